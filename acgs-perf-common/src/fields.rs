@@ -1,0 +1,58 @@
+//! Offsets of kernel fields, resolved from the running kernel's BTF by the agent and read by the programs as constants.
+//!
+//! rustc emits no CO-RE relocations, so the agent writes this struct into the programs' read-only data before it loads
+//! them; the verifier then knows each offset as a constant and checks every direct load against BTF.
+
+macro_rules! fields {
+    ($($name:ident = $type:literal . $path:literal;)*) => {
+        /// Byte offsets of the fields that the programs read.
+        #[repr(C)]
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct Fields {
+            $(#[doc = concat!("Offset of `", $type, ".", $path, "`.")] pub $name: u32,)*
+            /// Mask of the bit field `task_struct.in_iowait` within the byte at its offset.
+            pub task_in_iowait_mask: u32,
+            /// 1 if `sched_process_exit` passes `group_dead` as its second argument.
+            pub exit_has_group_dead: u32,
+        }
+
+        /// (kernel type, field path) in the order of [`Fields`]; the two flags at its end are not offsets.
+        pub const FIELD_PATHS: &[(&str, &str)] = &[$(($type, $path),)*];
+    };
+}
+
+fields! {
+    task_pid = "task_struct"."pid";
+    task_tgid = "task_struct"."tgid";
+    task_comm = "task_struct"."comm";
+    task_in_iowait = "task_struct"."in_iowait";
+    task_files = "task_struct"."files";
+    files_fdt = "files_struct"."fdt";
+    fdtable_fd = "fdtable"."fd";
+    fdtable_max_fds = "fdtable"."max_fds";
+    file_inode = "file"."f_inode";
+    file_private_data = "file"."private_data";
+    inode_mode = "inode"."i_mode";
+    socket_sk = "socket"."sk";
+    regs_orig_ax = "pt_regs"."orig_ax";
+    regs_di = "pt_regs"."di";
+    sock_family = "sock"."__sk_common.skc_family";
+    sock_state = "sock"."__sk_common.skc_state";
+    sock_num = "sock"."__sk_common.skc_num";
+    sock_dport = "sock"."__sk_common.skc_dport";
+    sock_daddr = "sock"."__sk_common.skc_daddr";
+    sock_v6_daddr = "sock"."__sk_common.skc_v6_daddr";
+    sock_type = "sock"."sk_type";
+    sock_peer_pid = "sock"."sk_peer_pid";
+    unix_peer = "unix_sock"."peer";
+    unix_addr = "unix_sock"."addr";
+    pid_numbers = "pid"."numbers";
+    upid_nr = "upid"."nr";
+    tcp_srtt_us = "tcp_sock"."srtt_us";
+}
+
+#[cfg(feature = "user")]
+// SAFETY: `Fields` is `repr(C)`, consists of `u32` only, has no padding and is valid for every bit pattern.
+unsafe impl aya::Pod for Fields {}
+
+const _: () = assert!(size_of::<Fields>() == (FIELD_PATHS.len() + 2) * 4);

@@ -1,0 +1,94 @@
+//! Bucket arithmetic of the log-linear histogram, once for both sides.
+//!
+//! In: nanoseconds. Out: bucket indexes and boundaries. With grouping power 7 the boundaries are those of HdrHistogram
+//! with two significant digits, so kernel counters convert to the `hdrhistogram` crate without loss: a bucket is at
+//! most 1/128 = 0.8 % wide.
+
+/// Every power of two is divided into 2^7 buckets.
+pub const GROUPING_POWER: u32 = 7;
+/// Values of 2^36 ns (68.7 s) and more are over range: counted, and kept out of the buckets.
+pub const MAX_POWER: u32 = 36;
+/// Number of buckets: one per value below 2^8, then 2^7 per power of two up to 2^36.
+pub const BUCKETS: usize = bucket_index((1 << MAX_POWER) - 1) + 1;
+
+/// Index of the bucket that holds `value`, for any `u64`; the caller compares it with [`BUCKETS`].
+#[inline(always)]
+#[must_use]
+pub const fn bucket_index(value: u64) -> usize {
+    if value < 1 << (GROUPING_POWER + 1) {
+        return value as usize;
+    }
+    let power = 63 - value.leading_zeros();
+    let group = power - (GROUPING_POWER + 1);
+    let offset = (value - (1 << power)) >> (power - GROUPING_POWER);
+    (1 << (GROUPING_POWER + 1)) + ((group as usize) << GROUPING_POWER) + offset as usize
+}
+
+/// The smallest value of bucket `index`.
+#[must_use]
+pub const fn bucket_low(index: usize) -> u64 {
+    let linear = 1 << (GROUPING_POWER + 1);
+    if index < linear {
+        return index as u64;
+    }
+    let group = (index - linear) >> GROUPING_POWER;
+    let offset = ((index - linear) & ((1 << GROUPING_POWER) - 1)) as u64;
+    let power = group as u32 + GROUPING_POWER + 1;
+    (1 << power) + (offset << (power - GROUPING_POWER))
+}
+
+/// The largest value of bucket `index`.
+#[must_use]
+pub const fn bucket_high(index: usize) -> u64 {
+    bucket_low(index) + bucket_width(index) - 1
+}
+
+/// How many distinct nanosecond values fall into bucket `index`.
+#[must_use]
+pub const fn bucket_width(index: usize) -> u64 {
+    let linear = 1 << (GROUPING_POWER + 1);
+    if index < linear {
+        return 1;
+    }
+    1 << (((index - linear) >> GROUPING_POWER) + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_bucket_starts_where_the_one_before_ends() {
+        assert_eq!(BUCKETS, 3840);
+        for index in 0..BUCKETS {
+            assert_eq!(bucket_index(bucket_low(index)), index);
+            assert_eq!(bucket_index(bucket_high(index)), index);
+            assert_eq!(bucket_high(index) + 1, bucket_low(index + 1));
+        }
+    }
+
+    #[test]
+    fn every_power_of_two_and_its_neighbours() {
+        for power in 0..64u32 {
+            let value = 1u64 << power;
+            for v in [value.saturating_sub(1), value, value.saturating_add(1)] {
+                let index = bucket_index(v);
+                assert!(bucket_low(index) <= v, "2^{power}: {v}");
+                assert!(v - bucket_low(index) < bucket_width(index), "2^{power}: {v}");
+            }
+            if power > 0 {
+                assert!(bucket_index(value) > bucket_index(value - 1));
+            }
+        }
+        assert_eq!(bucket_index((1 << MAX_POWER) - 1), BUCKETS - 1);
+        assert_eq!(bucket_index(1 << MAX_POWER), BUCKETS);
+        assert!(bucket_index(u64::MAX) > BUCKETS);
+    }
+
+    #[test]
+    fn a_bucket_is_at_most_one_128th_wide() {
+        for index in 256..BUCKETS {
+            assert!(bucket_width(index) * 128 <= bucket_low(index));
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! The loss ledger: one named counter for every way in which the kernel side can lose information.
+//!
+//! A kernel program that cannot do its work returns a [`Loss`]; the wrapper around it increments the counter. The report
+//! prints all of them, so that zero means "nothing was lost" and never "not counted".
+
+macro_rules! losses {
+    ($($(#[$doc:meta])* $variant:ident = $index:literal, $name:literal, $text:literal;)*) => {
+        /// One reason for which a measurement was lost or degraded.
+        #[repr(u32)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Loss { $(#[doc = $text] $variant = $index,)* }
+
+        /// (name in the report, what it means), by index.
+        pub const LOSSES: &[(&str, &str)] = &[$(($name, $text),)*];
+    };
+}
+
+losses! {
+    SocketStorage = 0, "socket_storage_refused", "The kernel refused memory for the state of a socket; its requests are not counted";
+    TaskStorage = 1, "thread_storage_refused", "The kernel refused memory for the state of a thread; its scheduler times are not counted";
+    ArrivalUnseen = 2, "arrival_unseen", "A request was read whose arrival was not seen; its queue time counts as 0";
+    NegativeDifference = 3, "negative_difference", "Two times were out of order; the difference was dropped";
+    PeerTableFull = 4, "peer_table_full", "The table of TCP peers is full; the event counts for the service, but for no peer";
+    ErrnoTableFull = 5, "errno_table_full", "The table of failed system calls is full; the failure counts, but without its errno";
+    SyscallSlots = 6, "syscall_slots_full", "A service used more distinct system calls than there are slots; the call has no figures";
+    PreemptorTableFull = 7, "preemptor_table_full", "The table of commands that ran instead is full; the wait counts, but names no command";
+    ServiceTable = 8, "service_table", "A process id lies outside the service table; the process is not profiled";
+    ExecQueueOverrun = 9, "exec_queue_overrun", "More programs were started between two scans than the queue holds; a full scan of /proc replaces it";
+    UnknownThreadState = 10, "unknown_thread_state", "A thread's state before its first transition is unknown; that time is not attributed";
+}
+
+/// Number of counters.
+pub const LOSS_COUNT: usize = LOSSES.len();
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique() {
+        for (i, (name, _)) in LOSSES.iter().enumerate() {
+            assert!(LOSSES[..i].iter().all(|(other, _)| other != name), "{name} twice");
+        }
+    }
+
+    #[test]
+    fn an_index_is_a_position() {
+        assert_eq!(LOSSES[Loss::SocketStorage as usize].0, "socket_storage_refused");
+        assert_eq!(LOSSES[Loss::UnknownThreadState as usize].0, "unknown_thread_state");
+    }
+}

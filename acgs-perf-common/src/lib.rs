@@ -1,0 +1,13 @@
+//! What the kernel programs and the agent both know: bucket arithmetic, thread states, loss counters, map layouts.
+//!
+//! In: nothing. Out: constants, `repr(C)` types and pure functions, `no_std`, tested on the host.
+#![no_std]
+
+pub mod fields;
+pub mod histogram;
+pub mod ledger;
+pub mod maps;
+pub mod state;
+
+/// The constitutional hash that every artefact carries.
+pub const CONSTITUTIONAL_HASH: &str = "cdd01ef066bc6cf2";

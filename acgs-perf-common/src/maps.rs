@@ -1,0 +1,189 @@
+//! Layout of the maps: indexes, sizes and the values that cross the boundary.
+//!
+//! Counters and histograms live in plain arrays, one copy per shard. A program adds atomically to the shard of the CPU it
+//! runs on; the agent maps the arrays into its memory and sums the shards, without a system call.
+
+use crate::histogram::BUCKETS;
+use crate::state::{BLOCKED_CLASSES, STATES, SYSCALLS};
+
+/// At most this many shards, a power of two; more CPUs share them. Bounds memory: one service needs
+/// [`HISTOGRAMS`] × 30 KiB per shard.
+pub const MAX_SHARDS: u32 = 4;
+/// At most this many services in one recording; a service id is a `u8`, and 0 means "no target".
+pub const MAX_SERVICES: u32 = 64;
+
+/// Which distribution a histogram holds; the blocked classes follow [`Histogram::BLOCKED`] in the order of `State`.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Histogram {
+    /// arrived → last byte.
+    Latency = 0,
+    /// arrived → read.
+    QueueTime = 1,
+    /// read → first byte.
+    ServiceTime = 2,
+    /// Runnable → running.
+    RunQueue = 3,
+    /// SYN sent → established, of the service's own connections to others.
+    Connect = 4,
+    /// Established → accepted by the application.
+    AcceptWait = 5,
+    /// Smoothed round-trip time as the kernel's TCP estimates it.
+    Srtt = 6,
+}
+
+/// Index of the histogram of the first blocked class.
+pub const BLOCKED_HISTOGRAM: u32 = 7;
+/// Histograms per service and shard.
+pub const HISTOGRAMS: u32 = BLOCKED_HISTOGRAM + BLOCKED_CLASSES as u32;
+
+/// Index into the `HISTOGRAMS` array of the first bucket of a histogram. `service` counts from 0.
+#[inline(always)]
+#[must_use]
+pub const fn histogram_base(shards: u32, service: u32, histogram: u32, shard: u32) -> u32 {
+    ((service * HISTOGRAMS + histogram) * shards + shard) * BUCKETS as u32
+}
+
+/// Counters per service. Times are cumulative nanoseconds.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counter {
+    /// Requests answered.
+    Requests = 0,
+    /// Requests read whose connection ended, or that were superseded, without a byte sent.
+    Unanswered = 1,
+    /// Requests whose latency is at or over the histogram's range.
+    LatencyOverRange = 2,
+    /// Other durations at or over the range.
+    OtherOverRange = 3,
+    /// Sum of all latencies.
+    LatencySum = 4,
+    /// Sum of all queue times.
+    QueueTimeSum = 5,
+    /// Sum of all service times.
+    ServiceTimeSum = 6,
+    /// Bytes that the service read from its clients.
+    BytesIn = 7,
+    /// Bytes that the service sent to its clients.
+    BytesOut = 8,
+    /// Sends on a server socket before any request was read on it (a reply in flight at attach, or a server that speaks first).
+    UnsolicitedSends = 9,
+    /// Context switches in which the thread blocked.
+    VoluntarySwitches = 10,
+    /// Context switches in which the thread was still runnable.
+    InvoluntarySwitches = 11,
+    /// TCP connections the service accepted.
+    ConnectionsAccepted = 12,
+    /// TCP connections the service opened.
+    ConnectionsOpened = 13,
+    /// TCP connections the service failed to open.
+    ConnectFailures = 14,
+    /// Segments retransmitted on the service's sockets.
+    Retransmits = 15,
+    /// Resets received on the service's sockets.
+    ResetsReceived = 16,
+    /// Resets sent from the service's sockets.
+    ResetsSent = 17,
+    /// Processes that joined the service by fork while we watched.
+    Forked = 18,
+    /// Processes of the service that exited while we watched.
+    Exited = 19,
+}
+
+/// Index of the counter that holds the nanoseconds in the first thread state; the others follow.
+pub const STATE_COUNTER: u32 = 20;
+/// Counters per service and shard.
+pub const COUNTERS: u32 = STATE_COUNTER + STATES as u32;
+
+/// Index into the `COUNTERS` array. `service` counts from 0.
+#[inline(always)]
+#[must_use]
+pub const fn counter_index(shards: u32, service: u32, counter: u32, shard: u32) -> u32 {
+    (service * shards + shard) * COUNTERS + counter
+}
+
+/// Distinct system calls per service that get figures of their own.
+pub const SYSCALL_SLOTS: u32 = 64;
+/// In a system call's record: count, errors, sum of ns, over range, then the buckets.
+pub const SYSCALL_HEADER: u32 = 4;
+/// Words of one system call's record.
+pub const SYSCALL_WORDS: u32 = SYSCALL_HEADER + BUCKETS as u32;
+
+/// Index into the `SYSCALL_SLOT` array, whose value is the slot + 1, or 0.
+#[inline(always)]
+#[must_use]
+pub const fn syscall_slot_index(service: u32, nr: u32) -> u32 {
+    service * SYSCALLS as u32 + nr
+}
+
+/// Key of the errno table: service, system call, errno.
+#[inline(always)]
+#[must_use]
+pub const fn errno_key(service: u32, nr: u32, errno: u32) -> u64 {
+    ((service as u64) << 32) | ((nr as u64) << 16) | errno as u64
+}
+
+/// A TCP peer: IPv4 addresses are kept as IPv6-mapped ones.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct PeerKey {
+    /// Address, network byte order.
+    pub address: [u32; 4],
+    /// Port of the peer for connections the service opened, 0 for those it accepted (its clients' ports are ephemeral).
+    pub port: u32,
+    /// Service, from 0.
+    pub service: u32,
+}
+
+/// What is counted per peer.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PeerStats {
+    /// Connections established.
+    pub connections: u64,
+    /// Connections that failed.
+    pub failures: u64,
+    /// Sum of the connect times in ns (connections the service opened).
+    pub connect_ns: u64,
+    /// Retransmitted segments.
+    pub retransmits: u64,
+    /// Resets, both ways.
+    pub resets: u64,
+    /// Last smoothed round-trip time in µs, 0 before the first sample.
+    pub srtt_us: u64,
+}
+
+/// Who ran while a thread of the service waited for its CPU.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Preemptor {
+    /// Waits that ended when this process left the CPU.
+    pub waits: u64,
+    /// Their sum in ns.
+    pub wait_ns: u64,
+    /// Command name at the first such wait.
+    pub comm: [u8; 16],
+}
+
+/// Entries of the peer table.
+pub const PEERS: u32 = 1024;
+/// Entries of the errno table.
+pub const ERRNOS: u32 = 4096;
+/// Entries of the table of commands that ran instead.
+pub const PREEMPTORS: u32 = 4096;
+/// Length of the queue of processes that called exec.
+pub const EXEC_QUEUE: u32 = 1024;
+
+const _: () = assert!(size_of::<PeerKey>() == 24);
+const _: () = assert!(size_of::<PeerStats>() == 48);
+const _: () = assert!(size_of::<Preemptor>() == 32);
+
+#[cfg(feature = "user")]
+mod pod {
+    // SAFETY: the three types are `repr(C)`, consist of integers, have no padding and are valid for every bit pattern.
+    unsafe impl aya::Pod for super::PeerKey {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for super::PeerStats {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for super::Preemptor {}
+}

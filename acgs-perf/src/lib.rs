@@ -1,0 +1,10 @@
+//! Host-level latency profiler: the modules in the order in which data flows through them.
+
+pub mod analysis;
+pub mod capture;
+pub mod command;
+pub mod discover;
+pub mod output;
+pub mod probe;
+pub mod report;
+pub mod snapshot;
