@@ -1,2 +1,66 @@
-//! Project tasks.
-fn main() {}
+//! Project tasks: `cargo xtask setup | build | lint | test | demo`.
+//!
+//! In: the command line. Out: the task's own output; exit code 0, 1 when a check failed, 2 when something is missing
+//! that this program may not or cannot install.
+
+mod build;
+mod demo;
+mod lint;
+mod process;
+mod rings;
+mod setup;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Tasks of the acgs-perf project.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Find or install what the build needs, and say what was found.
+    Setup {
+        /// Also what the tests need: services, load tools, a Python environment.
+        #[arg(long)]
+        tests: bool,
+    },
+    /// Build the agent with its kernel side.
+    Build {
+        /// Optimised, as shipped.
+        #[arg(long)]
+        release: bool,
+    },
+    /// rustfmt, clippy on both sides, cargo deny where installed.
+    Lint,
+    /// All test rings: host, live kernel, real services. The last two need root.
+    Test {
+        /// Run only these rings.
+        #[arg(long, value_enum)]
+        ring: Vec<rings::Ring>,
+    },
+    /// Start a small stack on loopback, record it for ten seconds, print the summary.
+    Demo,
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().task {
+        Task::Setup { tests } => setup::run(tests),
+        Task::Build { release } => build::run(release),
+        Task::Lint => lint::run(),
+        Task::Test { ring } => rings::run(&ring),
+        Task::Demo => demo::run(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::from(if error.is::<setup::Missing>() { 2 } else { 1 })
+        }
+    }
+}

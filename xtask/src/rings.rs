@@ -1,0 +1,143 @@
+//! `test`: the rings in order; a ring in which no test ran is a failure.
+//!
+//! In: the chosen rings (none: all of them). Out: cargo's own output under a heading per ring; failure when a test failed,
+//! when a ring ran nothing, or when a ring needs root and there is none. All rings run even when one fails.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
+
+use crate::build;
+use crate::process::{announce, cargo, describe, is_root};
+use crate::setup::{self, Toolchain};
+
+/// A set of tests with the same needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Ring {
+    /// No root, seconds.
+    Host,
+    /// Known delays on the running kernel; root.
+    Kernel,
+    /// Services and their load tools; root.
+    Services,
+}
+
+impl Ring {
+    const ALL: [Self; 3] = [Self::Host, Self::Kernel, Self::Services];
+
+    fn title(self) -> &'static str {
+        match self {
+            Self::Host => "host",
+            Self::Kernel => "live kernel",
+            Self::Services => "real services",
+        }
+    }
+
+    /// One list of cargo arguments per run.
+    fn runs(self) -> Vec<Vec<&'static str>> {
+        match self {
+            Self::Host => vec![vec!["test"], vec!["test", "--package", "acgs-perf-tests", "--lib", "--bins"]],
+            Self::Kernel => ["live_kernel", "accuracy", "stall", "bad_input"].map(one).to_vec(),
+            Self::Services => {
+                ["services_redis", "services_nginx", "services_uvicorn", "services_gunicorn", "services_postgres"]
+                    .map(one)
+                    .to_vec()
+            }
+        }
+    }
+}
+
+fn one(name: &'static str) -> Vec<&'static str> {
+    // One test after another: each measures the machine that the others would load.
+    vec!["test", "--release", "--package", "acgs-perf-tests", "--test", name, "--", "--test-threads=1"]
+}
+
+/// The whole task.
+pub fn run(chosen: &[Ring]) -> Result<()> {
+    let rings: Vec<Ring> = Ring::ALL.into_iter().filter(|ring| chosen.is_empty() || chosen.contains(ring)).collect();
+    let toolchain = setup::ensure(rings.contains(&Ring::Services))?;
+    if rings.iter().any(|ring| *ring != Ring::Host) {
+        build::agent(&toolchain, true)?;
+    }
+    let mut failed = Vec::new();
+    for ring in rings {
+        println!("\n=== ring: {} ===", ring.title());
+        match self::ring(ring, &toolchain) {
+            Ok(tests) => println!("=== ring: {}: {tests} tests passed ===", ring.title()),
+            Err(error) => {
+                println!("=== ring: {}: FAILED: {error:#} ===", ring.title());
+                failed.push(ring.title());
+            }
+        }
+    }
+    if failed.is_empty() { Ok(()) } else { bail!("failed rings: {}", failed.join(", ")) }
+}
+
+fn ring(ring: Ring, toolchain: &Toolchain) -> Result<u64> {
+    if ring != Ring::Host && !is_root() {
+        bail!("needs root; run `cargo xtask test` as root, or `cargo xtask test --ring host`");
+    }
+    if ring != Ring::Host {
+        // The programs that the tests start are built before any test measures anything.
+        let mut build = cargo();
+        build.args(["build", "--release", "--package", "acgs-perf-tests", "--tests"]);
+        announce(toolchain.apply(&mut build))?;
+    }
+    let (mut ran, mut failed) = (0, Vec::new());
+    for arguments in ring.runs() {
+        let mut command = cargo();
+        command.args(&arguments);
+        toolchain.apply(&mut command);
+        let (tests, success) = counted(&mut command)?;
+        if !success {
+            failed.push(describe(&command));
+        } else if tests == 0 {
+            failed.push(format!("{} ran no test", describe(&command)));
+        }
+        ran += tests;
+    }
+    if failed.is_empty() { Ok(ran) } else { bail!("{}", failed.join("; ")) }
+}
+
+/// Runs cargo, passes its output through, and counts the tests that ran.
+fn counted(command: &mut Command) -> Result<(u64, bool)> {
+    let line = describe(command);
+    println!("+ {line}");
+    let mut child = command.stdout(Stdio::piped()).spawn().with_context(|| format!("start `{line}`"))?;
+    let mut tests = 0;
+    if let Some(stdout) = child.stdout.take() {
+        for text in BufReader::new(stdout).lines().map_while(Result::ok) {
+            println!("{text}");
+            tests += ran(&text);
+        }
+    }
+    let status = child.wait().with_context(|| format!("wait for `{line}`"))?;
+    Ok((tests, status.success()))
+}
+
+/// Tests that ran, by a line of the test runner: `test result: ok. 3 passed; 1 failed; 0 ignored; …`.
+fn ran(line: &str) -> u64 {
+    let Some((_, counts)) = line.strip_prefix("test result:").and_then(|rest| rest.split_once(". ")) else { return 0 };
+    let number = |word: &str| {
+        let part = counts.split(';').map(str::trim).find_map(|part| part.strip_suffix(word))?;
+        part.trim().parse::<u64>().ok()
+    };
+    number("passed").unwrap_or(0) + number("failed").unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ran;
+
+    #[test]
+    fn counts_passed_and_failed_but_not_ignored() {
+        assert_eq!(
+            ran("test result: ok. 3 passed; 0 failed; 2 ignored; 0 measured; 0 filtered out; finished in 0.00s"),
+            3
+        );
+        assert_eq!(ran("test result: FAILED. 3 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out"), 5);
+        assert_eq!(ran("running 3 tests"), 0);
+    }
+}

@@ -1,0 +1,120 @@
+//! Debian's packages, installed without starting any of their daemons.
+//!
+//! In: package names. Out: the packages installed. A `policy-rc.d` that forbids starting daemons exists while apt runs,
+//! and is taken away afterwards if it was ours; running daemons are left alone.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use super::{Found, version_of};
+use crate::process::{announce, is_root, output, which};
+
+/// (program, package, argument that prints its version).
+const SERVICES: &[(&str, &str, &str)] = &[
+    ("redis-server", "redis-server", "--version"),
+    ("redis-benchmark", "redis-tools", "--version"),
+    ("nginx", "nginx-light", "-v"),
+    ("wrk", "wrk", "-v"),
+    ("ab", "apache2-utils", "-V"),
+    ("runuser", "util-linux", "--version"),
+];
+
+/// Installs packages; does nothing for those that are there.
+pub fn install(packages: &[&str]) -> Result<()> {
+    let wanted: Vec<&str> = packages.iter().copied().filter(|package| !is_installed(package)).collect();
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    let by_hand = format!("`apt-get update && apt-get install {}`", wanted.join(" "));
+    if which("apt-get").is_none() {
+        bail!("apt-get is not there; install the equivalent of {}", wanted.join(" "));
+    }
+    if !is_root() {
+        bail!("not root; run {by_hand} as root");
+    }
+    let _policy = Policy::forbid_daemons()?;
+    let mut update = Command::new("apt-get");
+    announce(update.args(["update", "-q"])).with_context(|| format!("no network? {by_hand}"))?;
+    let mut install = Command::new("apt-get");
+    install.env("DEBIAN_FRONTEND", "noninteractive").args(["install", "-y", "-q", "--no-install-recommends"]);
+    announce(install.args(&wanted)).with_context(|| format!("no network? {by_hand}"))
+}
+
+fn is_installed(package: &str) -> bool {
+    output(Command::new("dpkg-query").args(["-W", "-f=${db:Status-Status}", package])).as_deref() == Some("installed")
+}
+
+/// The services and load tools of the tests.
+pub fn ensure_services(found: &mut Vec<Found>) -> Result<()> {
+    let mut packages: Vec<&str> = Vec::new();
+    for (program, package, _) in SERVICES {
+        if which(program).is_none() {
+            packages.push(package);
+        }
+    }
+    let has_python = Path::new("/usr/lib/python3").exists() && is_installed("python3-venv");
+    if !has_python {
+        packages.push("python3-venv");
+    }
+    if postgres().is_none() {
+        packages.extend(["postgresql", "postgresql-contrib"]);
+    }
+    install(&packages)?;
+    for (program, package, argument) in SERVICES {
+        let path = which(program).with_context(|| format!("{program} is missing although {package} is installed"))?;
+        found.push(Found::new(program, version_of(&path, argument), path.display().to_string()));
+    }
+    let directory = postgres().context("initdb, postgres and pgbench are missing although postgresql is installed")?;
+    let server = directory.join("postgres");
+    found.push(Found::new("postgres", version_of(&server, "--version"), server.display().to_string()));
+    Ok(())
+}
+
+/// Where the newest PostgreSQL with all its programs lives.
+fn postgres() -> Option<PathBuf> {
+    let mut versions: Vec<PathBuf> =
+        fs::read_dir("/usr/lib/postgresql").ok()?.filter_map(|entry| Some(entry.ok()?.path().join("bin"))).collect();
+    versions.retain(|bin| ["initdb", "postgres", "pgbench"].iter().all(|program| bin.join(program).exists()));
+    versions.sort();
+    versions.pop()
+}
+
+/// Keeps packages from starting daemons for as long as it lives.
+struct Policy {
+    ours: Option<PathBuf>,
+}
+
+impl Policy {
+    fn forbid_daemons() -> Result<Self> {
+        let path = PathBuf::from("/usr/sbin/policy-rc.d");
+        let opened = fs::OpenOptions::new().write(true).create_new(true).mode(0o755).open(&path);
+        match opened {
+            Ok(mut file) => {
+                let policy = Self { ours: Some(path) };
+                file.write_all(b"#!/bin/sh\nexit 101\n").context("write /usr/sbin/policy-rc.d")?;
+                file.set_permissions(fs::Permissions::from_mode(0o755)).context("chmod /usr/sbin/policy-rc.d")?;
+                Ok(policy)
+            }
+            // There is one: the administrator's word on starting daemons stands.
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(Self { ours: None }),
+            Err(error) => {
+                Err(error).context("create /usr/sbin/policy-rc.d, which keeps packages from starting daemons")
+            }
+        }
+    }
+}
+
+impl Drop for Policy {
+    fn drop(&mut self) {
+        if let Some(path) = &self.ours
+            && let Err(error) = fs::remove_file(path)
+        {
+            eprintln!("setup: cannot remove {}: {error}", path.display());
+        }
+    }
+}

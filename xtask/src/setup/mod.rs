@@ -1,0 +1,94 @@
+//! `setup`: finds or installs what the build and the tests need, and ends with a table of what it found.
+//!
+//! In: what is installed. Out: the installed tools, `target/acgs-perf-toolchain`, and the table. Idempotent; what is
+//! there already costs well under a second.
+
+mod debian;
+mod python;
+mod toolchain;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::Result;
+
+use crate::process;
+pub use toolchain::Toolchain;
+
+/// Something that must be there and that setup could not install.
+#[derive(Debug)]
+pub struct Missing(pub Vec<String>);
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "set-up is incomplete:")?;
+        self.0.iter().try_for_each(|line| write!(f, "\n  - {line}"))
+    }
+}
+
+impl std::error::Error for Missing {}
+
+/// One line of the table.
+pub struct Found {
+    tool: String,
+    version: String,
+    from: String,
+}
+
+impl Found {
+    fn new(tool: &str, version: impl Into<String>, from: impl Into<String>) -> Self {
+        Self { tool: tool.to_owned(), version: version.into(), from: from.into() }
+    }
+}
+
+/// The whole task.
+pub fn run(tests: bool) -> Result<()> {
+    ensure(tests).map(drop)
+}
+
+/// Sets up, prints the table, and gives the toolchain for the kernel side.
+pub fn ensure(tests: bool) -> Result<Toolchain> {
+    let mut found = vec![user_space()];
+    let mut missing = Vec::new();
+
+    let toolchain = keep(toolchain::ensure(&mut found), &mut missing);
+    keep(toolchain::ensure_linker(&mut found), &mut missing);
+    if tests {
+        keep(debian::ensure_services(&mut found), &mut missing);
+        keep(python::ensure(&mut found), &mut missing);
+    }
+    print(&found);
+    match toolchain {
+        Some(toolchain) if missing.is_empty() => Ok(toolchain),
+        _ => Err(Missing(missing).into()),
+    }
+}
+
+fn keep<T>(result: Result<T>, missing: &mut Vec<String>) -> Option<T> {
+    result.map_err(|error| missing.push(format!("{error:#}"))).ok()
+}
+
+fn user_space() -> Found {
+    let version = process::output(process::cargo().arg("--version")).unwrap_or_else(|| "not found".into());
+    Found::new("cargo", version.trim_start_matches("cargo "), "rust-toolchain.toml")
+}
+
+/// The first line in which `program argument` gives its version.
+fn version_of(program: &PathBuf, argument: &str) -> String {
+    let Ok(output) = Command::new(program).arg(argument).output() else { return "?".into() };
+    let text = [output.stdout, output.stderr].concat();
+    let text = String::from_utf8_lossy(&text);
+    let line = text.lines().find(|line| line.bytes().any(|byte| byte.is_ascii_digit())).unwrap_or("?");
+    let short: String = line.chars().take(60).collect();
+    short.trim().to_owned()
+}
+
+fn print(found: &[Found]) {
+    let tool = found.iter().map(|line| line.tool.len()).max().unwrap_or(0);
+    let version = found.iter().map(|line| line.version.len()).max().unwrap_or(0);
+    println!("{:tool$}  {:version$}  from", "tool", "version");
+    for line in found {
+        println!("{:tool$}  {:version$}  {}", line.tool, line.version, line.from);
+    }
+}
