@@ -16,6 +16,11 @@ macro_rules! fields {
             pub exit_has_group_dead: u32,
         }
 
+        impl Fields {
+            /// All zero, before the agent fills it.
+            pub const ZERO: Self = Self { $($name: 0,)* task_in_iowait_mask: 0, exit_has_group_dead: 0 };
+        }
+
         /// (kernel type, field path) in the order of [`Fields`]; the two flags at its end are not offsets.
         pub const FIELD_PATHS: &[(&str, &str)] = &[$(($type, $path),)*];
     };
@@ -26,6 +31,8 @@ fields! {
     task_tgid = "task_struct"."tgid";
     task_comm = "task_struct"."comm";
     task_in_iowait = "task_struct"."in_iowait";
+    task_state = "task_struct"."__state";
+    task_on_cpu = "task_struct"."on_cpu";
     task_files = "task_struct"."files";
     files_fdt = "files_struct"."fdt";
     fdtable_fd = "fdtable"."fd";

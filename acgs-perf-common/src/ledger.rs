@@ -26,7 +26,6 @@ losses! {
     PreemptorTableFull = 7, "preemptor_table_full", "The table of commands that ran instead is full; the wait counts, but names no command";
     ServiceTable = 8, "service_table", "A process id lies outside the service table; the process is not profiled";
     ExecQueueOverrun = 9, "exec_queue_overrun", "More programs were started between two scans than the queue holds; a full scan of /proc replaces it";
-    UnknownThreadState = 10, "unknown_thread_state", "A thread's state before its first transition is unknown; that time is not attributed";
 }
 
 /// Number of counters.
@@ -46,6 +45,6 @@ mod tests {
     #[test]
     fn an_index_is_a_position() {
         assert_eq!(LOSSES[Loss::SocketStorage as usize].0, "socket_storage_refused");
-        assert_eq!(LOSSES[Loss::UnknownThreadState as usize].0, "unknown_thread_state");
+        assert_eq!(LOSSES[Loss::ExecQueueOverrun as usize].0, "exec_queue_overrun");
     }
 }

@@ -1,0 +1,90 @@
+//! Adds to counters, histograms and the loss ledger: atomic, because an interrupt may come between load and store.
+
+use core::intrinsics::{AtomicOrdering, atomic_xadd};
+
+use acgs_perf_common::histogram::{BUCKETS, bucket_index};
+use acgs_perf_common::ledger::Loss;
+use acgs_perf_common::maps::{Counter, Histogram, counter_index, histogram_base};
+use aya_ebpf::helpers::bpf_get_smp_processor_id;
+
+use crate::kernel::global;
+use crate::maps::{COUNTERS, HISTOGRAMS, LEDGER};
+
+/// `*slot += value` in one instruction; wraps, so that adding the two's complement subtracts.
+#[inline(always)]
+pub fn atomic_add(slot: *mut u64, value: u64) {
+    // SAFETY: `slot` points into a map value, eight bytes aligned; the previous value is not used.
+    unsafe {
+        atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(slot, value);
+    }
+}
+
+/// Counts a loss.
+#[inline(always)]
+pub fn lose(loss: Loss) {
+    if let Some(slot) = LEDGER.get_ptr_mut(loss as u32) {
+        atomic_add(slot, 1);
+    }
+}
+
+/// A service's counters and histograms in the shard of this CPU.
+#[derive(Clone, Copy)]
+pub struct Figures {
+    service: u32,
+    shards: u32,
+    shard: u32,
+}
+
+impl Figures {
+    /// Of the service with index `service`, from 0.
+    #[inline(always)]
+    pub fn of(service: u32) -> Self {
+        let shards = global!(SHARDS);
+        // SAFETY: the helper has no preconditions.
+        let cpu = unsafe { bpf_get_smp_processor_id() };
+        Self { service, shards, shard: cpu & shards.wrapping_sub(1) }
+    }
+
+    #[inline(always)]
+    pub fn add(self, counter: Counter, value: u64) {
+        self.add_at(counter as u32, value);
+    }
+
+    #[inline(always)]
+    pub fn add_at(self, counter: u32, value: u64) {
+        if let Some(slot) = COUNTERS.get_ptr_mut(counter_index(self.shards, self.service, counter, self.shard)) {
+            atomic_add(slot, value);
+        }
+    }
+
+    /// Records `value` ns.
+    #[inline(always)]
+    pub fn record(self, histogram: Histogram, value: u64) {
+        self.record_at(histogram as u32, value);
+    }
+
+    #[inline(always)]
+    pub fn record_at(self, histogram: u32, value: u64) {
+        self.add_to_bucket(histogram, value, 1);
+    }
+
+    /// Takes back a `value` that was recorded before.
+    #[inline(always)]
+    pub fn unrecord(self, histogram: Histogram, value: u64) {
+        self.add_to_bucket(histogram as u32, value, 1u64.wrapping_neg());
+    }
+
+    #[inline(always)]
+    fn add_to_bucket(self, histogram: u32, value: u64, count: u64) {
+        let bucket = bucket_index(value);
+        if bucket >= BUCKETS {
+            let latency = histogram == Histogram::Latency as u32;
+            self.add(if latency { Counter::LatencyOverRange } else { Counter::OtherOverRange }, count);
+            return;
+        }
+        let base = histogram_base(self.shards, self.service, histogram, self.shard);
+        if let Some(slot) = HISTOGRAMS.get_ptr_mut(base + bucket as u32) {
+            atomic_add(slot, count);
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! Processes: children inherit the service, the dead leave it, and the agent hears of new programs.
+
+use acgs_perf_common::maps::{Counter, EXEC_QUEUE};
+use aya_ebpf::macros::btf_tracepoint;
+use aya_ebpf::programs::BtfTracePointContext;
+
+use crate::count::{Figures, atomic_add};
+use crate::kernel::{Task, global};
+use crate::maps::{EXECED, EXECED_HEAD, FIELDS};
+use crate::service_table::{service_of_tgid, set_service_of_tgid};
+use crate::{Loss, run, thread_clock};
+
+#[btf_tracepoint]
+pub fn sched_process_fork(ctx: BtfTracePointContext) -> i32 {
+    run(|| fork(&ctx))
+}
+
+#[inline(always)]
+fn fork(ctx: &BtfTracePointContext) -> Result<(), Loss> {
+    let (parent, child) = (Task::arg(ctx, 0), Task::arg(ctx, 1));
+    let tgid = parent.tgid();
+    let Some(service) = service_of_tgid(tgid) else { return Ok(()) };
+    if child.tgid() != tgid {
+        set_service_of_tgid(child.tgid(), Some(service))?;
+        Figures::of(service).add(Counter::Forked, 1);
+    }
+    if global!(SCHED_ACTIVE) != 0 {
+        thread_clock::born(child)?;
+    }
+    Ok(())
+}
+
+#[btf_tracepoint]
+pub fn sched_process_exit(ctx: BtfTracePointContext) -> i32 {
+    run(|| exit(&ctx))
+}
+
+#[inline(always)]
+fn exit(ctx: &BtfTracePointContext) -> Result<(), Loss> {
+    let task = Task::arg(ctx, 0);
+    let tgid = task.tgid();
+    let Some(service) = service_of_tgid(tgid) else { return Ok(()) };
+    // SAFETY: read-only memory that the agent filled before the program was loaded.
+    let has_group_dead = unsafe { core::ptr::read_volatile(&raw const FIELDS.exit_has_group_dead) } != 0;
+    let last = if has_group_dead { ctx.arg::<u64>(1) & 1 != 0 } else { task.pid() == tgid };
+    if last {
+        // Before the id is freed: whoever gets it next starts as a stranger.
+        set_service_of_tgid(tgid, None)?;
+        Figures::of(service).add(Counter::Exited, 1);
+    }
+    Ok(())
+}
+
+#[btf_tracepoint]
+pub fn sched_process_exec(ctx: BtfTracePointContext) -> i32 {
+    run(|| exec(&ctx))
+}
+
+#[inline(always)]
+fn exec(ctx: &BtfTracePointContext) -> Result<(), Loss> {
+    let tgid = Task::arg(ctx, 0).tgid();
+    if let Some(head) = EXECED_HEAD.get_ptr_mut(0) {
+        // Two execs at once may share a slot; the agent then sees fewer ids than the head promises and scans /proc.
+        // SAFETY: `head` points into the map's value.
+        let at = unsafe { head.read_volatile() };
+        if let Some(slot) = EXECED.get_ptr_mut(at as u32 & (EXEC_QUEUE - 1)) {
+            // SAFETY: `slot` points into the map's value.
+            unsafe { slot.write_volatile(u64::from(tgid)) };
+        }
+        atomic_add(head, 1);
+    }
+    Ok(())
+}

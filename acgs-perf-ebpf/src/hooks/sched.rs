@@ -1,0 +1,68 @@
+//! Scheduler: who runs, who waits, who was woken, and who ran instead.
+
+use acgs_perf_common::maps::Preemptor;
+use aya_ebpf::macros::btf_tracepoint;
+use aya_ebpf::programs::BtfTracePointContext;
+
+use crate::count::atomic_add;
+use crate::kernel::{Task, now};
+use crate::maps::PREEMPTOR;
+use crate::service_table::service_of_tgid;
+use crate::{Loss, run, thread_clock};
+
+#[btf_tracepoint]
+pub fn sched_waking(ctx: BtfTracePointContext) -> i32 {
+    run(|| {
+        let task = Task::arg(&ctx, 0);
+        match service_of_tgid(task.tgid()) {
+            Some(service) => thread_clock::waking(task, service),
+            None => Ok(()),
+        }
+    })
+}
+
+#[btf_tracepoint]
+pub fn sched_switch(ctx: BtfTracePointContext) -> i32 {
+    run(|| switch(&ctx))
+}
+
+#[inline(always)]
+fn switch(ctx: &BtfTracePointContext) -> Result<(), Loss> {
+    let (prev, next) = (Task::arg(ctx, 1), Task::arg(ctx, 2));
+    let (from, to) = (service_of_tgid(prev.tgid()), service_of_tgid(next.tgid()));
+    if from.is_none() && to.is_none() {
+        return Ok(());
+    }
+    let now = now();
+    let mut outcome = Ok(());
+    if let Some(service) = from {
+        let preempted = ctx.arg::<u64>(0) & 1 != 0;
+        let runnable = preempted || ctx.arg::<u32>(3) == 0;
+        outcome = thread_clock::switched_out(prev, service, runnable, now);
+    }
+    if let Some(service) = to {
+        let waited = thread_clock::switched_in(next, service, now)?;
+        // The idle task stands in nobody's way.
+        if waited != 0 && prev.pid() != 0 {
+            ran_instead(service, prev, waited)?;
+        }
+    }
+    outcome
+}
+
+/// The process of `prev` held the CPU at the end of a wait of `waited` ns.
+#[inline(always)]
+fn ran_instead(service: u32, prev: Task, waited: u64) -> Result<(), Loss> {
+    let key = (u64::from(service) << 32) | u64::from(prev.tgid());
+    if PREEMPTOR.get_ptr_mut(&key).is_none() {
+        let fresh = Preemptor { waits: 0, wait_ns: 0, comm: prev.comm() };
+        let _exists_meanwhile = PREEMPTOR.insert(key, fresh, 1);
+    }
+    let entry = PREEMPTOR.get_ptr_mut(&key).ok_or(Loss::PreemptorTableFull)?;
+    // SAFETY: `entry` points into the map's value.
+    unsafe {
+        atomic_add(&raw mut (*entry).waits, 1);
+        atomic_add(&raw mut (*entry).wait_ns, waited);
+    }
+    Ok(())
+}

@@ -1,0 +1,138 @@
+//! System calls: count, errors and latency per call; and how long a connection waited to be accepted.
+//!
+//! These two hooks tax every system call on the host, so they are a probe of their own.
+
+use acgs_perf_common::histogram::{BUCKETS, bucket_index};
+use acgs_perf_common::maps::{Histogram, SYSCALL_HEADER, SYSCALL_SLOTS, SYSCALL_WORDS, errno_key, syscall_slot_index};
+use acgs_perf_common::state::SYSCALLS;
+use aya_ebpf::macros::btf_tracepoint;
+use aya_ebpf::programs::BtfTracePointContext;
+
+use crate::count::{Figures, atomic_add, fetch_add};
+use crate::kernel::{Task, global, now};
+use crate::maps::{ERRNO, ESTABLISHED, SYSCALL_CLAIMS, SYSCALL_RECORDS, SYSCALL_SLOT, SYSCALL_SLOTS_USED, THREADS};
+use crate::service_table::service_of_tgid;
+use crate::{Loss, run};
+
+const ACCEPT: u32 = 43;
+const ACCEPT4: u32 = 288;
+const MAX_ERRNO: i64 = 4095;
+/// `BPF_NOEXIST`.
+const NO_EXIST: u64 = 1;
+/// Slots that a claim tries, in case other CPUs claim at the same time.
+const CLAIM_TRIES: u64 = 4;
+
+#[btf_tracepoint]
+pub fn sys_enter(ctx: BtfTracePointContext) -> i32 {
+    run(|| {
+        let task = Task::current();
+        if service_of_tgid(task.tgid()).is_none() {
+            return Ok(());
+        }
+        let thread = THREADS.get_or_create(task).ok_or(Loss::TaskStorage)?;
+        thread.syscall = ctx.arg::<u32>(1);
+        thread.syscall_entered = now();
+        Ok(())
+    })
+}
+
+#[btf_tracepoint]
+pub fn sys_exit(ctx: BtfTracePointContext) -> i32 {
+    run(|| exit(&ctx))
+}
+
+#[inline(always)]
+fn exit(ctx: &BtfTracePointContext) -> Result<(), Loss> {
+    let task = Task::current();
+    let Some(service) = service_of_tgid(task.tgid()) else { return Ok(()) };
+    let Some(thread) = THREADS.get(task) else { return Ok(()) };
+    let entered = thread.syscall_entered;
+    if entered == 0 {
+        return Ok(()); // entered before we attached
+    }
+    thread.syscall_entered = 0;
+    let now = now();
+    let took = now.wrapping_sub(entered);
+    if (took as i64) < 0 {
+        return Err(Loss::NegativeDifference);
+    }
+    let nr = thread.syscall;
+    let result = ctx.arg::<i64>(1);
+    if global!(TCP_ACTIVE) != 0 && (nr == ACCEPT || nr == ACCEPT4) && result >= 0 {
+        accepted(task, service, result as u64, now);
+    }
+    let record = record(service, nr)?;
+    add(record, 0, 1);
+    add(record, 2, took);
+    let bucket = bucket_index(took) as u32;
+    if bucket < BUCKETS as u32 { add(record, SYSCALL_HEADER + bucket, 1) } else { add(record, 3, 1) }
+    if result < 0 && result >= -MAX_ERRNO {
+        add(record, 1, 1);
+        failed(errno_key(service, nr, result.unsigned_abs() as u32))?;
+    }
+    Ok(())
+}
+
+/// First word of the call's record; hands out a slot at first sight.
+#[inline(always)]
+fn record(service: u32, nr: u32) -> Result<u32, Loss> {
+    if nr >= SYSCALLS as u32 {
+        return Err(Loss::SyscallSlots);
+    }
+    let slot = SYSCALL_SLOT.get_ptr_mut(syscall_slot_index(service, nr)).ok_or(Loss::SyscallSlots)?;
+    // SAFETY: `slot` points into the map's value.
+    let mut at = unsafe { slot.read_volatile() };
+    if at == 0 {
+        at = claim(service, nr)?;
+        // SAFETY: as above; only the winner of the claim gets here.
+        unsafe { slot.write_volatile(at) };
+    }
+    Ok((service * SYSCALL_SLOTS + (at as u32 - 1)) * SYSCALL_WORDS)
+}
+
+/// Claims a free slot for a call that has none. Inserts that fail if the key exists decide between CPUs: the first
+/// elects the one that assigns this call, the second gives each slot to one call. A CPU that loses counts a loss.
+#[inline(always)]
+fn claim(service: u32, nr: u32) -> Result<u64, Loss> {
+    let service_key = u64::from(service) << 32;
+    SYSCALL_CLAIMS.insert(service_key | (1 << 31) | u64::from(nr), 0, NO_EXIST).map_err(|_| Loss::SyscallSlots)?;
+    let used = SYSCALL_SLOTS_USED.get_ptr_mut(service).ok_or(Loss::SyscallSlots)?;
+    // SAFETY: `used` points into the map's value.
+    let free = unsafe { used.read_volatile() };
+    for at in free..free + CLAIM_TRIES {
+        if at < u64::from(SYSCALL_SLOTS) && SYSCALL_CLAIMS.insert(service_key | at, 0, NO_EXIST).is_ok() {
+            atomic_add(used, 1);
+            return Ok(at + 1);
+        }
+    }
+    Err(Loss::SyscallSlots)
+}
+
+#[inline(always)]
+fn add(record: u32, word: u32, value: u64) {
+    if let Some(slot) = SYSCALL_RECORDS.get_ptr_mut(record + word) {
+        atomic_add(slot, value);
+    }
+}
+
+#[inline(always)]
+fn failed(key: u64) -> Result<(), Loss> {
+    if ERRNO.get_ptr_mut(&key).is_none() {
+        let _exists_meanwhile = ERRNO.insert(key, 0, 1);
+    }
+    let entry = ERRNO.get_ptr_mut(&key).ok_or(Loss::ErrnoTableFull)?;
+    atomic_add(entry, 1);
+    Ok(())
+}
+
+#[inline(always)]
+fn accepted(task: Task, service: u32, fd: u64, now: u64) {
+    let Some(sock) = task.sock_address(fd) else { return };
+    let Some(established) = ESTABLISHED.get_ptr_mut(&sock) else { return };
+    // SAFETY: `established` points into the map's value.
+    let waited = now.wrapping_sub(unsafe { *established });
+    let _gone_meanwhile = ESTABLISHED.remove(sock);
+    if (waited as i64) >= 0 {
+        Figures::of(service).record(Histogram::AcceptWait, waited);
+    }
+}

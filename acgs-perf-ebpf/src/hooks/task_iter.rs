@@ -1,0 +1,40 @@
+//! Task iterators: threads that exist when we attach begin their clocks, and at the end all clocks are settled.
+//!
+//! aya-ebpf has no macro for iterators, so these two are entry points by hand. The context is
+//! `struct { struct bpf_iter_meta *meta; struct task_struct *task; }`; `task` is null after the last one.
+
+use crate::kernel::Task;
+use crate::service_table::service_of_tgid;
+use crate::{Loss, run, thread_clock};
+
+#[repr(C)]
+struct Context {
+    meta: u64,
+    task: *const u8,
+}
+
+#[inline(always)]
+fn each(ctx: *const Context, body: impl FnOnce(Task, u32) -> Result<(), Loss>) -> i32 {
+    // SAFETY: the kernel passes a valid context.
+    let task = unsafe { (*ctx).task };
+    if task.is_null() {
+        return 0;
+    }
+    let task = Task::from_raw(task);
+    match service_of_tgid(task.tgid()) {
+        Some(service) => run(|| body(task, service)),
+        None => 0,
+    }
+}
+
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "iter/task")]
+extern "C" fn threads_begin(ctx: *const Context) -> i32 {
+    each(ctx, |task, _| thread_clock::begin(task))
+}
+
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "iter/task")]
+extern "C" fn threads_settle(ctx: *const Context) -> i32 {
+    each(ctx, thread_clock::settle)
+}

@@ -1,0 +1,182 @@
+//! TCP: connections opened and accepted, retransmissions, resets, round-trip time; and the ports that services listen on.
+
+use acgs_perf_common::maps::{Counter, Histogram, PeerKey, PeerStats};
+use aya_ebpf::macros::btf_tracepoint;
+use aya_ebpf::programs::BtfTracePointContext;
+
+use crate::count::{Figures, atomic_add};
+use crate::kernel::{Sock, Task, global, now};
+use crate::maps::{ESTABLISHED, PEER, SOCKETS};
+use crate::request_clock::SocketState;
+use crate::service_table::{current_service, service_of_port, set_service_of_port, set_service_of_tgid, wanted_port};
+use crate::{Loss, run};
+
+const ESTABLISHED_STATE: i32 = 1;
+const SYN_SENT: i32 = 2;
+const SYN_RECV: i32 = 3;
+const CLOSE: i32 = 7;
+const LISTEN: i32 = 10;
+
+#[btf_tracepoint]
+pub fn inet_sock_set_state(ctx: BtfTracePointContext) -> i32 {
+    run(|| set_state(&ctx))
+}
+
+#[inline(always)]
+fn set_state(ctx: &BtfTracePointContext) -> Result<(), Loss> {
+    let Some(sk) = Sock::arg(ctx, 0) else { return Ok(()) };
+    let (old, new) = (ctx.arg::<i32>(1), ctx.arg::<i32>(2));
+    match (old, new) {
+        (_, LISTEN) => listens(sk),
+        (_, SYN_SENT) if global!(TCP_ACTIVE) != 0 => connecting(sk),
+        (SYN_SENT, ESTABLISHED_STATE) if global!(TCP_ACTIVE) != 0 => connected(sk),
+        (SYN_RECV, ESTABLISHED_STATE) if global!(TCP_ACTIVE) != 0 => accepted(sk),
+        (_, CLOSE) => closed(sk, old == SYN_SENT),
+        _ => Ok(()),
+    }
+}
+
+/// The running process listens: on a port that a selector names it joins the service, and its ports are the service's.
+#[inline(always)]
+fn listens(sk: Sock) -> Result<(), Loss> {
+    let port = u32::from(sk.local_port());
+    if let Some(service) = wanted_port(port) {
+        set_service_of_tgid(Task::current().tgid(), Some(service))?;
+    }
+    match current_service() {
+        Some(service) => set_service_of_port(port, Some(service)),
+        None => Ok(()),
+    }
+}
+
+#[inline(always)]
+fn connecting(sk: Sock) -> Result<(), Loss> {
+    let Some(service) = current_service() else { return Ok(()) };
+    let socket = SOCKETS.get_or_create(sk).ok_or(Loss::SocketStorage)?;
+    socket.set_service(service);
+    socket.outgoing = 1;
+    socket.connecting_since = now();
+    Ok(())
+}
+
+#[inline(always)]
+fn connected(sk: Sock) -> Result<(), Loss> {
+    let Some((socket, service)) = outgoing(sk) else { return Ok(()) };
+    let took = now().wrapping_sub(socket.connecting_since);
+    if (took as i64) < 0 {
+        return Err(Loss::NegativeDifference);
+    }
+    let figures = Figures::of(service);
+    figures.record(Histogram::Connect, took);
+    figures.add(Counter::ConnectionsOpened, 1);
+    let peer = peer(sk, service, true)?;
+    // SAFETY: `peer` points into the map's value.
+    unsafe {
+        atomic_add(&raw mut (*peer).connections, 1);
+        atomic_add(&raw mut (*peer).connect_ns, took);
+    }
+    Ok(())
+}
+
+#[inline(always)]
+fn accepted(sk: Sock) -> Result<(), Loss> {
+    let Some(service) = service_of_port(u32::from(sk.local_port())) else { return Ok(()) };
+    Figures::of(service).add(Counter::ConnectionsAccepted, 1);
+    if global!(SYSCALLS_ACTIVE) != 0 {
+        let _least_recent_makes_room = ESTABLISHED.insert(sk.address(), now(), 0);
+    }
+    let peer = peer(sk, service, false)?;
+    // SAFETY: `peer` points into the map's value.
+    unsafe { atomic_add(&raw mut (*peer).connections, 1) };
+    Ok(())
+}
+
+#[inline(always)]
+fn closed(sk: Sock, refused: bool) -> Result<(), Loss> {
+    let Some(socket) = SOCKETS.get(sk) else { return Ok(()) };
+    let Some(service) = socket.service() else { return Ok(()) };
+    let figures = Figures::of(service);
+    if socket.outgoing == 0 {
+        socket.closed(figures);
+        return Ok(());
+    }
+    if refused {
+        figures.add(Counter::ConnectFailures, 1);
+        let peer = peer(sk, service, true)?;
+        // SAFETY: `peer` points into the map's value.
+        unsafe { atomic_add(&raw mut (*peer).failures, 1) };
+    } else {
+        sample_srtt(sk, figures);
+    }
+    Ok(())
+}
+
+#[btf_tracepoint]
+pub fn tcp_retransmit_skb(ctx: BtfTracePointContext) -> i32 {
+    run(|| trouble(&ctx, Counter::Retransmits))
+}
+
+#[btf_tracepoint]
+pub fn tcp_receive_reset(ctx: BtfTracePointContext) -> i32 {
+    run(|| trouble(&ctx, Counter::ResetsReceived))
+}
+
+#[btf_tracepoint]
+pub fn tcp_send_reset(ctx: BtfTracePointContext) -> i32 {
+    run(|| trouble(&ctx, Counter::ResetsSent))
+}
+
+/// A retransmission or a reset on one of the service's sockets.
+#[inline(always)]
+fn trouble(ctx: &BtfTracePointContext, counter: Counter) -> Result<(), Loss> {
+    let Some(sk) = Sock::arg(ctx, 0) else { return Ok(()) };
+    let (service, opened) = match service_of_port(u32::from(sk.local_port())) {
+        Some(service) => (service, false),
+        None => match outgoing(sk) {
+            Some((_, service)) => (service, true),
+            None => return Ok(()),
+        },
+    };
+    Figures::of(service).add(counter, 1);
+    let peer = peer(sk, service, opened)?;
+    let retransmit = matches!(counter, Counter::Retransmits);
+    // SAFETY: `peer` points into the map's value.
+    unsafe {
+        atomic_add(if retransmit { &raw mut (*peer).retransmits } else { &raw mut (*peer).resets }, 1);
+    }
+    Ok(())
+}
+
+/// State and service of a connection that the service opened while we watched.
+#[inline(always)]
+fn outgoing(sk: Sock) -> Option<(&'static mut SocketState, u32)> {
+    let socket = SOCKETS.get(sk)?;
+    let service = socket.service()?;
+    (socket.outgoing != 0).then_some((socket, service))
+}
+
+/// Records the kernel's estimate of the round-trip time, once it has one.
+#[inline(always)]
+pub fn sample_srtt(sk: Sock, figures: Figures) {
+    let srtt_us = sk.srtt_us();
+    if srtt_us != 0 {
+        figures.record(Histogram::Srtt, u64::from(srtt_us) * 1000);
+    }
+}
+
+/// The entry of the socket's peer, made if it is new.
+#[inline(always)]
+fn peer(sk: Sock, service: u32, outgoing: bool) -> Result<*mut PeerStats, Loss> {
+    let port = if outgoing { u32::from(sk.peer_port()) } else { 0 };
+    let key = PeerKey { address: sk.peer_address(), port, service };
+    if PEER.get_ptr_mut(&key).is_none() {
+        let _exists_meanwhile = PEER.insert(key, PeerStats::default(), 1);
+    }
+    let entry = PEER.get_ptr_mut(&key).ok_or(Loss::PeerTableFull)?;
+    let srtt_us = sk.srtt_us();
+    if srtt_us != 0 {
+        // SAFETY: `entry` points into the map's value.
+        unsafe { (&raw mut (*entry).srtt_us).write_volatile(u64::from(srtt_us)) };
+    }
+    Ok(entry)
+}

@@ -1,0 +1,262 @@
+//! Reads of kernel memory: typed handles over the pointers that tracepoints pass, with offsets from BTF.
+//!
+//! Loads through an argument of a BTF tracepoint are direct and checked by the verifier; where a pointer has lost its
+//! type (socket of another family, table of files) the read goes through `bpf_probe_read_kernel`.
+
+use core::ffi::c_void;
+use core::ptr::read_volatile;
+
+use aya_ebpf::helpers::bpf_probe_read_kernel;
+use aya_ebpf::helpers::generated::{bpf_get_current_task_btf, bpf_ktime_get_ns, bpf_task_pt_regs};
+use aya_ebpf::programs::BtfTracePointContext;
+
+use crate::maps::FIELDS;
+
+/// The offset of a kernel field, a constant to the verifier.
+macro_rules! offset {
+    ($field:ident) => {
+        // SAFETY: the global is read-only memory that the agent filled before the program was loaded.
+        unsafe { read_volatile(&raw const FIELDS.$field) as usize }
+    };
+}
+
+/// Reads a read-only global that the agent overrode.
+macro_rules! global {
+    ($name:ident) => {
+        // SAFETY: the global is read-only memory that the agent filled before the program was loaded.
+        unsafe { core::ptr::read_volatile(&raw const $crate::maps::$name) }
+    };
+}
+pub(crate) use global;
+
+pub const AF_UNIX: u16 = 1;
+pub const AF_INET: u16 = 2;
+pub const AF_INET6: u16 = 10;
+const SOCK_STREAM: u16 = 1;
+const S_IFMT: u16 = 0o170000;
+const S_IFSOCK: u16 = 0o140000;
+const S_IFREG: u16 = 0o100000;
+const S_IFBLK: u16 = 0o060000;
+
+/// Monotonic time in ns; about 40 ns a call, so at most once per event and only after the filters.
+#[inline(always)]
+pub fn now() -> u64 {
+    // SAFETY: the helper has no preconditions.
+    unsafe { bpf_ktime_get_ns() }
+}
+
+/// A direct load, checked by the verifier against BTF.
+#[inline(always)]
+fn load<T: Copy>(base: *const u8, offset: usize) -> T {
+    // SAFETY: `base` is a BTF pointer from the kernel and `offset` a field of its type; a fault reads as zero.
+    unsafe { base.add(offset).cast::<T>().read_volatile() }
+}
+
+/// A load through a pointer without a type.
+#[inline(always)]
+fn probe<T: Copy>(base: *const u8, offset: usize) -> Option<T> {
+    // SAFETY: the helper checks the address and fails on a fault.
+    unsafe { bpf_probe_read_kernel(base.wrapping_add(offset).cast::<T>()).ok() }
+}
+
+/// `struct task_struct *`.
+#[derive(Clone, Copy)]
+pub struct Task(*const u8);
+
+impl Task {
+    #[inline(always)]
+    pub fn arg(ctx: &BtfTracePointContext, n: usize) -> Self {
+        Self(ctx.arg::<*const u8>(n))
+    }
+
+    #[inline(always)]
+    pub fn current() -> Self {
+        // SAFETY: the helper has no preconditions.
+        Self(unsafe { bpf_get_current_task_btf() }.cast())
+    }
+
+    #[inline(always)]
+    pub fn from_raw(task: *const u8) -> Self {
+        Self(task)
+    }
+
+    #[inline(always)]
+    pub fn as_ptr(self) -> *mut c_void {
+        self.0.cast_mut().cast()
+    }
+
+    #[inline(always)]
+    pub fn pid(self) -> u32 {
+        load(self.0, offset!(task_pid))
+    }
+
+    #[inline(always)]
+    pub fn tgid(self) -> u32 {
+        load(self.0, offset!(task_tgid))
+    }
+
+    #[inline(always)]
+    pub fn comm(self) -> [u8; 16] {
+        probe(self.0, offset!(task_comm)).unwrap_or([0; 16])
+    }
+
+    /// Whether the task is waiting for block I/O.
+    #[inline(always)]
+    pub fn in_iowait(self) -> bool {
+        let byte: u8 = load(self.0, offset!(task_in_iowait));
+        u32::from(byte) & offset!(task_in_iowait_mask) as u32 != 0
+    }
+
+    #[inline(always)]
+    pub fn is_on_cpu(self) -> bool {
+        load::<u32>(self.0, offset!(task_on_cpu)) != 0
+    }
+
+    #[inline(always)]
+    pub fn is_runnable(self) -> bool {
+        load::<u32>(self.0, offset!(task_state)) == 0
+    }
+
+    #[inline(always)]
+    fn regs(self) -> *const u8 {
+        // SAFETY: `self` is a valid task.
+        unsafe { bpf_task_pt_regs(self.as_ptr().cast()) as *const u8 }
+    }
+
+    /// Number of the system call the task is in, negative outside of one (as in a page fault).
+    #[inline(always)]
+    pub fn syscall(self) -> i64 {
+        load(self.regs(), offset!(regs_orig_ax))
+    }
+
+    /// First argument of the system call the task is in.
+    #[inline(always)]
+    pub fn first_argument(self) -> u64 {
+        load(self.regs(), offset!(regs_di))
+    }
+
+    /// `struct file *` behind descriptor `fd`.
+    #[inline(always)]
+    fn file(self, fd: u64) -> Option<*const u8> {
+        let files: *const u8 = probe(self.0, offset!(task_files))?;
+        let table: *const u8 = probe(files, offset!(files_fdt))?;
+        let max: u32 = probe(table, offset!(fdtable_max_fds))?;
+        if fd >= u64::from(max) {
+            return None;
+        }
+        let array: *const u8 = probe(table, offset!(fdtable_fd))?;
+        let file: *const u8 = probe(array, fd as usize * 8)?;
+        (!file.is_null()).then_some(file)
+    }
+
+    /// What kind of file descriptor `fd` is.
+    #[inline(always)]
+    pub fn descriptor(self, fd: u64) -> Descriptor {
+        let mode = self.file(fd).and_then(|file| {
+            let inode: *const u8 = probe(file, offset!(file_inode))?;
+            probe::<u16>(inode, offset!(inode_mode))
+        });
+        match mode.map(|mode| mode & S_IFMT) {
+            Some(S_IFSOCK) => Descriptor::Socket,
+            Some(S_IFREG | S_IFBLK) => Descriptor::Storage,
+            _ => Descriptor::Other,
+        }
+    }
+
+    /// Address of the `struct sock` behind descriptor `fd`, for comparison only.
+    #[inline(always)]
+    pub fn sock_address(self, fd: u64) -> Option<u64> {
+        let socket: *const u8 = probe(self.file(fd)?, offset!(file_private_data))?;
+        probe(socket, offset!(socket_sk))
+    }
+}
+
+/// Kinds of file descriptor that the thread clock tells apart.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Descriptor {
+    Socket,
+    Storage,
+    Other,
+}
+
+/// `struct sock *`, never null.
+#[derive(Clone, Copy)]
+pub struct Sock(*const u8);
+
+impl Sock {
+    #[inline(always)]
+    pub fn arg(ctx: &BtfTracePointContext, n: usize) -> Option<Self> {
+        let sk = ctx.arg::<*const u8>(n);
+        (!sk.is_null()).then_some(Self(sk))
+    }
+
+    #[inline(always)]
+    pub fn as_ptr(self) -> *mut c_void {
+        self.0.cast_mut().cast()
+    }
+
+    #[inline(always)]
+    pub fn address(self) -> u64 {
+        self.0 as u64
+    }
+
+    #[inline(always)]
+    pub fn family(self) -> u16 {
+        load(self.0, offset!(sock_family))
+    }
+
+    #[inline(always)]
+    pub fn state(self) -> u8 {
+        load(self.0, offset!(sock_state))
+    }
+
+    #[inline(always)]
+    pub fn is_stream(self) -> bool {
+        load::<u16>(self.0, offset!(sock_type)) == SOCK_STREAM
+    }
+
+    #[inline(always)]
+    pub fn local_port(self) -> u16 {
+        load(self.0, offset!(sock_num))
+    }
+
+    #[inline(always)]
+    pub fn peer_port(self) -> u16 {
+        u16::from_be(load(self.0, offset!(sock_dport)))
+    }
+
+    /// Address of the peer, IPv4 as an IPv6-mapped one, network byte order.
+    #[inline(always)]
+    pub fn peer_address(self) -> [u32; 4] {
+        if self.family() == AF_INET6 {
+            let at = |word: usize| probe::<u32>(self.0, offset!(sock_v6_daddr) + 4 * word).unwrap_or(0);
+            return [at(0), at(1), at(2), at(3)];
+        }
+        [0, 0, 0xffff_u32.to_be(), load(self.0, offset!(sock_daddr))]
+    }
+
+    /// Smoothed round-trip time in µs, 0 before the first sample. The kernel keeps it times eight.
+    #[inline(always)]
+    pub fn srtt_us(self) -> u32 {
+        probe::<u32>(self.0, offset!(tcp_srtt_us)).unwrap_or(0) >> 3
+    }
+
+    /// For a UNIX stream socket: the process that listened, if this is the end that was accepted. That end carries the
+    /// listener's address, and its peer remembers the listener's process.
+    #[inline(always)]
+    pub fn unix_listener(self) -> Option<u32> {
+        let address: u64 = probe(self.0, offset!(unix_addr))?;
+        if address == 0 {
+            return None;
+        }
+        let peer: *const u8 = probe(self.0, offset!(unix_peer))?;
+        if peer.is_null() {
+            return None;
+        }
+        let pid: *const u8 = probe(peer, offset!(sock_peer_pid))?;
+        if pid.is_null() {
+            return None;
+        }
+        probe(pid, offset!(pid_numbers) + offset!(upid_nr))
+    }
+}

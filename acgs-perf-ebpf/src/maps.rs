@@ -1,0 +1,88 @@
+//! Every map and every read-only global of the kernel side. The agent sets the sizes when it loads the object.
+
+use acgs_perf_common::fields::Fields;
+use acgs_perf_common::ledger::LOSS_COUNT;
+use acgs_perf_common::maps::{ERRNOS, EXEC_QUEUE, PEERS, PREEMPTORS, PeerKey, PeerStats, Preemptor};
+use aya_ebpf::btf_maps::{Array, HashMap, LruHashMap};
+use aya_ebpf::macros::btf_map;
+
+use crate::request_clock::SocketState;
+use crate::storage::{SocketStorage, TaskStorage};
+use crate::thread_clock::ThreadState;
+
+/// `BPF_F_MMAPABLE`: the agent reads and writes the array as memory.
+const MMAPABLE: usize = 1 << 10;
+
+/// Offsets of kernel fields.
+#[unsafe(no_mangle)]
+pub static FIELDS: Fields = Fields::ZERO;
+/// Number of shards, a power of two.
+#[unsafe(no_mangle)]
+pub static SHARDS: u32 = 1;
+/// 1 if the probe `sched` keeps thread clocks.
+#[unsafe(no_mangle)]
+pub static SCHED_ACTIVE: u32 = 0;
+/// 1 if the probe `tcp` keeps figures of connections.
+#[unsafe(no_mangle)]
+pub static TCP_ACTIVE: u32 = 0;
+/// 1 if the probe `syscalls` sees calls of accept.
+#[unsafe(no_mangle)]
+pub static SYSCALLS_ACTIVE: u32 = 0;
+
+/// tgid → service + 1, one byte each, eight to an entry.
+#[btf_map]
+pub static SERVICE_OF_TGID: Array<[u8; 8], 1, MMAPABLE> = Array::new();
+/// Local port → service + 1 of the ports on which services listen, one byte each.
+#[btf_map]
+pub static SERVICE_OF_PORT: Array<[u8; 8], 8192, MMAPABLE> = Array::new();
+/// Local port → service + 1 of the ports that selectors name: who listens there later joins the service.
+#[btf_map]
+pub static WANTED_PORT: Array<[u8; 8], 8192, MMAPABLE> = Array::new();
+/// Histograms; see `acgs_perf_common::maps::histogram_base`.
+#[btf_map]
+pub static HISTOGRAMS: Array<u64, 1, MMAPABLE> = Array::new();
+/// Counters; see `acgs_perf_common::maps::counter_index`.
+#[btf_map]
+pub static COUNTERS: Array<u64, 1, MMAPABLE> = Array::new();
+/// The loss ledger.
+#[btf_map]
+pub static LEDGER: Array<u64, { LOSS_COUNT }, MMAPABLE> = Array::new();
+/// Clock of each thread.
+#[btf_map]
+pub static THREADS: TaskStorage<ThreadState> = TaskStorage::new();
+/// Clock of each server-side socket, and of connections being opened.
+#[btf_map]
+pub static SOCKETS: SocketStorage<SocketState> = SocketStorage::new();
+/// System call number → `CallClass`.
+#[btf_map]
+pub static CALL_CLASS: Array<u64, { acgs_perf_common::state::SYSCALLS }, MMAPABLE> = Array::new();
+/// (service, system call) → slot + 1.
+#[btf_map]
+pub static SYSCALL_SLOT: Array<u64, 1, MMAPABLE> = Array::new();
+/// Who may assign a slot, and which slots are taken. A hash map: touched once per system call that a service uses.
+#[btf_map]
+pub static SYSCALL_CLAIMS: HashMap<u64, u64, 8192> = HashMap::new();
+/// Per service: slots handed out.
+#[btf_map]
+pub static SYSCALL_SLOTS_USED: Array<u64, 1, MMAPABLE> = Array::new();
+/// Records of system calls; see `acgs_perf_common::maps::SYSCALL_WORDS`.
+#[btf_map]
+pub static SYSCALL_RECORDS: Array<u64, 1, MMAPABLE> = Array::new();
+/// Failed calls by errno. A hash map: failures are rare beside the call itself, and the key space is sparse.
+#[btf_map]
+pub static ERRNO: HashMap<u64, u64, { ERRNOS as usize }> = HashMap::new();
+/// TCP peers. A hash map: touched once per connection, retransmission or reset, never per request.
+#[btf_map]
+pub static PEER: HashMap<PeerKey, PeerStats, { PEERS as usize }> = HashMap::new();
+/// (service, tgid) → who ran instead. A hash map: touched only when a thread really waited behind another one.
+#[btf_map]
+pub static PREEMPTOR: HashMap<u64, Preemptor, { PREEMPTORS as usize }> = HashMap::new();
+/// Socket address → time established, until accept returns. A hash map: once per connection.
+#[btf_map]
+pub static ESTABLISHED: LruHashMap<u64, u64, 16384> = LruHashMap::new();
+/// Processes that called exec, a queue that the agent polls.
+#[btf_map]
+pub static EXECED: Array<u64, { EXEC_QUEUE as usize }, MMAPABLE> = Array::new();
+/// Number of entries ever written to `EXECED`.
+#[btf_map]
+pub static EXECED_HEAD: Array<u64, 1, MMAPABLE> = Array::new();

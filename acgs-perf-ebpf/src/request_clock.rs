@@ -1,0 +1,127 @@
+//! The request clock of a server-side socket: arrived → read → first byte → last byte.
+//!
+//! A reply ends with the last send before the next request is read. Nobody knows at a send whether it is the last one, so
+//! each send records the latency up to itself and takes back what the send before it recorded: the histograms are right
+//! after every event, and nothing is pending when a snapshot is taken or a process dies.
+
+use acgs_perf_common::maps::{Counter, Histogram};
+
+use crate::Loss;
+use crate::count::{Figures, lose};
+use crate::kernel::now;
+
+/// No request has been read yet.
+const IDLE: u32 = 0;
+/// A request was read, and not a byte was sent since.
+const READ: u32 = 1;
+/// The reply has begun.
+const REPLIED: u32 = 2;
+
+/// State of a socket, in its socket storage.
+#[repr(C)]
+pub struct SocketState {
+    /// When the request that was read last had arrived.
+    arrived: u64,
+    /// When it was read.
+    read: u64,
+    /// When data arrived that no read has taken yet; 0 if none did. It may be set before the send of the reply to the
+    /// request before it is seen: on loopback the client answers while the server's send is still returning.
+    next_arrived: u64,
+    /// Latency recorded for the reply so far.
+    latency: u64,
+    /// When the connection was started, for those that the service opens.
+    pub connecting_since: u64,
+    /// Service + 1; 0 in a new record.
+    service: u32,
+    phase: u32,
+    /// Whether the service opened the connection.
+    pub outgoing: u32,
+    /// Requests read, to sample the round-trip time.
+    pub requests: u32,
+}
+
+impl SocketState {
+    /// Service of the socket, from 0.
+    #[inline(always)]
+    pub fn service(&self) -> Option<u32> {
+        (self.service != 0).then(|| self.service - 1)
+    }
+
+    #[inline(always)]
+    pub fn set_service(&mut self, service: u32) {
+        self.service = service + 1;
+    }
+
+    /// Bytes arrived in the receive queue.
+    #[inline(always)]
+    pub fn arrival(&mut self) {
+        if self.next_arrived == 0 {
+            self.next_arrived = now();
+        }
+    }
+
+    /// The service read `bytes`, or 0 at the end of the stream. Returns whether a new request began.
+    #[inline(always)]
+    pub fn received(&mut self, figures: Figures, bytes: u64) -> bool {
+        let arrived = self.next_arrived;
+        self.next_arrived = 0;
+        if bytes == 0 {
+            return false;
+        }
+        figures.add(Counter::BytesIn, bytes);
+        if self.phase == READ {
+            return false; // more of the same request
+        }
+        let now = now();
+        if arrived == 0 {
+            lose(Loss::ArrivalUnseen);
+        }
+        self.arrived = if arrived == 0 { now } else { arrived };
+        self.read = now;
+        self.phase = READ;
+        self.requests = self.requests.wrapping_add(1);
+        true
+    }
+
+    /// The service sent `bytes`.
+    #[inline(always)]
+    pub fn sent(&mut self, figures: Figures, bytes: u64) -> Result<(), Loss> {
+        figures.add(Counter::BytesOut, bytes);
+        if self.phase == IDLE {
+            figures.add(Counter::UnsolicitedSends, 1);
+            return Ok(());
+        }
+        let now = now();
+        let latency = now.wrapping_sub(self.arrived);
+        if self.phase == READ {
+            self.phase = REPLIED;
+            let queue_time = self.read.wrapping_sub(self.arrived);
+            let service_time = now.wrapping_sub(self.read);
+            if (queue_time as i64) < 0 || (service_time as i64) < 0 {
+                self.phase = IDLE;
+                return Err(Loss::NegativeDifference);
+            }
+            figures.add(Counter::Requests, 1);
+            figures.add(Counter::QueueTimeSum, queue_time);
+            figures.add(Counter::ServiceTimeSum, service_time);
+            figures.add(Counter::LatencySum, latency);
+            figures.record(Histogram::QueueTime, queue_time);
+            figures.record(Histogram::ServiceTime, service_time);
+        } else {
+            figures.unrecord(Histogram::Latency, self.latency);
+            figures.add(Counter::LatencySum, latency.wrapping_sub(self.latency));
+        }
+        self.latency = latency;
+        figures.record(Histogram::Latency, latency);
+        Ok(())
+    }
+
+    /// The connection ended.
+    #[inline(always)]
+    pub fn closed(&mut self, figures: Figures) {
+        if self.phase == READ {
+            figures.add(Counter::Unanswered, 1);
+            self.phase = IDLE;
+        }
+    }
+}

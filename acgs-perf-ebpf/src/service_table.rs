@@ -1,0 +1,55 @@
+//! Which service a process or a port belongs to: byte tables, two loads a lookup.
+
+use aya_ebpf::btf_maps::Array;
+
+use crate::Loss;
+use crate::kernel::Task;
+use crate::maps::{SERVICE_OF_PORT, SERVICE_OF_TGID, WANTED_PORT};
+
+/// A table of bytes kept in an array of eight-byte entries, which is the smallest entry an array map has.
+macro_rules! byte_table {
+    ($get:ident, $set:ident, $map:ident, $doc:literal) => {
+        #[doc = $doc]
+        #[inline(always)]
+        pub fn $get(index: u32) -> Option<u32> {
+            let byte = byte(&$map, index)?;
+            // SAFETY: `byte` points into the map's value.
+            let service = unsafe { byte.read_volatile() };
+            (service != 0).then(|| u32::from(service) - 1)
+        }
+
+        /// Sets the entry; `None` clears it.
+        #[inline(always)]
+        pub fn $set(index: u32, service: Option<u32>) -> Result<(), Loss> {
+            let byte = byte(&$map, index).ok_or(Loss::ServiceTable)?;
+            // SAFETY: `byte` points into the map's value; a byte is stored whole, so neighbours need no lock.
+            unsafe { byte.write_volatile(service.map_or(0, |s| s as u8 + 1)) };
+            Ok(())
+        }
+    };
+}
+
+#[inline(always)]
+fn byte<const N: usize, const F: usize>(map: &Array<[u8; 8], N, F>, index: u32) -> Option<*mut u8> {
+    let entry = map.get_ptr_mut(index >> 3)?.cast::<u8>();
+    // SAFETY: an entry has eight bytes and the offset is at most seven.
+    Some(unsafe { entry.add((index & 7) as usize) })
+}
+
+byte_table!(service_of_tgid, set_service_of_tgid, SERVICE_OF_TGID, "Service of a process, from 0.");
+byte_table!(service_of_port, set_service_of_port, SERVICE_OF_PORT, "Service that listens on a port, from 0.");
+
+/// Service whose selector names this port, from 0.
+#[inline(always)]
+pub fn wanted_port(port: u32) -> Option<u32> {
+    let byte = byte(&WANTED_PORT, port)?;
+    // SAFETY: `byte` points into the map's value.
+    let service = unsafe { byte.read_volatile() };
+    (service != 0).then(|| u32::from(service) - 1)
+}
+
+/// Service of the running process.
+#[inline(always)]
+pub fn current_service() -> Option<u32> {
+    service_of_tgid(Task::current().tgid())
+}

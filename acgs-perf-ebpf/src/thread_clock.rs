@@ -1,0 +1,161 @@
+//! The thread clock: what each target thread is doing, one state at a time, so that the times add up to wall time.
+
+use acgs_perf_common::maps::{BLOCKED_HISTOGRAM, Counter, Histogram, STATE_COUNTER};
+use acgs_perf_common::state::{CallClass, FIRST_BLOCKED, STATES, State};
+
+use crate::Loss;
+use crate::count::Figures;
+use crate::kernel::{Descriptor, Task, now};
+use crate::maps::{CALL_CLASS, THREADS};
+
+/// State of a thread, in its task storage.
+#[repr(C)]
+pub struct ThreadState {
+    /// When the thread entered `state`; 0 in a new record.
+    since: u64,
+    /// When the running system call was entered; 0 outside of one.
+    pub syscall_entered: u64,
+    /// Its number.
+    pub syscall: u32,
+    /// A `State`.
+    state: u32,
+    /// Cumulative ns per state.
+    pub cumulative: [u64; STATES],
+}
+
+impl ThreadState {
+    /// Leaves the current state: accounts the time spent in it and returns that time.
+    #[inline(always)]
+    fn leave(&mut self, figures: Figures, now: u64) -> Result<u64, Loss> {
+        let spent = now.wrapping_sub(self.since);
+        if (spent as i64) < 0 {
+            return Err(Loss::NegativeDifference);
+        }
+        let state = self.state;
+        if state < STATES as u32 {
+            self.cumulative[state as usize] += spent;
+            figures.add_at(STATE_COUNTER + state, spent);
+        }
+        Ok(spent)
+    }
+
+    #[inline(always)]
+    fn enter(&mut self, state: u32, now: u64) {
+        self.state = state;
+        self.since = now;
+    }
+}
+
+/// The thread starts to exist and will be runnable at once.
+#[inline(always)]
+pub fn born(task: Task) -> Result<(), Loss> {
+    let thread = THREADS.get_or_create(task).ok_or(Loss::TaskStorage)?;
+    thread.enter(State::RunQueue as u32, now());
+    Ok(())
+}
+
+/// The thread is about to be made runnable.
+#[inline(always)]
+pub fn waking(task: Task, service: u32) -> Result<(), Loss> {
+    let thread = THREADS.get_or_create(task).ok_or(Loss::TaskStorage)?;
+    if thread.since == 0 {
+        thread.enter(State::RunQueue as u32, now());
+        return Ok(());
+    }
+    let state = thread.state;
+    if state < FIRST_BLOCKED as u32 {
+        return Ok(());
+    }
+    let now = now();
+    let figures = Figures::of(service);
+    let spent = thread.leave(figures, now);
+    thread.enter(State::RunQueue as u32, now);
+    figures.record_at(BLOCKED_HISTOGRAM + state - FIRST_BLOCKED as u32, spent?);
+    Ok(())
+}
+
+/// The thread gets a CPU. Returns how long it waited on the run queue.
+///
+/// A thread that still counts as blocked here was woken while it went to sleep: the wake-up came before the switch, was
+/// not seen as one, and all the time since the switch was spent runnable.
+#[inline(always)]
+pub fn switched_in(task: Task, service: u32, now: u64) -> Result<u64, Loss> {
+    let thread = THREADS.get_or_create(task).ok_or(Loss::TaskStorage)?;
+    let known = thread.since != 0 && thread.state != State::OnCpu as u32;
+    if !known {
+        thread.enter(State::OnCpu as u32, now);
+        return Ok(0);
+    }
+    let figures = Figures::of(service);
+    thread.state = State::RunQueue as u32;
+    let waited = thread.leave(figures, now);
+    thread.enter(State::OnCpu as u32, now);
+    let waited = waited?;
+    figures.record(Histogram::RunQueue, waited);
+    Ok(waited)
+}
+
+/// The thread leaves its CPU.
+#[inline(always)]
+pub fn switched_out(task: Task, service: u32, runnable: bool, now: u64) -> Result<(), Loss> {
+    let thread = THREADS.get_or_create(task).ok_or(Loss::TaskStorage)?;
+    let figures = Figures::of(service);
+    let spent = if thread.since != 0 { thread.leave(figures, now) } else { Ok(0) };
+    let (state, counter) = if runnable {
+        (State::RunQueue as u32, Counter::InvoluntarySwitches)
+    } else {
+        (blocked_state(task), Counter::VoluntarySwitches)
+    };
+    thread.enter(state, now);
+    figures.add(counter, 1);
+    spent.map(|_| ())
+}
+
+/// First sight of a thread that existed before we attached: from now on its time counts in the state it is in.
+#[inline(always)]
+pub fn begin(task: Task) -> Result<(), Loss> {
+    let thread = THREADS.get_or_create(task).ok_or(Loss::TaskStorage)?;
+    if thread.since == 0 {
+        let state = match (task.is_runnable(), task.is_on_cpu()) {
+            (_, true) => State::OnCpu as u32,
+            (true, false) => State::RunQueue as u32,
+            (false, false) => blocked_state(task),
+        };
+        thread.enter(state, now());
+    }
+    Ok(())
+}
+
+/// Accounts the time in the state the thread is in now, at the end of a recording.
+#[inline(always)]
+pub fn settle(task: Task, service: u32) -> Result<(), Loss> {
+    let Some(thread) = THREADS.get(task) else { return Ok(()) };
+    if thread.since != 0 {
+        let now = now();
+        let spent = thread.leave(Figures::of(service), now);
+        thread.since = now;
+        spent?;
+    }
+    Ok(())
+}
+
+/// In what the thread blocks: the I/O-wait mark first, then the system call it is in.
+#[inline(always)]
+fn blocked_state(task: Task) -> u32 {
+    if task.in_iowait() {
+        return State::Disk as u32;
+    }
+    let call = task.syscall();
+    if call < 0 {
+        return State::Fault as u32;
+    }
+    let class = CALL_CLASS.get(call as u32).map_or(State::Other as u32, |class| *class as u32);
+    if class != CallClass::ByDescriptor as u32 {
+        return class;
+    }
+    match task.descriptor(task.first_argument()) {
+        Descriptor::Socket => State::Socket as u32,
+        Descriptor::Storage => State::Disk as u32,
+        Descriptor::Other => State::Other as u32,
+    }
+}
