@@ -1,1 +1,3 @@
 //! command
+
+pub mod services;

@@ -1,1 +1,154 @@
-//! discover
+//! Discovery: which processes make up which service.
+//!
+//! In: selectors from the command line, a configuration file or the built-in catalogue, and the root of a proc file system.
+//! Out: [`Target`]s with the processes to profile; for a host on which nothing matches, what does listen and how to name it.
+//! Nothing is remembered between two calls. The rules of matching stand at the head of `matching`.
+
+pub mod config;
+pub mod error;
+#[cfg(test)]
+mod fixture;
+pub mod listeners;
+mod matching;
+pub mod processes;
+mod scan;
+pub mod selector;
+pub mod sockets;
+pub mod spec;
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+
+pub use error::DiscoverError;
+pub use listeners::{Listener, listening, render_suggestions};
+pub use spec::{ServiceSpec, parse_service, parse_services};
+
+use matching::{Assignment, Matcher};
+use scan::Scan;
+use selector::Term;
+use sockets::Endpoint;
+
+/// A service and the processes that make it up now.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Target {
+    /// What was asked for.
+    pub spec: ServiceSpec,
+    /// Its processes, by rising pid; empty when nothing matches yet, which is for the caller to judge.
+    pub pids: Vec<u32>,
+    /// All TCP ports on which those processes listen, rising.
+    pub ports: Vec<u16>,
+    /// All UNIX stream sockets on which those processes listen, sorted; an abstract name begins with `@`.
+    pub unix_paths: Vec<String>,
+    /// What the user should know: processes counted elsewhere, sockets whose holder cannot be seen.
+    pub notes: Vec<String>,
+}
+
+/// The services of the built-in catalogue.
+pub fn default_specs() -> Result<Vec<ServiceSpec>, DiscoverError> {
+    Ok(config::catalogue()?.services)
+}
+
+/// Finds the processes of each service, in the order of `specs`. The calling process is never one of them.
+///
+/// A service that nothing matches is a [`Target`] without pids; a `pid:` that does not exist is an error.
+pub fn resolve(root: &Path, specs: &[ServiceSpec]) -> Result<Vec<Target>, DiscoverError> {
+    let scan = whole_host(root)?;
+    for spec in specs {
+        check_pids(&scan, root, spec)?;
+    }
+    let assignment = Matcher::new(specs).assign(&scan);
+    Ok(specs.iter().enumerate().map(|(service, spec)| target(&scan, &assignment, specs, service, spec)).collect())
+}
+
+/// Says to which service each of these processes belongs, for processes that start while a recording runs.
+///
+/// Reads only these processes and their ancestors. Processes of no service, or already gone, are left out.
+pub fn resolve_pids(root: &Path, specs: &[ServiceSpec], pids: &[u32]) -> Vec<(u32, usize)> {
+    let scan = Scan::new(root, processes::with_ancestors(root, pids, std::process::id()));
+    let assignment = Matcher::new(specs).assign(&scan);
+    let service = |pid: &u32| Some((*pid, assignment.service[scan.index(*pid)?]?));
+    pids.iter().filter_map(service).collect()
+}
+
+fn whole_host(root: &Path) -> Result<Scan<'_>, DiscoverError> {
+    let processes = processes::all(root, std::process::id()).map_err(|cause| DiscoverError::Read {
+        path: root.to_owned(),
+        what: "the list of processes",
+        cause,
+    })?;
+    Ok(Scan::new(root, processes))
+}
+
+fn terms(spec: &ServiceSpec) -> impl Iterator<Item = &Term> {
+    spec.selectors.iter().flat_map(|selector| selector.terms())
+}
+
+fn check_pids(scan: &Scan<'_>, root: &Path, spec: &ServiceSpec) -> Result<(), DiscoverError> {
+    for term in terms(spec) {
+        if let Term::Pid(pid) = *term
+            && pid != std::process::id()
+            && scan.index(pid).is_none()
+        {
+            let service = spec.name.clone();
+            return Err(match processes::process_of_thread(root, pid) {
+                Some(process) => DiscoverError::Thread { service, pid, process },
+                None => DiscoverError::NoSuchProcess { service, pid },
+            });
+        }
+    }
+    Ok(())
+}
+
+fn target(scan: &Scan<'_>, all: &Assignment, specs: &[ServiceSpec], service: usize, spec: &ServiceSpec) -> Target {
+    let members: Vec<usize> =
+        (0..scan.processes().len()).filter(|index| all.service[*index] == Some(service)).collect();
+    let mut ports = Vec::new();
+    let mut unix_paths = Vec::new();
+    for endpoint in members.iter().flat_map(|index| scan.held(*index)) {
+        match endpoint {
+            Endpoint::Tcp(address) => ports.push(address.port()),
+            Endpoint::Unix(path) => unix_paths.push(path.clone()),
+        }
+    }
+    ports.sort_unstable();
+    ports.dedup();
+    unix_paths.sort_unstable();
+    unix_paths.dedup();
+    let pids: Vec<u32> = members.iter().map(|index| scan.processes()[*index].pid).collect();
+    let mut notes = Vec::new();
+    for (process, first, _) in all.conflicts.iter().filter(|(_, _, other)| *other == service) {
+        let process = &scan.processes()[*process];
+        notes.push(format!(
+            "process {} ({}) matches too, but belongs to {}, which comes first",
+            process.pid, process.comm, specs[*first].name
+        ));
+    }
+    if terms(spec).any(|term| matches!(term, Term::Pid(pid) if *pid == std::process::id())) {
+        notes.push(format!("process {} is acgs-perf itself and is left out", std::process::id()));
+    }
+    if pids.is_empty() {
+        notes.extend(terms(spec).filter_map(|term| unseen_holder(scan, term)));
+    }
+    Target { spec: spec.clone(), pids, ports, unix_paths, notes }
+}
+
+/// Explains a socket that listens although no process was found for it.
+fn unseen_holder(scan: &Scan<'_>, term: &Term) -> Option<String> {
+    let here = |endpoint: &Endpoint| match (term, endpoint) {
+        (Term::Port(port), Endpoint::Tcp(address)) => address.port() == *port,
+        (Term::Unix(path), Endpoint::Unix(bound)) => path == bound,
+        _ => false,
+    };
+    if !scan.listening().iter().any(|socket| here(&socket.endpoint)) {
+        return None;
+    }
+    let holders: Vec<usize> = (0..scan.processes().len()).filter(|index| scan.held(*index).any(here)).collect();
+    if holders.is_empty() {
+        return Some(format!(
+            "{term} is open, but who holds it cannot be seen; run as root in the host's PID namespace"
+        ));
+    }
+    let waiting = holders.iter().all(|index| scan.is_activator(*index));
+    waiting.then(|| format!("{term} is held by systemd, which starts the service with the first connection"))
+}

@@ -1,0 +1,323 @@
+//! The configuration file, and the built-in catalogue, which has the same format.
+//!
+//! In: a TOML file such as `deploy/acgs-perf.example.toml`. Out: [`Config`]. Whatever the file says that is not understood is
+//! an error that names the file, the line and the key; a constitution that does not fit its hash is refused.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use acgs_perf_common::CONSTITUTIONAL_HASH;
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+use toml::{Spanned, Value};
+
+use crate::capture::Objective;
+
+use super::error::DiscoverError;
+use super::selector::{Selector, SelectorError};
+use super::spec::{ServiceSpec, check_name};
+
+/// The built-in catalogue.
+const CATALOGUE: &str = include_str!("../../catalogue.toml");
+
+/// Its name in errors.
+const CATALOGUE_NAME: &str = "built-in catalogue";
+
+/// What the configuration says.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// What a service is held against unless it says otherwise.
+    pub objective: Objective,
+    /// Share of requests that a cache should answer, 0 to 1; `None` where the file does not say.
+    pub cache_hit_rate: Option<f64>,
+    /// The services in the order of the file; those of the catalogue when the file has no `[services]`.
+    pub services: Vec<ServiceSpec>,
+    /// The constitution whose digest was checked.
+    pub document: Option<PathBuf>,
+}
+
+/// The built-in catalogue of services.
+pub fn catalogue() -> Result<Config, DiscoverError> {
+    parse(CATALOGUE, CATALOGUE_NAME, Path::new("."))
+}
+
+/// Reads a configuration file and checks the constitution that it names.
+pub fn load(path: &Path) -> Result<Config, DiscoverError> {
+    let text = std::fs::read_to_string(path).map_err(|cause| DiscoverError::Read {
+        path: path.to_owned(),
+        what: "the configuration",
+        cause,
+    })?;
+    parse(&text, &path.display().to_string(), path.parent().unwrap_or(Path::new(".")))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    constitutional_hash: Option<Spanned<String>>,
+    constitution: Option<Constitution>,
+    objective: Option<FileObjective>,
+    services: Option<Services>,
+}
+
+type Services = std::collections::HashMap<Spanned<String>, Spanned<Value>>;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Constitution {
+    document: PathBuf,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileObjective {
+    p99_ms: Option<Spanned<f64>>,
+    min_rps: Option<Spanned<f64>>,
+    cache_hit_rate: Option<Spanned<f64>>,
+}
+
+/// Parses `text`; `name` stands in errors, `directory` is where relative paths begin.
+fn parse(text: &str, name: &str, directory: &Path) -> Result<Config, DiscoverError> {
+    let source = Source { text, name };
+    let file: File = toml::from_str(text).map_err(|error| {
+        let reason = error.message().lines().collect::<Vec<_>>().join(", ");
+        source.error(error.span().map_or(0, |span| span.start), format!("{reason}; correct or remove it"))
+    })?;
+    if let Some(hash) = &file.constitutional_hash
+        && hash.get_ref() != CONSTITUTIONAL_HASH
+    {
+        return Err(DiscoverError::Hash {
+            place: source.place(hash.span().start),
+            found: hash.get_ref().clone(),
+            expected: CONSTITUTIONAL_HASH,
+        });
+    }
+    let document = file.constitution.map(|constitution| directory.join(constitution.document));
+    if let Some(document) = &document {
+        check_constitution(document, name)?;
+    }
+    let limits = file.objective.unwrap_or_default();
+    let default = Objective::default();
+    let objective = Objective {
+        p99: limits.p99_ms.map_or(Ok(default.p99), |ms| source.p99(*ms.get_ref(), ms.span().start))?,
+        min_rps: limits.min_rps.map_or(Ok(default.min_rps), |rps| source.rps(*rps.get_ref(), rps.span().start))?,
+    };
+    let cache_hit_rate = match limits.cache_hit_rate {
+        Some(rate) if !(0.0..=1.0).contains(rate.get_ref()) => {
+            return Err(source.error(rate.span().start, "cache_hit_rate must be from 0 to 1".to_owned()));
+        }
+        rate => rate.map(Spanned::into_inner),
+    };
+    let services = match file.services {
+        Some(services) => source.services(services, objective)?,
+        None if name == CATALOGUE_NAME => Vec::new(),
+        // What the file says about the objective holds for the catalogue too.
+        None => catalogue()?.services.into_iter().map(|spec| ServiceSpec { objective, ..spec }).collect(),
+    };
+    Ok(Config { objective, cache_hit_rate, services, document })
+}
+
+/// The document's SHA-256 must begin with the constitutional hash.
+fn check_constitution(path: &Path, config: &str) -> Result<(), DiscoverError> {
+    let bytes = std::fs::read(path).map_err(|cause| DiscoverError::Read {
+        path: path.to_owned(),
+        what: "the constitution",
+        cause,
+    })?;
+    let digest: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    if digest.starts_with(CONSTITUTIONAL_HASH) {
+        return Ok(());
+    }
+    Err(DiscoverError::Constitution {
+        path: path.to_owned(),
+        digest,
+        expected: CONSTITUTIONAL_HASH,
+        config: config.to_owned(),
+    })
+}
+
+/// The text being read, for errors that say where.
+struct Source<'a> {
+    text: &'a str,
+    name: &'a str,
+}
+
+impl Source<'_> {
+    fn place(&self, offset: usize) -> String {
+        let line = 1 + self.text.bytes().take(offset).filter(|byte| *byte == b'\n').count();
+        format!("{}:{line}", self.name)
+    }
+
+    fn error(&self, offset: usize, reason: String) -> DiscoverError {
+        DiscoverError::Config { place: self.place(offset), reason }
+    }
+
+    fn p99(&self, ms: f64, offset: usize) -> Result<Duration, DiscoverError> {
+        if ms.is_finite() && ms > 0.0 && ms <= 60_000.0 {
+            Ok(Duration::from_secs_f64(ms / 1e3))
+        } else {
+            Err(self.error(offset, format!("p99_ms is {ms}; use milliseconds above 0, up to 60000")))
+        }
+    }
+
+    fn rps(&self, rps: f64, offset: usize) -> Result<f64, DiscoverError> {
+        if rps.is_finite() && rps >= 0.0 {
+            Ok(rps)
+        } else {
+            Err(self.error(offset, format!("min_rps is {rps}; use requests per second, 0 or more")))
+        }
+    }
+
+    fn services(&self, services: Services, objective: Objective) -> Result<Vec<ServiceSpec>, DiscoverError> {
+        let mut entries: Vec<_> = services.into_iter().collect();
+        // The first service that matches a process keeps it, so the order of the file matters.
+        entries.sort_by_key(|(name, _)| name.span().start);
+        entries.into_iter().map(|(name, value)| self.service(&name, value.into_inner(), objective)).collect()
+    }
+
+    fn service(&self, name: &Spanned<String>, value: Value, all: Objective) -> Result<ServiceSpec, DiscoverError> {
+        let offset = name.span().start;
+        let name = name.get_ref();
+        check_name(name).map_err(|reason| DiscoverError::ServiceName { place: self.place(offset), reason })?;
+        let fail = |reason: String| self.error(offset, format!("services.{name}: {reason}"));
+        let mut objective = all;
+        let value = match value {
+            Value::Table(table) => {
+                let mut selector = None;
+                for (key, value) in table {
+                    match (key.as_str(), number(&value)) {
+                        ("selector", _) => selector = Some(value),
+                        ("p99_ms", Some(ms)) => objective.p99 = self.p99(ms, offset)?,
+                        ("min_rps", Some(rps)) => objective.min_rps = self.rps(rps, offset)?,
+                        ("p99_ms" | "min_rps", None) => return Err(fail(format!("{key} must be a number"))),
+                        _ => return Err(fail(format!("unknown key \"{key}\"; use selector, p99_ms or min_rps"))),
+                    }
+                }
+                selector.ok_or_else(|| fail("no selector; add selector = \"port:8016\"".to_owned()))?
+            }
+            other => other,
+        };
+        let alternatives = match value {
+            Value::Array(values) => values,
+            one => vec![one],
+        };
+        if alternatives.is_empty() {
+            return Err(fail("the list is empty; name at least one port".to_owned()));
+        }
+        let selectors = alternatives
+            .iter()
+            .map(|value| match value {
+                Value::Integer(port) => match u16::try_from(*port) {
+                    Ok(port) if port > 0 => Ok(Selector::port(port)),
+                    _ => Err(fail(SelectorError::Port(port.to_string()).to_string())),
+                },
+                Value::String(text) => text.parse().map_err(|error: SelectorError| fail(error.to_string())),
+                other => Err(fail(format!(
+                    "a service is a port, a list of ports or a selector in quotes, not a value of type {}",
+                    other.type_str()
+                ))),
+            })
+            .collect::<Result<Vec<Selector>, _>>()?;
+        Ok(ServiceSpec { name: name.clone(), selectors, objective })
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "limits are far below 2^53")]
+fn number(value: &Value) -> Option<f64> {
+    value.as_float().or_else(|| value.as_integer().map(|integer| integer as f64))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Config, String> {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("acgs-perf.toml");
+        std::fs::write(&path, text).unwrap();
+        load(&path).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_catalogue_names_the_services_in_order() {
+        let config = catalogue().unwrap();
+        assert_eq!(config.services.len(), 16);
+        assert_eq!(config.services[0].name, "constitutional-ai");
+        assert_eq!(config.services[0].selector_text(), "port:8001");
+        assert_eq!(config.services[15].selector_text(), "port:6389 or port:6379");
+        assert_eq!(config.objective, Objective::default());
+        assert_eq!(config.cache_hit_rate, Some(0.85));
+    }
+
+    #[test]
+    fn the_example_reads() {
+        let config = read(include_str!("../../../deploy/acgs-perf.example.toml")).unwrap();
+        let redis = config.services.last().unwrap();
+        assert_eq!(redis.name, "redis");
+        assert_eq!(redis.objective, Objective { p99: Duration::from_millis(1), min_rps: 1000.0 });
+        assert_eq!(config.services[2].selector_text(), "comm:nginx,port:8443");
+        assert_eq!(config.services[4].selector_text(), "unit:acgs-audit or unix:/run/acgs/audit.sock");
+    }
+
+    #[test]
+    fn order_and_objectives_follow_the_file() {
+        let config =
+            read("[objective]\np99_ms = 7\n[services]\nz = 1\na = [2, 3]\n[services.m]\nselector = 4\n").unwrap();
+        let names: Vec<_> = config.services.iter().map(|spec| spec.name.as_str()).collect();
+        assert_eq!(names, ["z", "a", "m"]);
+        assert!(config.services.iter().all(|spec| spec.objective.p99 == Duration::from_millis(7)));
+        let catalogue = read("[objective]\np99_ms = 0.5\n").unwrap().services;
+        assert_eq!(catalogue.len(), 16);
+        assert_eq!(catalogue[3].objective.p99, Duration::from_micros(500));
+    }
+
+    #[test]
+    fn errors_name_file_line_and_key() {
+        let cases = [
+            ("\nservice = 3", "acgs-perf.toml:2: unknown field `service`, expected one of `constitutional_hash`"),
+            ("[objective]\np99 = 3", "acgs-perf.toml:2: unknown field `p99`"),
+            (
+                "constitutional_hash = \"00\"",
+                "acgs-perf.toml:1: constitutional_hash is \"00\", this build carries \"cdd01",
+            ),
+            ("[objective]\np99_ms = 0", ":2: p99_ms is 0"),
+            ("[objective]\nmin_rps = -1.0", ":2: min_rps is -1"),
+            ("[objective]\np99_ms = nan", ":2: p99_ms is NaN"),
+            ("[objective]\ncache_hit_rate = 85", ":2: cache_hit_rate must be"),
+            ("[services]\nredis = \"prot:1\"", ":2: services.redis: unknown selector kind \"prot\"; use one of"),
+            ("[services]\nredis = 0", ":2: services.redis: \"0\" is not a TCP port"),
+            ("[services]\nredis = []", "the list is empty"),
+            ("[services]\nredis = 1.5", "not a value of type float"),
+            (
+                "[services]\nredis = { selector = 1, p95_ms = 1 }",
+                "services.redis: unknown key \"p95_ms\"; use selector, p99",
+            ),
+            ("[services]\nredis = { p99_ms = 1 }", "no selector"),
+            ("[services]\nredis = { selector = 1, p99_ms = \"1\" }", "p99_ms must be a number"),
+            ("[services]\n\"a b\" = 1", ":2: ' ' cannot stand in a service name"),
+            ("[services]\nredis = 1\nredis = 2", ":3: duplicate key"),
+            ("[services\n", "acgs-perf.toml:1: "),
+        ];
+        for (text, expected) in cases {
+            let error = read(text).unwrap_err();
+            assert!(error.contains(expected) && !error.contains('\n'), "{text:?}: {error}");
+        }
+        let error = load(Path::new("/nonexistent/acgs.toml")).unwrap_err().to_string();
+        assert!(error.starts_with("/nonexistent/acgs.toml: cannot read the configuration: No such file"), "{error}");
+    }
+
+    #[test]
+    fn a_constitution_that_does_not_fit_the_hash_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let config = directory.path().join("acgs-perf.toml");
+        std::fs::write(&config, "[constitution]\ndocument = \"constitution.md\"\n").unwrap();
+        let missing = load(&config).unwrap_err().to_string();
+        assert!(missing.contains("constitution.md: cannot read the constitution"), "{missing}");
+        std::fs::write(directory.path().join("constitution.md"), "abc").unwrap();
+        let wrong = load(&config).unwrap_err().to_string();
+        assert!(
+            wrong.contains("is ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad, which"),
+            "{wrong}"
+        );
+    }
+}

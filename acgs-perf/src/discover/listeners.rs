@@ -1,0 +1,171 @@
+//! What listens on this host, and the flag with which to profile it.
+//!
+//! In: the root of a proc file system. Out: [`Listener`]s, and text that suggests a `--service` flag for each.
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::Path;
+
+use super::DiscoverError;
+use super::scan::Scan;
+use super::sockets::Endpoint;
+
+/// A socket that listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// Where.
+    pub endpoint: Endpoint,
+    /// Who: the topmost process that holds it; `None` where it cannot be seen.
+    pub pid: Option<u32>,
+    /// Command name of that process.
+    pub comm: Option<String>,
+}
+
+impl Listener {
+    /// The selector that chooses this listener's processes.
+    pub fn selector(&self) -> String {
+        match &self.endpoint {
+            Endpoint::Tcp(address) => format!("port:{}", address.port()),
+            Endpoint::Unix(path) => format!("unix:{path}"),
+        }
+    }
+
+    /// `tcp` or `unix`.
+    pub fn protocol(&self) -> &'static str {
+        match self.endpoint {
+            Endpoint::Tcp(_) => "tcp",
+            Endpoint::Unix(_) => "unix",
+        }
+    }
+}
+
+/// Lists what listens: TCP first, by address, then UNIX stream sockets. The calling process and systemd are left out.
+pub fn listening(root: &Path) -> Result<Vec<Listener>, DiscoverError> {
+    Ok(list(&super::whole_host(root)?))
+}
+
+fn list(scan: &Scan<'_>) -> Vec<Listener> {
+    let mut holders: Vec<Vec<usize>> = vec![Vec::new(); scan.listening().len()];
+    for process in 0..scan.processes().len() {
+        for socket in scan.held_indices(process) {
+            holders[*socket].push(process);
+        }
+    }
+    let own = super::sockets::open_sockets(Path::new("/proc/self")).unwrap_or_default();
+    let mut listeners = Vec::new();
+    for (socket, holders) in scan.listening().iter().zip(&holders) {
+        let servers: Vec<usize> = holders.iter().copied().filter(|index| !scan.is_activator(*index)).collect();
+        if servers.is_empty() && (!holders.is_empty() || own.contains(&socket.inode)) {
+            continue;
+        }
+        // Workers hold the socket of their master: name the one whose parent does not hold it.
+        let top = servers.iter().find(|index| scan.parent(**index).is_none_or(|parent| !servers.contains(&parent)));
+        let process = top.map(|index| &scan.processes()[*index]);
+        listeners.push(Listener {
+            endpoint: socket.endpoint.clone(),
+            pid: process.map(|process| process.pid),
+            comm: process.map(|process| process.comm.clone()),
+        });
+    }
+    listeners.sort_by(|one, two| (&one.endpoint, one.pid).cmp(&(&two.endpoint, two.pid)));
+    listeners.dedup();
+    listeners
+}
+
+/// One line per selector, such as `  --service redis-server=port:6379   (pid 123, redis-server)`; empty without listeners.
+pub fn render_suggestions(listeners: &[Listener]) -> String {
+    let mut groups: Vec<(String, Vec<&Listener>)> = Vec::new();
+    let mut known: BTreeMap<String, usize> = BTreeMap::new();
+    for listener in listeners {
+        let selector = listener.selector();
+        let index = *known.entry(selector.clone()).or_insert_with(|| {
+            groups.push((selector, Vec::new()));
+            groups.len() - 1
+        });
+        groups[index].1.push(listener);
+    }
+    let mut names = HashSet::new();
+    let lines: Vec<(String, String)> = groups
+        .iter()
+        .map(|(selector, members)| {
+            let name = unique(&mut names, service_name(members[0]));
+            (format!("--service {}", quote(&format!("{name}={selector}"))), who(members))
+        })
+        .collect();
+    let width = lines.iter().map(|(flag, _)| flag.chars().count()).max().unwrap_or(0);
+    lines.iter().map(|(flag, who)| format!("  {flag:width$}   ({who})\n")).collect()
+}
+
+fn who(members: &[&Listener]) -> String {
+    let mut pids: Vec<u32> = members.iter().filter_map(|listener| listener.pid).collect();
+    pids.sort_unstable();
+    pids.dedup();
+    match (pids.first(), &members[0].comm) {
+        (Some(pid), Some(comm)) if pids.len() == 1 => format!("pid {pid}, {comm}"),
+        (Some(pid), Some(comm)) => format!("pid {pid} and {} more, {comm}", pids.len() - 1),
+        _ => "who holds it cannot be seen; run as root".to_owned(),
+    }
+}
+
+/// A service name made of the command name, or of the port.
+fn service_name(listener: &Listener) -> String {
+    let allowed = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '-' };
+    let name: String = listener.comm.as_deref().unwrap_or_default().chars().map(allowed).collect();
+    let name = name.trim_matches(|c: char| !c.is_ascii_alphanumeric());
+    match (&listener.endpoint, name) {
+        (Endpoint::Tcp(address), "") => format!("port-{}", address.port()),
+        (Endpoint::Unix(_), "") => "unix".to_owned(),
+        (_, name) => name.to_owned(),
+    }
+}
+
+fn unique(taken: &mut HashSet<String>, name: String) -> String {
+    let mut candidate = name.clone();
+    let mut number = 2;
+    while !taken.insert(candidate.clone()) {
+        candidate = format!("{name}-{number}");
+        number += 1;
+    }
+    candidate
+}
+
+/// Quotes for a POSIX shell where that is needed.
+fn quote(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.=:/@,%+".contains(c);
+    if text.chars().all(plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tcp(address: &str, pid: u32, comm: &str) -> Listener {
+        Listener { endpoint: Endpoint::Tcp(address.parse().unwrap()), pid: Some(pid), comm: Some(comm.to_owned()) }
+    }
+
+    #[test]
+    fn suggestions_can_be_pasted() {
+        let unix = Listener {
+            endpoint: Endpoint::Unix("/tmp/a b.sock".to_owned()),
+            pid: Some(9),
+            comm: Some("(x)".to_owned()),
+        };
+        let unseen = Listener { endpoint: Endpoint::Tcp("0.0.0.0:22".parse().unwrap()), pid: None, comm: None };
+        let text = render_suggestions(&[
+            tcp("127.0.0.1:6379", 123, "redis-server"),
+            tcp("[::1]:6379", 123, "redis-server"),
+            tcp("127.0.0.1:6380", 124, "redis-server"),
+            tcp("127.0.0.1:80", 7, "nginx: m"),
+            tcp("127.0.0.1:80", 8, "nginx: m"),
+            unix,
+            unseen,
+        ]);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 5, "{text}");
+        assert_eq!(lines[0], "  --service redis-server=port:6379     (pid 123, redis-server)");
+        assert!(lines[1].starts_with("  --service redis-server-2=port:6380   (pid 124"), "{text}");
+        assert!(lines[2].contains("nginx--m=port:80") && lines[2].ends_with("(pid 7 and 1 more, nginx: m)"), "{text}");
+        assert!(lines[3].contains("--service 'x=unix:/tmp/a b.sock'"), "{text}");
+        assert!(lines[4].contains("port-22=port:22") && lines[4].contains("run as root"), "{text}");
+        assert_eq!(render_suggestions(&[]), "");
+    }
+}

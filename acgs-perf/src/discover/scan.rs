@@ -1,0 +1,95 @@
+//! One look at the host: processes, listening sockets, and who holds which.
+//!
+//! In: processes read by `processes`. Out: [`Scan`], which answers questions about them and reads the costly part, the sockets and
+//! descriptors, only when first asked.
+
+use std::cell::OnceCell;
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+
+use super::processes::{self, Process};
+use super::sockets::{self, Endpoint, Listening};
+
+/// The processes of one moment.
+pub(super) struct Scan<'a> {
+    root: &'a Path,
+    processes: Vec<Process>,
+    by_pid: HashMap<u32, usize>,
+    listening: OnceCell<Vec<Listening>>,
+    by_inode: OnceCell<HashMap<u64, usize>>,
+    held: Vec<OnceCell<Vec<usize>>>,
+}
+
+impl<'a> Scan<'a> {
+    pub(super) fn new(root: &'a Path, processes: Vec<Process>) -> Self {
+        let by_pid = processes.iter().enumerate().map(|(index, process)| (process.pid, index)).collect();
+        let held = processes.iter().map(|_| OnceCell::new()).collect();
+        Self { root, processes, by_pid, listening: OnceCell::new(), by_inode: OnceCell::new(), held }
+    }
+
+    /// All processes; an index into this list names a process in the other functions.
+    pub(super) fn processes(&self) -> &[Process] {
+        &self.processes
+    }
+
+    /// Index of a process.
+    pub(super) fn index(&self, pid: u32) -> Option<usize> {
+        self.by_pid.get(&pid).copied()
+    }
+
+    /// Index of the parent of a process.
+    pub(super) fn parent(&self, index: usize) -> Option<usize> {
+        self.index(self.processes[index].ppid).filter(|parent| *parent != index)
+    }
+
+    /// The ancestors of a process, nearest first. Bounded, since reading is no atomic act and might show a cycle.
+    pub(super) fn ancestors(&self, index: usize) -> impl Iterator<Item = usize> {
+        std::iter::successors(self.parent(index), |next| self.parent(*next)).take(self.processes.len())
+    }
+
+    /// The listening sockets of all network namespaces in which a process lives.
+    pub(super) fn listening(&self) -> &[Listening] {
+        self.listening.get_or_init(|| {
+            let mut networks = HashSet::new();
+            let mut all = Vec::new();
+            for process in &self.processes {
+                let Some(network) = process.network().filter(|network| !networks.contains(network)) else { continue };
+                // A process that has just exited is no reason to miss its namespace: the next one tries again.
+                if let Ok(sockets) = sockets::listening(process.directory()) {
+                    networks.insert(network);
+                    all.extend(sockets);
+                }
+            }
+            // Without root the namespaces of others cannot be told apart; our own still shows what listens.
+            let own = self.root.join("self");
+            if processes::namespace(&own.join("ns/net")).is_some_and(|network| !networks.contains(&network)) {
+                all.extend(sockets::listening(&own).unwrap_or_default());
+            }
+            all
+        })
+    }
+
+    /// The listening sockets that a process holds.
+    pub(super) fn held(&self, index: usize) -> impl Iterator<Item = &Endpoint> {
+        self.held_indices(index).iter().map(|socket| &self.listening()[*socket].endpoint)
+    }
+
+    /// The same as indices into [`Self::listening`].
+    pub(super) fn held_indices(&self, index: usize) -> &[usize] {
+        self.held[index].get_or_init(|| {
+            let by_inode = self.by_inode.get_or_init(|| {
+                self.listening().iter().enumerate().map(|(index, socket)| (socket.inode, index)).collect()
+            });
+            let open = sockets::open_sockets(self.processes[index].directory()).unwrap_or_default();
+            let mut held: Vec<usize> = open.iter().filter_map(|inode| by_inode.get(inode).copied()).collect();
+            held.sort_unstable();
+            held.dedup();
+            held
+        })
+    }
+
+    /// Whether a process is systemd, which holds the sockets of services that it starts on demand without serving them.
+    pub(super) fn is_activator(&self, index: usize) -> bool {
+        self.processes[index].comm == "systemd"
+    }
+}
