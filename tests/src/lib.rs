@@ -1,1 +1,10 @@
-//! Integration tests.
+//! What the integration tests share: a server that knows its own times, an open-loop load generator, waits of known
+//! length, and a harness that starts services and the agent.
+
+pub mod clock;
+pub mod harness;
+pub mod load;
+pub mod recording;
+pub mod report;
+pub mod signal;
+pub mod truth;

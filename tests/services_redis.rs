@@ -1,0 +1,87 @@
+//! Redis under `redis-benchmark`: every request counted, none invented.
+//!
+//! `redis-benchmark` asks for the server's configuration once, before it begins: two `CONFIG GET` in one write on one
+//! connection. They arrive together and are answered together, so they are one request: [`HANDSHAKE`].
+
+use std::process::Command;
+use std::time::Duration;
+
+use acgs_perf_tests::harness::{Service, free_port, need_root, run};
+use acgs_perf_tests::load::{Client, Plan};
+use acgs_perf_tests::recording::Recorder;
+
+const HANDSHAKE: u64 = 1;
+
+fn redis() -> Service {
+    let port = free_port().unwrap();
+    let mut command = Command::new("redis-server");
+    command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
+    Service::start(&mut command, port).unwrap()
+}
+
+fn selector(redis: &Service) -> String {
+    format!("port:{}", redis.port)
+}
+
+fn benchmark(redis: &Service, requests: u64, clients: u32, more: &[&str]) -> Vec<String> {
+    let (port, requests, clients) = (redis.port.to_string(), requests.to_string(), clients.to_string());
+    let mut arguments = vec!["-p", &port, "-t", "get", "-n", &requests, "-c", &clients, "-q"];
+    arguments.extend(more);
+    arguments.into_iter().map(str::to_owned).collect()
+}
+
+#[test]
+fn counts_what_the_benchmark_sent_around_a_command() {
+    need_root();
+    let redis = redis();
+    for _ in 0..3 {
+        let arguments = benchmark(&redis, 500_000, 50, &[]);
+        let (report, _) = Recorder::new("redis", &selector(&redis)).around("redis-benchmark", &arguments).unwrap();
+        report.assert_exact("redis", 500_000 + HANDSHAKE);
+    }
+}
+
+#[test]
+fn counts_requests_on_new_connections() {
+    need_root();
+    let redis = redis();
+    let recording = Recorder::new("redis", &selector(&redis)).start().unwrap();
+    // Without keep-alive: one connection per request.
+    run(Command::new("redis-benchmark").args(benchmark(&redis, 20_000, 10, &["-k", "0"]))).unwrap();
+    recording.stop().unwrap().assert_exact("redis", 20_000 + HANDSHAKE);
+}
+
+#[test]
+fn counts_requests_on_connections_opened_before_it_attached() {
+    need_root();
+    let redis = redis();
+    let get = b"*2\r\n$3\r\nGET\r\n$1\r\nk\r\n";
+    let mut client = Client::connect(redis.address(), 20, get, "$-1\r\n".len()).unwrap();
+    let plan = Plan { rate: None, requests: 1_000, limit: Duration::from_secs(30) };
+    client.run(plan).unwrap();
+    let recording = Recorder::new("redis", &selector(&redis)).start().unwrap();
+    client.run(Plan { requests: 100_000, ..plan }).unwrap();
+    recording.stop().unwrap().assert_exact("redis", 100_000);
+}
+
+#[test]
+fn a_pipeline_is_one_request() {
+    need_root();
+    let redis = redis();
+    let recording = Recorder::new("redis", &selector(&redis)).start().unwrap();
+    let request = b"*1\r\n$4\r\nPING\r\n".repeat(8);
+    let mut client = Client::connect(redis.address(), 4, &request, 8 * "+PONG\r\n".len()).unwrap();
+    client.run(Plan { rate: None, requests: 5_000, limit: Duration::from_secs(30) }).unwrap();
+    recording.stop().unwrap().assert_exact("redis", 5_000);
+}
+
+#[test]
+fn counts_a_service_by_pid_and_by_command() {
+    need_root();
+    let redis = redis();
+    for selector in [format!("pid:{}", redis.pid()), format!("comm:redis-server,port:{}", redis.port)] {
+        let recording = Recorder::new("redis", &selector).start().unwrap();
+        run(Command::new("redis-benchmark").args(benchmark(&redis, 50_000, 8, &[]))).unwrap();
+        recording.stop().unwrap().assert_exact("redis", 50_000 + HANDSHAKE);
+    }
+}

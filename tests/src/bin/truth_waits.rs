@@ -1,0 +1,121 @@
+//! `truth-waits`: waits of known length and number, to be found again in the agent's histograms.
+//!
+//! In: a kind of wait; it begins when a line comes in on standard input, and it ends at the next line. Out: `ready`, and
+//! after the waits one JSON line of what it measured itself.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use acgs_perf_tests::clock;
+use anyhow::{Context, Result, bail, ensure};
+use clap::{Parser, ValueEnum};
+use serde_json::json;
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Kind {
+    Sleep,
+    Futex,
+    Epoll,
+    Fsync,
+    /// Keeps its CPU busy for `ns`, `count` times.
+    Spin,
+}
+
+/// Waits of known length.
+#[derive(Parser)]
+struct Cli {
+    #[arg(value_enum)]
+    kind: Kind,
+    #[arg(long, default_value_t = 50)]
+    count: u64,
+    #[arg(long, default_value_t = 5_000_000)]
+    ns: u64,
+    /// Stay on this CPU.
+    #[arg(long)]
+    cpu: Option<usize>,
+    /// Where `fsync` writes.
+    #[arg(long)]
+    file: Option<PathBuf>,
+}
+
+fn main() -> Result<()> {
+    let cli = Cli::parse();
+    clock::no_timer_slack();
+    if let Some(cpu) = cli.cpu {
+        clock::pin(cpu).context("pin")?;
+    }
+    let mut wait = prepare(&cli)?;
+    println!("ready");
+    line()?;
+    let (delay, start) = (run_delay()?, clock::now());
+    let mut times = Vec::with_capacity(cli.count as usize);
+    for _ in 0..cli.count {
+        let before = clock::now();
+        wait()?;
+        times.push(clock::now() - before);
+    }
+    let (elapsed, delay) = (clock::now() - start, run_delay()? - delay);
+    times.sort_unstable();
+    let sum: u64 = times.iter().sum();
+    println!("{}", json!({ "elapsed_ns": elapsed, "run_delay_ns": delay, "sum_ns": sum, "times_ns": times }));
+    line()
+}
+
+fn line() -> Result<()> {
+    io::stdin().read_line(&mut String::new()).map(drop).context("stdin")
+}
+
+/// Time on the run queue, as the kernel itself counts it.
+fn run_delay() -> Result<u64> {
+    let text = fs::read_to_string("/proc/thread-self/schedstat")?;
+    Ok(text.split_whitespace().nth(1).context("schedstat")?.parse()?)
+}
+
+fn prepare(cli: &Cli) -> Result<Box<dyn FnMut() -> Result<()>>> {
+    let ns = cli.ns;
+    Ok(match cli.kind {
+        Kind::Sleep => Box::new(move || {
+            clock::sleep(ns);
+            Ok(())
+        }),
+        Kind::Spin => Box::new(move || {
+            clock::spin(ns);
+            Ok(())
+        }),
+        Kind::Futex => Box::new(move || futex(ns)),
+        Kind::Epoll => {
+            // SAFETY: epoll_create1 takes one integer.
+            let epoll = unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) };
+            ensure!(epoll >= 0, "epoll_create1: {}", io::Error::last_os_error());
+            let milliseconds = (ns / 1_000_000) as i32;
+            Box::new(move || {
+                // SAFETY: room for one event is given; the set is empty, so none is written.
+                let mut event = libc::epoll_event { events: 0, u64: 0 };
+                // SAFETY: `event` is valid for one entry.
+                match unsafe { libc::epoll_wait(epoll, &mut event, 1, milliseconds) } {
+                    0 => Ok(()),
+                    _ => bail!("epoll_wait: {}", io::Error::last_os_error()),
+                }
+            })
+        }
+        Kind::Fsync => {
+            let path = cli.file.clone().context("--file is missing")?;
+            let mut file = OpenOptions::new().create(true).truncate(true).write(true).open(path)?;
+            Box::new(move || {
+                file.write_all(&[7; 16 * 1024])?;
+                Ok(file.sync_all()?)
+            })
+        }
+    })
+}
+
+fn futex(ns: u64) -> Result<()> {
+    let (word, time) = (0u32, clock::timespec(ns));
+    let operation = libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG;
+    // SAFETY: `word` holds the expected value and nobody wakes it, so the call lasts until the time-out.
+    let status = unsafe { libc::syscall(libc::SYS_futex, &word, operation, 0u32, &time) };
+    let error = io::Error::last_os_error();
+    ensure!(status == -1 && error.raw_os_error() == Some(libc::ETIMEDOUT), "futex: {status} {error}");
+    Ok(())
+}

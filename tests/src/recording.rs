@@ -1,0 +1,149 @@
+//! Running the agent: `acgs-perf record` in the background of a test, or around a command.
+//!
+//! In: services and selectors. Out: the JSON report, or what the agent said when it failed.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use tempfile::TempDir;
+
+use crate::harness::{end, target, wait};
+use crate::report::Report;
+use crate::signal;
+
+/// The agent that is tested: `ACGS_PERF_BIN`, or the release build.
+pub fn agent() -> PathBuf {
+    std::env::var_os("ACGS_PERF_BIN").map_or_else(|| target().join("release/acgs-perf"), PathBuf::from)
+}
+
+/// A recording that is being put together.
+pub struct Recorder {
+    arguments: Vec<String>,
+    duration: Option<String>,
+}
+
+impl Recorder {
+    /// Records one service.
+    pub fn new(name: &str, selector: &str) -> Self {
+        Self { arguments: vec!["--service".into(), format!("{name}={selector}")], duration: None }
+    }
+
+    /// One more argument.
+    pub fn arg(mut self, argument: &str) -> Self {
+        self.arguments.push(argument.to_owned());
+        self
+    }
+
+    /// Ends by itself after this time, for example `2s`.
+    pub fn duration(mut self, duration: &str) -> Self {
+        self.duration = Some(duration.to_owned());
+        self
+    }
+
+    fn command(&self, directory: &Path, duration: Option<&str>) -> Command {
+        let mut command = Command::new(agent());
+        command.arg("record").args(&self.arguments);
+        if let Some(duration) = duration {
+            command.args(["--duration", duration]);
+        }
+        command.arg("--output").arg(directory.join("report.json")).stdin(Stdio::null());
+        command
+    }
+
+    /// Starts, and returns when the agent is attached. Without a duration it is ended by [`Recording::stop`].
+    pub fn start(self) -> Result<Recording> {
+        let directory = tempfile::tempdir()?;
+        let mut command = self.command(directory.path(), Some(self.duration.as_deref().unwrap_or("120s")));
+        command.stdout(File::create(directory.path().join("stdout"))?).stderr(Stdio::piped());
+        let mut child = command.spawn().with_context(|| format!("start {}", agent().display()))?;
+        let lines = follow(&mut child)?;
+        let mut recording = Recording { child, lines, said: Vec::new(), directory };
+        recording.wait_until_attached()?;
+        Ok(recording)
+    }
+
+    /// Records for as long as a command runs; gives the report and what was printed to standard output.
+    pub fn around(self, program: &str, arguments: &[String]) -> Result<(Report, String)> {
+        let directory = tempfile::tempdir()?;
+        let mut command = self.command(directory.path(), None);
+        let output = command.arg("--").arg(program).args(arguments).output().context("start the agent")?;
+        let (text, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        ensure!(output.status.success(), "{command:?}: {}\n{text}\n{errors}", output.status);
+        Ok((Report::read(&directory.path().join("report.json"))?, format!("{text}{errors}")))
+    }
+}
+
+fn follow(child: &mut Child) -> Result<Receiver<String>> {
+    let stderr = BufReader::new(child.stderr.take().context("no stderr")?);
+    let (sender, receiver) = channel();
+    thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+    Ok(receiver)
+}
+
+/// A running recording; ended when dropped.
+pub struct Recording {
+    child: Child,
+    lines: Receiver<String>,
+    said: Vec<String>,
+    directory: TempDir,
+}
+
+impl Recording {
+    fn wait_until_attached(&mut self) -> Result<()> {
+        let limit = Instant::now() + Duration::from_secs(30);
+        loop {
+            match self.lines.recv_timeout(limit.saturating_duration_since(Instant::now())) {
+                Ok(line) => {
+                    let attached = line.starts_with("acgs-perf: recording");
+                    self.said.push(line);
+                    if attached {
+                        return Ok(());
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => bail!("not attached after 30 s\n{}", self.said.join("\n")),
+                Err(RecvTimeoutError::Disconnected) => bail!("the agent ended\n{}", self.said.join("\n")),
+            }
+        }
+    }
+
+    /// Process id of the agent.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends a signal to the agent.
+    pub fn signal(&self, signal: i32) -> Result<()> {
+        Ok(signal::send(&self.child, signal)?)
+    }
+
+    /// Waits for the end; gives the exit status, what the agent said on stderr, and the report if there is one.
+    pub fn finish(mut self) -> Result<(ExitStatus, String, Option<Report>)> {
+        let status = wait(&mut self.child, Duration::from_secs(60))?.context("the agent does not end")?;
+        self.said.extend(self.lines.iter());
+        let path = self.directory.path().join("report.json");
+        let report = if path.exists() { Some(Report::read(&path)?) } else { None };
+        let text = fs::read_to_string(self.directory.path().join("stdout"))?;
+        Ok((status, format!("{}\n{text}", self.said.join("\n")), report))
+    }
+
+    /// Ends the recording with SIGINT and gives the report. What was just sent is given time to arrive.
+    pub fn stop(self) -> Result<Report> {
+        thread::sleep(Duration::from_millis(200));
+        self.signal(libc::SIGINT)?;
+        let (status, said, report) = self.finish()?;
+        ensure!(status.success(), "the agent: {status}\n{said}");
+        report.with_context(|| format!("no report\n{said}"))
+    }
+}
+
+impl Drop for Recording {
+    fn drop(&mut self) {
+        end(&mut self.child, libc::SIGTERM);
+    }
+}

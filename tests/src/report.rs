@@ -1,0 +1,92 @@
+//! Reading the agent's JSON report as a test needs it.
+//!
+//! In: the file. Out: counts, distributions, the loss ledger; a panic with the whole value where a field is missing,
+//! because a missing field is a failed test.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use hdrhistogram::Histogram;
+use hdrhistogram::serialization::Deserializer;
+use serde_json::Value;
+
+/// The report.
+#[derive(Clone, Debug)]
+pub struct Report(pub Value);
+
+/// One distribution of the report.
+#[derive(Clone, Debug)]
+pub struct Spread(Value);
+
+impl Report {
+    /// Reads the file.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
+        Ok(Self(serde_json::from_str(&text).context("the report is not JSON")?))
+    }
+
+    /// The service of that name.
+    pub fn service(&self, name: &str) -> &Value {
+        let services = self.0["services"].as_array().unwrap_or_else(|| panic!("no services in {}", self.0));
+        services
+            .iter()
+            .find(|service| service["name"] == name)
+            .unwrap_or_else(|| panic!("no service {name} in {}", self.0))
+    }
+
+    /// Requests counted.
+    pub fn requests(&self, name: &str) -> u64 {
+        integer(&self.service(name)["requests"]["count"], "requests.count")
+    }
+
+    /// A distribution, by JSON pointer below the service: `/requests/latency`.
+    pub fn spread(&self, name: &str, pointer: &str) -> Spread {
+        let service = self.service(name);
+        Spread(service.pointer(pointer).unwrap_or_else(|| panic!("no {pointer} in {service}")).clone())
+    }
+
+    /// The counters of the ledger that are not 0.
+    pub fn losses(&self) -> Vec<(String, u64)> {
+        let ledger = self.0["ledger"].as_object().unwrap_or_else(|| panic!("no ledger in {}", self.0));
+        assert!(!ledger.is_empty(), "the ledger is empty");
+        let counts = ledger.iter().map(|(name, count)| (name.clone(), integer(count, name)));
+        counts.filter(|(_, count)| *count != 0).collect()
+    }
+
+    /// The service counted exactly these requests, and nothing was lost.
+    #[track_caller]
+    pub fn assert_exact(&self, name: &str, requests: u64) {
+        let (counted, losses) = (self.requests(name), self.losses());
+        assert!(
+            counted == requests && losses.is_empty(),
+            "{name}: counted {counted}, sent {requests}, difference {}; losses {losses:?}",
+            counted as i128 - i128::from(requests)
+        );
+    }
+}
+
+impl Spread {
+    /// A field such as `p99_ns` or `count`.
+    pub fn get(&self, field: &str) -> u64 {
+        integer(&self.0[field], field)
+    }
+
+    /// The whole histogram.
+    pub fn histogram(&self) -> Histogram<u64> {
+        let text = self.0["histogram"].as_str().unwrap_or_else(|| panic!("no histogram in {}", self.0));
+        let bytes = STANDARD.decode(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+        Deserializer::new().deserialize(&mut bytes.as_slice()).unwrap_or_else(|error| panic!("{text}: {error:?}"))
+    }
+
+    /// How many values lie between these two, both buckets included.
+    pub fn between(&self, low_ns: u64, high_ns: u64) -> u64 {
+        self.histogram().count_between(low_ns, high_ns)
+    }
+}
+
+fn integer(value: &Value, what: &str) -> u64 {
+    value.as_u64().unwrap_or_else(|| panic!("{what} is {value}, not an integer"))
+}

@@ -1,0 +1,126 @@
+//! Service times: how long a request takes, and whether it takes CPU or waits.
+//!
+//! In: a distribution as text and a seed. Out: a sequence of service times that is the same in each run.
+
+use std::str::FromStr;
+
+use crate::clock;
+
+/// How the server spends a service time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Work {
+    /// On the CPU.
+    Spin,
+    /// Asleep.
+    Sleep,
+}
+
+impl Work {
+    /// Spends `ns`.
+    pub fn spend(self, ns: u64) {
+        match self {
+            _ if ns == 0 => {}
+            Self::Spin => clock::spin(ns),
+            Self::Sleep => clock::sleep(ns),
+        }
+    }
+}
+
+/// A distribution of service times, all in µs on the command line.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Distribution {
+    /// `constant:100`.
+    Constant(u64),
+    /// `exponential:200`: mean.
+    Exponential(u64),
+    /// `bimodal:100,50000,0.01`: the usual one, the slow one, the share of the slow one.
+    Bimodal(u64, u64, f64),
+}
+
+impl FromStr for Distribution {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("{text:?}: want constant:US, exponential:US or bimodal:US,US,SHARE");
+        let (kind, rest) = text.split_once(':').ok_or_else(wrong)?;
+        let micros = |text: &str| text.parse::<u64>().map(|us| us * 1000).map_err(|_| wrong());
+        match (kind, rest.split(',').collect::<Vec<_>>().as_slice()) {
+            ("constant", [time]) => Ok(Self::Constant(micros(time)?)),
+            ("exponential", [mean]) => Ok(Self::Exponential(micros(mean)?)),
+            ("bimodal", [usual, slow, share]) => {
+                Ok(Self::Bimodal(micros(usual)?, micros(slow)?, share.parse().map_err(|_| wrong())?))
+            }
+            _ => Err(wrong()),
+        }
+    }
+}
+
+/// Draws service times; SplitMix64, so that a run can be repeated.
+#[derive(Clone, Debug)]
+pub struct Source {
+    distribution: Distribution,
+    state: u64,
+}
+
+impl Source {
+    /// A sequence of its own for each seed.
+    pub fn new(distribution: Distribution, seed: u64) -> Self {
+        Self { distribution, state: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) }
+    }
+
+    fn uniform(&mut self) -> f64 {
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.state;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 53) as f64
+    }
+
+    /// The next service time in ns.
+    pub fn draw(&mut self) -> u64 {
+        match self.distribution {
+            Distribution::Constant(time) => time,
+            Distribution::Exponential(mean) => (-(1.0 - self.uniform()).ln() * mean as f64) as u64,
+            Distribution::Bimodal(usual, slow, share) => {
+                if self.uniform() < share {
+                    slow
+                } else {
+                    usual
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn distributions_are_read() {
+        assert_eq!("constant:100".parse(), Ok(Distribution::Constant(100_000)));
+        assert_eq!("bimodal:100,50000,0.01".parse(), Ok(Distribution::Bimodal(100_000, 50_000_000, 0.01)));
+        assert!("bimodal:100".parse::<Distribution>().is_err());
+        assert!("normal:1".parse::<Distribution>().is_err());
+    }
+
+    #[test]
+    fn means_are_right() {
+        for (text, mean) in [("exponential:200", 200_000.0), ("bimodal:100,50000,0.01", 599_000.0)] {
+            let mut source = Source::new(text.parse().unwrap(), 1);
+            let sum: u64 = (0..200_000).map(|_| source.draw()).sum();
+            let got = sum as f64 / 200_000.0;
+            assert!((got / mean - 1.0).abs() < 0.05, "{text}: {got}");
+        }
+    }
+
+    #[test]
+    fn a_seed_repeats() {
+        let draw = |seed| {
+            let mut source = Source::new(Distribution::Exponential(1000), seed);
+            [source.draw(), source.draw()]
+        };
+        assert_eq!(draw(7), draw(7));
+        assert_ne!(draw(7), draw(8));
+    }
+}
