@@ -72,6 +72,8 @@ fn list(scan: &Scan<'_>) -> Vec<Listener> {
 }
 
 /// One line per selector, such as `  --service redis-server=port:6379   (pid 123, redis-server)`; empty without listeners.
+///
+/// Last come the listeners whose process cannot be seen, without a flag: no selector would find it.
 pub fn render_suggestions(listeners: &[Listener]) -> String {
     let mut groups: Vec<(String, Vec<&Listener>)> = Vec::new();
     let mut known: BTreeMap<String, usize> = BTreeMap::new();
@@ -84,7 +86,9 @@ pub fn render_suggestions(listeners: &[Listener]) -> String {
         groups[index].1.push(listener);
     }
     let mut names = HashSet::new();
-    let lines: Vec<(String, String)> = groups
+    let (seen, unseen): (Vec<_>, Vec<_>) =
+        groups.iter().partition(|(_, members)| members.iter().any(|listener| listener.pid.is_some()));
+    let lines: Vec<(String, String)> = seen
         .iter()
         .map(|(selector, members)| {
             let name = unique(&mut names, service_name(members[0]));
@@ -92,17 +96,26 @@ pub fn render_suggestions(listeners: &[Listener]) -> String {
         })
         .collect();
     let width = lines.iter().map(|(flag, _)| flag.chars().count()).max().unwrap_or(0);
-    lines.iter().map(|(flag, who)| format!("  {flag:width$}   ({who})\n")).collect()
+    let mut out: String = lines.iter().map(|(flag, who)| format!("  {flag:width$}   ({who})\n")).collect();
+    if !unseen.is_empty() {
+        let selectors: Vec<&str> = unseen.iter().map(|(selector, _)| selector.as_str()).collect();
+        let selectors = selectors.join(", ");
+        out.push_str(&format!(
+            "  not to be seen from here (root, in the host's PID namespace, sees it): {selectors}\n"
+        ));
+    }
+    out
 }
 
 fn who(members: &[&Listener]) -> String {
-    let mut pids: Vec<u32> = members.iter().filter_map(|listener| listener.pid).collect();
-    pids.sort_unstable();
-    pids.dedup();
-    match (pids.first(), &members[0].comm) {
-        (Some(pid), Some(comm)) if pids.len() == 1 => format!("pid {pid}, {comm}"),
-        (Some(pid), Some(comm)) => format!("pid {pid} and {} more, {comm}", pids.len() - 1),
-        _ => "who holds it cannot be seen; run as root".to_owned(),
+    let mut seen: Vec<(u32, &str)> =
+        members.iter().filter_map(|listener| Some((listener.pid?, listener.comm.as_deref()?))).collect();
+    seen.sort_unstable();
+    seen.dedup();
+    match seen[..] {
+        [] => String::new(),
+        [(pid, comm)] => format!("pid {pid}, {comm}"),
+        [(pid, comm), ref more @ ..] => format!("pid {pid} and {} more, {comm}", more.len()),
     }
 }
 
@@ -165,7 +178,7 @@ mod tests {
         assert!(lines[1].starts_with("  --service redis-server-2=port:6380   (pid 124"), "{text}");
         assert!(lines[2].contains("nginx--m=port:80") && lines[2].ends_with("(pid 7 and 1 more, nginx: m)"), "{text}");
         assert!(lines[3].contains("--service 'x=unix:/tmp/a b.sock'"), "{text}");
-        assert!(lines[4].contains("port-22=port:22") && lines[4].contains("run as root"), "{text}");
+        assert!(lines[4].starts_with("  not to be seen") && lines[4].ends_with("sees it): port:22"), "{text}");
         assert_eq!(render_suggestions(&[]), "");
     }
 }

@@ -6,8 +6,8 @@
 
 use std::cell::OnceCell;
 use std::collections::HashSet;
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -39,7 +39,7 @@ impl Process {
     /// Reads one process; `None` when there is none, or when it is a zombie or a kernel thread.
     pub fn read(root: &Path, pid: u32) -> Option<Self> {
         let directory = root.join(pid.to_string());
-        let stat = Stat::from_read(fs::File::open(directory.join("stat")).ok()?).ok()?;
+        let stat = Stat::from_read(&contents(&directory.join("stat")).ok()?[..]).ok()?;
         if stat.flags & PF_KTHREAD != 0 || matches!(stat.state, 'Z' | 'X') {
             return None;
         }
@@ -75,7 +75,7 @@ impl Process {
     /// Its arguments, joined by single blanks; empty where they may not be read.
     pub fn cmdline(&self) -> &str {
         self.cmdline.get_or_init(|| {
-            let bytes = fs::read(self.directory.join("cmdline")).unwrap_or_default();
+            let bytes = contents(&self.directory.join("cmdline")).unwrap_or_default();
             let end = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
             String::from_utf8_lossy(&bytes[..end]).replace('\0', " ")
         })
@@ -84,7 +84,7 @@ impl Process {
     /// Its control groups, one per hierarchy, without repetition.
     pub fn cgroups(&self) -> &[String] {
         self.cgroups.get_or_init(|| {
-            let bytes = fs::read(self.directory.join("cgroup")).unwrap_or_default();
+            let bytes = contents(&self.directory.join("cgroup")).unwrap_or_default();
             let mut groups: Vec<String> = Vec::new();
             for line in String::from_utf8_lossy(&bytes).lines() {
                 // hierarchy:controllers:path, and the path may hold further colons.
@@ -111,6 +111,26 @@ impl Process {
             _ => false,
         }
     }
+}
+
+/// Reads a file of /proc. `fs::read` asks for size and position first, in vain: half of all system calls of a scan.
+fn contents(path: &Path) -> io::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
+    let mut bytes = vec![0; 2048];
+    let mut length = 0;
+    loop {
+        if length == bytes.len() {
+            bytes.resize(2 * length, 0);
+        }
+        match file.read(&mut bytes[length..]) {
+            Ok(0) => break,
+            Ok(count) => length += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    bytes.truncate(length);
+    Ok(bytes)
 }
 
 /// Reads the inode out of a link such as `net:[4026531840]`.
@@ -169,6 +189,15 @@ mod tests {
         assert_eq!(process.cmdline(), "python3 -m uvicorn app:app");
         assert_eq!(process.cgroups(), ["/a:b", "/system.slice/x.service"]);
         assert_eq!(process.network(), Some(4_026_531_840));
+    }
+
+    #[test]
+    fn long_files_are_read_whole() {
+        let tree = Tree::new();
+        for length in [0, 2047, 2048, 2049, 100_000] {
+            tree.write(5_000_001, "cmdline", &"x".repeat(length));
+            assert_eq!(contents(&tree.root().join("5000001/cmdline")).unwrap().len(), length);
+        }
     }
 
     #[test]
