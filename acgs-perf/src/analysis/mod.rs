@@ -1,1 +1,146 @@
-//! analysis
+//! From raw counts to a report: percentiles, confidence intervals, verdicts, findings.
+//!
+//! In: a `Capture`. Out: an unsealed `Report`. Pure: no root, no kernel, no clock.
+
+mod confidence;
+mod distribution;
+mod findings;
+mod hdr;
+mod number;
+#[cfg(test)]
+pub(crate) mod sample;
+mod sections;
+mod verdict;
+
+use acgs_perf_common::CONSTITUTIONAL_HASH;
+
+use crate::capture::{Capture, Counts, Service};
+use crate::report::{
+    HostReport, ProbeReport, ProcessReport, Report, RequestsReport, SCHEMA_VERSION, ServiceReport, Tool, Window,
+};
+use distribution::Ranked;
+use number::{measured, nanos, rate};
+
+/// Name of the tool in the report.
+const TOOL: &str = "acgs-perf";
+
+/// Turns a recording into a report. The report still has to be sealed.
+#[must_use]
+pub fn analyse(capture: &Capture) -> Report {
+    let mut report = Report {
+        schema_version: SCHEMA_VERSION,
+        constitutional_hash: CONSTITUTIONAL_HASH.into(),
+        tool: Tool { name: TOOL.into(), version: env!("CARGO_PKG_VERSION").into() },
+        host: HostReport {
+            name: capture.host.name.clone(),
+            kernel: capture.host.kernel.clone(),
+            arch: capture.host.arch.clone(),
+            cpus: (capture.host.cpus > 0).then_some(capture.host.cpus),
+            memory_bytes: measured(capture.host.memory_bytes),
+        },
+        window: Window {
+            start_unix_ns: capture.start_unix_ns,
+            duration_ns: nanos(capture.duration),
+            ended_by: capture.ended_by.clone(),
+        },
+        probes: capture.probes.iter().map(probe).collect(),
+        ledger: capture.ledger.iter().cloned().collect(),
+        cost: sections::cost(&capture.cost),
+        services: capture.services.iter().map(|s| service(s, capture)).collect(),
+        findings: Vec::new(),
+        digest: String::new(),
+    };
+    report.findings = findings::findings(&report);
+    report
+}
+
+/// The percentile `per_10_000` / 100 of some counts, as the report shows it: the upper bound of its bucket. `None`
+/// without values, or if it is over range. For a time series, whose points have no distribution of their own.
+#[must_use]
+pub fn percentile(counts: &Counts, per_10_000: u64) -> Option<u64> {
+    Ranked::new(counts).percentile(per_10_000)
+}
+
+fn probe(probe: &crate::capture::Probe) -> ProbeReport {
+    ProbeReport {
+        name: probe.name.clone(),
+        state: probe.state.clone(),
+        reason: probe.reason.clone(),
+        hooks: probe.hooks.clone(),
+    }
+}
+
+fn service(service: &Service, capture: &Capture) -> ServiceReport {
+    let per_second = service.requests.as_ref().map(|r| (&r.latency, rate(r.count, nanos(capture.duration))));
+    ServiceReport {
+        name: service.name.clone(),
+        selector: service.selector.clone(),
+        processes: service.processes.iter().map(process).collect(),
+        processes_forked: service.forked,
+        processes_exited: service.exited,
+        objective: verdict::judge(&service.objective, per_second),
+        requests: service.requests.as_ref().map(|r| RequestsReport {
+            count: r.count,
+            rate_per_s: rate(r.count, nanos(capture.duration)),
+            latency: distribution::distribution(&r.latency),
+            queue_time: distribution::distribution(&r.queue_time),
+            service_time: distribution::distribution(&r.service_time),
+            unanswered: r.unanswered,
+            unsolicited_sends: r.unsolicited_sends,
+            bytes_in: r.bytes_in,
+            bytes_out: r.bytes_out,
+        }),
+        scheduler: service.scheduler.as_ref().map(sections::scheduler),
+        syscalls: service.syscalls.as_deref().map(sections::syscalls),
+        tcp: service.tcp.as_ref().map(|tcp| sections::tcp(tcp, &capture.probes)),
+        series: service.series.iter().map(sections::series_point).collect(),
+    }
+}
+
+fn process(process: &crate::capture::Process) -> ProcessReport {
+    let state = if process.exited { "exited" } else { "running" };
+    ProcessReport { pid: process.pid, comm: process.comm.clone(), state: state.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_section_without_its_probe_is_absent() {
+        let mut capture = sample::small();
+        capture.services[0].requests = None;
+        let value = serde_json::to_value(analyse(&capture)).unwrap();
+        let service = value["services"][0].as_object().unwrap();
+        for key in ["requests", "scheduler", "syscalls", "tcp"] {
+            assert!(!service.contains_key(key), "{key}");
+        }
+        assert!(service["objective"].get("verdict").is_none());
+    }
+
+    #[test]
+    fn what_was_not_measured_is_not_zero() {
+        let value = serde_json::to_value(analyse(&Capture::default())).unwrap();
+        assert_eq!(value["cost"], serde_json::json!({"programs_unmeasured": "needs --measure-cost"}));
+        assert!(value["host"].get("cpus").is_none() && value["host"].get("memory_bytes").is_none());
+    }
+
+    #[test]
+    fn figures_arrive_in_their_places() {
+        let report = analyse(&sample::capture());
+        let service = &report.services[0];
+        let requests = service.requests.as_ref().unwrap();
+        assert_eq!((requests.count, requests.rate_per_s), (300_000, Some(30_000.0)));
+        let scheduler = service.scheduler.as_ref().unwrap();
+        assert_eq!(scheduler.on_cpu_ns, Some(6_000_000_000));
+        assert_eq!(scheduler.run_queue_ns, Some(500_000_000));
+        assert_eq!(scheduler.blocked.len(), 7);
+        assert_eq!(scheduler.blocked["poll"].time_ns, Some(3_000_000_000));
+        let syscalls = service.syscalls.as_ref().unwrap();
+        assert_eq!(syscalls[0].name, "epoll_wait", "longest total time first");
+        let tcp = service.tcp.as_ref().unwrap();
+        assert_eq!(tcp.accept_wait, None);
+        assert!(tcp.accept_wait_unmeasured.is_some());
+        assert_eq!(report.ledger.len(), 11);
+    }
+}

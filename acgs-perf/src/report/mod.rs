@@ -1,1 +1,25 @@
-//! report
+//! The report: its types, its seal, its schema, and how it is written and read back.
+//!
+//! In: what `analysis` found. Out: a sealed JSON file, or a report loaded from one.
+
+mod load;
+mod model;
+mod schema;
+mod seal;
+mod service;
+mod write;
+
+#[cfg(test)]
+mod tests;
+
+pub use load::{Document, LoadError, load, load_document, verify, verify_bytes};
+pub use model::{
+    CostReport, Finding, HostReport, ProbeReport, ProgramCostReport, Report, SCHEMA_VERSION, Severity, Tool, Window,
+};
+pub use schema::schema;
+pub use seal::seal;
+pub use service::{
+    Blocked, Distribution, ObjectiveReport, PeerReport, ProcessReport, RanInsteadReport, RequestsReport,
+    SchedulerReport, SeriesPointReport, ServiceReport, Switches, SyscallReport, TcpReport, Verdict,
+};
+pub use write::{WriteError, check_writable, write_atomically};

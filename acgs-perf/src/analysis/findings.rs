@@ -1,0 +1,140 @@
+//! Findings: what deserves attention, each with the numbers that show it.
+//!
+//! In: the report so far. Out: findings, most severe first. Kinds: `objective_missed`, `queue_time_dominates`,
+//! `nothing_answered`, `measurement_incomplete`.
+
+use acgs_perf_common::ledger::LOSSES;
+
+use super::number::grouped;
+use crate::output::units::duration;
+use crate::report::{Finding, Report, ServiceReport, Severity, Verdict};
+
+/// With fewer requests, a P99 is little more than the slowest request, and says nothing about queueing.
+const MIN_REQUESTS: u64 = 100;
+
+/// All findings of a report.
+pub fn findings(report: &Report) -> Vec<Finding> {
+    let mut all: Vec<_> = report.services.iter().flat_map(of_service).collect();
+    all.extend(losses(report));
+    all.sort_by_key(|finding| finding.severity);
+    all
+}
+
+fn of_service(service: &ServiceReport) -> impl Iterator<Item = Finding> {
+    [objective_missed(service), queue_time_dominates(service), nothing_answered(service)].into_iter().flatten()
+}
+
+fn objective_missed(service: &ServiceReport) -> Option<Finding> {
+    if service.objective.verdict != Some(Verdict::Missed) {
+        return None;
+    }
+    Some(Finding {
+        id: "objective_missed".into(),
+        severity: Severity::Critical,
+        service: Some(service.name.clone()),
+        title: format!("{} misses its objective", service.name),
+        evidence: service.objective.reason.clone(),
+        recommendation: "compare queue time with service time: a high queue time calls for more workers or shorter \
+                         work between reads, a high service time for a look at blocked time and system calls"
+            .into(),
+    })
+}
+
+fn queue_time_dominates(service: &ServiceReport) -> Option<Finding> {
+    let requests = service.requests.as_ref().filter(|r| r.latency.count >= MIN_REQUESTS)?;
+    let (queue, latency) = (requests.queue_time.p99_ns?, requests.latency.p99_ns?);
+    if u128::from(queue) * 2 <= u128::from(latency) {
+        return None;
+    }
+    let met = service.objective.verdict == Some(Verdict::Met);
+    Some(Finding {
+        id: "queue_time_dominates".into(),
+        severity: if met { Severity::Info } else { Severity::Warning },
+        service: Some(service.name.clone()),
+        title: format!("requests to {} wait before they are read", service.name),
+        evidence: format!("P99 of queue time {}, of latency {}", duration(queue), duration(latency)),
+        recommendation: "the application reads too late: add workers, or move blocking and long work off the thread \
+                         that reads"
+            .into(),
+    })
+}
+
+fn nothing_answered(service: &ServiceReport) -> Option<Finding> {
+    let requests = service.requests.as_ref().filter(|r| r.count == 0)?;
+    Some(Finding {
+        id: "nothing_answered".into(),
+        severity: Severity::Warning,
+        service: Some(service.name.clone()),
+        title: format!("{} answered no request", service.name),
+        evidence: format!(
+            "requests answered 0, unanswered {}, unsolicited sends {}, processes {}",
+            grouped(requests.unanswered),
+            grouped(requests.unsolicited_sends),
+            service.processes.len()
+        ),
+        recommendation: format!(
+            "check that there was load, and that `{}` selects the processes that serve it",
+            service.selector
+        ),
+    })
+}
+
+fn losses(report: &Report) -> Option<Finding> {
+    let lost: Vec<_> = report.ledger.iter().filter(|(_, count)| **count > 0).collect();
+    if lost.is_empty() {
+        return None;
+    }
+    let evidence: Vec<_> = lost.iter().map(|(name, count)| format!("{name} {}", grouped(**count))).collect();
+    let meaning = |name: &str| LOSSES.iter().find(|(known, _)| *known == name).map(|(_, text)| *text);
+    let meanings: Vec<_> = lost.iter().filter_map(|(name, _)| meaning(name)).collect();
+    Some(Finding {
+        id: "measurement_incomplete".into(),
+        severity: Severity::Warning,
+        service: None,
+        title: "the measurement lost something".into(),
+        evidence: evidence.join(", "),
+        recommendation: match meanings.is_empty() {
+            true => "read the counters' meaning before relying on the figures".into(),
+            false => format!("weigh the figures accordingly: {}", meanings.join("; ")),
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::analysis::{analyse, sample};
+
+    fn ids(capture: &crate::capture::Capture) -> Vec<String> {
+        analyse(capture).findings.into_iter().map(|finding| finding.id).collect()
+    }
+
+    #[test]
+    fn a_healthy_recording_has_none() {
+        assert_eq!(ids(&sample::capture()), Vec::<String>::new());
+    }
+
+    #[test]
+    fn each_finding_brings_its_numbers_most_severe_first() {
+        let mut capture = sample::capture();
+        capture.ledger[4].1 = 1234;
+        let requests = capture.services[0].requests.as_mut().unwrap();
+        requests.latency = sample::counts((0..1000).map(|_| 20_000_000));
+        requests.queue_time = sample::counts((0..1000).map(|_| 15_000_000));
+        assert_eq!(ids(&capture), ["objective_missed", "queue_time_dominates", "measurement_incomplete"]);
+        let findings = analyse(&capture).findings;
+        assert!(findings[0].evidence.contains("at least 20 ms"), "{}", findings[0].evidence);
+        assert_eq!(findings[1].evidence, "P99 of queue time 15.1 ms, of latency 20.1 ms");
+        assert_eq!(findings[2].evidence, "peer_table_full 1,234");
+        assert!(findings[2].recommendation.contains("table of TCP peers is full") && findings[2].service.is_none());
+    }
+
+    #[test]
+    fn a_service_without_an_answer_is_named() {
+        let mut capture = sample::small();
+        capture.services[0].requests = Some(crate::capture::Requests::default());
+        assert_eq!(ids(&capture), ["nothing_answered"]);
+        capture.services[0].requests = None;
+        assert_eq!(ids(&capture), Vec::<String>::new());
+    }
+}

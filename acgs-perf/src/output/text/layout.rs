@@ -1,0 +1,116 @@
+//! Lines, labels, tables: how text is laid out, not what it says.
+//!
+//! In: pieces of text. Out: lines of at most the given width where words allow it, without control characters: a command
+//! name is chosen by the process that bears it, and must not drive the reader's terminal.
+
+use crate::report::Distribution;
+
+use super::super::units::duration;
+
+/// What stands for a figure that does not exist.
+pub const ABSENT: &str = "–";
+/// What stands for a figure that was not measured.
+pub const NOT_MEASURED: &str = "not measured";
+/// Columns before the text of a labelled line.
+const LABEL: usize = 15;
+/// Space between two columns of a table.
+const GAP: usize = 2;
+/// Between two items of a line.
+const SEPARATOR: &str = " · ";
+
+/// Collects lines.
+pub struct Lines {
+    text: String,
+    width: usize,
+}
+
+impl Lines {
+    /// An empty page.
+    pub fn new(width: usize) -> Self {
+        Self { text: String::new(), width: width.max(LABEL * 2) }
+    }
+
+    /// The page.
+    pub fn finish(self) -> String {
+        self.text
+    }
+
+    /// An empty line.
+    pub fn blank(&mut self) {
+        self.text.push('\n');
+    }
+
+    fn line(&mut self, line: &str) {
+        self.text.extend(line.trim_end().chars().map(|c| if c.is_control() { '?' } else { c }));
+        self.text.push('\n');
+    }
+
+    /// Words after `indent`, wrapped under themselves.
+    pub fn words(&mut self, text: &str, indent: &str) {
+        let words: Vec<_> = text.split(' ').map(str::to_owned).collect();
+        self.wrap(indent, &words, " ", indent.chars().count());
+    }
+
+    /// Words after a label.
+    pub fn labelled(&mut self, label: &str, text: &str) {
+        self.words(text, &format!("  {label:<indent$}", indent = LABEL - 2));
+    }
+
+    /// Items after a label, with dots between them.
+    pub fn items(&mut self, label: &str, items: &[String]) {
+        self.wrap(&format!("  {label:<indent$}", indent = LABEL - 2), items, SEPARATOR, LABEL);
+    }
+
+    /// Items from the margin.
+    pub fn plain_items(&mut self, items: &[String]) {
+        self.wrap("", items, SEPARATOR, 0);
+    }
+
+    fn wrap(&mut self, first: &str, items: &[String], separator: &str, indent: usize) {
+        let mut line = first.to_owned();
+        let mut fresh = true;
+        for item in items {
+            let needed = line.chars().count() + separator.chars().count() + item.chars().count();
+            if !fresh && needed > self.width {
+                self.line(&line);
+                line = " ".repeat(indent);
+                fresh = true;
+            }
+            if !fresh {
+                line.push_str(separator);
+            }
+            line.push_str(item);
+            fresh = false;
+        }
+        self.line(&line);
+    }
+
+    /// A table: the first column to the left and at least as wide as a label, the others to the right.
+    pub fn table(&mut self, rows: &[Vec<String>]) {
+        let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+        let widths: Vec<_> = (0..columns)
+            .map(|column| {
+                rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+            })
+            .collect();
+        for row in rows {
+            let mut line = String::from("  ");
+            for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
+                match column {
+                    0 => line.push_str(&format!("{cell:<width$}", width = (*width).max(LABEL - 2))),
+                    _ => line.push_str(&format!("{}{cell:>width$}", " ".repeat(GAP))),
+                }
+            }
+            self.line(&line);
+        }
+    }
+}
+
+/// A figure of a distribution: its value, `≥68.7 s` if it is over range, or `–`.
+pub fn figure(value: Option<u64>, distribution: &Distribution) -> String {
+    match value {
+        Some(ns) => duration(ns),
+        None if distribution.over_range > 0 => "≥68.7 s".into(),
+        None => ABSENT.into(),
+    }
+}

@@ -1,0 +1,132 @@
+//! The summary for the terminal: plain text, aligned, no colour.
+//!
+//! In: a report and a width. Out: lines. What was not measured shows as `–` or with its reason, never as 0; a figure that
+//! is over range shows as `≥68.7 s`.
+
+mod layout;
+mod service;
+
+use crate::report::{Report, Severity};
+
+use super::units::{bytes, duration, grouped, percent, timestamp};
+use layout::{Lines, NOT_MEASURED};
+
+/// Renders the whole report in lines of at most `width` characters where words allow it.
+#[must_use]
+pub fn render(report: &Report, width: usize) -> String {
+    let mut lines = Lines::new(width);
+    header(report, &mut lines);
+    if report.services.is_empty() {
+        lines.blank();
+        lines.words("no service was profiled", "");
+    }
+    for service in &report.services {
+        lines.blank();
+        service::render(service, &report.probes, &mut lines);
+    }
+    findings(report, &mut lines);
+    lines.blank();
+    ledger(report, &mut lines);
+    cost(report, &mut lines);
+    probes(report, &mut lines);
+    if !report.digest.is_empty() {
+        lines.items("digest", &[report.digest.clone()]);
+    }
+    lines.finish()
+}
+
+fn header(report: &Report, lines: &mut Lines) {
+    let host = &report.host;
+    let mut facts = vec![
+        format!("{} {}", report.tool.name, report.tool.version),
+        host.name.clone(),
+        format!("Linux {} {}", host.kernel, host.arch).trim_end().into(),
+    ];
+    facts.extend(host.cpus.map(|cpus| format!("{cpus} CPU{}", if cpus == 1 { "" } else { "s" })));
+    facts.extend(host.memory_bytes.map(bytes));
+    facts.retain(|fact| !fact.is_empty());
+    lines.plain_items(&facts);
+    let window = &report.window;
+    lines.plain_items(&[
+        timestamp(window.start_unix_ns),
+        format!("{} (ended by: {})", duration(window.duration_ns), window.ended_by),
+        format!("constitutional hash {}", report.constitutional_hash),
+    ]);
+}
+
+fn findings(report: &Report, lines: &mut Lines) {
+    if report.findings.is_empty() {
+        return;
+    }
+    lines.blank();
+    lines.words("findings", "");
+    for finding in &report.findings {
+        let severity = match finding.severity {
+            Severity::Critical => "critical",
+            Severity::Warning => "warning",
+            Severity::Info => "info",
+        };
+        lines.labelled(severity, &finding.title);
+        lines.labelled("", &finding.evidence);
+        lines.labelled("", &format!("→ {}", finding.recommendation));
+    }
+}
+
+fn ledger(report: &Report, lines: &mut Lines) {
+    let lost: Vec<_> = report.ledger.iter().filter(|(_, count)| **count > 0).collect();
+    let counters = report.ledger.len();
+    let text = match lost.len() {
+        _ if counters == 0 => vec!["not known: the report holds no loss counter".into()],
+        0 => vec![format!("nothing ({counters} counters, all 0)")],
+        _ => {
+            let mut text: Vec<_> = lost.iter().map(|(name, count)| format!("{name} {}", grouped(**count))).collect();
+            text.push(format!("the other {} counters are 0", counters - lost.len()));
+            text
+        }
+    };
+    lines.items("lost", &text);
+}
+
+fn cost(report: &Report, lines: &mut Lines) {
+    let cost = &report.cost;
+    let or_not = |value: Option<String>| value.unwrap_or_else(|| NOT_MEASURED.into());
+    let share = |cpu| format!("{} ({} of one CPU)", duration(cpu), percent(cpu, report.window.duration_ns));
+    lines.items(
+        "cost",
+        &[
+            format!("agent CPU {}", or_not(cost.agent_cpu_ns.map(share))),
+            format!("memory {}", or_not(cost.agent_max_rss_bytes.map(bytes))),
+            format!("kernel maps {}", or_not(cost.map_bytes.map(bytes))),
+            format!("attached in {}", or_not(cost.attach_ns.map(duration))),
+        ],
+    );
+    let Some(programs) = &cost.programs else {
+        let reason = cost.programs_unmeasured.as_deref().unwrap_or("no reason given");
+        lines.items("", &[format!("kernel programs not measured: {reason}")]);
+        return;
+    };
+    let mut items = Vec::new();
+    let (runs, time) = programs.iter().fold((0u64, 0u64), |(runs, time), program| {
+        (runs.saturating_add(program.runs), time.saturating_add(program.run_time_ns))
+    });
+    items.push(format!("kernel programs {} in {} runs", duration(time), grouped(runs)));
+    let mut longest: Vec<_> = programs.iter().filter(|program| program.runs > 0).collect();
+    longest.sort_by(|a, b| b.run_time_ns.cmp(&a.run_time_ns).then(a.name.cmp(&b.name)));
+    items.extend(
+        longest.iter().map(|p| format!("{} {} × {}", p.name, duration(p.run_time_ns / p.runs), grouped(p.runs))),
+    );
+    lines.items("", &items);
+}
+
+fn probes(report: &Report, lines: &mut Lines) {
+    let active: Vec<_> = report.probes.iter().filter(|p| p.state == "active").map(|p| p.name.as_str()).collect();
+    let active = if active.is_empty() { "none active".into() } else { format!("{} active", active.join(", ")) };
+    lines.items("probes", &[active]);
+    for probe in report.probes.iter().filter(|probe| probe.state != "active") {
+        let reason = probe.reason.as_deref().unwrap_or("no reason given");
+        lines.labelled("", &format!("{} {}: {reason}", probe.name, probe.state));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,240 @@
+//! One service in the terminal summary.
+//!
+//! In: its part of the report and the probes' states. Out: the verdict, then requests, threads, system calls, TCP.
+
+use crate::report::{
+    Distribution, ProbeReport, RequestsReport, SchedulerReport, ServiceReport, SyscallReport, TcpReport, Verdict,
+};
+
+use super::super::units::{bytes, duration, grouped, percent, rate};
+use super::layout::{ABSENT, Lines, figure};
+
+/// System calls, peers and commands shown; the report file has all of them.
+const TOP: usize = 5;
+
+/// Renders a service.
+pub fn render(service: &ServiceReport, probes: &[ProbeReport], lines: &mut Lines) {
+    verdict(service, lines);
+    processes(service, lines);
+    match &service.requests {
+        Some(requests) => requests_table(requests, lines),
+        None => absent("requests", "request", probes, lines),
+    }
+    series(service, lines);
+    match &service.scheduler {
+        Some(scheduler) => threads(scheduler, lines),
+        None => absent("threads", "sched", probes, lines),
+    }
+    match &service.tcp {
+        Some(report) => tcp(report, lines),
+        None => absent("tcp", "tcp", probes, lines),
+    }
+    match &service.syscalls {
+        Some(all) => syscalls(all, lines),
+        None => absent("system calls", "syscalls", probes, lines),
+    }
+}
+
+fn absent(label: &str, probe: &str, probes: &[ProbeReport], lines: &mut Lines) {
+    let why = match probes.iter().find(|p| p.name == probe) {
+        Some(p) => format!("probe {probe} is {}", p.state),
+        None => format!("probe {probe} did not run"),
+    };
+    lines.labelled(label, &format!("{ABSENT} not measured: {why}"));
+}
+
+fn verdict(service: &ServiceReport, lines: &mut Lines) {
+    let objective = &service.objective;
+    let word = match objective.verdict {
+        Some(Verdict::Met) => "MET",
+        Some(Verdict::Missed) => "MISSED",
+        Some(Verdict::TooFew) => "TOO FEW REQUESTS TO TELL",
+        None => "NOT MEASURED",
+    };
+    let numbers = service.requests.as_ref().filter(|r| r.latency.count > 0).map(|requests| {
+        let p99 = requests.latency.p99_ns;
+        let interval = match requests.latency.p99_ci95_ns {
+            Some([low, high]) => format!("95 % CI {} – {}", duration(low), duration(high)),
+            None => "no 95 % CI".into(),
+        };
+        let below = if p99.is_some_and(|p99| p99 < objective.p99_ns) { "<" } else { "≥" };
+        let speed = requests.rate_per_s.map(|per_second| {
+            let above = if per_second > objective.min_rps { ">" } else { "≤" };
+            format!(" at {} req/s {above} {}", rate(per_second), rate(objective.min_rps))
+        });
+        let p99 = figure(p99, &requests.latency);
+        format!("   p99 {p99} ({interval}) {below} {}{}", duration(objective.p99_ns), speed.unwrap_or_default())
+    });
+    lines.words(&format!("{}   {word}{}", service.name, numbers.as_deref().unwrap_or_default()), "");
+    if objective.verdict != Some(Verdict::Met) {
+        lines.labelled("because", &objective.reason);
+    }
+}
+
+fn processes(service: &ServiceReport, lines: &mut Lines) {
+    let mut items = vec![format!("selector {}", service.selector)];
+    let shown = service.processes.iter().take(TOP);
+    items.extend(shown.map(|p| match p.state.as_str() {
+        "running" => format!("{} {}", p.comm, p.pid),
+        state => format!("{} {} ({state})", p.comm, p.pid),
+    }));
+    more(&mut items, service.processes.len(), "processes");
+    if service.processes.is_empty() {
+        items.push("no process".into());
+    }
+    if service.processes_forked > 0 || service.processes_exited > 0 {
+        items.push(format!(
+            "{} forked, {} exited",
+            grouped(service.processes_forked),
+            grouped(service.processes_exited)
+        ));
+    }
+    lines.items("processes", &items);
+}
+
+fn requests_table(requests: &RequestsReport, lines: &mut Lines) {
+    let mut items = vec![format!("{} answered", grouped(requests.count))];
+    items.push(format!("{} unanswered", grouped(requests.unanswered)));
+    if requests.unsolicited_sends > 0 {
+        items.push(format!("{} unsolicited sends", grouped(requests.unsolicited_sends)));
+    }
+    items.push(format!("{} in, {} out", bytes(requests.bytes_in), bytes(requests.bytes_out)));
+    lines.items("requests", &items);
+    let mut rows = vec![row(&["", "count", "p50", "p90", "p99", "p99.9", "p99.99", "max"])];
+    for (name, d) in
+        [("latency", &requests.latency), ("queue time", &requests.queue_time), ("service time", &requests.service_time)]
+    {
+        let mut cells = row(&[name]);
+        cells.push(grouped(d.count));
+        cells.extend([d.p50_ns, d.p90_ns, d.p99_ns, d.p999_ns, d.p9999_ns, d.max_ns].map(|value| figure(value, d)));
+        rows.push(cells);
+    }
+    lines.table(&rows);
+}
+
+fn series(service: &ServiceReport, lines: &mut Lines) {
+    let rates: Vec<_> = service.series.iter().filter_map(|point| point.rate_per_s).collect();
+    let p99s: Vec<_> = service.series.iter().filter_map(|point| point.p99_ns).collect();
+    if rates.len() < 2 {
+        return;
+    }
+    let (low, high) = rates.iter().fold((f64::MAX, 0.0f64), |(low, high), r| (low.min(*r), high.max(*r)));
+    let mut items = vec![format!("{} points", service.series.len()), format!("{} to {} req/s", rate(low), rate(high))];
+    if let (Some(low), Some(high)) = (p99s.iter().min(), p99s.iter().max()) {
+        items.push(format!("p99 {} to {}", duration(*low), duration(*high)));
+    }
+    lines.items("over time", &items);
+}
+
+fn threads(scheduler: &SchedulerReport, lines: &mut Lines) {
+    let blocked = scheduler.blocked.iter().map(|(class, blocked)| (class.as_str(), blocked.time_ns));
+    let mut states: Vec<_> = [("on-CPU", scheduler.on_cpu_ns), ("run queue", scheduler.run_queue_ns)]
+        .into_iter()
+        .chain(blocked)
+        .filter_map(|(name, time)| Some((name, time?)))
+        .collect();
+    let total = states.iter().fold(0u64, |sum, (_, time)| sum.saturating_add(*time));
+    states.retain(|(_, time)| *time > 0);
+    states.sort_by_key(|(_, time)| std::cmp::Reverse(*time));
+    let mut items: Vec<_> = states.iter().map(|(name, time)| format!("{name} {}", percent(*time, total))).collect();
+    items.push(format!("of {} thread time", duration(total)));
+    lines.items("threads", &items);
+    let mut items = quantiles(&scheduler.run_queue);
+    items.push(format!("{} voluntary switches", grouped(scheduler.switches.voluntary)));
+    items.push(format!("{} involuntary", grouped(scheduler.switches.involuntary)));
+    lines.items("run queue", &items);
+    if !scheduler.ran_instead.is_empty() {
+        let shown = scheduler.ran_instead.iter().take(TOP);
+        let mut items: Vec<_> = shown
+            .map(|r| format!("{} {} {} in {} waits", r.comm, r.pid, duration(r.wait_ns), grouped(r.waits)))
+            .collect();
+        more(&mut items, scheduler.ran_instead.len(), "commands");
+        lines.items("ran instead", &items);
+    }
+}
+
+fn tcp(tcp: &TcpReport, lines: &mut Lines) {
+    lines.items(
+        "tcp",
+        &[
+            format!("{} accepted", grouped(tcp.accepted)),
+            format!("{} opened", grouped(tcp.opened)),
+            format!("{} failed to connect", grouped(tcp.connect_failures)),
+            format!("{} segments retransmitted", grouped(tcp.retransmits)),
+            format!("resets {} received, {} sent", grouped(tcp.resets_received), grouped(tcp.resets_sent)),
+        ],
+    );
+    let summary = |name: &str, d: &Distribution| format!("{name} {}", quantiles(d).join(", "));
+    let accept = match &tcp.accept_wait {
+        Some(wait) => summary("accept wait", wait),
+        None => format!("accept wait {ABSENT} ({})", tcp.accept_wait_unmeasured.as_deref().unwrap_or("not measured")),
+    };
+    lines.items("", &[summary("connect", &tcp.connect), accept, summary("smoothed RTT", &tcp.srtt)]);
+    if tcp.peers.is_empty() {
+        return;
+    }
+    let mut items: Vec<_> = tcp
+        .peers
+        .iter()
+        .take(TOP)
+        .map(|peer| {
+            let arrow = if peer.direction == "outgoing" { "to" } else { "from" };
+            let rtt = peer.srtt_ns.map_or_else(String::new, |srtt| format!(", RTT {}", duration(srtt)));
+            let failed = if peer.failures > 0 { format!(", {} failed", grouped(peer.failures)) } else { String::new() };
+            format!("{arrow} {} {} connections{failed}{rtt}", peer.address, grouped(peer.connections))
+        })
+        .collect();
+    more(&mut items, tcp.peers.len(), "peers");
+    lines.items("peers", &items);
+}
+
+fn syscalls(all: &[SyscallReport], lines: &mut Lines) {
+    if all.is_empty() {
+        lines.items("system calls", &["none".into()]);
+        return;
+    }
+    let mut rows = vec![row(&["system calls", "count", "total", "p50", "p99", "max", "errors"])];
+    for call in all.iter().take(TOP) {
+        let d = &call.latency;
+        let mut errnos: Vec<_> = call.errnos.iter().collect();
+        errnos.sort_by(|a, b| b.1.cmp(a.1).then(a.0.cmp(b.0)));
+        let errors = match errnos.first() {
+            Some((name, count)) if errnos.len() == 1 && **count == call.errors => {
+                format!("{} {name}", grouped(call.errors))
+            }
+            Some((name, count)) => format!("{}, {} {name}", grouped(call.errors), grouped(**count)),
+            None => grouped(call.errors),
+        };
+        let mut cells = row(&[&call.name]);
+        cells.push(grouped(call.count));
+        cells.push(call.time_ns.map_or_else(|| ABSENT.into(), duration));
+        cells.extend([d.p50_ns, d.p99_ns, d.max_ns].map(|value| figure(value, d)));
+        cells.push(errors);
+        rows.push(cells);
+    }
+    lines.table(&rows);
+    if all.len() > TOP {
+        lines.labelled("", &format!("and {} more, all in the JSON report", all.len() - TOP));
+    }
+}
+
+fn quantiles(d: &Distribution) -> Vec<String> {
+    if d.count == 0 {
+        return vec!["none seen".into()];
+    }
+    vec![
+        format!("p50 {}", figure(d.p50_ns, d)),
+        format!("p99 {}", figure(d.p99_ns, d)),
+        format!("max {}", figure(d.max_ns, d)),
+    ]
+}
+
+fn more(items: &mut Vec<String>, total: usize, what: &str) {
+    if total > TOP {
+        items.push(format!("{} more {what}", total - TOP));
+    }
+}
+
+fn row(cells: &[&str]) -> Vec<String> {
+    cells.iter().map(|cell| (*cell).to_owned()).collect()
+}

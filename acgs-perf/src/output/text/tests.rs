@@ -1,0 +1,90 @@
+//! The summary as a whole, against golden text, and the cases in which a figure is missing.
+
+use super::*;
+use crate::analysis::{analyse, sample};
+use crate::capture::Requests;
+use crate::report::seal;
+
+#[test]
+fn a_full_recording() {
+    let mut report = analyse(&sample::capture());
+    report.digest = "sha256:0123".into();
+    let text = render(&report, 100);
+    assert_eq!(text, include_str!("golden.txt"), "\n{text}");
+}
+
+#[test]
+fn lines_keep_to_the_width_and_tables_are_aligned() {
+    for width in [80, 100, 140] {
+        let text = render(&analyse(&sample::capture()), width);
+        for line in text.lines() {
+            assert!(line.chars().count() <= width, "{width}: {line}");
+        }
+        let end = |word: &str| text.lines().find(|line| line.trim_start().starts_with(word)).map(|l| l.chars().count());
+        assert_eq!(end("latency"), end("queue time"));
+        assert_eq!(end("latency"), end("service time"));
+    }
+}
+
+#[test]
+fn what_is_missing_is_said() {
+    let mut report = analyse(&sample::small());
+    seal(&mut report).unwrap();
+    let text = render(&report, 100);
+    for expected in [
+        "tiny   TOO FEW REQUESTS TO TELL   p99 2 µs (no 95 % CI) < 5 ms at 133 req/s > 100",
+        "an upper bound of the P99 needs 368 requests, there were 200",
+        "threads        – not measured: probe sched is disabled",
+        "tcp            – not measured: probe tcp did not run",
+        "memory not measured",
+        "kernel programs not measured: needs --measure-cost",
+        "sched disabled: not in --probes",
+        "digest         sha256:",
+    ] {
+        assert!(text.contains(expected), "{expected}\n{text}");
+    }
+}
+
+#[test]
+fn a_percentile_over_range_is_not_a_number() {
+    let mut capture = sample::small();
+    capture.services[0].requests.as_mut().unwrap().latency.over_range = 100;
+    let text = render(&analyse(&capture), 100);
+    assert!(text.contains("MISSED   p99 ≥68.7 s"), "{text}");
+    let row = text.lines().find(|line| line.trim_start().starts_with("latency")).unwrap();
+    assert!(row.ends_with("≥68.7 s  ≥68.7 s  ≥68.7 s  ≥68.7 s"), "{row}");
+}
+
+#[test]
+fn no_request_no_figures() {
+    let mut capture = sample::small();
+    capture.services[0].requests = Some(Requests::default());
+    let text = render(&analyse(&capture), 100);
+    assert!(text.contains("tiny   TOO FEW REQUESTS TO TELL\n"), "{text}");
+    assert!(text.contains("because        no request was answered"), "{text}");
+    let row = text.lines().find(|line| line.trim_start().starts_with("latency")).unwrap();
+    assert_eq!(row.split_whitespace().collect::<Vec<_>>(), ["latency", "0", "–", "–", "–", "–", "–", "–"]);
+}
+
+#[test]
+fn losses_are_named() {
+    let mut capture = sample::capture();
+    capture.ledger[0].1 = 12_345;
+    let text = render(&analyse(&capture), 100);
+    assert!(text.contains("lost           socket_storage_refused 12,345 · the other 10 counters are 0"), "{text}");
+    assert!(text.contains("findings\n"), "{text}");
+}
+
+#[test]
+fn a_command_name_cannot_drive_the_terminal() {
+    let mut capture = sample::small();
+    capture.services[0].processes[0].comm = "\x1b[2Jevil\n".into();
+    let text = render(&analyse(&capture), 100);
+    assert!(text.contains("?[2Jevil? 7") && !text.contains('\x1b'), "{text}");
+}
+
+#[test]
+fn an_empty_recording_renders() {
+    let text = render(&analyse(&crate::capture::Capture::default()), 100);
+    assert!(text.contains("no service was profiled") && text.contains("no loss counter"), "{text}");
+}

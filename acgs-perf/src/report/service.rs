@@ -1,0 +1,287 @@
+//! What the report says about one service: types only.
+//!
+//! In: filled by `analysis`. Out: part of `model::Report`. A section is absent when its probe was not active; the
+//! report's `probes` say why.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// One service.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ServiceReport {
+    /// Its name.
+    pub name: String,
+    /// The selector that chose it.
+    pub selector: String,
+    /// Its processes.
+    pub processes: Vec<ProcessReport>,
+    /// Processes that joined by fork during the recording.
+    pub processes_forked: u64,
+    /// Processes that exited during the recording.
+    pub processes_exited: u64,
+    /// What it is held against, and the verdict.
+    pub objective: ObjectiveReport,
+    /// Requests.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requests: Option<RequestsReport>,
+    /// Scheduler.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scheduler: Option<SchedulerReport>,
+    /// System calls, longest total time first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub syscalls: Option<Vec<SyscallReport>>,
+    /// TCP.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tcp: Option<TcpReport>,
+    /// Time series, oldest first.
+    pub series: Vec<SeriesPointReport>,
+}
+
+/// A distribution of durations. Percentiles are upper bounds of their bucket, at most 0.8 % above the true value.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Distribution {
+    /// Number of values, those over range included.
+    pub count: u64,
+    /// Lower bound of the bucket of the smallest value; absent if there is none in range.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_ns: Option<u64>,
+    /// Upper bound of the bucket of the largest value; absent if there is none or it is over range.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_ns: Option<u64>,
+    /// Exact sum over count, rounded; absent where the sum was not kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mean_ns: Option<u64>,
+    /// Median; percentiles are absent if there is no value or they are over range.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub p50_ns: Option<u64>,
+    /// 90th percentile.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub p90_ns: Option<u64>,
+    /// 99th percentile.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub p99_ns: Option<u64>,
+    /// 95 % confidence interval of the 99th percentile, by order statistics.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub p99_ci95_ns: Option<[u64; 2]>,
+    /// Why there is no confidence interval.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub p99_ci95_absent: Option<String>,
+    /// 99.9th percentile.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub p999_ns: Option<u64>,
+    /// 99.99th percentile.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub p9999_ns: Option<u64>,
+    /// Values of 2^36 ns (68.7 s) and more; they rank above all buckets.
+    pub over_range: u64,
+    /// The values in range: HdrHistogram V2, 2 significant digits, uncompressed, base64; absent if there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub histogram: Option<String>,
+}
+
+/// One process of a service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ProcessReport {
+    /// Process id.
+    pub pid: u32,
+    /// Command name.
+    pub comm: String,
+    /// `running`, or `exited` when it was gone at the end of the window.
+    pub state: String,
+}
+
+/// Whether an objective is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Verdict {
+    /// Both parts hold: the whole confidence interval of the P99 is below the objective, and the rate is above its.
+    #[serde(rename = "met")]
+    Met,
+    /// The P99 is at or above its objective beyond doubt, or the rate is not above its.
+    #[serde(rename = "missed")]
+    Missed,
+    /// The requests seen cannot decide.
+    #[serde(rename = "too few requests to tell")]
+    TooFew,
+}
+
+/// What a service is held against, and the verdict.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ObjectiveReport {
+    /// The P99 of the latency must be below this.
+    pub p99_ns: u64,
+    /// The rate must be above this, requests per second.
+    pub min_rps: f64,
+    /// The verdict; absent when requests were not measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<Verdict>,
+    /// Why this verdict, or why none.
+    pub reason: String,
+}
+
+/// Requests of a service.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RequestsReport {
+    /// Requests answered.
+    pub count: u64,
+    /// Requests answered per second of the window, three decimals; absent for a window without length.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate_per_s: Option<f64>,
+    /// Arrived → last byte.
+    pub latency: Distribution,
+    /// Arrived → read.
+    pub queue_time: Distribution,
+    /// Read → first byte.
+    pub service_time: Distribution,
+    /// Requests read, but never answered.
+    pub unanswered: u64,
+    /// Sends before any request was read on the connection.
+    pub unsolicited_sends: u64,
+    /// Bytes read from clients.
+    pub bytes_in: u64,
+    /// Bytes sent to clients.
+    pub bytes_out: u64,
+}
+
+/// Scheduler figures of a service, over all its threads.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SchedulerReport {
+    /// Time on a CPU.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_cpu_ns: Option<u64>,
+    /// Time runnable, but without a CPU.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub run_queue_ns: Option<u64>,
+    /// Runnable → running, one value per wait.
+    pub run_queue: Distribution,
+    /// Blocked time by class: lock, disk, socket, poll, sleep, fault, other.
+    pub blocked: BTreeMap<String, Blocked>,
+    /// Context switches.
+    pub switches: Switches,
+    /// Who ran while threads of the service waited for a CPU, longest first.
+    pub ran_instead: Vec<RanInsteadReport>,
+}
+
+/// Blocked time of one class.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Blocked {
+    /// Time in this state, over all threads.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time_ns: Option<u64>,
+    /// One value per wait that ended in the window.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waits: Option<Distribution>,
+}
+
+/// Context switches.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Switches {
+    /// The thread blocked.
+    pub voluntary: u64,
+    /// The thread was still runnable.
+    pub involuntary: u64,
+}
+
+/// A process that ran while a thread of the service waited for its CPU.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RanInsteadReport {
+    /// Command name.
+    pub comm: String,
+    /// Process id.
+    pub pid: u32,
+    /// Waits that ended when it left the CPU.
+    pub waits: u64,
+    /// Their sum.
+    pub wait_ns: u64,
+}
+
+/// One system call of a service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SyscallReport {
+    /// Name.
+    pub name: String,
+    /// Calls that returned.
+    pub count: u64,
+    /// Calls that returned an error.
+    pub errors: u64,
+    /// Errors by errno name.
+    pub errnos: BTreeMap<String, u64>,
+    /// Total time in the call; absent where the sum was not kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time_ns: Option<u64>,
+    /// Entry → exit.
+    pub latency: Distribution,
+}
+
+/// TCP figures of a service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TcpReport {
+    /// Connections accepted.
+    pub accepted: u64,
+    /// Connections opened.
+    pub opened: u64,
+    /// Connections that could not be opened.
+    pub connect_failures: u64,
+    /// Segments retransmitted.
+    pub retransmits: u64,
+    /// Resets received.
+    pub resets_received: u64,
+    /// Resets sent.
+    pub resets_sent: u64,
+    /// SYN sent → established, for connections that the service opened.
+    pub connect: Distribution,
+    /// Established → accepted by the application.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accept_wait: Option<Distribution>,
+    /// Why `accept_wait` is absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accept_wait_unmeasured: Option<String>,
+    /// Smoothed round-trip time.
+    pub srtt: Distribution,
+    /// Per peer, most connections first.
+    pub peers: Vec<PeerReport>,
+}
+
+/// One TCP peer of a service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PeerReport {
+    /// `address:port` for connections that the service opened, `address` for its clients.
+    pub address: String,
+    /// `outgoing` or `incoming`, as seen from the service.
+    pub direction: String,
+    /// Connections established.
+    pub connections: u64,
+    /// Connections that failed.
+    pub failures: u64,
+    /// Mean connect time; absent for clients.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mean_connect_ns: Option<u64>,
+    /// Segments retransmitted.
+    pub retransmits: u64,
+    /// Resets, both ways.
+    pub resets: u64,
+    /// Last smoothed round-trip time; absent before the first sample.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub srtt_ns: Option<u64>,
+}
+
+/// One point of the time series.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SeriesPointReport {
+    /// Begin of the interval, after the start of the window.
+    pub offset_ns: u64,
+    /// Length of the interval.
+    pub duration_ns: u64,
+    /// Requests answered in it.
+    pub requests: u64,
+    /// Requests answered per second, three decimals; absent for an interval without length.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate_per_s: Option<f64>,
+    /// Median latency; absent without requests.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub p50_ns: Option<u64>,
+    /// 99th percentile of the latency; absent without requests.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub p99_ns: Option<u64>,
+}

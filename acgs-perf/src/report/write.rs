@@ -1,0 +1,134 @@
+//! Writing a report so that a reader sees the old file or the whole new one, never a part.
+//!
+//! In: a path and bytes. Out: the file, or an error that says what to do. [`check_writable`] answers the question before
+//! a recording begins, so that no measurement is lost to a typing error.
+
+use std::fs::{self, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use tempfile::{Builder, NamedTempFile};
+use thiserror::Error;
+
+/// Why a report cannot be written.
+#[derive(Debug, Error)]
+pub enum WriteError {
+    /// The path names a directory.
+    #[error("{}: is a directory; name a file in it", .0.display())]
+    IsDirectory(PathBuf),
+    /// The path exists and is no regular file.
+    #[error("{}: not a regular file; name a file, or `-` for standard output", .0.display())]
+    NotAFile(PathBuf),
+    /// The directory does not exist.
+    #[error("{}: the directory {} does not exist; create it or name another", path.display(), directory.display())]
+    NoDirectory {
+        /// The file.
+        path: PathBuf,
+        /// Its directory.
+        directory: PathBuf,
+    },
+    /// The system refused.
+    #[error("{}: cannot write to {}: {why}; check its permissions and free space", path.display(), directory.display())]
+    Refused {
+        /// The file.
+        path: PathBuf,
+        /// Its directory.
+        directory: PathBuf,
+        /// What the system said.
+        why: io::Error,
+    },
+}
+
+/// Checks that [`write_atomically`] can write to `path`, and leaves nothing behind.
+///
+/// # Errors
+/// See [`WriteError`].
+pub fn check_writable(path: &Path) -> Result<(), WriteError> {
+    temporary(path).map(drop)
+}
+
+/// Replaces `path` by a file with `bytes`, mode 0644, once they are on the disk.
+///
+/// # Errors
+/// See [`WriteError`]; the previous file, if any, is untouched then.
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), WriteError> {
+    let mut file = temporary(path)?;
+    let finish = |file: &mut NamedTempFile| {
+        file.write_all(bytes)?;
+        file.as_file().set_permissions(Permissions::from_mode(0o644))?;
+        file.as_file().sync_all()
+    };
+    finish(&mut file).map_err(|why| refused(path, why))?;
+    file.persist(path).map_err(|error| refused(path, error.error))?;
+    // The rename itself is durable once the directory is; a file system that cannot do it has still renamed.
+    let _ = fs::File::open(directory(path)).and_then(|directory| directory.sync_all());
+    Ok(())
+}
+
+fn directory(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+fn refused(path: &Path, why: io::Error) -> WriteError {
+    WriteError::Refused { path: path.into(), directory: directory(path).into(), why }
+}
+
+/// A temporary file beside `path`, removed when dropped.
+fn temporary(path: &Path) -> Result<NamedTempFile, WriteError> {
+    let ends_in_slash = path.as_os_str().as_encoded_bytes().ends_with(b"/");
+    match fs::metadata(path) {
+        Ok(meta) if meta.is_dir() => return Err(WriteError::IsDirectory(path.into())),
+        Ok(meta) if !meta.is_file() => return Err(WriteError::NotAFile(path.into())),
+        _ if ends_in_slash || path.file_name().is_none() => return Err(WriteError::IsDirectory(path.into())),
+        _ => {}
+    }
+    let directory = directory(path);
+    if !directory.is_dir() {
+        return Err(WriteError::NoDirectory { path: path.into(), directory: directory.into() });
+    }
+    Builder::new().prefix(".acgs-perf-").suffix(".tmp").tempfile_in(directory).map_err(|why| refused(path, why))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn replaces_the_file_with_mode_0644_and_leaves_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("r.json");
+        check_writable(&path).unwrap();
+        assert!(!path.exists(), "the check must not create the file");
+        write_atomically(&path, b"one").unwrap();
+        write_atomically(&path, b"two").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"two");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o644);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_name_without_directory_means_the_current_one() {
+        assert_eq!(directory(Path::new("r.json")), Path::new("."));
+        assert_eq!(directory(Path::new("/r.json")), Path::new("/"));
+    }
+
+    #[test]
+    fn says_what_is_wrong_before_anything_is_recorded() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(matches!(check_writable(dir.path()), Err(WriteError::IsDirectory(_))));
+        assert!(matches!(check_writable(Path::new("/dev/null")), Err(WriteError::NotAFile(_))));
+        let path = dir.path().join("missing/r.json");
+        let error = check_writable(&path).unwrap_err();
+        assert!(matches!(error, WriteError::NoDirectory { .. }));
+        let line = error.to_string();
+        assert!(line.contains("missing does not exist; create it") && !line.contains('\n'), "{line}");
+        let slash = dir.path().join("new/");
+        assert!(matches!(check_writable(&slash), Err(WriteError::IsDirectory(_))));
+        // procfs refuses new files, also to root.
+        assert!(matches!(check_writable(Path::new("/proc/r.json")), Err(WriteError::Refused { .. })));
+    }
+}
