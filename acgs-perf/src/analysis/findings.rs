@@ -102,7 +102,6 @@ fn losses(report: &Report) -> Option<Finding> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::analysis::{analyse, sample};
 
     fn ids(capture: &crate::capture::Capture) -> Vec<String> {
@@ -117,14 +116,14 @@ mod tests {
     #[test]
     fn each_finding_brings_its_numbers_most_severe_first() {
         let mut capture = sample::capture();
-        capture.ledger[4].1 = 1234;
+        capture.ledger[3].1 = 1234;
         let requests = capture.services[0].requests.as_mut().unwrap();
         requests.latency = sample::counts((0..1000).map(|_| 20_000_000));
         requests.queue_time = sample::counts((0..1000).map(|_| 15_000_000));
         assert_eq!(ids(&capture), ["objective_missed", "queue_time_dominates", "measurement_incomplete"]);
         let findings = analyse(&capture).findings;
-        assert!(findings[0].evidence.contains("at least 20 ms"), "{}", findings[0].evidence);
-        assert_eq!(findings[1].evidence, "P99 of queue time 15.1 ms, of latency 20.1 ms");
+        assert!(findings[0].evidence.contains("at least 19.9 ms"), "{}", findings[0].evidence);
+        assert_eq!(findings[1].evidence, "P99 of queue time 15.0 ms, of latency 20.1 ms");
         assert_eq!(findings[2].evidence, "peer_table_full 1,234");
         assert!(findings[2].recommendation.contains("table of TCP peers is full") && findings[2].service.is_none());
     }

@@ -8,13 +8,23 @@ pub fn duration(ns: u64) -> String {
     scaled(ns, &[("ns", 1), ("µs", 1_000), ("ms", 1_000_000), ("s", 1_000_000_000)])
 }
 
+/// Two durations, the unit once if it is the same: `208–216 µs`, `980 µs – 1.02 ms`.
+#[must_use]
+pub fn span(low: u64, high: u64) -> String {
+    let (low, high) = (duration(low), duration(high));
+    match (low.split_once(' '), high.split_once(' ')) {
+        (Some((number, unit)), Some((_, other))) if unit == other => format!("{number}–{high}"),
+        _ => format!("{low} – {high}"),
+    }
+}
+
 /// A size in bytes: `512 B`, `3 MiB`.
 #[must_use]
 pub fn bytes(count: u64) -> String {
     scaled(count, &[("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1 << 40)])
 }
 
-/// Three significant digits in the largest unit that leaves at least 1; trailing zeros after the point are dropped.
+/// Three significant digits in the largest unit that leaves at least 1.
 fn scaled(value: u64, units: &[(&str, u64)]) -> String {
     let mut at = units.iter().rposition(|(_, factor)| value >= *factor).unwrap_or(0);
     loop {
@@ -27,14 +37,15 @@ fn scaled(value: u64, units: &[(&str, u64)]) -> String {
             _ => 0,
         };
         let text = format!("{quotient:.decimals$}");
-        // 999 999 ns rounds to 1000 µs: say 1 ms.
+        // 999 999 ns rounds to 1000 µs: say 1.00 ms.
         if let (Some((_, next)), Ok(rounded)) = (units.get(at + 1), text.parse::<f64>())
             && rounded * factor as f64 >= *next as f64
         {
             at += 1;
             continue;
         }
-        let text = if decimals > 0 { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
+        // A whole number has no point; a rounded one keeps its digits.
+        let text = if value % factor == 0 { text.split('.').next().unwrap_or(&text) } else { &text };
         return match factor {
             _ if at + 1 == units.len() && quotient >= 1000.0 => format!("{} {name}", grouped(quotient.round() as u64)),
             _ => format!("{text} {name}"),
@@ -110,10 +121,10 @@ mod tests {
             (12_340, "12.3 µs"),
             (212_400, "212 µs"),
             (999_499, "999 µs"),
-            (999_999, "1 ms"),
+            (999_999, "1.00 ms"),
             (1_230_000, "1.23 ms"),
             (5_000_000, "5 ms"),
-            (9_996_000, "10 ms"),
+            (9_996_000, "10.0 ms"),
             (99_960_000, "100 ms"),
             (100_000_000, "100 ms"),
             (68_719_476_736, "68.7 s"),
@@ -123,6 +134,14 @@ mod tests {
         for (ns, text) in table {
             assert_eq!(duration(ns), text);
         }
+    }
+
+    #[test]
+    fn a_span_names_its_unit_once() {
+        assert_eq!(
+            (span(208_000, 216_000), span(980_000, 1_020_000)),
+            ("208–216 µs".into(), "980 µs – 1.02 ms".into())
+        );
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use super::seal::{digest as seal_digest, render};
 use super::*;
 use crate::analysis::{analyse, sample};
 
@@ -20,9 +21,9 @@ fn error(bytes: &[u8]) -> LoadError {
 fn resealed(change: impl FnOnce(&mut Value)) -> String {
     let mut value: Value = serde_json::from_str(&sealed()).unwrap();
     change(&mut value);
-    let digest = super::seal::digest(&value).unwrap();
+    let digest = seal_digest(&value).unwrap();
     value["digest"] = Value::String(digest);
-    super::seal::render(&value).unwrap()
+    render(&value).unwrap()
 }
 
 #[test]

@@ -26,11 +26,12 @@ pub fn render(report: &Report, width: usize) -> String {
     }
     findings(report, &mut lines);
     lines.blank();
+    lines.words("measurement", "");
     ledger(report, &mut lines);
     cost(report, &mut lines);
     probes(report, &mut lines);
     if !report.digest.is_empty() {
-        lines.items("digest", &[report.digest.clone()]);
+        lines.items("digest", std::slice::from_ref(&report.digest));
     }
     lines.finish()
 }
@@ -77,10 +78,10 @@ fn ledger(report: &Report, lines: &mut Lines) {
     let counters = report.ledger.len();
     let text = match lost.len() {
         _ if counters == 0 => vec!["not known: the report holds no loss counter".into()],
-        0 => vec![format!("nothing ({counters} counters, all 0)")],
+        0 => vec![format!("nothing (loss counters: {counters}, all 0)")],
         _ => {
             let mut text: Vec<_> = lost.iter().map(|(name, count)| format!("{name} {}", grouped(**count))).collect();
-            text.push(format!("the other {} counters are 0", counters - lost.len()));
+            text.push(format!("all others 0 (loss counters: {counters})"));
             text
         }
     };
@@ -97,7 +98,7 @@ fn cost(report: &Report, lines: &mut Lines) {
             format!("agent CPU {}", or_not(cost.agent_cpu_ns.map(share))),
             format!("memory {}", or_not(cost.agent_max_rss_bytes.map(bytes))),
             format!("kernel maps {}", or_not(cost.map_bytes.map(bytes))),
-            format!("attached in {}", or_not(cost.attach_ns.map(duration))),
+            format!("attach time {}", or_not(cost.attach_ns.map(duration))),
         ],
     );
     let Some(programs) = &cost.programs else {

@@ -6,7 +6,7 @@ use crate::report::{
     Distribution, ProbeReport, RequestsReport, SchedulerReport, ServiceReport, SyscallReport, TcpReport, Verdict,
 };
 
-use super::super::units::{bytes, duration, grouped, percent, rate};
+use super::super::units::{bytes, duration, grouped, percent, rate, span};
 use super::layout::{ABSENT, Lines, figure};
 
 /// System calls, peers and commands shown; the report file has all of them.
@@ -54,7 +54,7 @@ fn verdict(service: &ServiceReport, lines: &mut Lines) {
     let numbers = service.requests.as_ref().filter(|r| r.latency.count > 0).map(|requests| {
         let p99 = requests.latency.p99_ns;
         let interval = match requests.latency.p99_ci95_ns {
-            Some([low, high]) => format!("95 % CI {} – {}", duration(low), duration(high)),
+            Some([low, high]) => format!("95 % CI {}", span(low, high)),
             None => "no 95 % CI".into(),
         };
         let below = if p99.is_some_and(|p99| p99 < objective.p99_ns) { "<" } else { "≥" };
@@ -119,9 +119,9 @@ fn series(service: &ServiceReport, lines: &mut Lines) {
         return;
     }
     let (low, high) = rates.iter().fold((f64::MAX, 0.0f64), |(low, high), r| (low.min(*r), high.max(*r)));
-    let mut items = vec![format!("{} points", service.series.len()), format!("{} to {} req/s", rate(low), rate(high))];
+    let mut items = vec![format!("{} points", service.series.len()), format!("{}–{} req/s", rate(low), rate(high))];
     if let (Some(low), Some(high)) = (p99s.iter().min(), p99s.iter().max()) {
-        items.push(format!("p99 {} to {}", duration(*low), duration(*high)));
+        items.push(format!("p99 {}", span(*low, *high)));
     }
     lines.items("over time", &items);
 }
@@ -146,7 +146,7 @@ fn threads(scheduler: &SchedulerReport, lines: &mut Lines) {
     if !scheduler.ran_instead.is_empty() {
         let shown = scheduler.ran_instead.iter().take(TOP);
         let mut items: Vec<_> = shown
-            .map(|r| format!("{} {} {} in {} waits", r.comm, r.pid, duration(r.wait_ns), grouped(r.waits)))
+            .map(|r| format!("{} {}: {} in {} waits", r.comm, r.pid, duration(r.wait_ns), grouped(r.waits)))
             .collect();
         more(&mut items, scheduler.ran_instead.len(), "commands");
         lines.items("ran instead", &items);
@@ -181,7 +181,7 @@ fn tcp(tcp: &TcpReport, lines: &mut Lines) {
             let arrow = if peer.direction == "outgoing" { "to" } else { "from" };
             let rtt = peer.srtt_ns.map_or_else(String::new, |srtt| format!(", RTT {}", duration(srtt)));
             let failed = if peer.failures > 0 { format!(", {} failed", grouped(peer.failures)) } else { String::new() };
-            format!("{arrow} {} {} connections{failed}{rtt}", peer.address, grouped(peer.connections))
+            format!("{arrow} {}: {} connections{failed}{rtt}", peer.address, grouped(peer.connections))
         })
         .collect();
     more(&mut items, tcp.peers.len(), "peers");

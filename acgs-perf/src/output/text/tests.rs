@@ -9,6 +9,7 @@ use crate::report::seal;
 fn a_full_recording() {
     let mut report = analyse(&sample::capture());
     report.digest = "sha256:0123".into();
+    report.tool.version = "1.2.3".into();
     let text = render(&report, 100);
     assert_eq!(text, include_str!("golden.txt"), "\n{text}");
 }
@@ -32,14 +33,14 @@ fn what_is_missing_is_said() {
     seal(&mut report).unwrap();
     let text = render(&report, 100);
     for expected in [
-        "tiny   TOO FEW REQUESTS TO TELL   p99 2 µs (no 95 % CI) < 5 ms at 133 req/s > 100",
+        "tiny   TOO FEW REQUESTS TO TELL   p99 1.99 µs (no 95 % CI) < 5 ms at 133 req/s > 100",
         "an upper bound of the P99 needs 368 requests, there were 200",
-        "threads        – not measured: probe sched is disabled",
-        "tcp            – not measured: probe tcp did not run",
+        "threads      – not measured: probe sched is disabled",
+        "tcp          – not measured: probe tcp did not run",
         "memory not measured",
         "kernel programs not measured: needs --measure-cost",
         "sched disabled: not in --probes",
-        "digest         sha256:",
+        "digest       sha256:",
     ] {
         assert!(text.contains(expected), "{expected}\n{text}");
     }
@@ -61,7 +62,7 @@ fn no_request_no_figures() {
     capture.services[0].requests = Some(Requests::default());
     let text = render(&analyse(&capture), 100);
     assert!(text.contains("tiny   TOO FEW REQUESTS TO TELL\n"), "{text}");
-    assert!(text.contains("because        no request was answered"), "{text}");
+    assert!(text.contains("because      no request was answered"), "{text}");
     let row = text.lines().find(|line| line.trim_start().starts_with("latency")).unwrap();
     assert_eq!(row.split_whitespace().collect::<Vec<_>>(), ["latency", "0", "–", "–", "–", "–", "–", "–"]);
 }
@@ -71,7 +72,7 @@ fn losses_are_named() {
     let mut capture = sample::capture();
     capture.ledger[0].1 = 12_345;
     let text = render(&analyse(&capture), 100);
-    assert!(text.contains("lost           socket_storage_refused 12,345 · the other 10 counters are 0"), "{text}");
+    assert!(text.contains("lost         socket_storage_refused 12,345 · all others 0 (loss counters: "), "{text}");
     assert!(text.contains("findings\n"), "{text}");
 }
 
