@@ -1,1 +1,277 @@
-//! x
+//! Bad input: one line that says what, where and what to do; exit 2; nothing written and nothing lost.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use acgs_perf_tests::bpf;
+use acgs_perf_tests::harness::{Service, free_port, need_root, run};
+use acgs_perf_tests::load::{Client, Plan};
+use acgs_perf_tests::recording::{Recorder, agent};
+use acgs_perf_tests::report::Report;
+use serde_json::Value;
+
+const SERVER: &str = env!("CARGO_BIN_EXE_truth-server");
+
+fn truth() -> Service {
+    Service::truth(SERVER, &["--mode", "threads"]).unwrap()
+}
+
+fn port(service: &Service) -> String {
+    format!("port:{}", service.port)
+}
+
+/// The agent refuses: exit 2, one line with these words, soon.
+#[track_caller]
+fn refuses(arguments: &[&str], words: &[&str]) {
+    refused(Command::new(agent()).args(arguments), words);
+}
+
+#[track_caller]
+fn refused(command: &mut Command, words: &[&str]) {
+    let start = Instant::now();
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{command:?}: {text}");
+    assert!(start.elapsed() < Duration::from_secs(10), "{command:?} took {:?}", start.elapsed());
+    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+    assert_eq!(lines.len(), 1, "{command:?} says more or less than one line: {text}");
+    for word in words {
+        assert!(text.contains(word), "{command:?} does not name {word:?}: {text}");
+    }
+}
+
+/// `record` refuses, and writes nothing.
+#[track_caller]
+fn record_refuses(arguments: &[&str], words: &[&str]) {
+    let directory = tempfile::tempdir().unwrap();
+    let output = directory.path().join("report.json").display().to_string();
+    let mut all = vec!["record", "--output", &output];
+    all.extend(arguments);
+    refuses(&all, words);
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0, "{arguments:?} left a file");
+}
+
+#[test]
+fn without_root() {
+    need_root();
+    let server = truth();
+    let directory = tempfile::tempdir().unwrap();
+    run(Command::new("chmod").arg("755").arg(directory.path())).unwrap();
+    let copy = directory.path().join("acgs-perf");
+    fs::copy(agent(), &copy).unwrap();
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"]).arg(copy).current_dir("/");
+    refused(command.args(["record", "--service", &format!("x={}", port(&server)), "--duration", "1s"]), &["root"]);
+}
+
+#[test]
+fn a_bad_selector() {
+    need_root();
+    for (selector, word) in [
+        ("x=colour:blue", "colour"),
+        ("x=port:http", "http"),
+        ("x=port:99999", "99999"),
+        ("x=port:", "port"),
+        ("x=", "x"),
+        ("port", "port"),
+        ("x=pid:minus", "minus"),
+        ("x=cmdline:[", "["),
+    ] {
+        record_refuses(&["--duration", "30s", "--service", selector], &[word]);
+    }
+}
+
+#[test]
+fn a_pid_that_does_not_exist() {
+    need_root();
+    record_refuses(&["--duration", "30s", "--service", "x=pid:4194303"], &["4194303"]);
+}
+
+#[test]
+fn a_selector_that_matches_nothing_gives_a_service_without_processes_and_says_so() {
+    need_root();
+    let nobody = format!("port:{}", free_port().unwrap());
+    let recording = Recorder::new("nobody", &nobody).duration("1s").start().unwrap();
+    let (status, said, report) = recording.finish().unwrap();
+    assert!(said.contains(&nobody) || said.contains("no process"), "{said}");
+    assert!(status.success(), "{status}: {said}");
+    assert_eq!(report.expect("no report").service("nobody")["processes"].as_array().map(Vec::len), Some(0));
+}
+
+#[test]
+fn a_pid_that_dies_during_the_recording() {
+    need_root();
+    let server = truth();
+    let pid = server.pid();
+    let recording = Recorder::new("dying", &format!("pid:{pid}")).duration("3s").start().unwrap();
+    let mut client = Client::connect(server.address(), 2, &[1; 64], 64).unwrap();
+    client.run(Plan { rate: None, requests: 500, limit: Duration::from_secs(10) }).unwrap();
+    server.stop().unwrap();
+    let (status, said, report) = recording.finish().unwrap();
+    assert!(status.success(), "{status}: {said}");
+    report.expect("no report").assert_exact("dying", 500);
+    assert!(said.contains("ended") || said.contains("exited") || said.contains("died"), "does not say so: {said}");
+}
+
+#[test]
+fn a_duration_of_nothing_or_for_ever() {
+    need_root();
+    let server = truth();
+    let service = format!("x={}", port(&server));
+    for duration in ["0", "0s", "-1s", "soon", "", "1000000000000h", "5 parsecs"] {
+        record_refuses(&["--service", &service, &format!("--duration={duration}")], &["duration"]);
+    }
+}
+
+#[test]
+fn an_unknown_probe() {
+    need_root();
+    let server = truth();
+    let service = format!("x={}", port(&server));
+    record_refuses(&["--service", &service, "--duration", "30s", "--probes", "request,astrology"], &["astrology"]);
+}
+
+#[test]
+fn an_output_that_cannot_be_written_is_found_before_recording() {
+    need_root();
+    let server = truth();
+    let service = format!("x={}", port(&server));
+    for path in ["/proc/report.json", "/nonexistent/report.json", "/tmp"] {
+        refuses(&["record", "--service", &service, "--duration", "30s", "--output", path], &[path]);
+    }
+}
+
+#[test]
+fn a_configuration_with_an_unknown_key() {
+    need_root();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("acgs-perf.toml");
+    fs::write(&path, "colour = \"blue\"\n").unwrap();
+    let path = path.display().to_string();
+    record_refuses(&["--duration", "30s", "--config", &path], &["colour", &path]);
+    record_refuses(&["--duration", "30s", "--config", "/nonexistent.toml"], &["/nonexistent.toml"]);
+}
+
+fn a_report(directory: &Path) -> Vec<u8> {
+    let server = truth();
+    let path = directory.join("good.json");
+    let mut command = Command::new(agent());
+    command.args(["record", "--duration", "1s", "--service", &format!("truth={}", port(&server)), "--output"]);
+    run(command.arg(&path)).unwrap();
+    run(Command::new(agent()).arg("verify").arg(&path)).unwrap();
+    fs::read(&path).unwrap()
+}
+
+#[test]
+fn a_report_file_that_is_truncated_or_foreign_or_newer() {
+    need_root();
+    let directory = tempfile::tempdir().unwrap();
+    let good = a_report(directory.path());
+    let mut newer: Value = serde_json::from_slice(&good).unwrap();
+    newer["schema_version"] = Value::from(4_000_000);
+    let path = directory.path().join("bad.json").display().to_string();
+    let newer = serde_json::to_vec(&newer).unwrap();
+    for bytes in [&good[..good.len() / 2], b"", b"latency: bad\n", b"{}", &newer] {
+        fs::write(&path, bytes).unwrap();
+        for verb in ["report", "verify"] {
+            refuses(&[verb, &path], &[&path]);
+        }
+    }
+    refuses(&["report", "/nonexistent.json"], &["/nonexistent.json"]);
+}
+
+#[test]
+fn one_flipped_byte_anywhere_is_found() {
+    need_root();
+    let directory = tempfile::tempdir().unwrap();
+    let good = a_report(directory.path());
+    let path = directory.path().join("bad.json");
+    let step = (good.len() / 150).max(1);
+    for position in (0..good.len()).step_by(step) {
+        let mut bytes = good.clone();
+        bytes[position] ^= 1;
+        fs::write(&path, &bytes).unwrap();
+        let output = Command::new(agent()).arg("verify").arg(&path).output().unwrap();
+        let code = output.status.code();
+        let around = String::from_utf8_lossy(&bytes[position.saturating_sub(30)..(position + 30).min(bytes.len())]);
+        assert!(matches!(code, Some(1 | 2)), "byte {position} flipped, exit {code:?}: …{around}…");
+    }
+}
+
+#[test]
+fn two_agents_at_once_count_the_same() {
+    need_root();
+    let server = truth();
+    let one = Recorder::new("one", &port(&server)).start().unwrap();
+    let two = Recorder::new("two", &port(&server)).start().unwrap();
+    let mut client = Client::connect(server.address(), 4, &[1; 64], 64).unwrap();
+    client.run(Plan { rate: None, requests: 5_000, limit: Duration::from_secs(30) }).unwrap();
+    one.stop().unwrap().assert_exact("one", 5_000);
+    two.stop().unwrap().assert_exact("two", 5_000);
+}
+
+fn signalled(signal: i32) -> (Option<i32>, Option<Report>) {
+    use std::os::unix::process::ExitStatusExt;
+    let server = truth();
+    let recording = Recorder::new("truth", &port(&server)).start().unwrap();
+    let mut client = Client::connect(server.address(), 4, &[1; 64], 64).unwrap();
+    client.run(Plan { rate: None, requests: 1_000, limit: Duration::from_secs(30) }).unwrap();
+    thread::sleep(Duration::from_millis(200));
+    recording.signal(signal).unwrap();
+    let (status, _, report) = recording.finish().unwrap();
+    (status.code().or_else(|| status.signal().map(|signal| -signal)), report)
+}
+
+#[test]
+fn sigint_ends_early_with_a_report() {
+    need_root();
+    let (code, report) = signalled(libc::SIGINT);
+    assert_eq!(code, Some(0));
+    report.expect("no report").assert_exact("truth", 1_000);
+}
+
+#[test]
+fn sigterm_ends_early_with_a_report() {
+    need_root();
+    let (code, report) = signalled(libc::SIGTERM);
+    assert_eq!(code, Some(143));
+    report.expect("no report").assert_exact("truth", 1_000);
+}
+
+#[test]
+fn sigkill_leaves_nothing_behind() {
+    need_root();
+    let before = bpf::loaded().unwrap();
+    let (code, report) = signalled(libc::SIGKILL);
+    assert_eq!(code, Some(-libc::SIGKILL));
+    assert!(report.is_none());
+    let end = Instant::now() + Duration::from_secs(10);
+    loop {
+        let left: Vec<String> = bpf::loaded().unwrap().difference(&before).cloned().collect();
+        if left.is_empty() {
+            break;
+        }
+        assert!(Instant::now() < end, "left behind: {left:?}");
+        thread::sleep(Duration::from_millis(100));
+    }
+}
+
+#[test]
+fn a_failing_command_hands_on_its_exit_code() {
+    need_root();
+    let server = truth();
+    let service = format!("x={}", port(&server));
+    let status = Command::new(agent())
+        .args(["record", "--service", &service, "--output", "/dev/null", "--", "sh", "-c", "exit 7"])
+        .stdout(Stdio::null())
+        .status()
+        .unwrap();
+    assert_eq!(status.code(), Some(7));
+    refuses(
+        &["record", "--service", &service, "--output", "-", "--", "/nonexistent/program"],
+        &["/nonexistent/program"],
+    );
+}

@@ -1,1 +1,138 @@
-//! x
+//! Known delays on the running kernel: each lands in the right class, in the right bucket, the right number of times.
+//!
+//! The waiting program is started and stands still before the agent attaches; it measures its own waits.
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+use acgs_perf_tests::harness::{end, need_root, target};
+use acgs_perf_tests::recording::Recorder;
+use acgs_perf_tests::report::Report;
+use serde_json::Value;
+
+const WAITS: &str = env!("CARGO_BIN_EXE_truth-waits");
+const MILLISECOND: u64 = 1_000_000;
+const COUNT: u64 = 50;
+
+struct Waits(Child, BufReader<ChildStdout>);
+
+impl Drop for Waits {
+    fn drop(&mut self) {
+        end(&mut self.0, libc::SIGTERM);
+    }
+}
+
+impl Waits {
+    fn start(arguments: &[&str]) -> Self {
+        let mut command = Command::new(WAITS);
+        command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let output = BufReader::new(child.stdout.take().unwrap());
+        let mut waits = Self(child, output);
+        assert_eq!(waits.line(), "ready\n");
+        waits
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.1.read_line(&mut line).unwrap();
+        line
+    }
+
+    fn begin(&mut self) {
+        self.0.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
+    }
+
+    /// Records the waits; gives the report and what the program measured.
+    fn record(mut self) -> (Report, Value) {
+        let recording = Recorder::new("waits", &format!("pid:{}", self.0.id())).start().unwrap();
+        self.begin();
+        let measured = serde_json::from_str(&self.line()).unwrap();
+        (recording.stop().unwrap(), measured)
+    }
+}
+
+fn times(measured: &Value) -> Vec<u64> {
+    measured["times_ns"].as_array().unwrap().iter().map(|time| time.as_u64().unwrap()).collect()
+}
+
+/// All waits, and nothing else, are in this class, and each is as long as the program found, less the way in and out.
+fn in_class(class: &str, kind: &str, ns: u64) {
+    need_root();
+    let count = COUNT.to_string();
+    let (report, measured) = Waits::start(&[kind, "--count", &count, "--ns", &ns.to_string()]).record();
+    let spread = report.spread("waits", &format!("/scheduler/blocked/{class}"));
+    assert_eq!(spread.get("count"), COUNT, "{class}: {spread:?}");
+    let times = times(&measured);
+    let longest = times[times.len() - 1];
+    // A bucket's width beside the exact length at both ends.
+    let (low, high) = (ns - ns / 100, longest + longest / 100);
+    assert_eq!(spread.between(low, high), COUNT, "{class} between {low} and {high}: {spread:?}");
+    let (p50, middle) = (spread.get("p50_ns"), times[times.len() / 2]);
+    assert!(p50.abs_diff(middle) < 300_000, "{class}: p50 {p50}, the program's own {middle}");
+    assert!(report.losses().is_empty(), "{:?}", report.losses());
+}
+
+#[test]
+fn a_sleep_is_sleep() {
+    in_class("sleep", "sleep", 5 * MILLISECOND);
+}
+
+#[test]
+fn a_futex_is_lock() {
+    in_class("lock", "futex", 7 * MILLISECOND);
+}
+
+#[test]
+fn epoll_is_poll() {
+    in_class("poll", "epoll", 3 * MILLISECOND);
+}
+
+#[test]
+fn an_fsync_is_disk() {
+    need_root();
+    // A file on the disk that holds the build, since /tmp may be in memory.
+    let directory = tempfile::tempdir_in(target()).unwrap();
+    let file = directory.path().join("file").display().to_string();
+    let (report, measured) = Waits::start(&["fsync", "--count", "50", "--file", &file]).record();
+    let spread = report.spread("waits", "/scheduler/blocked/disk");
+    // One fsync waits for its data, and then perhaps for the journal.
+    let (count, times) = (spread.get("count"), times(&measured));
+    assert!((COUNT..=6 * COUNT).contains(&count), "{count} waits in {COUNT} calls");
+    let sum: u64 = times.iter().sum();
+    let blocked = spread.get("time_ns");
+    assert!(blocked <= sum && blocked * 2 >= sum, "blocked for {blocked} ns in calls of {sum} ns");
+    assert!(spread.get("max_ns") <= times[times.len() - 1] * 101 / 100, "longer than the longest call: {spread:?}");
+    assert!(report.losses().is_empty(), "{:?}", report.losses());
+}
+
+#[test]
+fn waiting_behind_a_pinned_spinner_is_run_queue() {
+    need_root();
+    let mut spinner = Waits::start(&["spin", "--count", "1", "--ns", "30000000000", "--cpu", "1"]);
+    spinner.begin();
+    let second = (1000 * MILLISECOND).to_string();
+    let (report, measured) = Waits::start(&["spin", "--count", "2", "--ns", &second, "--cpu", "1"]).record();
+    let kernel = measured["run_delay_ns"].as_u64().unwrap();
+    assert!(kernel > 500 * MILLISECOND, "the spinner took no CPU time: {measured}");
+
+    let spread = report.spread("waits", "/scheduler/run_queue");
+    let waited = spread.get("mean_ns") * spread.get("count");
+    assert!(waited.abs_diff(kernel) * 50 <= kernel, "run queue {waited} ns, by the kernel's own count {kernel} ns");
+    // Two that want one CPU take turns of some milliseconds.
+    let long = spread.between(MILLISECOND, 100 * MILLISECOND);
+    assert!(long * 100 * MILLISECOND >= kernel / 2, "{long} waits of 1 to 100 ms add up to less than {kernel} ns");
+    assert!(spread.get("max_ns") < 1000 * MILLISECOND, "{spread:?}");
+    assert!(report.losses().is_empty(), "{:?}", report.losses());
+}
+
+#[test]
+fn sleeps_without_a_spinner_wait_little_for_a_cpu() {
+    need_root();
+    let (report, measured) = Waits::start(&["sleep", "--count", "200", "--ns", "1000000"]).record();
+    let spread = report.spread("waits", "/scheduler/run_queue");
+    // Each sleep ends with one wait for a CPU; preemptions add a few.
+    assert!((200..=260).contains(&spread.get("count")), "{spread:?}");
+    let (waited, kernel) = (spread.get("mean_ns") * spread.get("count"), measured["run_delay_ns"].as_u64().unwrap());
+    assert!(waited < kernel + 10 * MILLISECOND, "run queue {waited} ns, by the kernel's own count {kernel} ns");
+}

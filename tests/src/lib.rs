@@ -1,6 +1,7 @@
 //! What the integration tests share: a server that knows its own times, an open-loop load generator, waits of known
 //! length, and a harness that starts services and the agent.
 
+pub mod bpf;
 pub mod clock;
 pub mod harness;
 pub mod load;
