@@ -25,18 +25,32 @@ fn of_service(service: &ServiceReport) -> impl Iterator<Item = Finding> {
 }
 
 fn objective_missed(service: &ServiceReport) -> Option<Finding> {
-    if service.objective.verdict != Some(Verdict::Missed) {
+    let (requests, objective) = (service.requests.as_ref()?, &service.objective);
+    if objective.verdict != Some(Verdict::Missed) {
         return None;
     }
+    // Fast enough, and so missed for its rate: that may be a lack of load as well as of capacity.
+    let only_rate = requests.latency.p99_ns.is_some_and(|p99| p99 < objective.p99_ns);
+    let (severity, title, recommendation) = match only_rate {
+        true => (
+            Severity::Warning,
+            format!("{} answered fewer requests per second than its objective asks for", service.name),
+            "record under the load that the objective is meant for, or set `min_rps` to what this service has to carry",
+        ),
+        false => (
+            Severity::Critical,
+            format!("{} misses its objective", service.name),
+            "compare queue time with service time: a high queue time calls for more workers or shorter work between \
+             reads, a high service time for a look at blocked time and system calls",
+        ),
+    };
     Some(Finding {
         id: "objective_missed".into(),
-        severity: Severity::Critical,
+        severity,
         service: Some(service.name.clone()),
-        title: format!("{} misses its objective", service.name),
-        evidence: service.objective.reason.clone(),
-        recommendation: "compare queue time with service time: a high queue time calls for more workers or shorter \
-                         work between reads, a high service time for a look at blocked time and system calls"
-            .into(),
+        title,
+        evidence: objective.reason.clone(),
+        recommendation: recommendation.into(),
     })
 }
 
@@ -103,6 +117,7 @@ fn losses(report: &Report) -> Option<Finding> {
 #[cfg(test)]
 mod tests {
     use crate::analysis::{analyse, sample};
+    use crate::report::Severity;
 
     fn ids(capture: &crate::capture::Capture) -> Vec<String> {
         analyse(capture).findings.into_iter().map(|finding| finding.id).collect()
@@ -126,6 +141,16 @@ mod tests {
         assert_eq!(findings[1].evidence, "P99 of queue time 15.0 ms, of latency 20.1 ms");
         assert_eq!(findings[2].evidence, "peer_table_full 1,234");
         assert!(findings[2].recommendation.contains("table of TCP peers is full") && findings[2].service.is_none());
+    }
+
+    #[test]
+    fn a_low_rate_alone_is_a_warning_with_its_own_advice() {
+        let mut capture = sample::capture();
+        capture.services[0].objective.min_rps = 1e6;
+        let finding = analyse(&capture).findings.remove(0);
+        assert_eq!((finding.id.as_str(), finding.severity), ("objective_missed", Severity::Warning));
+        assert!(finding.evidence.contains("30,000 requests/s is not above 1,000,000"), "{}", finding.evidence);
+        assert!(finding.recommendation.contains("min_rps"));
     }
 
     #[test]

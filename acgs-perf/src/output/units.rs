@@ -8,11 +8,12 @@ pub fn duration(ns: u64) -> String {
     scaled(ns, &[("ns", 1), ("µs", 1_000), ("ms", 1_000_000), ("s", 1_000_000_000)])
 }
 
-/// Two durations, the unit once if it is the same: `208–216 µs`, `980 µs – 1.02 ms`.
+/// Two durations, the unit once if it is the same: `208–216 µs`, `980 µs – 1.02 ms`; one, if they read the same.
 #[must_use]
 pub fn span(low: u64, high: u64) -> String {
     let (low, high) = (duration(low), duration(high));
     match (low.split_once(' '), high.split_once(' ')) {
+        _ if low == high => high,
         (Some((number, unit)), Some((_, other))) if unit == other => format!("{number}–{high}"),
         _ => format!("{low} – {high}"),
     }
@@ -45,7 +46,7 @@ fn scaled(value: u64, units: &[(&str, u64)]) -> String {
             continue;
         }
         // A whole number has no point; a rounded one keeps its digits.
-        let text = if value % factor == 0 { text.split('.').next().unwrap_or(&text) } else { &text };
+        let text = if value.is_multiple_of(factor) { text.split('.').next().unwrap_or(&text) } else { &text };
         return match factor {
             _ if at + 1 == units.len() && quotient >= 1000.0 => format!("{} {name}", grouped(quotient.round() as u64)),
             _ => format!("{text} {name}"),
@@ -59,7 +60,7 @@ pub fn grouped(count: u64) -> String {
     let digits = count.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);
@@ -138,6 +139,7 @@ mod tests {
 
     #[test]
     fn a_span_names_its_unit_once() {
+        assert_eq!(span(815_000, 815_001), "815 µs");
         assert_eq!(
             (span(208_000, 216_000), span(980_000, 1_020_000)),
             ("208–216 µs".into(), "980 µs – 1.02 ms".into())

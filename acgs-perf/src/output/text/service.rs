@@ -37,6 +37,7 @@ pub fn render(service: &ServiceReport, probes: &[ProbeReport], lines: &mut Lines
 
 fn absent(label: &str, probe: &str, probes: &[ProbeReport], lines: &mut Lines) {
     let why = match probes.iter().find(|p| p.name == probe) {
+        Some(p) if p.state == "active" => format!("probe {probe} was active, but has no figures"),
         Some(p) => format!("probe {probe} is {}", p.state),
         None => format!("probe {probe} did not run"),
     };
@@ -119,7 +120,7 @@ fn series(service: &ServiceReport, lines: &mut Lines) {
         return;
     }
     let (low, high) = rates.iter().fold((f64::MAX, 0.0f64), |(low, high), r| (low.min(*r), high.max(*r)));
-    let mut items = vec![format!("{} points", service.series.len()), format!("{}–{} req/s", rate(low), rate(high))];
+    let mut items = vec![format!("{} points", service.series.len()), format!("{} to {} req/s", rate(low), rate(high))];
     if let (Some(low), Some(high)) = (p99s.iter().min(), p99s.iter().max()) {
         items.push(format!("p99 {}", span(*low, *high)));
     }
