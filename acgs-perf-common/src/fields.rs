@@ -19,6 +19,17 @@ macro_rules! fields {
         impl Fields {
             /// All zero, before the agent fills it.
             pub const ZERO: Self = Self { $($name: 0,)* task_in_iowait_mask: 0, exit_has_group_dead: 0 };
+
+            /// From offsets in the order of [`FIELD_PATHS`].
+            #[must_use]
+            pub fn from_offsets(
+                offsets: &[u32; FIELD_PATHS.len()],
+                task_in_iowait_mask: u32,
+                exit_has_group_dead: u32,
+            ) -> Self {
+                let [$($name),*] = *offsets;
+                Self { $($name,)* task_in_iowait_mask, exit_has_group_dead }
+            }
         }
 
         /// (kernel type, field path) in the order of [`Fields`]; the two flags at its end are not offsets.

@@ -6,6 +6,17 @@ use crate::Loss;
 use crate::kernel::Task;
 use crate::maps::{SERVICE_OF_PORT, SERVICE_OF_TGID, WANTED_PORT};
 
+/// Service + 1 of a process, 0 for a stranger: for callers that keep two at once. (LLVM spills the undefined half of an
+/// `Option` there, which the verifier refuses.)
+#[inline(always)]
+pub fn service_byte_of_tgid(tgid: u32) -> u32 {
+    match byte(&SERVICE_OF_TGID, tgid) {
+        // SAFETY: the pointer is into the map's value.
+        Some(byte) => u32::from(unsafe { byte.read_volatile() }),
+        None => 0,
+    }
+}
+
 /// A table of bytes kept in an array of eight-byte entries, which is the smallest entry an array map has.
 macro_rules! byte_table {
     ($get:ident, $set:ident, $map:ident, $doc:literal) => {

@@ -1,2 +1,65 @@
-//! The command line.
-fn main() {}
+//! The command line: parses, runs one verb, maps errors to exit codes (0 ok, 1 a check failed, 2 usage or environment).
+
+use std::process::ExitCode;
+
+use acgs_perf::command::{doctor, record, report, services, verify};
+use clap::{Parser, Subcommand};
+
+/// Host-level latency profiler: what latency the clients of your services really saw, and where the time went.
+#[derive(Parser)]
+#[command(name = "acgs-perf", version, about, after_help = EXAMPLES, max_term_width = 110)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  sudo acgs-perf record                                     # the ACGS services of this host, for 30 seconds
+  sudo acgs-perf record --service api=port:8000 --duration 10s
+  sudo acgs-perf record --service redis=port:6379 -- redis-benchmark -t get -n 1000000
+  acgs-perf report report.json
+Exit codes: 0 ok, 1 a check failed, 2 wrong usage or environment; with a COMMAND, its own when it fails.";
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Record running services and write a report
+    #[command(after_help = record::EXAMPLES)]
+    Record(record::Args),
+    /// Show a report that was written before
+    #[command(after_help = report::EXAMPLES)]
+    Report(report::Args),
+    /// List the services that can be recorded on this host
+    #[command(after_help = services::EXAMPLES)]
+    Services(services::Args),
+    /// Say whether this host can be profiled, and with which hooks
+    #[command(after_help = doctor::EXAMPLES)]
+    Doctor(doctor::Args),
+    /// Check that a report is complete and unchanged
+    #[command(after_help = verify::EXAMPLES)]
+    Verify(verify::Args),
+}
+
+fn main() -> ExitCode {
+    tracing_subscriber::fmt()
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_env("ACGS_PERF_LOG")
+                .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn")),
+        )
+        .with_writer(std::io::stderr)
+        .init();
+    let result = match Cli::parse().verb {
+        Verb::Record(args) => record::run(&args),
+        Verb::Report(args) => report::run(&args),
+        Verb::Services(args) => services::run(&args),
+        Verb::Doctor(args) => doctor::run(&args),
+        Verb::Verify(args) => verify::run(&args),
+    };
+    match result {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!("acgs-perf: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}

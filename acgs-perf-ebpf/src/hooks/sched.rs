@@ -4,10 +4,10 @@ use acgs_perf_common::maps::Preemptor;
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 
-use crate::count::atomic_add;
+use crate::count::{atomic_add, lose};
 use crate::kernel::{Task, now};
 use crate::maps::PREEMPTOR;
-use crate::service_table::service_of_tgid;
+use crate::service_table::{service_byte_of_tgid, service_of_tgid};
 use crate::{Loss, run, thread_clock};
 
 #[btf_tracepoint]
@@ -29,25 +29,27 @@ pub fn sched_switch(ctx: BtfTracePointContext) -> i32 {
 #[inline(always)]
 fn switch(ctx: &BtfTracePointContext) -> Result<(), Loss> {
     let (prev, next) = (Task::arg(ctx, 1), Task::arg(ctx, 2));
-    let (from, to) = (service_of_tgid(prev.tgid()), service_of_tgid(next.tgid()));
-    if from.is_none() && to.is_none() {
+    let (from, to) = (service_byte_of_tgid(prev.tgid()), service_byte_of_tgid(next.tgid()));
+    if from | to == 0 {
         return Ok(());
     }
     let now = now();
-    let mut outcome = Ok(());
-    if let Some(service) = from {
+    if from != 0 {
         let preempted = ctx.arg::<u64>(0) & 1 != 0;
         let runnable = preempted || ctx.arg::<u32>(3) == 0;
-        outcome = thread_clock::switched_out(prev, service, runnable, now);
+        if let Err(loss) = thread_clock::switched_out(prev, from - 1, runnable, now) {
+            lose(loss);
+        }
     }
-    if let Some(service) = to {
+    if to != 0 {
+        let service = to - 1;
         let waited = thread_clock::switched_in(next, service, now)?;
         // The idle task stands in nobody's way.
         if waited != 0 && prev.pid() != 0 {
             ran_instead(service, prev, waited)?;
         }
     }
-    outcome
+    Ok(())
 }
 
 /// The process of `prev` held the CPU at the end of a wait of `waited` ns.

@@ -8,7 +8,7 @@ use acgs_perf_common::state::SYSCALLS;
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 
-use crate::count::{Figures, atomic_add, fetch_add};
+use crate::count::{Figures, atomic_add};
 use crate::kernel::{Task, global, now};
 use crate::maps::{ERRNO, ESTABLISHED, SYSCALL_CLAIMS, SYSCALL_RECORDS, SYSCALL_SLOT, SYSCALL_SLOTS_USED, THREADS};
 use crate::service_table::service_of_tgid;

@@ -1,3 +1,7 @@
-//! command
+//! The verbs of the command line, one file or folder each. They print and decide on exit codes; the work is elsewhere.
 
+pub mod doctor;
+pub mod record;
+pub mod report;
 pub mod services;
+pub mod verify;

@@ -1,1 +1,71 @@
-//! probe
+//! The kernel side seen from the agent: which hooks a probe needs, where kernel fields are, loading and attaching.
+//!
+//! In: the probes the user chose, the kernel's BTF. Out: a [`session::Session`] whose maps `snapshot` reads.
+
+pub mod btf;
+pub mod calls;
+pub mod offsets;
+pub mod session;
+pub mod table;
+
+/// Why the kernel side could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum ProbeError {
+    /// The kernel has no BTF, or it cannot be read.
+    #[error("{path}: {source}; acgs-perf needs a kernel with BTF (CONFIG_DEBUG_INFO_BTF=y)")]
+    NoBtf {
+        /// The file.
+        path: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The BTF is damaged.
+    #[error("{path}: not valid BTF: {reason}")]
+    BadBtf {
+        /// The file.
+        path: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A field that every supported kernel has is missing.
+    #[error("the kernel's BTF has no field {0}; this kernel is not supported, please report its version")]
+    NoField(String),
+    /// The agent was built without bpf-linker.
+    #[error("this acgs-perf was built without its kernel programs; run `cargo xtask setup` and build it again")]
+    NoObject,
+    /// Too many services.
+    #[error("{0} services: at most {max} can be recorded at once", max = acgs_perf_common::maps::MAX_SERVICES)]
+    TooManyServices(usize),
+    /// The object was refused.
+    #[error("the kernel refused the programs: {0}")]
+    Load(#[from] aya::EbpfError),
+    /// A program was refused.
+    #[error("the kernel refused the program {name}: {source}")]
+    Program {
+        /// The program.
+        name: &'static str,
+        /// What the kernel said.
+        source: Box<aya::programs::ProgramError>,
+    },
+    /// A map is not as expected.
+    #[error("map {name}: {reason}")]
+    Map {
+        /// The map.
+        name: &'static str,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+/// Where the kernel tells its types.
+pub const KERNEL_BTF: &str = "/sys/kernel/btf/vmlinux";
+
+/// Reads the running kernel's BTF.
+///
+/// # Errors
+/// When there is none, or it is damaged.
+pub fn kernel_btf() -> Result<btf::Btf, ProbeError> {
+    let path = || KERNEL_BTF.to_owned();
+    let data = std::fs::read(KERNEL_BTF).map_err(|source| ProbeError::NoBtf { path: path(), source })?;
+    btf::Btf::parse(data).map_err(|reason| ProbeError::BadBtf { path: path(), reason })
+}

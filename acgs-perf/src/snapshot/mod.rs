@@ -1,1 +1,5 @@
-//! snapshot
+//! Reads the kernel's counters: the maps as memory, what they hold as a `Capture`, and the time series between.
+
+pub mod collect;
+pub mod maps;
+pub mod series;

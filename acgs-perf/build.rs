@@ -1,0 +1,35 @@
+//! Builds the kernel programs and leaves the object where `probe::session` includes it.
+//!
+//! In: `ACGS_PERF_BPF_TOOLCHAIN` (default `nightly`). Without bpf-linker the object is empty, so that check, clippy, doc and
+//! the host tests work anywhere; an agent built that way says so when it is asked to record.
+use std::path::PathBuf;
+use std::{env, fs};
+
+use anyhow::{Context as _, Result};
+
+const TOOLCHAIN: &str = "ACGS_PERF_BPF_TOOLCHAIN";
+const PACKAGE: &str = "acgs-perf-ebpf";
+
+fn main() -> Result<()> {
+    println!("cargo:rerun-if-env-changed={TOOLCHAIN}");
+    let object = PathBuf::from(env::var_os("OUT_DIR").context("OUT_DIR is not set")?).join(PACKAGE);
+    match which::which("bpf-linker") {
+        Ok(linker) => {
+            println!("cargo:rerun-if-changed={}", linker.display());
+            println!("cargo:rerun-if-changed=../acgs-perf-common/src");
+            let toolchain = env::var(TOOLCHAIN).unwrap_or_else(|_| "nightly".into());
+            let package = aya_build::Package { name: PACKAGE, root_dir: "../acgs-perf-ebpf", ..Default::default() };
+            aya_build::build_ebpf([package], aya_build::Toolchain::Custom(&toolchain))?;
+        }
+        Err(_) => {
+            // A path that does not exist makes cargo run this again next time, when the linker may be there.
+            println!("cargo:rerun-if-changed=bpf-linker-is-missing");
+            println!("cargo:warning=bpf-linker not found: building without kernel programs; run `cargo xtask setup`");
+            fs::write(&object, [])?;
+        }
+    }
+    if !object.exists() {
+        fs::write(&object, [])?;
+    }
+    Ok(())
+}

@@ -1,0 +1,52 @@
+//! Facts about the host, and what the recording costs: CPU time and memory of the agent, memory of the maps.
+
+use std::fs;
+use std::time::Duration;
+
+use crate::capture::Host;
+
+/// The host and its kernel.
+pub fn host() -> Host {
+    let read = |path: &str| fs::read_to_string(path).map(|text| text.trim_end().to_owned()).unwrap_or_default();
+    let memory_kib = read("/proc/meminfo")
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok());
+    Host {
+        name: read("/proc/sys/kernel/hostname"),
+        kernel: read("/proc/sys/kernel/osrelease"),
+        arch: std::env::consts::ARCH.to_owned(),
+        cpus: aya::util::online_cpus().map_or(0, |cpus| cpus.len() as u32),
+        memory_bytes: memory_kib.unwrap_or(0) * 1024,
+    }
+}
+
+/// CPU time of this process so far, and its largest resident set in bytes.
+pub fn usage() -> (Duration, u64) {
+    // SAFETY: rusage consists of integers, for which zero is a value; getrusage fills it.
+    let usage = unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        libc::getrusage(libc::RUSAGE_SELF, &raw mut usage);
+        usage
+    };
+    let time = |t: libc::timeval| Duration::new(t.tv_sec as u64, t.tv_usec as u32 * 1000);
+    (time(usage.ru_utime) + time(usage.ru_stime), usage.ru_maxrss as u64 * 1024)
+}
+
+/// What the kernel says about this process's maps and programs: bytes of the maps, and how often a program could not run
+/// because it was already running on that CPU.
+pub fn kernel_objects() -> (u64, u64) {
+    let mut bytes = 0;
+    let mut misses = 0;
+    for entry in fs::read_dir("/proc/self/fdinfo").into_iter().flatten().flatten() {
+        let Ok(text) = fs::read_to_string(entry.path()) else { continue };
+        let value = |key: &str| -> u64 {
+            text.lines().find_map(|line| line.strip_prefix(key)?.trim().parse().ok()).unwrap_or(0)
+        };
+        if text.contains("map_type:") {
+            bytes += value("memlock:");
+        } else if text.contains("prog_type:") {
+            misses += value("recursion_misses:");
+        }
+    }
+    (bytes, misses)
+}

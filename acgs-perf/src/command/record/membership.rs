@@ -1,0 +1,133 @@
+//! Which processes belong to the services while the recording runs.
+//!
+//! The kernel side lets children inherit the service, clears the dead, and takes in whoever listens on a port that a
+//! selector names. What needs /proc (a new program that a command name, path or control group matches) is done here, from
+//! the queue of processes that called exec; and here the report's list of processes is kept.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use acgs_perf_common::ledger::Loss;
+use acgs_perf_common::maps::Counter;
+
+use super::plan::Plan;
+use crate::capture::Process;
+use crate::discover::selector::Term;
+use crate::discover::{self, ServiceSpec, Target};
+use crate::snapshot::maps::Maps;
+
+/// At most this many processes are listed per service; all are counted.
+const MAX_LISTED: usize = 512;
+/// How often /proc is scanned whole while a service has no process.
+const SEARCH_EVERY: Duration = Duration::from_secs(1);
+
+/// The processes of the services.
+pub struct Membership {
+    specs: Vec<ServiceSpec>,
+    execed: u64,
+    searched: Instant,
+    listed: Vec<BTreeMap<u32, Process>>,
+}
+
+impl Membership {
+    /// Enters the targets into the kernel's tables, then looks once more for what was forked meanwhile.
+    pub fn begin(plan: &Plan, maps: &Maps) -> Self {
+        for (service, spec) in plan.specs.iter().enumerate() {
+            for selector in &spec.selectors {
+                if let [Term::Port(port)] = selector.terms() {
+                    maps.want_port(*port, service);
+                }
+            }
+        }
+        let (_, execed) = maps.execed_since(u64::MAX);
+        let listed = plan.specs.iter().map(|_| BTreeMap::new()).collect();
+        let mut membership = Self { specs: plan.specs.clone(), execed, searched: Instant::now(), listed };
+        membership.enter(&plan.targets, maps);
+        membership.search(maps);
+        membership.list(maps);
+        membership
+    }
+
+    /// Takes in processes that match since the last call.
+    pub fn tick(&mut self, maps: &Maps) {
+        let (execed, head) = maps.execed_since(self.execed);
+        self.execed = head;
+        let whole = match execed {
+            None => {
+                maps.lose(Loss::ExecQueueOverrun);
+                true
+            }
+            Some(pids) => {
+                let strangers: Vec<u32> = pids.into_iter().filter(|pid| maps.service_of(*pid).is_none()).collect();
+                let joined = discover::resolve_pids(Path::new("/proc"), &self.specs, &strangers);
+                joined.iter().for_each(|(pid, service)| add(maps, *pid, *service));
+                !joined.is_empty()
+            }
+        };
+        let orphaned = (0..self.specs.len()).any(|service| !maps.processes().iter().any(|(_, of)| *of == service));
+        if whole || (orphaned && self.searched.elapsed() >= SEARCH_EVERY) {
+            self.search(maps);
+        }
+    }
+
+    /// Adds the members of now to the report's list.
+    pub fn list(&mut self, maps: &Maps) {
+        for (pid, service) in maps.processes() {
+            let Some(listed) = self.listed.get_mut(service) else { continue };
+            if listed.len() < MAX_LISTED && !listed.contains_key(&pid) {
+                listed.insert(pid, Process { pid, comm: comm(pid), exited: false });
+            }
+        }
+    }
+
+    /// The processes of a service, with those marked that are gone.
+    pub fn processes(&self, maps: &Maps, service: usize) -> Vec<Process> {
+        let Some(listed) = self.listed.get(service) else { return Vec::new() };
+        listed
+            .values()
+            .map(|process| Process { exited: maps.service_of(process.pid) != Some(service), ..process.clone() })
+            .collect()
+    }
+
+    /// Whether any service has a process now.
+    pub fn alive(maps: &Maps) -> bool {
+        !maps.processes().is_empty()
+    }
+
+    /// Processes that exited while we watched.
+    pub fn exited(maps: &Maps, service: usize) -> u64 {
+        maps.counter(service, Counter::Exited)
+    }
+
+    fn search(&mut self, maps: &Maps) {
+        self.searched = Instant::now();
+        match discover::resolve(Path::new("/proc"), &self.specs) {
+            Ok(targets) => self.enter(&targets, maps),
+            // A `pid:` that has died is no longer there to be found; the others were entered before.
+            Err(error) => tracing::debug!("search for processes: {error}"),
+        }
+    }
+
+    fn enter(&mut self, targets: &[Target], maps: &Maps) {
+        for (service, target) in targets.iter().enumerate() {
+            for pid in &target.pids {
+                // The process may have died since /proc was read, and its exit is past: then nobody would clear it.
+                if maps.service_of(*pid).is_none() && Path::new(&format!("/proc/{pid}")).exists() {
+                    add(maps, *pid, service);
+                }
+            }
+            target.ports.iter().for_each(|port| maps.add_port(*port, service));
+        }
+    }
+}
+
+fn add(maps: &Maps, pid: u32, service: usize) {
+    if !maps.add_process(pid, service) {
+        maps.lose(Loss::ServiceTable);
+    }
+}
+
+fn comm(pid: u32) -> String {
+    std::fs::read_to_string(format!("/proc/{pid}/comm")).map(|comm| comm.trim_end().to_owned()).unwrap_or_default()
+}

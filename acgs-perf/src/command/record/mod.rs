@@ -1,0 +1,111 @@
+//! `acgs-perf record`: attach to running services, count for a while, write the report.
+//!
+//! In: the command line. Out: the JSON report in a file, a summary on standard output. `plan` checks everything that can be
+//! checked before anything is attached; `recorder` drives the kernel side; `child` runs the COMMAND.
+
+mod child;
+mod facts;
+mod membership;
+mod plan;
+mod recorder;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::ValueEnum;
+
+use crate::{analysis, output, report};
+
+/// Examples for `--help`.
+pub const EXAMPLES: &str = "\
+Examples:
+  sudo acgs-perf record                                              # the ACGS catalogue, 30 seconds
+  sudo acgs-perf record --service api=port:8000 --duration 10s
+  sudo acgs-perf record --service api=port:8000 --service db=comm:postgres --output before.json
+  sudo acgs-perf record --service redis=port:6379 -- redis-benchmark -t get -n 1000000
+A SELECTOR is port:8016 | pid:123 | comm:redis-server | exe:/path | cmdline:REGEX | cgroup:PATH | unit:NAME | unix:PATH;
+several joined by ',' must all hold. Ctrl-C ends a recording early and still writes the report.";
+
+/// Arguments of `acgs-perf record`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Record for this long, such as 500ms, 30s or 5m [default: 30s, or as long as COMMAND runs]
+    #[arg(long, value_name = "TIME")]
+    pub duration: Option<String>,
+    /// Record this service; may be given several times [default: the services of the catalogue that run here]
+    #[arg(long = "service", value_name = "NAME=SELECTOR")]
+    pub services: Vec<String>,
+    /// Take services and objectives from this file
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Write the report here; - is standard output
+    #[arg(long, short, value_name = "FILE", default_value = "report.json")]
+    pub output: PathBuf,
+    /// What to write
+    #[arg(long, value_enum, default_value_t = Format::Json)]
+    pub format: Format,
+    /// Which probes to use: a comma-separated list of request, sched, syscalls, tcp [default: all]
+    #[arg(long, value_name = "LIST")]
+    pub probes: Option<String>,
+    /// Distance of the points of the time series
+    #[arg(long, value_name = "TIME", default_value = "1s")]
+    pub interval: String,
+    /// Have the kernel time its programs, and report their cost (adds about 20 ns to each run)
+    #[arg(long)]
+    pub measure_cost: bool,
+    /// Record for as long as this command runs
+    #[arg(last = true, value_name = "COMMAND")]
+    pub command: Vec<OsString>,
+}
+
+/// Format of the output file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// The report for programs; `acgs-perf report` shows it.
+    Json,
+    /// The summary for people.
+    Text,
+}
+
+/// How a recording ended, and with which exit code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Ending {
+    /// For the report.
+    text: String,
+    code: u8,
+}
+
+/// Runs the command; errors are for the caller to map to exit code 2.
+///
+/// # Errors
+/// Wrong usage or an environment in which nothing can be recorded; nothing was written then.
+pub fn run(args: &Args) -> anyhow::Result<u8> {
+    let plan = plan::Plan::new(args)?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the event loop")?;
+    let (capture, ending) = runtime.block_on(recorder::record(&plan))?;
+    let mut report = analysis::analyse(&capture);
+    let json = report::seal(&mut report)?;
+    let to_stdout = plan.output == Path::new("-");
+    let summary = output::text::render(&report, output::width());
+    let content = match args.format {
+        Format::Json => &json,
+        Format::Text => &summary,
+    };
+    if to_stdout {
+        output::print(content)?;
+    } else {
+        report::write_atomically(&plan.output, content.as_bytes())?;
+        output::print(&summary)?;
+        output::print(&format!("\nReport written to {}\n", plan.output.display()))?;
+    }
+    Ok(ending.code)
+}
+
+/// Parses a time such as `30s`.
+fn parse_time(option: &str, text: &str) -> anyhow::Result<Duration> {
+    humantime::parse_duration(text)
+        .map_err(|e| anyhow::anyhow!("{option} {text}: {e}; write for example 500ms, 30s or 5m"))
+}

@@ -1,0 +1,138 @@
+//! Everything that can go wrong before a recording, checked before anything is attached.
+//!
+//! In: the arguments. Out: a [`Plan`] that can be carried out, or one line that says what, where and what to do.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+
+use super::{Args, parse_time};
+use crate::discover::{self, ServiceSpec, Target, config};
+use crate::probe::table::{self, Probe};
+use crate::report;
+
+/// Without `--duration` and without a command.
+const DEFAULT_DURATION: Duration = Duration::from_secs(30);
+const MIN_DURATION: Duration = Duration::from_millis(10);
+/// Over a year: surely a mistake.
+const MAX_DURATION: Duration = Duration::from_secs(366 * 24 * 3600);
+const MIN_INTERVAL: Duration = Duration::from_millis(100);
+
+/// What to record.
+pub struct Plan {
+    /// The services, in the order in which they were named.
+    pub specs: Vec<ServiceSpec>,
+    /// Their processes now.
+    pub targets: Vec<Target>,
+    /// `None`: until the command ends.
+    pub duration: Option<Duration>,
+    /// Distance of the points of the time series.
+    pub interval: Duration,
+    /// The probes.
+    pub probes: Vec<&'static Probe>,
+    /// Where the report goes.
+    pub output: PathBuf,
+    /// Whether the kernel times its programs.
+    pub measure_cost: bool,
+    /// The command to run, empty for none.
+    pub command: Vec<OsString>,
+}
+
+impl Plan {
+    /// Checks the arguments against each other and against the host.
+    pub fn new(args: &Args) -> anyhow::Result<Self> {
+        let duration = match &args.duration {
+            Some(text) => Some(parse_duration(text)?),
+            None if args.command.is_empty() => Some(DEFAULT_DURATION),
+            None => None,
+        };
+        let interval = parse_time("--interval", &args.interval)?;
+        if interval < MIN_INTERVAL {
+            bail!("--interval {}: too short; the shortest is 100ms", args.interval);
+        }
+        let probes = match &args.probes {
+            Some(list) => table::parse(list).map_err(|e| anyhow::anyhow!("--probes {list}: {e}"))?,
+            None => table::PROBES.iter().filter(|probe| probe.default).collect(),
+        };
+        let specs = specs(args)?;
+        if args.output != Path::new("-") {
+            report::check_writable(&args.output).context("--output")?;
+        }
+        // SAFETY: geteuid has no preconditions.
+        if unsafe { libc::geteuid() } != 0 {
+            bail!("recording needs root, because it loads programs into the kernel; run it with sudo");
+        }
+        let targets = targets(args, &specs)?;
+        Ok(Self {
+            specs: targets.iter().map(|target| target.spec.clone()).collect(),
+            targets,
+            duration,
+            interval,
+            probes,
+            output: args.output.clone(),
+            measure_cost: args.measure_cost,
+            command: args.command.clone(),
+        })
+    }
+}
+
+fn parse_duration(text: &str) -> anyhow::Result<Duration> {
+    let duration = parse_time("--duration", text)?;
+    if duration < MIN_DURATION {
+        bail!("--duration {text}: too short; the shortest is 10ms");
+    }
+    if duration > MAX_DURATION {
+        bail!("--duration {text}: over a year; write for example 30s or 24h");
+    }
+    Ok(duration)
+}
+
+/// The services that were asked for.
+fn specs(args: &Args) -> anyhow::Result<Vec<ServiceSpec>> {
+    let config = match &args.config {
+        Some(path) => config::load(path)?,
+        None => config::catalogue()?,
+    };
+    if args.services.is_empty() {
+        return Ok(config.services);
+    }
+    Ok(discover::parse_services(&args.services, config.objective)?)
+}
+
+/// The processes of the services. Of a catalogue, only what runs here is recorded; what was named is recorded also if it
+/// starts later, as long as something was found or a command is about to start it.
+fn targets(args: &Args, specs: &[ServiceSpec]) -> anyhow::Result<Vec<Target>> {
+    let root = Path::new("/proc");
+    let mut targets = discover::resolve(root, specs)?;
+    let found = targets.iter().any(|target| !target.pids.is_empty());
+    if args.services.is_empty() {
+        targets.retain(|target| !target.pids.is_empty());
+    }
+    if !found && (args.services.is_empty() || args.command.is_empty()) {
+        let what = if args.services.is_empty() {
+            "no service of the catalogue runs here".to_owned()
+        } else {
+            format!("nothing matches {}", args.services.join(", "))
+        };
+        let listening = discover::listening(root)?;
+        if listening.is_empty() {
+            bail!("{what}, and nothing listens on this host");
+        }
+        bail!("{what}; what listens here, and how to name it:\n{}", discover::render_suggestions(&listening).trim_end());
+    }
+    for target in targets.iter().filter(|target| target.pids.is_empty()) {
+        eprintln!(
+            "acgs-perf: note: {}: nothing matches {} yet; it is recorded from the moment it starts",
+            target.spec.name,
+            target.spec.selector_text()
+        );
+    }
+    for target in &targets {
+        for note in &target.notes {
+            eprintln!("acgs-perf: note: {}: {note}", target.spec.name);
+        }
+    }
+    Ok(targets)
+}

@@ -1,0 +1,160 @@
+//! Carries a plan out: load, attach, count, detach, collect.
+//!
+//! In: a `Plan`. Out: a `Capture` and how the recording ended. Hooks that keep the service table go on first, so that a
+//! fork during the start is not missed; hooks come off before the final reading, so that it is one state.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use aya::Btf as KernelTypes;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::{MissedTickBehavior, interval, sleep_until};
+
+use super::child::Task;
+use super::membership::Membership;
+use super::plan::Plan;
+use super::{Ending, facts};
+use crate::capture::{Capture, Cost, Service};
+use crate::probe::session::Session;
+use crate::probe::{self, table};
+use crate::snapshot::collect;
+use crate::snapshot::series::Series;
+
+/// How often new programs are looked for.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// Records.
+pub async fn record(plan: &Plan) -> anyhow::Result<(Capture, Ending)> {
+    // Before anything is attached: from here on a signal ends the recording, not the process.
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let _statistics = plan
+        .measure_cost
+        .then(|| aya::sys::enable_stats(aya::sys::Stats::RunTime))
+        .transpose()
+        .map_err(|e| anyhow::anyhow!("--measure-cost: the kernel does not keep run times: {e}"))?;
+    let mut session = load(plan)?;
+    session.attach_process_hooks()?;
+    let mut members = Membership::begin(plan, &session.maps);
+    session.attach_probes()?;
+
+    let start = Instant::now();
+    let start_unix_ns = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as u64;
+    let (cpu_before, _) = facts::usage();
+    let mut series = Series::new(plan.specs.len(), plan.interval.as_nanos() as u64);
+    announce(plan);
+    let mut task = Task::start(&plan.command)?;
+    let deadline = plan.duration.map(|duration| tokio::time::Instant::from_std(start + duration));
+    let mut look = interval(LOOK_EVERY);
+    look.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let mut point = interval(plan.interval);
+    point.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let mut died = false;
+    let ending = loop {
+        tokio::select! {
+            ending = task.wait() => break ending?,
+            () = until(deadline) => {
+                task.stop(libc::SIGINT).await;
+                break Ending { text: "duration".into(), code: 0 };
+            }
+            _ = interrupt.recv() => {
+                task.stop(libc::SIGINT).await;
+                break Ending { text: "interrupted".into(), code: 0 };
+            }
+            _ = terminate.recv() => {
+                task.stop(libc::SIGTERM).await;
+                break Ending { text: "terminated".into(), code: 143 };
+            }
+            _ = look.tick() => {
+                members.tick(&session.maps);
+                members.list(&session.maps);
+                if !died && !Membership::alive(&session.maps) && plan.targets.iter().any(|t| !t.pids.is_empty()) {
+                    died = true;
+                    eprintln!("acgs-perf: note: all recorded processes have exited; waiting for new ones to match");
+                }
+            }
+            _ = point.tick() => series.tick(&session.maps, start.elapsed().as_nanos() as u64, false),
+        }
+    };
+    let duration = start.elapsed();
+    session.detach()?;
+    series.tick(&session.maps, duration.as_nanos() as u64, true);
+    members.list(&session.maps);
+    let (cpu_after, agent_max_rss_bytes) = facts::usage();
+    let (map_bytes, recursion_misses) = facts::kernel_objects();
+    let mut ledger = session.maps.ledger();
+    ledger.push(("recursion_misses".to_owned(), recursion_misses));
+    let cost = Cost {
+        agent_cpu: cpu_after.saturating_sub(cpu_before),
+        agent_max_rss_bytes,
+        map_bytes,
+        attach: session.attach,
+        programs: plan.measure_cost.then(|| session.program_costs()).transpose()?,
+    };
+    let capture = Capture {
+        host: facts::host(),
+        start_unix_ns,
+        duration,
+        services: (0..plan.specs.len()).map(|i| service(plan, &session, &members, &mut series, i)).collect(),
+        probes: session.probes.clone(),
+        ledger,
+        cost,
+        ended_by: ending.text.clone(),
+    };
+    Ok((capture, ending))
+}
+
+/// Resolves the kernel's fields and loads the programs. The kernel's types take some megabytes, and go when this returns.
+fn load(plan: &Plan) -> anyhow::Result<Session> {
+    let btf = probe::kernel_btf()?;
+    let fields = probe::offsets::resolve(&btf)?;
+    let states = table::states(&btf, &plan.probes);
+    drop(btf);
+    let types = KernelTypes::from_sys_fs()?;
+    Ok(Session::load(&fields, &types, states, plan.specs.len())?)
+}
+
+/// Sleeps until the deadline; for ever without one.
+async fn until(deadline: Option<tokio::time::Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Tells that counting has begun, for people and for scripts that start their load then.
+fn announce(plan: &Plan) {
+    let names: Vec<_> = plan
+        .targets
+        .iter()
+        .map(|target| match target.pids.len() {
+            0 => format!("{} (not running yet)", target.spec.name),
+            1 => format!("{} (pid {})", target.spec.name, target.pids[0]),
+            n => format!("{} ({n} processes)", target.spec.name),
+        })
+        .collect();
+    let how_long = match plan.duration {
+        Some(duration) => format!("for {}; Ctrl-C ends it early", humantime::format_duration(duration)),
+        None => "until the command ends".to_owned(),
+    };
+    eprintln!("acgs-perf: recording {} {how_long}", names.join(", "));
+}
+
+/// Collects one service.
+fn service(plan: &Plan, session: &Session, members: &Membership, series: &mut Series, index: usize) -> Service {
+    let maps = &session.maps;
+    let spec = &plan.specs[index];
+    let active = |probe: &str| session.is_active(probe);
+    Service {
+        name: spec.name.clone(),
+        selector: spec.selector_text(),
+        processes: members.processes(maps, index),
+        forked: maps.counter(index, acgs_perf_common::maps::Counter::Forked),
+        exited: Membership::exited(maps, index),
+        objective: spec.objective,
+        requests: active("request").then(|| collect::requests(maps, index)),
+        scheduler: active("sched").then(|| collect::scheduler(maps, index)),
+        syscalls: active("syscalls").then(|| collect::syscalls(maps, index)),
+        tcp: active("tcp").then(|| collect::tcp(maps, index, active("syscalls"))),
+        series: if active("request") { series.take(index) } else { Vec::new() },
+    }
+}

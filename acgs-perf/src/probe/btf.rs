@@ -1,0 +1,236 @@
+//! A reader of BTF, the kernel's own type information: where a field lies in a struct, how many arguments a hook has.
+//!
+//! In: the bytes of `/sys/kernel/btf/vmlinux`. Out: offsets. Format: the kernel's Documentation/bpf/btf.rst.
+
+const MAGIC: u16 = 0xeb9f;
+const KIND_STRUCT: u32 = 4;
+const KIND_UNION: u32 = 5;
+const KIND_TYPEDEF: u32 = 8;
+const KIND_FUNC_PROTO: u32 = 13;
+/// Anonymous members nest at most this deep in the kernel's types.
+const MAX_DEPTH: u32 = 16;
+
+/// Where a field lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Field {
+    /// Offset in bits.
+    pub bit_offset: u32,
+    /// Width in bits if it is a bit field, else 0.
+    pub bit_width: u32,
+}
+
+/// Parsed BTF: the raw bytes and the position of each type.
+pub struct Btf {
+    data: Vec<u8>,
+    strings: usize,
+    /// Position of the type with id `i + 1`.
+    types: Vec<u32>,
+}
+
+impl Btf {
+    /// Parses the bytes of a BTF file.
+    ///
+    /// # Errors
+    /// Says what is wrong with them.
+    pub fn parse(data: Vec<u8>) -> Result<Self, String> {
+        let word = |at: usize| u32_at(&data, at).ok_or_else(|| "truncated".to_owned());
+        let magic = word(0)? & 0xffff;
+        if magic != u32::from(MAGIC) {
+            return Err(format!("magic {magic:#x} instead of {MAGIC:#x}"));
+        }
+        let header = word(4)? as usize;
+        let (type_start, type_len) = (header + word(8)? as usize, word(12)? as usize);
+        let (strings, string_len) = (header + word(16)? as usize, word(20)? as usize);
+        if data.len() < type_start + type_len || data.len() < strings + string_len {
+            return Err("truncated".to_owned());
+        }
+        let mut types = Vec::new();
+        let mut at = type_start;
+        while at < type_start + type_len {
+            types.push(at as u32);
+            at += 12 + trailing(word(at + 4)?)?;
+        }
+        Ok(Self { data, strings, types })
+    }
+
+    /// Where field `path` (`a` or `a.b`) lies in struct `name`, through anonymous members.
+    #[must_use]
+    pub fn field(&self, name: &str, path: &str) -> Option<Field> {
+        let mut id = self.struct_id(name)?;
+        let mut found = Field { bit_offset: 0, bit_width: 0 };
+        for part in path.split('.') {
+            let (field, type_id) = self.member(id, part, 0)?;
+            found = Field { bit_offset: found.bit_offset + field.bit_offset, bit_width: field.bit_width };
+            id = self.resolve(type_id);
+        }
+        Some(found)
+    }
+
+    /// Whether tracepoint `name` exists, and with how many arguments (the hidden first one not counted).
+    #[must_use]
+    pub fn tracepoint_arguments(&self, name: &str) -> Option<u32> {
+        let wanted = format!("btf_trace_{name}");
+        let typedef = self.find(&wanted, KIND_TYPEDEF)?;
+        let proto = self.target(self.target(typedef)?)?;
+        let info = self.info(proto)?;
+        (kind(info) == KIND_FUNC_PROTO).then(|| vlen(info).saturating_sub(1))
+    }
+
+    fn struct_id(&self, name: &str) -> Option<u32> {
+        self.find(name, KIND_STRUCT)
+    }
+
+    fn find(&self, name: &str, wanted: u32) -> Option<u32> {
+        (1..=self.types.len() as u32)
+            .find(|id| self.info(*id).map(kind) == Some(wanted) && self.name(*id) == Some(name.as_bytes()))
+    }
+
+    fn position(&self, id: u32) -> Option<usize> {
+        self.types.get(id.checked_sub(1)? as usize).map(|at| *at as usize)
+    }
+
+    fn info(&self, id: u32) -> Option<u32> {
+        u32_at(&self.data, self.position(id)? + 4)
+    }
+
+    /// The type that a typedef, qualifier or pointer refers to.
+    fn target(&self, id: u32) -> Option<u32> {
+        u32_at(&self.data, self.position(id)? + 8)
+    }
+
+    fn name(&self, id: u32) -> Option<&[u8]> {
+        self.string(u32_at(&self.data, self.position(id)?)?)
+    }
+
+    fn string(&self, offset: u32) -> Option<&[u8]> {
+        self.data.get(self.strings + offset as usize..)?.split(|b| *b == 0).next()
+    }
+
+    /// Follows typedefs and qualifiers.
+    fn resolve(&self, mut id: u32) -> u32 {
+        while let Some(info) = self.info(id) {
+            match kind(info) {
+                8..=11 | 18 => match self.target(id) {
+                    Some(next) => id = next,
+                    None => break,
+                },
+                _ => break,
+            }
+        }
+        id
+    }
+
+    /// A member of a struct or union, looked for in anonymous members too, and its type.
+    fn member(&self, id: u32, name: &str, depth: u32) -> Option<(Field, u32)> {
+        let (at, info) = (self.position(id)?, self.info(id)?);
+        if depth > MAX_DEPTH || !matches!(kind(info), KIND_STRUCT | KIND_UNION) {
+            return None;
+        }
+        let bit_fields = info >> 31 == 1;
+        for i in 0..vlen(info) as usize {
+            let member = at + 12 + 12 * i;
+            let member_name = self.string(u32_at(&self.data, member)?)?;
+            let type_id = u32_at(&self.data, member + 4)?;
+            let raw = u32_at(&self.data, member + 8)?;
+            let (bit_offset, bit_width) = if bit_fields { (raw & 0xff_ffff, raw >> 24) } else { (raw, 0) };
+            if member_name == name.as_bytes() {
+                return Some((Field { bit_offset, bit_width }, type_id));
+            }
+            if member_name.is_empty()
+                && let Some((inner, inner_type)) = self.member(self.resolve(type_id), name, depth + 1)
+            {
+                let field = Field { bit_offset: bit_offset + inner.bit_offset, bit_width: inner.bit_width };
+                return Some((field, inner_type));
+            }
+        }
+        None
+    }
+}
+
+fn u32_at(data: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_le_bytes(data.get(at..at + 4)?.try_into().ok()?))
+}
+
+fn kind(info: u32) -> u32 {
+    (info >> 24) & 0x1f
+}
+
+fn vlen(info: u32) -> u32 {
+    info & 0xffff
+}
+
+/// Bytes that follow a type's twelve-byte header.
+fn trailing(info: u32) -> Result<usize, String> {
+    let n = vlen(info) as usize;
+    Ok(match kind(info) {
+        1 | 14 | 17 => 4,
+        2 | 7..=12 | 16 | 18 => 0,
+        3 => 12,
+        KIND_STRUCT | KIND_UNION | 15 | 19 => 12 * n,
+        6 | KIND_FUNC_PROTO => 8 * n,
+        other => return Err(format!("unknown kind {other}")),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A small BTF written by hand: struct outer { int a; struct { int b; unsigned c:3, d:1; }; struct inner i; }.
+    fn sample() -> Vec<u8> {
+        let strings = b"\0int\0outer\0a\0b\0c\0d\0inner\0x\0i\0btf_trace_t\0";
+        let at = |name: &str| {
+            let wanted = [name.as_bytes(), b"\0"].concat();
+            strings.windows(wanted.len()).position(|w| w == wanted).expect("in table") as u32
+        };
+        let head = |name: u32, kind: u32, vlen: u32, kflag: u32, size: u32| vec![name, kflag << 31 | kind << 24 | vlen, size];
+        let mut types: Vec<u32> = Vec::new();
+        types.extend([head(at("int"), 1, 0, 0, 4), vec![32]].concat()); // 1
+        types.extend([head(0, 4, 3, 1, 8), vec![at("b"), 1, 0, at("c"), 1, 3 << 24 | 32, at("d"), 1, 1 << 24 | 35]].concat()); // 2
+        types.extend([head(at("inner"), 4, 1, 0, 8), vec![at("x"), 1, 32]].concat()); // 3
+        types.extend(head(0, 10, 0, 0, 3)); // 4: const inner
+        types.extend([head(at("outer"), 4, 3, 0, 24), vec![at("a"), 1, 0, 0, 2, 64, at("i"), 4, 128]].concat()); // 5
+        types.extend([head(0, 13, 3, 0, 0), vec![0, 1, 0, 1, 0, 1]].concat()); // 6
+        types.extend(head(0, 2, 0, 0, 6)); // 7
+        types.extend(head(at("btf_trace_t"), 8, 0, 0, 7)); // 8
+        let mut out = Vec::new();
+        let len = types.len() as u32 * 4;
+        for word in [u32::from(MAGIC) | 1 << 16, 24, 0, len, len, strings.len() as u32] {
+            out.extend(word.to_le_bytes());
+        }
+        for word in types {
+            out.extend(word.to_le_bytes());
+        }
+        out.extend(strings);
+        out
+    }
+
+    #[test]
+    fn fields_are_found_through_anonymous_members_and_paths() {
+        let btf = Btf::parse(sample()).expect("valid");
+        assert_eq!(btf.field("outer", "a"), Some(Field { bit_offset: 0, bit_width: 0 }));
+        assert_eq!(btf.field("outer", "b"), Some(Field { bit_offset: 64, bit_width: 0 }));
+        assert_eq!(btf.field("outer", "d"), Some(Field { bit_offset: 99, bit_width: 1 }));
+        assert_eq!(btf.field("outer", "i.x"), Some(Field { bit_offset: 160, bit_width: 0 }));
+        assert_eq!(btf.field("outer", "nope"), None);
+        assert_eq!(btf.field("nope", "a"), None);
+        assert_eq!(btf.tracepoint_arguments("t"), Some(2));
+        assert_eq!(btf.tracepoint_arguments("u"), None);
+    }
+
+    #[test]
+    fn damaged_input_is_an_error_and_no_panic() {
+        let whole = sample();
+        for cut in 0..whole.len() - 1 {
+            assert!(Btf::parse(whole[..cut].to_vec()).is_err(), "cut at {cut}");
+        }
+        for at in 0..whole.len() {
+            let mut damaged = whole.clone();
+            damaged[at] ^= 0xff;
+            if let Ok(btf) = Btf::parse(damaged) {
+                let _ = btf.field("outer", "i.x");
+                let _ = btf.tracepoint_arguments("t");
+            }
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! The kernel's array maps in the agent's memory: reads and writes are plain loads and stores, no system call.
+//!
+//! In: the loaded object. Out: sums over shards, byte tables.
+
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+
+use acgs_perf_common::histogram::BUCKETS;
+use acgs_perf_common::ledger::LOSSES;
+use acgs_perf_common::maps::{
+    COUNTERS, Counter, EXEC_QUEUE, PeerKey, PeerStats, Preemptor, SYSCALL_HEADER, SYSCALL_SLOTS, SYSCALL_WORDS,
+    counter_index, histogram_base, syscall_slot_index,
+};
+use acgs_perf_common::state::SYSCALLS;
+use aya::Ebpf;
+use aya::maps::{HashMap, Map, MapData};
+use memmap2::{MmapOptions, MmapRaw};
+
+use crate::probe::ProbeError;
+
+/// An array map as memory.
+struct Words {
+    memory: MmapRaw,
+    len: usize,
+}
+
+impl Words {
+    fn open(ebpf: &Ebpf, name: &'static str) -> Result<Self, ProbeError> {
+        use std::os::fd::{AsFd as _, AsRawFd as _};
+        let error = |reason: String| ProbeError::Map { name, reason };
+        let Some(Map::Array(data)) = ebpf.map(name) else { return Err(error("not an array in the object".into())) };
+        let info = data.info().map_err(|e| error(e.to_string()))?;
+        let len = info.max_entries() as usize;
+        let memory =
+            MmapOptions::new().len(len * 8).map_raw(data.fd().as_fd().as_raw_fd()).map_err(|e| error(e.to_string()))?;
+        Ok(Self { memory, len })
+    }
+
+    /// Entry `at`; beyond the end it reads as 0, which the layouts never ask for.
+    fn get(&self, at: usize) -> u64 {
+        if at >= self.len {
+            return 0;
+        }
+        // SAFETY: `at` is within the mapping, aligned, and only accessed atomically on this side.
+        unsafe { &*self.memory.as_mut_ptr().cast::<AtomicU64>().add(at) }.load(Ordering::Relaxed)
+    }
+
+    fn set(&self, at: usize, value: u64) {
+        if at < self.len {
+            // SAFETY: as in `get`.
+            unsafe { &*self.memory.as_mut_ptr().cast::<AtomicU64>().add(at) }.store(value, Ordering::Relaxed);
+        }
+    }
+
+    /// Stores one byte; the kernel side changes bytes of the same word meanwhile.
+    fn set_byte(&self, at: usize, value: u8) -> bool {
+        if at >= self.len * 8 {
+            return false;
+        }
+        // SAFETY: as in `get`.
+        unsafe { &*self.memory.as_mut_ptr().cast::<AtomicU8>().add(at) }.store(value, Ordering::Relaxed);
+        true
+    }
+
+    fn byte(&self, at: usize) -> u8 {
+        if at >= self.len * 8 {
+            return 0;
+        }
+        // SAFETY: as in `get`.
+        unsafe { &*self.memory.as_mut_ptr().cast::<AtomicU8>().add(at) }.load(Ordering::Relaxed)
+    }
+}
+
+/// One system call's record.
+pub struct SyscallRecord {
+    /// Its number.
+    pub nr: u32,
+    /// Calls that returned.
+    pub count: u64,
+    /// Those with an error.
+    pub errors: u64,
+    /// Sum of the latencies in ns.
+    pub sum_ns: u64,
+    /// Latencies over range.
+    pub over_range: u64,
+    /// Latency buckets.
+    pub buckets: Vec<u64>,
+}
+
+/// All maps.
+pub struct Maps {
+    services: usize,
+    shards: u32,
+    histograms: Words,
+    counters: Words,
+    ledger: Words,
+    service_of_tgid: Words,
+    service_of_port: Words,
+    wanted_port: Words,
+    call_class: Words,
+    syscall_slot: Words,
+    syscall_records: Words,
+    execed: Words,
+    execed_head: Words,
+    errno: HashMap<MapData, u64, u64>,
+    peer: HashMap<MapData, PeerKey, PeerStats>,
+    preemptor: HashMap<MapData, u64, Preemptor>,
+}
+
+impl Maps {
+    /// Maps the arrays into memory.
+    ///
+    /// # Errors
+    /// Names the map that could not be opened.
+    pub fn open(ebpf: &mut Ebpf, services: usize, shards: u32) -> Result<Self, ProbeError> {
+        Ok(Self {
+            services,
+            shards,
+            histograms: Words::open(ebpf, "HISTOGRAMS")?,
+            counters: Words::open(ebpf, "COUNTERS")?,
+            ledger: Words::open(ebpf, "LEDGER")?,
+            service_of_tgid: Words::open(ebpf, "SERVICE_OF_TGID")?,
+            service_of_port: Words::open(ebpf, "SERVICE_OF_PORT")?,
+            wanted_port: Words::open(ebpf, "WANTED_PORT")?,
+            call_class: Words::open(ebpf, "CALL_CLASS")?,
+            syscall_slot: Words::open(ebpf, "SYSCALL_SLOT")?,
+            syscall_records: Words::open(ebpf, "SYSCALL_RECORDS")?,
+            execed: Words::open(ebpf, "EXECED")?,
+            execed_head: Words::open(ebpf, "EXECED_HEAD")?,
+            errno: hash(ebpf, "ERRNO")?,
+            peer: hash(ebpf, "PEER")?,
+            preemptor: hash(ebpf, "PREEMPTOR")?,
+        })
+    }
+
+    /// Number of services.
+    #[must_use]
+    pub fn services(&self) -> usize {
+        self.services
+    }
+
+    /// Writes the table from system call to class.
+    pub fn set_call_classes(&self, classes: &[u64; SYSCALLS]) {
+        for (nr, class) in classes.iter().enumerate() {
+            self.call_class.set(nr, *class);
+        }
+    }
+
+    /// Makes process `tgid` part of `service` (from 0); false if the id lies outside the table.
+    pub fn add_process(&self, tgid: u32, service: usize) -> bool {
+        self.service_of_tgid.set_byte(tgid as usize, service as u8 + 1)
+    }
+
+    /// Which service a process belongs to, from 0.
+    #[must_use]
+    pub fn service_of(&self, tgid: u32) -> Option<usize> {
+        self.service_of_tgid.byte(tgid as usize).checked_sub(1).map(usize::from)
+    }
+
+    /// All processes of services now: (tgid, service).
+    #[must_use]
+    pub fn processes(&self) -> Vec<(u32, usize)> {
+        (0..self.service_of_tgid.len)
+            .filter(|word| self.service_of_tgid.get(*word) != 0)
+            .flat_map(|word| word * 8..word * 8 + 8)
+            .filter_map(|tgid| Some((tgid as u32, self.service_of(tgid as u32)?)))
+            .collect()
+    }
+
+    /// Says that `service` listens on `port`.
+    pub fn add_port(&self, port: u16, service: usize) {
+        self.service_of_port.set_byte(usize::from(port), service as u8 + 1);
+    }
+
+    /// Says that whoever listens on `port` later joins `service`.
+    pub fn want_port(&self, port: u16, service: usize) {
+        self.wanted_port.set_byte(usize::from(port), service as u8 + 1);
+    }
+
+    /// Buckets of a histogram, summed over the shards.
+    #[must_use]
+    pub fn histogram(&self, service: usize, histogram: u32) -> Vec<u64> {
+        let mut buckets = vec![0u64; BUCKETS];
+        for shard in 0..self.shards {
+            let base = histogram_base(self.shards, service as u32, histogram, shard) as usize;
+            for (at, bucket) in buckets.iter_mut().enumerate() {
+                // Wrapping: a reply's first send may be recorded in one shard and taken back in another.
+                *bucket = bucket.wrapping_add(self.histograms.get(base + at));
+            }
+        }
+        buckets
+    }
+
+    /// A counter, summed over the shards.
+    #[must_use]
+    pub fn counter(&self, service: usize, counter: Counter) -> u64 {
+        self.counter_at(service, counter as u32)
+    }
+
+    /// A counter by its index.
+    #[must_use]
+    pub fn counter_at(&self, service: usize, counter: u32) -> u64 {
+        debug_assert!(counter < COUNTERS);
+        (0..self.shards)
+            .map(|shard| self.counters.get(counter_index(self.shards, service as u32, counter, shard) as usize))
+            .fold(0, u64::wrapping_add)
+    }
+
+    /// The ledger: (name, count).
+    #[must_use]
+    pub fn ledger(&self) -> Vec<(String, u64)> {
+        LOSSES.iter().enumerate().map(|(at, (name, _))| ((*name).to_owned(), self.ledger.get(at))).collect()
+    }
+
+    /// Records of the system calls that the service used.
+    #[must_use]
+    pub fn syscalls(&self, service: usize) -> Vec<SyscallRecord> {
+        (0..SYSCALLS as u32)
+            .filter_map(|nr| {
+                let slot = self.syscall_slot.get(syscall_slot_index(service as u32, nr) as usize);
+                let slot = u32::try_from(slot.checked_sub(1)?).ok().filter(|slot| *slot < SYSCALL_SLOTS)?;
+                let base = ((service as u32 * SYSCALL_SLOTS + slot) * SYSCALL_WORDS) as usize;
+                let word = |at: usize| self.syscall_records.get(base + at);
+                let buckets = (0..BUCKETS).map(|bucket| word(SYSCALL_HEADER as usize + bucket)).collect();
+                let [count, errors, sum_ns, over_range] = [word(0), word(1), word(2), word(3)];
+                Some(SyscallRecord { nr, count, errors, sum_ns, over_range, buckets })
+            })
+            .collect()
+    }
+
+    /// Failed calls: (service, system call, errno, count).
+    #[must_use]
+    pub fn errnos(&self) -> Vec<(usize, u32, u32, u64)> {
+        self.errno
+            .iter()
+            .flatten()
+            .map(|(key, count)| ((key >> 32) as usize, (key >> 16) as u32 & 0xffff, key as u32 & 0xffff, count))
+            .collect()
+    }
+
+    /// TCP peers.
+    #[must_use]
+    pub fn peers(&self) -> Vec<(PeerKey, PeerStats)> {
+        self.peer.iter().flatten().collect()
+    }
+
+    /// Who ran instead: (service, tgid, figures).
+    #[must_use]
+    pub fn preemptors(&self) -> Vec<(usize, u32, Preemptor)> {
+        self.preemptor.iter().flatten().map(|(key, value)| ((key >> 32) as usize, key as u32, value)).collect()
+    }
+
+    /// Processes that called exec since `seen`, and the new position; `None` if the queue was overrun.
+    #[must_use]
+    pub fn execed_since(&self, seen: u64) -> (Option<Vec<u32>>, u64) {
+        let head = self.execed_head.get(0);
+        if head.saturating_sub(seen) > u64::from(EXEC_QUEUE) {
+            return (None, head);
+        }
+        let at = |i: u64| self.execed.get((i % u64::from(EXEC_QUEUE)) as usize) as u32;
+        (Some((seen..head).map(at).collect()), head)
+    }
+
+    /// Counts a loss that only the agent can see.
+    pub fn lose(&self, loss: acgs_perf_common::ledger::Loss) {
+        self.ledger.set(loss as usize, self.ledger.get(loss as usize) + 1);
+    }
+}
+
+fn hash<K: aya::Pod, V: aya::Pod>(ebpf: &mut Ebpf, name: &'static str) -> Result<HashMap<MapData, K, V>, ProbeError> {
+    let map = ebpf.take_map(name).ok_or(ProbeError::Map { name, reason: "not in the object".into() })?;
+    HashMap::try_from(map).map_err(|e| ProbeError::Map { name, reason: e.to_string() })
+}
