@@ -68,8 +68,9 @@ fn in_class(class: &str, kind: &str, ns: u64) {
     // A bucket's width beside the exact length at both ends.
     let (low, high) = (ns - ns / 100, longest + longest / 100);
     assert_eq!(spread.between(low, high), COUNT, "{class} between {low} and {high}: {spread:?}");
+    // The program's own times hold its wait for a CPU too.
     let (p50, middle) = (spread.get("p50_ns"), times[times.len() / 2]);
-    assert!(p50.abs_diff(middle) < 300_000, "{class}: p50 {p50}, the program's own {middle}");
+    assert!((low..=middle + middle / 100).contains(&p50), "{class}: p50 {p50}, the program's own {middle}");
     assert!(report.losses().is_empty(), "{:?}", report.losses());
 }
 
@@ -99,9 +100,9 @@ fn an_fsync_is_disk() {
     // One fsync waits for its data, and then perhaps for the journal.
     let (count, times) = (spread.get("count"), times(&measured));
     assert!((COUNT..=6 * COUNT).contains(&count), "{count} waits in {COUNT} calls");
-    let sum: u64 = times.iter().sum();
-    let blocked = spread.get("time_ns");
-    assert!(blocked <= sum && blocked * 2 >= sum, "blocked for {blocked} ns in calls of {sum} ns");
+    let own = |field: &str| measured[field].as_u64().unwrap();
+    let (inside, blocked) = (own("sum_ns") - own("run_delay_ns").min(own("sum_ns")), spread.get("time_ns"));
+    assert!(blocked <= own("sum_ns") && blocked * 2 >= inside, "blocked for {blocked} ns, {inside} ns in calls");
     assert!(spread.get("max_ns") <= times[times.len() - 1] * 101 / 100, "longer than the longest call: {spread:?}");
     assert!(report.losses().is_empty(), "{:?}", report.losses());
 }

@@ -179,7 +179,7 @@ mod tests {
         let mut client = Client::connect(address, 4, &[1; 32], 32).unwrap();
         let plan = Plan { rate: Some(500), requests: 250, limit: Duration::from_secs(20) };
         let elapsed = client.run(plan).unwrap().elapsed_ns;
-        assert!((498_000_000..700_000_000).contains(&elapsed), "{elapsed} ns for 250 requests at 500/s");
+        assert!((498_000_000..2_000_000_000).contains(&elapsed), "{elapsed} ns for 250 requests at 500/s");
     }
 
     #[test]

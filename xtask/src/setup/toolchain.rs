@@ -79,7 +79,17 @@ fn choose() -> Result<(Toolchain, String)> {
     }
     let pinned = Toolchain { name: NIGHTLY.to_owned(), bootstrap: false };
     let mut install = Command::new("rustup");
-    install.args(["toolchain", "install", NIGHTLY, "--profile", "minimal", "--component", "rust-src"]);
+    install.args([
+        "toolchain",
+        "install",
+        NIGHTLY,
+        "--profile",
+        "minimal",
+        "--component",
+        "rust-src",
+        "--component",
+        "clippy",
+    ]);
     if announce(&mut install).is_ok() && has_sources(&pinned) {
         return Ok((pinned, format!("rustup, {NIGHTLY} with rust-src")));
     }
