@@ -1,7 +1,7 @@
 //! `acgs-perf verify`: proves that a report is the one that was written.
 //!
 //! In: a report file. Out: one line on standard output. Exit code 0 if every byte, the digest and the constitutional hash
-//! are right, 1 if not, 2 if the file cannot be read.
+//! are right, 1 if not, 2 if the file cannot be read or is no whole report of this schema version.
 
 use std::path::PathBuf;
 
@@ -25,7 +25,7 @@ pub struct Args {
 /// Runs the command and returns the exit code.
 ///
 /// # Errors
-/// If the file cannot be read; exit code 2.
+/// If the file cannot be read or is no whole report of this schema version; exit code 2.
 pub fn run(args: &Args) -> anyhow::Result<u8> {
     let (line, code) = match report::verify(&args.file) {
         Ok(report) => (
@@ -39,8 +39,8 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
             ),
             0,
         ),
-        Err(error) if error.is_unreadable() => return Err(error.into()),
-        Err(error) => (format!("failed: {error}\n"), 1),
+        Err(error) if error.is_failed_check() => (format!("failed: {error}\n"), 1),
+        Err(error) => return Err(error.into()),
     };
     output::print(&line)?;
     Ok(code)
@@ -64,7 +64,9 @@ mod tests {
         assert_eq!(run(&args).unwrap(), 0);
         fs::write(&file, text.replacen("200", "201", 1)).unwrap();
         assert_eq!(run(&args).unwrap(), 1);
-        fs::write(&file, b"").unwrap();
-        assert_eq!(run(&args).unwrap(), 1);
+        for bytes in [&text.as_bytes()[..text.len() / 2], b"", b"{}", b"hello"] {
+            fs::write(&file, bytes).unwrap();
+            assert!(run(&args).is_err());
+        }
     }
 }

@@ -110,10 +110,10 @@ pub enum LoadError {
 }
 
 impl LoadError {
-    /// Whether the file could not even be read, so that nothing can be said about its content.
+    /// Whether a check failed on what is a report (its bytes, digest or hash), and not the reading of one.
     #[must_use]
-    pub fn is_unreadable(&self) -> bool {
-        matches!(self, Self::Unreadable { .. })
+    pub fn is_failed_check(&self) -> bool {
+        matches!(self, Self::Tampered { .. } | Self::Rewritten { .. } | Self::WrongHash { .. })
     }
 }
 

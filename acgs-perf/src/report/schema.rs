@@ -126,6 +126,7 @@ mod tests {
             "/services/0/scheduler/run_queue",
             "/services/0/scheduler/on_cpu_ns",
             "/services/0/scheduler/blocked/lock/time_ns",
+            "/services/0/scheduler/blocked/lock/p99_ns",
             "/services/0/scheduler/switches",
             "/services/0/scheduler/ran_instead",
             "/services/0/syscalls/0/name",

@@ -163,14 +163,14 @@ pub struct SchedulerReport {
     pub ran_instead: Vec<RanInsteadReport>,
 }
 
-/// Blocked time of one class.
+/// Blocked time of one class: the time, and the distribution of the waits beside it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Blocked {
     /// Time in this state, over all threads.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub time_ns: Option<u64>,
-    /// One value per wait that ended in the window.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// The fields of a distribution: one value per wait that ended in the window.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub waits: Option<Distribution>,
 }
 
