@@ -5,7 +5,9 @@
 const MAGIC: u16 = 0xeb9f;
 const KIND_STRUCT: u32 = 4;
 const KIND_UNION: u32 = 5;
+const KIND_FWD: u32 = 7;
 const KIND_TYPEDEF: u32 = 8;
+const KIND_FUNC: u32 = 12;
 const KIND_FUNC_PROTO: u32 = 13;
 /// Anonymous members nest at most this deep in the kernel's types.
 const MAX_DEPTH: u32 = 16;
@@ -74,6 +76,42 @@ impl Btf {
         let proto = self.target(self.target(typedef)?)?;
         let info = self.info(proto)?;
         (kind(info) == KIND_FUNC_PROTO).then(|| vlen(info).saturating_sub(1))
+    }
+
+    /// The same numbering of types with nothing in it but the entry points that programs attach to.
+    ///
+    /// The loader finds a tracepoint or an iterator by name and needs its id. Of the kernel's 100,000 types it would keep
+    /// every member in memory; of this it keeps an empty shell each.
+    #[must_use]
+    pub fn entry_points(&self) -> Vec<u8> {
+        const EMPTY: [u32; 3] = [0, KIND_FWD << 24, 0];
+        let mut strings = vec![0u8];
+        let mut last = 0;
+        let mut types: Vec<u8> = Vec::with_capacity(self.types.len() * 12);
+        for id in 1..=self.types.len() as u32 {
+            let name = self.name(id).unwrap_or_default();
+            let entry = match self.info(id).map(kind) {
+                Some(KIND_TYPEDEF) if name.starts_with(b"btf_trace_") => Some([KIND_TYPEDEF << 24, 0]),
+                Some(KIND_FUNC) if name.starts_with(b"bpf_iter_") => Some([KIND_FUNC << 24, 0]),
+                _ => None,
+            };
+            let words = match entry {
+                Some([info, target]) => {
+                    last = types.len() + 12;
+                    let at = strings.len() as u32;
+                    strings.extend(name);
+                    strings.push(0);
+                    [at, info, target]
+                }
+                None => EMPTY,
+            };
+            words.iter().for_each(|word| types.extend(word.to_le_bytes()));
+        }
+        types.truncate(last);
+        let len = types.len() as u32;
+        let header = [u32::from(MAGIC) | 1 << 16, 24, 0, len, len, strings.len() as u32];
+        let header: Vec<u8> = header.iter().flat_map(|word| word.to_le_bytes()).collect();
+        [header, types, strings].concat()
     }
 
     fn struct_id(&self, name: &str) -> Option<u32> {
@@ -216,6 +254,14 @@ mod tests {
         assert_eq!(btf.field("nope", "a"), None);
         assert_eq!(btf.tracepoint_arguments("t"), Some(2));
         assert_eq!(btf.tracepoint_arguments("u"), None);
+    }
+
+    #[test]
+    fn entry_points_keep_their_ids() {
+        let whole = Btf::parse(sample()).expect("valid");
+        let stub = Btf::parse(whole.entry_points()).expect("valid");
+        assert_eq!(stub.find("btf_trace_t", KIND_TYPEDEF), whole.find("btf_trace_t", KIND_TYPEDEF));
+        assert_eq!(stub.find("outer", KIND_STRUCT), None);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use acgs_perf_common::maps::{
 };
 use aya::programs::links::FdLink;
 use aya::programs::{BtfTracePoint, Iter, ProgramError};
-use aya::{Btf as KernelTypes, Ebpf, EbpfLoader};
+use aya::{Btf as KernelTypes, Ebpf, EbpfLoader, Endianness};
 
 use super::table::{PROBES, PROCESS_HOOKS};
 use super::{ProbeError, calls};
@@ -44,13 +44,14 @@ pub fn has_object() -> bool {
 }
 
 impl Session {
-    /// Loads the programs for `services` services. Nothing is attached yet, so nothing is measured.
+    /// Loads the programs for `services` services. Nothing is attached yet, so nothing is measured. `entry_points` are
+    /// those of the kernel's BTF; they are parsed only when the object's own memory peak is over.
     ///
     /// # Errors
     /// When the kernel refuses programs or maps, with what it said.
     pub fn load(
         fields: &Fields,
-        types: &KernelTypes,
+        entry_points: &[u8],
         probes: Vec<capture::Probe>,
         services: usize,
     ) -> Result<Self, ProbeError> {
@@ -68,7 +69,7 @@ impl Session {
         let syscall_services = n * syscalls;
         let mut loader = EbpfLoader::new();
         loader
-            .btf(Some(types))
+            .btf(None)
             .allow_unsupported_maps()
             .override_global("FIELDS", fields, true)
             .override_global("SHARDS", &shards, true)
@@ -85,13 +86,14 @@ impl Session {
         let maps = Maps::open(&mut ebpf, services, shards)?;
         maps.set_call_classes(&calls::classes());
         let mut session = Self { ebpf, links: Vec::new(), maps, probes, attach: Duration::ZERO };
+        let types = KernelTypes::parse(entry_points, Endianness::Little).map_err(|e| map_error("BTF", &e))?;
         for hook in session.hooks() {
             let program = session.program(hook)?;
-            program.load(hook, types).map_err(|e| refused(hook, e))?;
+            program.load(hook, &types).map_err(|e| refused(hook, e))?;
         }
         if session.is_active("sched") {
             for name in ITERATORS {
-                session.iterator(name)?.load("task", types).map_err(|e| refused(name, e))?;
+                session.iterator(name)?.load("task", &types).map_err(|e| refused(name, e))?;
             }
         }
         session.attach = began.elapsed();

@@ -5,7 +5,6 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use aya::Btf as KernelTypes;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
 
@@ -103,14 +102,14 @@ pub async fn record(plan: &Plan) -> anyhow::Result<(Capture, Ending)> {
     Ok((capture, ending))
 }
 
-/// Resolves the kernel's fields and loads the programs. The kernel's types take some megabytes, and go when this returns.
+/// Resolves the kernel's fields and loads the programs.
 fn load(plan: &Plan) -> anyhow::Result<Session> {
     let btf = probe::kernel_btf()?;
     let fields = probe::offsets::resolve(&btf)?;
     let states = table::states(&btf, &plan.probes);
+    let entry_points = btf.entry_points();
     drop(btf);
-    let types = KernelTypes::from_sys_fs()?;
-    Ok(Session::load(&fields, &types, states, plan.specs.len())?)
+    Ok(Session::load(&fields, &entry_points, states, plan.specs.len())?)
 }
 
 /// Sleeps until the deadline; for ever without one.
