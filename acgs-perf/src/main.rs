@@ -41,6 +41,10 @@ enum Verb {
 }
 
 fn main() -> ExitCode {
+    // Large blocks (the kernel's BTF, the object) go back to the system as soon as they are freed; by default glibc
+    // raises this threshold at the first such free and keeps the later ones.
+    // SAFETY: mallopt only sets a parameter of the allocator.
+    unsafe { libc::mallopt(libc::M_MMAP_THRESHOLD, 128 * 1024) };
     tracing_subscriber::fmt()
         .with_env_filter(
             tracing_subscriber::EnvFilter::try_from_env("ACGS_PERF_LOG")

@@ -65,7 +65,11 @@ fn exit(ctx: &BtfTracePointContext) -> Result<(), Loss> {
     add(record, 0, 1);
     add(record, 2, took);
     let bucket = bucket_index(took) as u32;
-    if bucket < BUCKETS as u32 { add(record, SYSCALL_HEADER + bucket, 1) } else { add(record, 3, 1) }
+    if bucket < BUCKETS as u32 {
+        add(record, SYSCALL_HEADER + bucket, 1)
+    } else {
+        add(record, 3, 1)
+    }
     if result < 0 && result >= -MAX_ERRNO {
         add(record, 1, 1);
         failed(errno_key(service, nr, result.unsigned_abs() as u32))?;

@@ -93,7 +93,8 @@ fn diagnose() -> Diagnosis {
             }
             let missing: Vec<_> =
                 table::PROCESS_HOOKS.iter().filter(|hook| btf.tracepoint_arguments(hook).is_none()).copied().collect();
-            let detail = if missing.is_empty() { "all found".into() } else { format!("missing: {}", missing.join(", ")) };
+            let detail =
+                if missing.is_empty() { "all found".into() } else { format!("missing: {}", missing.join(", ")) };
             check("process hooks", missing.is_empty(), detail);
             table::states(&btf, &all)
         }
@@ -130,7 +131,11 @@ fn text(diagnosis: &Diagnosis) -> String {
         }
         out += &format!("  hooks: {}\n", probe.hooks.join(", "));
     }
-    out += if diagnosis.can_record { "\nThis host can be profiled.\n" } else { "\nThis host cannot be profiled as it is.\n" };
+    out += if diagnosis.can_record {
+        "\nThis host can be profiled.\n"
+    } else {
+        "\nThis host cannot be profiled as it is.\n"
+    };
     out += &format!("constitutional hash {}\n", diagnosis.constitutional_hash);
     out
 }

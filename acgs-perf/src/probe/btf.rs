@@ -221,10 +221,13 @@ mod tests {
             let wanted = [name.as_bytes(), b"\0"].concat();
             strings.windows(wanted.len()).position(|w| w == wanted).expect("in table") as u32
         };
-        let head = |name: u32, kind: u32, vlen: u32, kflag: u32, size: u32| vec![name, kflag << 31 | kind << 24 | vlen, size];
+        let head =
+            |name: u32, kind: u32, vlen: u32, kflag: u32, size: u32| vec![name, kflag << 31 | kind << 24 | vlen, size];
         let mut types: Vec<u32> = Vec::new();
         types.extend([head(at("int"), 1, 0, 0, 4), vec![32]].concat()); // 1
-        types.extend([head(0, 4, 3, 1, 8), vec![at("b"), 1, 0, at("c"), 1, 3 << 24 | 32, at("d"), 1, 1 << 24 | 35]].concat()); // 2
+        types.extend(
+            [head(0, 4, 3, 1, 8), vec![at("b"), 1, 0, at("c"), 1, 3 << 24 | 32, at("d"), 1, 1 << 24 | 35]].concat(),
+        ); // 2
         types.extend([head(at("inner"), 4, 1, 0, 8), vec![at("x"), 1, 32]].concat()); // 3
         types.extend(head(0, 10, 0, 0, 3)); // 4: const inner
         types.extend([head(at("outer"), 4, 3, 0, 24), vec![at("a"), 1, 0, 0, 2, 64, at("i"), 4, 128]].concat()); // 5

@@ -34,8 +34,8 @@ fn class(name: &str) -> CallClass {
         "epoll_wait" | "epoll_pwait" | "epoll_pwait2" | "epoll_wait_old" | "poll" | "ppoll" | "select" | "pselect6"
         | "io_uring_enter" => CallClass::Poll,
         "nanosleep" | "clock_nanosleep" | "pause" | "rt_sigsuspend" | "rt_sigtimedwait" => CallClass::Sleep,
-        "read" | "readv" | "pread64" | "preadv" | "preadv2" | "write" | "writev" | "pwrite64" | "pwritev" | "pwritev2"
-        | "sendfile" | "splice" | "close" => CallClass::ByDescriptor,
+        "read" | "readv" | "pread64" | "preadv" | "preadv2" | "write" | "writev" | "pwrite64" | "pwritev"
+        | "pwritev2" | "sendfile" | "splice" | "close" => CallClass::ByDescriptor,
         _ => CallClass::Other,
     }
 }

@@ -32,3 +32,33 @@ pub fn resolve(btf: &Btf) -> Result<Fields, ProbeError> {
     let exit_arguments = btf.tracepoint_arguments("sched_process_exit").unwrap_or(1);
     Ok(Fields::from_offsets(&offsets, in_iowait_mask, u32::from(exit_arguments > 1)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The types that we read, cut out of a 6.18.44 kernel's BTF; members of no interest have no type.
+    const SLICE: &[u8] = include_bytes!("../../fixtures/kernel-6.18.44.btf");
+
+    #[test]
+    fn offsets_are_those_that_bpftool_prints_for_the_same_kernel() {
+        let fields = resolve(&Btf::parse(SLICE.to_vec()).expect("valid")).expect("all fields");
+        assert_eq!((fields.task_pid, fields.task_tgid, fields.task_comm, fields.task_state), (1264, 1268, 1752, 24));
+        // Bit 9544 of the struct: byte 1193, first bit.
+        assert_eq!((fields.task_in_iowait, fields.task_in_iowait_mask), (1193, 1));
+        assert_eq!((fields.sock_daddr, fields.sock_dport, fields.sock_num), (0, 12, 14));
+        assert_eq!((fields.sock_family, fields.sock_state, fields.sock_type), (16, 18, 534));
+        assert_eq!((fields.sock_peer_pid, fields.unix_peer, fields.tcp_srtt_us), (624, 872, 1680));
+        assert_eq!((fields.regs_orig_ax, fields.pid_numbers, fields.file_private_data), (120, 144, 24));
+        assert_eq!(fields.exit_has_group_dead, 1);
+    }
+
+    #[test]
+    fn a_kernel_without_a_field_is_refused_by_name() {
+        let mut slice = SLICE.to_vec();
+        let at = slice.windows(8).position(|w| w == b"srtt_us\0").expect("in the strings");
+        slice[at] = b'x';
+        let error = resolve(&Btf::parse(slice).expect("valid")).expect_err("missing").to_string();
+        assert!(error.contains("tcp_sock.srtt_us"), "{error}");
+    }
+}

@@ -153,8 +153,7 @@ mod tests {
 
     #[test]
     fn mapped_addresses_are_shown_as_ipv4() {
-        let key =
-            |address: [u8; 16], port| PeerKey { address: bytemuck_words(address), port, service: 0 };
+        let key = |address: [u8; 16], port| PeerKey { address: bytemuck_words(address), port, service: 0 };
         let v4 = Ipv6Addr::new(0, 0, 0, 0, 0, 0xffff, 0x7f00, 1).octets();
         assert_eq!(peer(&key(v4, 6379), &PeerStats::default()).address, "127.0.0.1:6379");
         assert_eq!(peer(&key(v4, 0), &PeerStats::default()).address, "127.0.0.1");
@@ -169,6 +168,8 @@ mod tests {
     }
 
     fn bytemuck_words(octets: [u8; 16]) -> [u32; 4] {
-        std::array::from_fn(|i| u32::from_ne_bytes([octets[4 * i], octets[4 * i + 1], octets[4 * i + 2], octets[4 * i + 3]]))
+        std::array::from_fn(|i| {
+            u32::from_ne_bytes([octets[4 * i], octets[4 * i + 1], octets[4 * i + 2], octets[4 * i + 3]])
+        })
     }
 }

@@ -120,7 +120,10 @@ fn targets(args: &Args, specs: &[ServiceSpec]) -> anyhow::Result<Vec<Target>> {
         if listening.is_empty() {
             bail!("{what}, and nothing listens on this host");
         }
-        bail!("{what}; what listens here, and how to name it:\n{}", discover::render_suggestions(&listening).trim_end());
+        bail!(
+            "{what}; what listens here, and how to name it:\n{}",
+            discover::render_suggestions(&listening).trim_end()
+        );
     }
     for target in targets.iter().filter(|target| target.pids.is_empty()) {
         eprintln!(
