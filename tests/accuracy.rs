@@ -1,7 +1,8 @@
 //! Percentiles against a truth log: the truth server stamps each request after `recv` and after `send`, and the agent's
 //! service time must agree with that from p50 to p99.9 within 1 %, 3 µs or one bucket, whichever is largest.
 //!
-//! The server stays on one CPU and the load on another, so that nothing comes between the kernel's event and the stamp.
+//! The server stays on one CPU, with realtime priority, and the load on another, so that nothing comes between the kernel's
+//! event and the stamp.
 
 use std::process::Command;
 
@@ -19,7 +20,7 @@ const BUCKET: f64 = 1.0 / 128.0;
 
 fn agree(mode: &str, work: &str, distribution: &str, rate: u32, connections: u32, requests: u64) {
     need_root();
-    let arguments = ["--mode", mode, "--work", work, "--service", distribution, "--cpu", "1"];
+    let arguments = ["--mode", mode, "--work", work, "--service", distribution, "--cpu", "1", "--realtime"];
     let server = Service::truth(SERVER, &arguments).unwrap();
     let recording = Recorder::new("truth", &format!("port:{}", server.port)).start().unwrap();
     let mut load = Command::new(LOAD);

@@ -48,6 +48,12 @@ impl Report {
         Spread(service.pointer(pointer).unwrap_or_else(|| panic!("no {pointer} in {service}")).clone())
     }
 
+    /// One number, by JSON pointer below the service: `/scheduler/run_queue_ns`.
+    pub fn integer(&self, name: &str, pointer: &str) -> u64 {
+        let service = self.service(name);
+        integer(service.pointer(pointer).unwrap_or(&Value::Null), pointer)
+    }
+
     /// The counters of the ledger that are not 0.
     pub fn losses(&self) -> Vec<(String, u64)> {
         let ledger = self.0["ledger"].as_object().unwrap_or_else(|| panic!("no ledger in {}", self.0));

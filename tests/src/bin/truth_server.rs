@@ -42,6 +42,9 @@ struct Cli {
     /// Stay on this CPU.
     #[arg(long)]
     cpu: Option<usize>,
+    /// Run before all ordinary threads; needs root.
+    #[arg(long)]
+    realtime: bool,
 }
 
 fn main() -> Result<()> {
@@ -49,6 +52,9 @@ fn main() -> Result<()> {
     let log = Shared::default();
     if let Some(cpu) = cli.cpu {
         clock::pin(cpu).context("pin")?;
+    }
+    if cli.realtime {
+        clock::realtime().context("realtime priority")?;
     }
     let (at_end, path) = (Arc::clone(&log), cli.log);
     on_sigterm(move || {
