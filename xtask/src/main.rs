@@ -1,8 +1,9 @@
-//! Project tasks: `cargo xtask setup | build | lint | test | demo`.
+//! Project tasks: `cargo xtask setup | build | lint | test | bench | demo`.
 //!
 //! In: the command line. Out: the task's own output; exit code 0, 1 when a check failed, 2 when something is missing
 //! that this program may not or cannot install.
 
+mod bench;
 mod build;
 mod demo;
 mod lint;
@@ -44,8 +45,19 @@ enum Task {
         #[arg(long, value_enum)]
         ring: Vec<rings::Ring>,
     },
+    /// Measure what the tool costs.
+    Bench {
+        #[command(subcommand)]
+        what: Bench,
+    },
     /// Start a small stack on loopback, record it for ten seconds, print the summary.
     Demo,
+}
+
+#[derive(Subcommand)]
+enum Bench {
+    /// CPU time and memory of the agent while it records a saturated Redis.
+    Agent,
 }
 
 fn main() -> ExitCode {
@@ -54,6 +66,7 @@ fn main() -> ExitCode {
         Task::Build { release } => build::run(release),
         Task::Lint => lint::run(),
         Task::Test { ring } => rings::run(&ring),
+        Task::Bench { what: Bench::Agent } => bench::agent(),
         Task::Demo => demo::run(),
     };
     match result {

@@ -29,7 +29,19 @@ pub fn cargo() -> Command {
     for name in ["CARGO", "RUSTC", "RUSTDOC", "RUSTUP_TOOLCHAIN", "CARGO_MANIFEST_DIR", "CARGO_PKG_NAME"] {
         command.env_remove(name);
     }
+    // Where `cargo install` puts bpf-linker, whether or not the caller's search path has it.
+    let path = env::var_os("PATH").unwrap_or_default();
+    let directories = cargo_bin().into_iter().chain(env::split_paths(&path));
+    if let Ok(path) = env::join_paths(directories) {
+        command.env("PATH", path);
+    }
     command
+}
+
+/// Where `cargo install` puts programs.
+pub fn cargo_bin() -> Option<PathBuf> {
+    let home = env::var_os("CARGO_HOME").map(PathBuf::from);
+    home.or_else(|| env::var_os("HOME").map(|home| Path::new(&home).join(".cargo"))).map(|home| home.join("bin"))
 }
 
 /// Runs with the output passed through.

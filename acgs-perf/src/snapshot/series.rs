@@ -32,10 +32,11 @@ impl Series {
         Self { services, interval_ns, last_ns: 0 }
     }
 
-    /// Takes a point if an interval has passed, or at the end of the window if anything has.
+    /// Takes a point if an interval has passed, or at the end of the window if anything has. Timers come a little early or
+    /// late, so three quarters of an interval count as one.
     pub fn tick(&mut self, maps: &Maps, elapsed_ns: u64, end: bool) {
         let duration_ns = elapsed_ns.saturating_sub(self.last_ns);
-        if duration_ns == 0 || (!end && duration_ns < self.interval_ns) {
+        if duration_ns == 0 || (!end && duration_ns < self.interval_ns / 4 * 3) {
             return;
         }
         for (service, series) in self.services.iter_mut().enumerate() {

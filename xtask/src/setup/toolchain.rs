@@ -10,7 +10,7 @@ use std::process::Command;
 use anyhow::{Context, Result, anyhow, bail};
 
 use super::{Found, debian};
-use crate::process::{announce, output, target, which};
+use crate::process::{announce, cargo_bin, output, target, which};
 
 /// The nightly that is installed when there is none: its LLVM is 22, as is the linker's.
 const NIGHTLY: &str = "nightly-2026-05-20";
@@ -152,7 +152,7 @@ pub fn ensure_linker(found: &mut Vec<Found>) -> Result<()> {
 }
 
 fn linker() -> Option<PathBuf> {
-    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
-    let home = home.or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".cargo")));
-    which("bpf-linker").or_else(|| home.map(|home| home.join("bin/bpf-linker")).filter(|file| file.is_file()))
+    // The one that the build uses: `process::cargo` looks in cargo's own directory first.
+    let own = cargo_bin().map(|bin| bin.join("bpf-linker")).filter(|file| file.is_file());
+    own.or_else(|| which("bpf-linker"))
 }

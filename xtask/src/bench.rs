@@ -1,0 +1,114 @@
+//! `bench agent`: what the agent itself costs while it records a saturated Redis: CPU time and resident memory.
+//!
+//! In: the release build, `redis-server` and `redis-benchmark`. Out: a table, one line per round, from the reports'
+//! own `cost` section, and the median. A round is one recording of a fixed number of GETs over 50 connections.
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+use crate::build;
+use crate::process::{is_root, target, which};
+use crate::setup::{self, Missing};
+
+const ROUNDS: usize = 5;
+const REQUESTS: u64 = 500_000;
+
+/// A Redis of our own, ended with this value.
+struct Redis {
+    child: Child,
+    port: u16,
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        // It may have ended by itself, which is as good.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Redis {
+    fn start() -> Result<Self> {
+        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let child = Command::new("redis-server")
+            .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
+            .stdout(Stdio::null())
+            .spawn()
+            .context("start redis-server")?;
+        sleep(Duration::from_millis(500));
+        Ok(Self { child, port })
+    }
+}
+
+/// What one round cost.
+struct Round {
+    requests: u64,
+    rate: f64,
+    cpu_percent: f64,
+    ns_per_request: f64,
+    rss_mb: f64,
+}
+
+/// The whole task.
+pub fn agent() -> Result<()> {
+    if !is_root() {
+        return Err(Missing(vec!["root: `record` loads programs into the kernel; run the bench as root".into()]).into());
+    }
+    for program in ["redis-server", "redis-benchmark"] {
+        if which(program).is_none() {
+            return Err(Missing(vec![format!("{program}: run `cargo xtask setup --tests`")]).into());
+        }
+    }
+    let agent = build::agent(&setup::ensure(false)?, true)?;
+    let redis = Redis::start()?;
+    println!("| round | requests | requests/s | agent CPU, % of a core | agent ns per request | peak RSS, MB |");
+    println!("|---|---|---|---|---|---|");
+    let mut rounds = Vec::new();
+    for number in 1..=ROUNDS {
+        let round = measure(&agent, redis.port)?;
+        print(&number.to_string(), &round);
+        rounds.push(round);
+    }
+    rounds.sort_by(|a, b| a.cpu_percent.total_cmp(&b.cpu_percent));
+    print("median by CPU", &rounds[ROUNDS / 2]);
+    Ok(())
+}
+
+fn print(name: &str, round: &Round) {
+    let Round { requests, rate, cpu_percent, ns_per_request, rss_mb } = round;
+    println!("| {name} | {requests} | {rate:.0} | {cpu_percent:.2} | {ns_per_request:.0} | {rss_mb:.1} |");
+}
+
+fn measure(agent: &Path, port: u16) -> Result<Round> {
+    let file = target().join("bench-agent.json");
+    let port = port.to_string();
+    let status = Command::new(agent)
+        .args(["record", "--service", &format!("redis=port:{port}"), "--output"])
+        .arg(&file)
+        .args(["--", "redis-benchmark", "-p", &port, "-t", "get", "-c", "50", "-q", "-n", &REQUESTS.to_string()])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()?;
+    if !status.success() {
+        bail!("the recording failed: {status}");
+    }
+    let report: Value = serde_json::from_slice(&std::fs::read(&file)?)?;
+    let number =
+        |path: &str| report.pointer(path).and_then(Value::as_f64).with_context(|| format!("no {path} in the report"));
+    let seconds = number("/window/duration_ns")? / 1e9;
+    let cpu_ns = number("/cost/agent_cpu_ns")?;
+    let requests = number("/services/0/requests/count")?;
+    Ok(Round {
+        requests: requests as u64,
+        rate: requests / seconds,
+        cpu_percent: cpu_ns / seconds / 1e7,
+        ns_per_request: cpu_ns / requests,
+        rss_mb: number("/cost/agent_max_rss_bytes")? / 1e6,
+    })
+}
