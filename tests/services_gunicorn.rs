@@ -81,15 +81,27 @@ fn counts_what_workers_answered_that_replaced_others() {
     recording.stop().unwrap().assert_exact("gunicorn", 4_000);
 }
 
-#[test]
-fn counts_a_service_that_starts_after_the_agent() {
+fn a_late_start_is_counted(port: u16, selector: &str) {
     need_root();
-    let port = free_port().unwrap();
-    // Matched by its command line, since nobody listens yet.
-    let recording = Recorder::new("gunicorn", &format!("cmdline:127.0.0.1:{port}")).start().unwrap();
+    // A recording needs something to record when it begins: this process.
+    let this = format!("this=pid:{}", std::process::id());
+    let recording = Recorder::new("gunicorn", selector).arg("--service").arg(&this).start().unwrap();
     let service = Service::start(&mut command(port), port).unwrap();
     wait_for("three workers", || workers(service.pid()).len() == 3);
+    // The agent looks for new listeners about once a second.
     thread::sleep(Duration::from_secs(2));
     load(port, 3_000);
     recording.stop().unwrap().assert_exact("gunicorn", 3_000);
+}
+
+#[test]
+fn counts_a_service_that_starts_after_the_agent_by_its_command_line() {
+    let port = free_port().unwrap();
+    a_late_start_is_counted(port, &format!("cmdline:127.0.0.1:{port}"));
+}
+
+#[test]
+fn counts_a_service_that_starts_after_the_agent_by_its_port() {
+    let port = free_port().unwrap();
+    a_late_start_is_counted(port, &format!("port:{port}"));
 }
