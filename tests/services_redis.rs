@@ -34,7 +34,7 @@ fn benchmark(redis: &Service, requests: u64, clients: u32, more: &[&str]) -> Vec
 fn counts_what_the_benchmark_sent_around_a_command() {
     need_root();
     let redis = redis();
-    for _ in 0..3 {
+    for _ in 0..10 {
         let arguments = benchmark(&redis, 500_000, 50, &[]);
         let (report, _) = Recorder::new("redis", &selector(&redis)).around("redis-benchmark", &arguments).unwrap();
         report.assert_exact("redis", 500_000 + HANDSHAKE);

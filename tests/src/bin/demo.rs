@@ -40,7 +40,16 @@ enum Role {
 }
 
 fn main() -> Result<()> {
-    match Role::parse() {
+    let role = Role::parse();
+    let name = match role {
+        Role::Back => c"demo-back",
+        Role::Front { .. } => c"demo-front",
+        Role::Load { .. } => c"demo-load",
+    };
+    // The report names threads by it.
+    // SAFETY: PR_SET_NAME takes a string that ends with a zero byte.
+    unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) };
+    match role {
         Role::Back => serve(|seed| {
             let mut sleep = Source::new(Distribution::Bimodal(0, 20_000_000, 0.02), seed);
             Ok(move |_: &mut [u8]| {
