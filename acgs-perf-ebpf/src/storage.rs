@@ -44,6 +44,8 @@ impl<T, const TYPE: usize> LocalStorage<T, TYPE> {
     }
 }
 
+// The references point into kernel memory that belongs to the socket or task, not to `self`, which is only the map's name.
+#[expect(clippy::mut_from_ref)]
 impl<T> SocketStorage<T> {
     /// The state of `sk`, if it has one.
     #[inline(always)]
@@ -60,6 +62,7 @@ impl<T> SocketStorage<T> {
     }
 }
 
+#[expect(clippy::mut_from_ref)]
 impl<T> TaskStorage<T> {
     /// The state of `task`, if it has one.
     #[inline(always)]

@@ -56,11 +56,11 @@ fn switch(ctx: &BtfTracePointContext) -> Result<(), Loss> {
 #[inline(always)]
 fn ran_instead(service: u32, prev: Task, waited: u64) -> Result<(), Loss> {
     let key = (u64::from(service) << 32) | u64::from(prev.tgid());
-    if PREEMPTOR.get_ptr_mut(&key).is_none() {
+    if PREEMPTOR.get_ptr_mut(key).is_none() {
         let fresh = Preemptor { waits: 0, wait_ns: 0, comm: prev.comm() };
         let _exists_meanwhile = PREEMPTOR.insert(key, fresh, 1);
     }
-    let entry = PREEMPTOR.get_ptr_mut(&key).ok_or(Loss::PreemptorTableFull)?;
+    let entry = PREEMPTOR.get_ptr_mut(key).ok_or(Loss::PreemptorTableFull)?;
     // SAFETY: `entry` points into the map's value.
     unsafe {
         atomic_add(&raw mut (*entry).waits, 1);

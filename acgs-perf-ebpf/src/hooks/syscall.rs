@@ -70,7 +70,7 @@ fn exit(ctx: &BtfTracePointContext) -> Result<(), Loss> {
     } else {
         add(record, 3, 1)
     }
-    if result < 0 && result >= -MAX_ERRNO {
+    if (-MAX_ERRNO..0).contains(&result) {
         add(record, 1, 1);
         failed(errno_key(service, nr, result.unsigned_abs() as u32))?;
     }
@@ -121,10 +121,10 @@ fn add(record: u32, word: u32, value: u64) {
 
 #[inline(always)]
 fn failed(key: u64) -> Result<(), Loss> {
-    if ERRNO.get_ptr_mut(&key).is_none() {
+    if ERRNO.get_ptr_mut(key).is_none() {
         let _exists_meanwhile = ERRNO.insert(key, 0, 1);
     }
-    let entry = ERRNO.get_ptr_mut(&key).ok_or(Loss::ErrnoTableFull)?;
+    let entry = ERRNO.get_ptr_mut(key).ok_or(Loss::ErrnoTableFull)?;
     atomic_add(entry, 1);
     Ok(())
 }
@@ -132,7 +132,7 @@ fn failed(key: u64) -> Result<(), Loss> {
 #[inline(always)]
 fn accepted(task: Task, service: u32, fd: u64, now: u64) {
     let Some(sock) = task.sock_address(fd) else { return };
-    let Some(established) = ESTABLISHED.get_ptr_mut(&sock) else { return };
+    let Some(established) = ESTABLISHED.get_ptr_mut(sock) else { return };
     // SAFETY: `established` points into the map's value.
     let waited = now.wrapping_sub(unsafe { *established });
     let _gone_meanwhile = ESTABLISHED.remove(sock);

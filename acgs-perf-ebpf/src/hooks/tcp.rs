@@ -169,10 +169,10 @@ pub fn sample_srtt(sk: Sock, figures: Figures) {
 fn peer(sk: Sock, service: u32, outgoing: bool) -> Result<*mut PeerStats, Loss> {
     let port = if outgoing { u32::from(sk.peer_port()) } else { 0 };
     let key = PeerKey { address: sk.peer_address(), port, service };
-    if PEER.get_ptr_mut(&key).is_none() {
+    if PEER.get_ptr_mut(key).is_none() {
         let _exists_meanwhile = PEER.insert(key, PeerStats::default(), 1);
     }
-    let entry = PEER.get_ptr_mut(&key).ok_or(Loss::PeerTableFull)?;
+    let entry = PEER.get_ptr_mut(key).ok_or(Loss::PeerTableFull)?;
     let srtt_us = sk.srtt_us();
     if srtt_us != 0 {
         // SAFETY: `entry` points into the map's value.
