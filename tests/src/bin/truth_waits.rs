@@ -48,7 +48,7 @@ fn main() -> Result<()> {
     let mut wait = prepare(&cli)?;
     println!("ready");
     line()?;
-    let (delay, start) = (run_delay()?, clock::now());
+    let (delay, start, switches) = (run_delay()?, clock::now(), switches());
     let mut times = Vec::with_capacity(cli.count as usize);
     for _ in 0..cli.count {
         let before = clock::now();
@@ -56,14 +56,28 @@ fn main() -> Result<()> {
         times.push(clock::now() - before);
     }
     let (elapsed, delay) = (clock::now() - start, run_delay()? - delay);
+    let (voluntary, involuntary) = (self::switches().0 - switches.0, self::switches().1 - switches.1);
     times.sort_unstable();
     let sum: u64 = times.iter().sum();
-    println!("{}", json!({ "elapsed_ns": elapsed, "run_delay_ns": delay, "sum_ns": sum, "times_ns": times }));
+    let own = json!({
+        "elapsed_ns": elapsed, "run_delay_ns": delay, "sum_ns": sum, "times_ns": times,
+        "voluntary": voluntary, "involuntary": involuntary,
+    });
+    println!("{own}");
     line()
 }
 
 fn line() -> Result<()> {
     io::stdin().read_line(&mut String::new()).map(drop).context("stdin")
+}
+
+/// Times that this thread gave up its CPU: because it blocked, and because it was preempted; the kernel's own count.
+fn switches() -> (u64, u64) {
+    // SAFETY: an all-zero rusage is valid.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    // SAFETY: `usage` is valid for writing.
+    unsafe { libc::getrusage(libc::RUSAGE_THREAD, &mut usage) };
+    (usage.ru_nvcsw as u64, usage.ru_nivcsw as u64)
 }
 
 /// Time on the run queue, as the kernel itself counts it.
