@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use acgs_perf_tests::bpf;
 use acgs_perf_tests::harness::{Service, free_port, need_root, run};
 use acgs_perf_tests::load::{Client, Plan};
-use acgs_perf_tests::recording::{Recorder, agent};
+use acgs_perf_tests::recording::{Recorder, agent, says_attached};
 use acgs_perf_tests::report::Report;
 use serde_json::Value;
 
@@ -37,7 +37,7 @@ fn refused(command: &mut Command, words: &[&str]) {
     assert_eq!(output.status.code(), Some(2), "{command:?}: {text}");
     assert!(start.elapsed() < Duration::from_secs(10), "{command:?} took {:?}", start.elapsed());
     // A command is started once the agent is attached, so that it may have said that it is.
-    let complaint = |line: &&str| !line.trim().is_empty() && !line.starts_with("acgs-perf: recording");
+    let complaint = |line: &&str| !line.trim().is_empty() && !says_attached(line);
     let lines: Vec<&str> = text.lines().filter(complaint).collect();
     assert_eq!(lines.len(), 1, "{command:?} says more or less than one line: {text}");
     for word in words {

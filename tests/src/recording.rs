@@ -22,6 +22,11 @@ pub fn agent() -> PathBuf {
     std::env::var_os("ACGS_PERF_BIN").map_or_else(|| target().join("release/acgs-perf"), PathBuf::from)
 }
 
+/// Whether this line of stderr says that the agent is attached: `acgs-perf: recording NAME … for 5s` or `… until …`.
+pub fn says_attached(line: &str) -> bool {
+    line.starts_with("acgs-perf: recording ") && (line.contains(" for ") || line.contains(" until "))
+}
+
 /// A recording that is being put together.
 pub struct Recorder {
     arguments: Vec<String>,
@@ -100,7 +105,7 @@ impl Recording {
         loop {
             match self.lines.recv_timeout(limit.saturating_duration_since(Instant::now())) {
                 Ok(line) => {
-                    let attached = line.starts_with("acgs-perf: recording");
+                    let attached = says_attached(&line);
                     self.said.push(line);
                     if attached {
                         return Ok(());
