@@ -59,7 +59,10 @@ pub static CALL_CLASS: Array<u64, { acgs_perf_common::state::SYSCALLS }, MMAPABL
 /// (service, system call) → slot + 1.
 #[btf_map]
 pub static SYSCALL_SLOT: Array<u64, 1, MMAPABLE> = Array::new();
-/// Who may assign a slot, and which slots are taken. A hash map: touched once per system call that a service uses.
+/// (service, slot) → system call + 1 that owns it; usually one slot a call.
+#[btf_map]
+pub static SYSCALL_OWNER: Array<u64, 1, MMAPABLE> = Array::new();
+/// Which slots are taken. A hash map: touched once per system call that a service uses.
 #[btf_map]
 pub static SYSCALL_CLAIMS: HashMap<u64, u64, 8192> = HashMap::new();
 /// Per service: slots handed out.

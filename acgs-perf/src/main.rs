@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use acgs_perf::command::{doctor, record, report, services, verify};
 use clap::{Parser, Subcommand};
+use tracing_subscriber::filter::LevelFilter;
 
 /// Host-level latency profiler: what latency the clients of your services really saw, and where the time went.
 #[derive(Parser)]
@@ -45,13 +46,8 @@ fn main() -> ExitCode {
     // raises this threshold at the first such free and keeps the later ones.
     // SAFETY: mallopt only sets a parameter of the allocator.
     unsafe { libc::mallopt(libc::M_MMAP_THRESHOLD, 128 * 1024) };
-    tracing_subscriber::fmt()
-        .with_env_filter(
-            tracing_subscriber::EnvFilter::try_from_env("ACGS_PERF_LOG")
-                .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn")),
-        )
-        .with_writer(std::io::stderr)
-        .init();
+    let level = std::env::var("ACGS_PERF_LOG").ok().and_then(|level| level.parse().ok()).unwrap_or(LevelFilter::WARN);
+    tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).init();
     let result = match Cli::parse().verb {
         Verb::Record(args) => record::run(&args),
         Verb::Report(args) => report::run(&args),

@@ -10,7 +10,9 @@ use aya_ebpf::programs::BtfTracePointContext;
 
 use crate::count::{Figures, atomic_add};
 use crate::kernel::{Task, global, now};
-use crate::maps::{ERRNO, ESTABLISHED, SYSCALL_CLAIMS, SYSCALL_RECORDS, SYSCALL_SLOT, SYSCALL_SLOTS_USED, THREADS};
+use crate::maps::{
+    ERRNO, ESTABLISHED, SYSCALL_CLAIMS, SYSCALL_OWNER, SYSCALL_RECORDS, SYSCALL_SLOT, SYSCALL_SLOTS_USED, THREADS,
+};
 use crate::service_table::service_of_tgid;
 use crate::{Loss, run};
 
@@ -20,7 +22,7 @@ const MAX_ERRNO: i64 = 4095;
 /// `BPF_NOEXIST`.
 const NO_EXIST: u64 = 1;
 /// Slots that a claim tries, in case other CPUs claim at the same time.
-const CLAIM_TRIES: u64 = 4;
+const CLAIM_TRIES: u64 = 8;
 
 #[btf_tracepoint]
 pub fn sys_enter(ctx: BtfTracePointContext) -> i32 {
@@ -88,24 +90,27 @@ fn record(service: u32, nr: u32) -> Result<u32, Loss> {
     let mut at = unsafe { slot.read_volatile() };
     if at == 0 {
         at = claim(service, nr)?;
-        // SAFETY: as above; only the winner of the claim gets here.
+        // SAFETY: as above. Two CPUs may have claimed a slot each for the same call; the later store wins, and the agent
+        // adds up all slots that the call owns.
         unsafe { slot.write_volatile(at) };
     }
     Ok((service * SYSCALL_SLOTS + (at as u32 - 1)) * SYSCALL_WORDS)
 }
 
-/// Claims a free slot for a call that has none. Inserts that fail if the key exists decide between CPUs: the first
-/// elects the one that assigns this call, the second gives each slot to one call. A CPU that loses counts a loss.
+/// Claims a free slot for a call: an insert that fails if the key exists gives each slot to one CPU.
 #[inline(always)]
 fn claim(service: u32, nr: u32) -> Result<u64, Loss> {
-    let service_key = u64::from(service) << 32;
-    SYSCALL_CLAIMS.insert(service_key | (1 << 31) | u64::from(nr), 0, NO_EXIST).map_err(|_| Loss::SyscallSlots)?;
     let used = SYSCALL_SLOTS_USED.get_ptr_mut(service).ok_or(Loss::SyscallSlots)?;
     // SAFETY: `used` points into the map's value.
     let free = unsafe { used.read_volatile() };
     for at in free..free + CLAIM_TRIES {
-        if at < u64::from(SYSCALL_SLOTS) && SYSCALL_CLAIMS.insert(service_key | at, 0, NO_EXIST).is_ok() {
+        let key = (u64::from(service) << 32) | at;
+        if at < u64::from(SYSCALL_SLOTS) && SYSCALL_CLAIMS.insert(key, 0, NO_EXIST).is_ok() {
             atomic_add(used, 1);
+            if let Some(owner) = SYSCALL_OWNER.get_ptr_mut(service * SYSCALL_SLOTS + at as u32) {
+                // SAFETY: `owner` points into the map's value.
+                unsafe { owner.write_volatile(u64::from(nr) + 1) };
+            }
             return Ok(at + 1);
         }
     }

@@ -81,6 +81,7 @@ impl Session {
             .map_max_entries("COUNTERS", counter_index(shards, n, 0, 0))
             .map_max_entries("SYSCALL_SLOT", syscall_slot_index(syscall_services, 0).max(1))
             .map_max_entries("SYSCALL_SLOTS_USED", n)
+            .map_max_entries("SYSCALL_OWNER", (syscall_services * SYSCALL_SLOTS).max(1))
             .map_max_entries("SYSCALL_RECORDS", (syscall_services * SYSCALL_SLOTS * SYSCALL_WORDS).max(1));
         let mut ebpf = loader.load(OBJECT)?;
         let maps = Maps::open(&mut ebpf, services, shards)?;

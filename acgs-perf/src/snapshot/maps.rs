@@ -2,13 +2,14 @@
 //!
 //! In: the loaded object. Out: sums over shards, byte tables.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use acgs_perf_common::histogram::BUCKETS;
 use acgs_perf_common::ledger::LOSSES;
 use acgs_perf_common::maps::{
     COUNTERS, Counter, EXEC_QUEUE, PeerKey, PeerStats, Preemptor, SYSCALL_HEADER, SYSCALL_SLOTS, SYSCALL_WORDS,
-    counter_index, histogram_base, syscall_slot_index,
+    counter_index, histogram_base,
 };
 use acgs_perf_common::state::SYSCALLS;
 use aya::Ebpf;
@@ -86,6 +87,12 @@ pub struct SyscallRecord {
     pub buckets: Vec<u64>,
 }
 
+impl SyscallRecord {
+    fn new(nr: u32) -> Self {
+        Self { nr, count: 0, errors: 0, sum_ns: 0, over_range: 0, buckets: vec![0; BUCKETS] }
+    }
+}
+
 /// All maps.
 pub struct Maps {
     services: usize,
@@ -97,7 +104,7 @@ pub struct Maps {
     service_of_port: Words,
     wanted_port: Words,
     call_class: Words,
-    syscall_slot: Words,
+    syscall_owner: Words,
     syscall_records: Words,
     execed: Words,
     execed_head: Words,
@@ -122,7 +129,7 @@ impl Maps {
             service_of_port: Words::open(ebpf, "SERVICE_OF_PORT")?,
             wanted_port: Words::open(ebpf, "WANTED_PORT")?,
             call_class: Words::open(ebpf, "CALL_CLASS")?,
-            syscall_slot: Words::open(ebpf, "SYSCALL_SLOT")?,
+            syscall_owner: Words::open(ebpf, "SYSCALL_OWNER")?,
             syscall_records: Words::open(ebpf, "SYSCALL_RECORDS")?,
             execed: Words::open(ebpf, "EXECED")?,
             execed_head: Words::open(ebpf, "EXECED_HEAD")?,
@@ -211,20 +218,25 @@ impl Maps {
         LOSSES.iter().enumerate().map(|(at, (name, _))| ((*name).to_owned(), self.ledger.get(at))).collect()
     }
 
-    /// Records of the system calls that the service used.
+    /// Records of the system calls that the service used. A call owns one slot, or two where CPUs raced for the first.
     #[must_use]
     pub fn syscalls(&self, service: usize) -> Vec<SyscallRecord> {
-        (0..SYSCALLS as u32)
-            .filter_map(|nr| {
-                let slot = self.syscall_slot.get(syscall_slot_index(service as u32, nr) as usize);
-                let slot = u32::try_from(slot.checked_sub(1)?).ok().filter(|slot| *slot < SYSCALL_SLOTS)?;
-                let base = ((service as u32 * SYSCALL_SLOTS + slot) * SYSCALL_WORDS) as usize;
-                let word = |at: usize| self.syscall_records.get(base + at);
-                let buckets = (0..BUCKETS).map(|bucket| word(SYSCALL_HEADER as usize + bucket)).collect();
-                let [count, errors, sum_ns, over_range] = [word(0), word(1), word(2), word(3)];
-                Some(SyscallRecord { nr, count, errors, sum_ns, over_range, buckets })
-            })
-            .collect()
+        let mut records: BTreeMap<u32, SyscallRecord> = BTreeMap::new();
+        for slot in 0..SYSCALL_SLOTS as usize {
+            let at = service * SYSCALL_SLOTS as usize + slot;
+            let Some(nr) = self.syscall_owner.get(at).checked_sub(1) else { continue };
+            let base = at * SYSCALL_WORDS as usize;
+            let word = |word: usize| self.syscall_records.get(base + word);
+            let record = records.entry(nr as u32).or_insert_with(|| SyscallRecord::new(nr as u32));
+            record.count += word(0);
+            record.errors += word(1);
+            record.sum_ns += word(2);
+            record.over_range += word(3);
+            for (bucket, count) in record.buckets.iter_mut().enumerate() {
+                *count += word(SYSCALL_HEADER as usize + bucket);
+            }
+        }
+        records.into_values().collect()
     }
 
     /// Failed calls: (service, system call, errno, count).

@@ -56,6 +56,9 @@ impl Plan {
             Some(list) => table::parse(list).map_err(|e| anyhow::anyhow!("--probes {list}: {e}"))?,
             None => table::PROBES.iter().filter(|probe| probe.default).collect(),
         };
+        if let Some(program) = args.command.first() {
+            which::which(program).map_err(|e| anyhow::anyhow!("cannot run {}: {e}", program.to_string_lossy()))?;
+        }
         let specs = specs(args)?;
         if args.output != Path::new("-") {
             report::check_writable(&args.output).context("--output")?;
