@@ -16,8 +16,8 @@ use crate::maps::{
 use crate::service_table::service_of_tgid;
 use crate::{Loss, run};
 
-const ACCEPT: u32 = 43;
-const ACCEPT4: u32 = 288;
+const ACCEPT: i64 = 43;
+const ACCEPT4: i64 = 288;
 const MAX_ERRNO: i64 = 4095;
 /// `BPF_NOEXIST`.
 const NO_EXIST: u64 = 1;
@@ -47,22 +47,23 @@ pub fn sys_exit(ctx: BtfTracePointContext) -> i32 {
 fn exit(ctx: &BtfTracePointContext) -> Result<(), Loss> {
     let task = Task::current();
     let Some(service) = service_of_tgid(task.tgid()) else { return Ok(()) };
+    let result = ctx.arg::<i64>(1);
+    // The number comes from the registers here: a server usually sits in accept since before we attached.
+    let accepting = matches!(task.syscall(), ACCEPT | ACCEPT4);
+    if accepting && global!(TCP_ACTIVE) != 0 && result >= 0 {
+        accepted(task, service, result as u64);
+    }
     let Some(thread) = THREADS.get(task) else { return Ok(()) };
     let entered = thread.syscall_entered;
     if entered == 0 {
         return Ok(()); // entered before we attached
     }
     thread.syscall_entered = 0;
-    let now = now();
-    let took = now.wrapping_sub(entered);
+    let took = now().wrapping_sub(entered);
     if (took as i64) < 0 {
         return Err(Loss::NegativeDifference);
     }
     let nr = thread.syscall;
-    let result = ctx.arg::<i64>(1);
-    if global!(TCP_ACTIVE) != 0 && (nr == ACCEPT || nr == ACCEPT4) && result >= 0 {
-        accepted(task, service, result as u64, now);
-    }
     let record = record(service, nr)?;
     add(record, 0, 1);
     add(record, 2, took);
@@ -135,11 +136,11 @@ fn failed(key: u64) -> Result<(), Loss> {
 }
 
 #[inline(always)]
-fn accepted(task: Task, service: u32, fd: u64, now: u64) {
+fn accepted(task: Task, service: u32, fd: u64) {
     let Some(sock) = task.sock_address(fd) else { return };
     let Some(established) = ESTABLISHED.get_ptr_mut(sock) else { return };
     // SAFETY: `established` points into the map's value.
-    let waited = now.wrapping_sub(unsafe { *established });
+    let waited = now().wrapping_sub(unsafe { *established });
     let _gone_meanwhile = ESTABLISHED.remove(sock);
     if (waited as i64) >= 0 {
         Figures::of(service).record(Histogram::AcceptWait, waited);

@@ -60,12 +60,12 @@ impl Plan {
             which::which(program).map_err(|e| anyhow::anyhow!("cannot run {}: {e}", program.to_string_lossy()))?;
         }
         let specs = specs(args)?;
-        if args.output != Path::new("-") {
-            report::check_writable(&args.output).context("--output")?;
-        }
         // SAFETY: geteuid has no preconditions.
         if unsafe { libc::geteuid() } != 0 {
-            bail!("recording needs root, because it loads programs into the kernel; run it with sudo");
+            bail!("`record` needs root, because it loads programs into the kernel; run it with sudo");
+        }
+        if args.output != Path::new("-") {
+            report::check_writable(&args.output).context("--output")?;
         }
         let targets = targets(args, &specs)?;
         Ok(Self {
