@@ -8,6 +8,7 @@ use crate::count::Figures;
 use crate::hooks::tcp::sample_srtt;
 use crate::kernel::{AF_INET, AF_INET6, AF_UNIX, Sock, global};
 use crate::maps::SOCKETS;
+use crate::request_clock::SocketState;
 use crate::run;
 use crate::service_table::{current_service, service_of_port, service_of_tgid};
 
@@ -52,15 +53,10 @@ pub fn sock_recv_length(ctx: BtfTracePointContext) -> i32 {
 #[inline(always)]
 fn recv_length(ctx: &BtfTracePointContext) -> Result<(), Loss> {
     let bytes = ctx.arg::<i32>(1);
-    if bytes < 0 || ctx.arg::<i32>(2) & MSG_PEEK != 0 || current_service().is_none() {
+    if bytes < 0 || ctx.arg::<i32>(2) & MSG_PEEK != 0 {
         return Ok(());
     }
-    let Some(sk) = Sock::arg(ctx, 0) else { return Ok(()) };
-    let Some(socket) = SOCKETS.get(sk) else { return Ok(()) };
-    let Some(service) = socket.service() else { return Ok(()) };
-    if socket.outgoing != 0 {
-        return Ok(());
-    }
+    let Some((sk, socket, service)) = served(ctx) else { return Ok(()) };
     let figures = Figures::of(service);
     let began = socket.received(figures, bytes as u64);
     if global!(TCP_ACTIVE) != 0 && began && socket.requests % SRTT_EVERY == 1 && sk.family() != AF_UNIX {
@@ -77,14 +73,19 @@ pub fn sock_send_length(ctx: BtfTracePointContext) -> i32 {
 #[inline(always)]
 fn send_length(ctx: &BtfTracePointContext) -> Result<(), Loss> {
     let bytes = ctx.arg::<i32>(1);
-    if bytes <= 0 || current_service().is_none() {
+    if bytes <= 0 {
         return Ok(());
     }
-    let Some(sk) = Sock::arg(ctx, 0) else { return Ok(()) };
-    let Some(socket) = SOCKETS.get(sk) else { return Ok(()) };
-    let Some(service) = socket.service() else { return Ok(()) };
-    if socket.outgoing != 0 {
-        return Ok(());
-    }
+    let Some((_, socket, service)) = served(ctx) else { return Ok(()) };
     socket.sent(Figures::of(service), bytes as u64)
+}
+
+/// The server-side socket that the running process, one of a service, reads or writes; its state and service.
+#[inline(always)]
+fn served(ctx: &BtfTracePointContext) -> Option<(Sock, &'static mut SocketState, u32)> {
+    current_service()?;
+    let sk = Sock::arg(ctx, 0)?;
+    let socket = SOCKETS.get(sk)?;
+    let service = socket.service()?;
+    (socket.outgoing == 0).then_some((sk, socket, service))
 }
