@@ -52,7 +52,7 @@ pub struct Args {
     /// Distance of the points of the time series
     #[arg(long, value_name = "TIME", default_value = "1s")]
     pub interval: String,
-    /// Have the kernel time its programs, and report their cost (adds about 20 ns to each run)
+    /// Have the kernel time its programs, and report their cost, which adds a little to each run
     #[arg(long)]
     pub measure_cost: bool,
     /// Record for as long as this command runs
