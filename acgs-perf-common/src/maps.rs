@@ -37,11 +37,14 @@ pub const BLOCKED_HISTOGRAM: u32 = 7;
 /// Histograms per service and shard.
 pub const HISTOGRAMS: u32 = BLOCKED_HISTOGRAM + BLOCKED_CLASSES as u32;
 
+/// Words of one histogram: the buckets, then what was over range.
+pub const HISTOGRAM_WORDS: u32 = BUCKETS as u32 + 1;
+
 /// Index into the `HISTOGRAMS` array of the first bucket of a histogram. `service` counts from 0.
 #[inline(always)]
 #[must_use]
 pub const fn histogram_base(shards: u32, service: u32, histogram: u32, shard: u32) -> u32 {
-    ((service * HISTOGRAMS + histogram) * shards + shard) * BUCKETS as u32
+    ((service * HISTOGRAMS + histogram) * shards + shard) * HISTOGRAM_WORDS
 }
 
 /// Counters per service. Times are cumulative nanoseconds.
@@ -50,48 +53,44 @@ pub const fn histogram_base(shards: u32, service: u32, histogram: u32, shard: u3
 pub enum Counter {
     /// Requests answered.
     Requests = 0,
-    /// Requests read whose connection ended, or that were superseded, without a byte sent.
-    Unanswered = 1,
-    /// Requests whose latency is at or over the histogram's range.
-    LatencyOverRange = 2,
-    /// Other durations at or over the range.
-    OtherOverRange = 3,
+    /// Requests read; those not answered yet are the difference.
+    Read = 1,
     /// Sum of all latencies.
-    LatencySum = 4,
+    LatencySum = 2,
     /// Sum of all queue times.
-    QueueTimeSum = 5,
+    QueueTimeSum = 3,
     /// Sum of all service times.
-    ServiceTimeSum = 6,
+    ServiceTimeSum = 4,
     /// Bytes that the service read from its clients.
-    BytesIn = 7,
+    BytesIn = 5,
     /// Bytes that the service sent to its clients.
-    BytesOut = 8,
-    /// Sends on a server socket before any request was read on it (a reply in flight at attach, or a server that speaks first).
-    UnsolicitedSends = 9,
+    BytesOut = 6,
+    /// Sends on a server socket on which data arrived while we watched, but no request was read yet.
+    UnsolicitedSends = 7,
     /// Context switches in which the thread blocked.
-    VoluntarySwitches = 10,
+    VoluntarySwitches = 8,
     /// Context switches in which the thread was still runnable.
-    InvoluntarySwitches = 11,
+    InvoluntarySwitches = 9,
     /// TCP connections the service accepted.
-    ConnectionsAccepted = 12,
+    ConnectionsAccepted = 10,
     /// TCP connections the service opened.
-    ConnectionsOpened = 13,
+    ConnectionsOpened = 11,
     /// TCP connections the service failed to open.
-    ConnectFailures = 14,
+    ConnectFailures = 12,
     /// Segments retransmitted on the service's sockets.
-    Retransmits = 15,
+    Retransmits = 13,
     /// Resets received on the service's sockets.
-    ResetsReceived = 16,
+    ResetsReceived = 14,
     /// Resets sent from the service's sockets.
-    ResetsSent = 17,
+    ResetsSent = 15,
     /// Processes that joined the service by fork while we watched.
-    Forked = 18,
+    Forked = 16,
     /// Processes of the service that exited while we watched.
-    Exited = 19,
+    Exited = 17,
 }
 
 /// Index of the counter that holds the nanoseconds in the first thread state; the others follow.
-pub const STATE_COUNTER: u32 = 20;
+pub const STATE_COUNTER: u32 = 18;
 /// Counters per service and shard.
 pub const COUNTERS: u32 = STATE_COUNTER + STATES as u32;
 

@@ -76,12 +76,8 @@ impl Figures {
 
     #[inline(always)]
     fn add_to_bucket(self, histogram: u32, value: u64, count: u64) {
-        let bucket = bucket_index(value);
-        if bucket >= BUCKETS {
-            let latency = histogram == Histogram::Latency as u32;
-            self.add(if latency { Counter::LatencyOverRange } else { Counter::OtherOverRange }, count);
-            return;
-        }
+        // Whatever is over range goes into the word behind the buckets.
+        let bucket = bucket_index(value).min(BUCKETS);
         let base = histogram_base(self.shards, self.service, histogram, self.shard);
         if let Some(slot) = HISTOGRAMS.get_ptr_mut(base + bucket as u32) {
             atomic_add(slot, count);

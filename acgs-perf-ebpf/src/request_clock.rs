@@ -79,6 +79,7 @@ impl SocketState {
         self.arrived = if arrived == 0 { now } else { arrived };
         self.read = now;
         self.phase = READ;
+        figures.add(Counter::Read, 1);
         self.requests = self.requests.wrapping_add(1);
         true
     }
@@ -114,14 +115,5 @@ impl SocketState {
         self.latency = latency;
         figures.record(Histogram::Latency, latency);
         Ok(())
-    }
-
-    /// The connection ended.
-    #[inline(always)]
-    pub fn closed(&mut self, figures: Figures) {
-        if self.phase == READ {
-            figures.add(Counter::Unanswered, 1);
-            self.phase = IDLE;
-        }
     }
 }

@@ -139,17 +139,18 @@ pub fn settle(task: Task, service: u32) -> Result<(), Loss> {
     Ok(())
 }
 
-/// In what the thread blocks: the I/O-wait mark first, then the system call it is in.
+/// In what the thread blocks: the I/O-wait mark, then the system call it is in; outside of one it is a page fault.
 #[inline(always)]
 fn blocked_state(task: Task) -> u32 {
-    if task.in_iowait() {
+    let call = task.syscall();
+    let class = match call {
+        0.. => CALL_CLASS.get(call as u32).map_or(State::Other as u32, |class| *class as u32),
+        _ => State::Fault as u32,
+    };
+    // io_uring_enter marks every wait as I/O, also that for a socket.
+    if task.in_iowait() && class != State::Poll as u32 {
         return State::Disk as u32;
     }
-    let call = task.syscall();
-    if call < 0 {
-        return State::Fault as u32;
-    }
-    let class = CALL_CLASS.get(call as u32).map_or(State::Other as u32, |class| *class as u32);
     if class != CallClass::ByDescriptor as u32 {
         return class;
     }

@@ -44,6 +44,9 @@ fn exit(ctx: &BtfTracePointContext) -> Result<(), Loss> {
     let has_group_dead = unsafe { core::ptr::read_volatile(&raw const FIELDS.exit_has_group_dead) } != 0;
     let last = if has_group_dead { ctx.arg::<u64>(1) & 1 != 0 } else { task.pid() == tgid };
     if last {
+        if global!(SCHED_ACTIVE) != 0 {
+            thread_clock::settle(task, service)?; // its last switch is a stranger's
+        }
         // Before the id is freed: whoever gets it next starts as a stranger.
         set_service_of_tgid(tgid, None)?;
         Figures::of(service).add(Counter::Exited, 1);

@@ -80,12 +80,12 @@ fn send_length(ctx: &BtfTracePointContext) -> Result<(), Loss> {
     socket.sent(Figures::of(service), bytes as u64)
 }
 
-/// The server-side socket that the running process, one of a service, reads or writes; its state and service.
+/// The server-side socket that the running process reads or writes, its state, and the process's service: two services
+/// may listen on the same port at different addresses or in different namespaces.
 #[inline(always)]
 fn served(ctx: &BtfTracePointContext) -> Option<(Sock, &'static mut SocketState, u32)> {
-    current_service()?;
+    let service = current_service()?;
     let sk = Sock::arg(ctx, 0)?;
     let socket = SOCKETS.get(sk)?;
-    let service = socket.service()?;
     (socket.outgoing == 0).then_some((sk, socket, service))
 }

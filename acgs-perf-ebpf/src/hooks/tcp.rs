@@ -16,6 +16,9 @@ const SYN_SENT: i32 = 2;
 const SYN_RECV: i32 = 3;
 const CLOSE: i32 = 7;
 const LISTEN: i32 = 10;
+const TIME_WAIT: u8 = 6;
+const LISTENING: u8 = 10;
+const NEW_SYN_RECV: u8 = 12;
 
 #[btf_tracepoint]
 pub fn inet_sock_set_state(ctx: BtfTracePointContext) -> i32 {
@@ -40,8 +43,12 @@ fn set_state(ctx: &BtfTracePointContext) -> Result<(), Loss> {
 #[inline(always)]
 fn listens(sk: Sock) -> Result<(), Loss> {
     let port = u32::from(sk.local_port());
-    if let Some(service) = wanted_port(port) {
-        set_service_of_tgid(Task::current().tgid(), Some(service))?;
+    let tgid = Task::current().tgid();
+    // Process 1 listens on behalf of others (socket activation), and all that it starts later would inherit.
+    if tgid != 1
+        && let Some(service) = wanted_port(port)
+    {
+        set_service_of_tgid(tgid, Some(service))?;
     }
     match current_service() {
         Some(service) => set_service_of_port(port, Some(service)),
@@ -95,11 +102,10 @@ fn accepted(sk: Sock) -> Result<(), Loss> {
 fn closed(sk: Sock, refused: bool) -> Result<(), Loss> {
     let Some(socket) = SOCKETS.get(sk) else { return Ok(()) };
     let Some(service) = socket.service() else { return Ok(()) };
-    let figures = Figures::of(service);
     if socket.outgoing == 0 {
-        socket.closed(figures);
         return Ok(());
     }
+    let figures = Figures::of(service);
     if refused {
         figures.add(Counter::ConnectFailures, 1);
         let peer = peer(sk, service, true)?;
@@ -138,6 +144,10 @@ fn trouble(ctx: &BtfTracePointContext, counter: Counter) -> Result<(), Loss> {
         },
     };
     Figures::of(service).add(counter, 1);
+    // Sockets in these states are listeners, or smaller objects than a whole socket.
+    if matches!(sk.state(), TIME_WAIT | LISTENING | NEW_SYN_RECV) {
+        return Ok(());
+    }
     let peer = peer(sk, service, opened)?;
     let retransmit = matches!(counter, Counter::Retransmits);
     // SAFETY: `peer` points into the map's value.

@@ -115,13 +115,14 @@ impl Session {
     /// When the kernel refuses a hook.
     pub fn attach_probes(&mut self) -> Result<(), ProbeError> {
         let began = Instant::now();
-        if self.is_active("sched") {
-            self.iterate(ITERATORS[0])?;
-        }
         for probe in PROBES {
             if self.is_active(probe.name) {
                 self.attach_all(probe.hooks)?;
             }
+        }
+        // After the hooks: a thread that they have seen meanwhile keeps its clock.
+        if self.is_active("sched") {
+            self.iterate(ITERATORS[0])?;
         }
         self.attach += began.elapsed();
         Ok(())

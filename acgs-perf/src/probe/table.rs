@@ -26,7 +26,7 @@ pub const PROBES: &[Probe] = &[
     Probe {
         name: "sched",
         purpose: "thread states, run-queue latency, blocked time per class, who ran instead",
-        hooks: &["sched_switch", "sched_waking"],
+        hooks: &["sched_waking", "sched_switch"],
         default: true,
     },
     Probe {

@@ -16,32 +16,30 @@ const RAN_INSTEAD_ROWS: usize = 20;
 #[must_use]
 pub fn requests(maps: &Maps, service: usize) -> Requests {
     let counter = |c| maps.counter(service, c);
-    let counts = |histogram: Histogram, sum| Counts {
-        buckets: maps.histogram(service, histogram as u32),
-        sum_ns: Some(counter(sum)),
-        over_range: 0,
-    };
-    let mut requests = Requests {
-        count: counter(Counter::Requests),
-        unanswered: counter(Counter::Unanswered),
+    let timed = |histogram, sum| Counts { sum_ns: Some(counter(sum)), ..counts(maps, service, histogram as u32) };
+    let count = counter(Counter::Requests);
+    Requests {
+        count,
+        unanswered: counter(Counter::Read).saturating_sub(count),
         unsolicited_sends: counter(Counter::UnsolicitedSends),
         bytes_in: counter(Counter::BytesIn),
         bytes_out: counter(Counter::BytesOut),
-        latency: counts(Histogram::Latency, Counter::LatencySum),
-        queue_time: counts(Histogram::QueueTime, Counter::QueueTimeSum),
-        service_time: counts(Histogram::ServiceTime, Counter::ServiceTimeSum),
-    };
-    // Each request has one of each time, so what is not in the buckets is over range.
-    for counts in [&mut requests.latency, &mut requests.queue_time, &mut requests.service_time] {
-        counts.over_range = requests.count.saturating_sub(counts.buckets.iter().sum());
+        latency: timed(Histogram::Latency, Counter::LatencySum),
+        queue_time: timed(Histogram::QueueTime, Counter::QueueTimeSum),
+        service_time: timed(Histogram::ServiceTime, Counter::ServiceTimeSum),
     }
-    requests
+}
+
+/// A histogram without a sum.
+fn counts(maps: &Maps, service: usize, histogram: u32) -> Counts {
+    let over_range = maps.over_range(service, histogram);
+    Counts { buckets: maps.histogram(service, histogram), sum_ns: None, over_range }
 }
 
 /// Scheduler figures of a service.
 #[must_use]
 pub fn scheduler(maps: &Maps, service: usize) -> Scheduler {
-    let plain = |histogram| Counts { buckets: maps.histogram(service, histogram), sum_ns: None, over_range: 0 };
+    let plain = |histogram| counts(maps, service, histogram);
     let mut ran_instead: Vec<_> = maps
         .preemptors()
         .into_iter()
@@ -93,8 +91,7 @@ pub fn syscalls(maps: &Maps, service: usize) -> Vec<Syscall> {
 #[must_use]
 pub fn tcp(maps: &Maps, service: usize, accept_wait: bool) -> Tcp {
     let counter = |c| maps.counter(service, c);
-    let plain =
-        |histogram: Histogram| Counts { buckets: maps.histogram(service, histogram as u32), ..Counts::default() };
+    let plain = |histogram: Histogram| counts(maps, service, histogram as u32);
     let mut peers: Vec<_> = maps
         .peers()
         .into_iter()

@@ -178,8 +178,11 @@ impl Maps {
         self.service_of_port.set_byte(usize::from(port), service as u8 + 1);
     }
 
-    /// Says that whoever listens on `port` later joins `service`.
+    /// Says that whoever listens on `port` later joins `service`; the first service that names a port has it.
     pub fn want_port(&self, port: u16, service: usize) {
+        if self.wanted_port.byte(usize::from(port)) != 0 {
+            return;
+        }
         self.wanted_port.set_byte(usize::from(port), service as u8 + 1);
     }
 
@@ -194,7 +197,17 @@ impl Maps {
                 *bucket = bucket.wrapping_add(self.histograms.get(base + at));
             }
         }
+        // Two threads that send on one socket at once may both take the same latency back.
+        buckets.iter_mut().filter(|bucket| (**bucket as i64) < 0).for_each(|bucket| *bucket = 0);
         buckets
+    }
+
+    /// Values of a histogram that were over range.
+    #[must_use]
+    pub fn over_range(&self, service: usize, histogram: u32) -> u64 {
+        let base = |shard| histogram_base(self.shards, service as u32, histogram, shard) as usize;
+        let sum = (0..self.shards).map(|shard| self.histograms.get(base(shard) + BUCKETS)).fold(0, u64::wrapping_add);
+        (sum as i64).max(0) as u64
     }
 
     /// A counter, summed over the shards.

@@ -6,7 +6,7 @@ use acgs_perf_common::maps::{Counter, Histogram};
 use super::maps::Maps;
 use crate::capture::SeriesPoint;
 
-/// At most this many points; then intervals become twice as long.
+/// After every so many points the intervals become twice as long.
 const MAX_POINTS: usize = 3600;
 
 /// The series of all services.
@@ -45,9 +45,8 @@ impl Series {
             series.add(self.last_ns, duration_ns, requests, buckets);
         }
         self.last_ns = elapsed_ns;
-        if self.services.first().is_some_and(|series| series.points.len() >= MAX_POINTS) {
+        if self.services.first().is_some_and(|series| series.points.len() % MAX_POINTS == 0) {
             self.interval_ns *= 2;
-            self.services.iter_mut().for_each(|series| series.points.reserve(MAX_POINTS / 2));
         }
     }
 

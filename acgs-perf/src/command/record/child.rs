@@ -1,8 +1,10 @@
 //! The COMMAND after `--`: started when everything is attached, waited for, and ended with us.
 
 use std::ffi::OsString;
+use std::io;
+use std::os::fd::AsFd as _;
 use std::os::unix::process::ExitStatusExt as _;
-use std::process::ExitStatus;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -19,10 +21,15 @@ pub struct Task(Option<Child>);
 
 impl Task {
     /// Starts the command, if there is one.
-    pub fn start(command: &[OsString]) -> anyhow::Result<Self> {
+    ///
+    /// With `quiet_stdout` the command's output goes to standard error, because the report goes to standard output.
+    pub fn start(command: &[OsString], quiet_stdout: bool) -> anyhow::Result<Self> {
         let Some((program, arguments)) = command.split_first() else { return Ok(Self(None)) };
+        let stdout =
+            if quiet_stdout { Stdio::from(io::stderr().as_fd().try_clone_to_owned()?) } else { Stdio::inherit() };
         let child = Command::new(program)
             .args(arguments)
+            .stdout(stdout)
             .kill_on_drop(true)
             .spawn()
             .with_context(|| format!("cannot run {}", program.to_string_lossy()))?;

@@ -65,7 +65,8 @@ impl Membership {
                 !joined.is_empty()
             }
         };
-        let orphaned = (0..self.specs.len()).any(|service| !maps.processes().iter().any(|(_, of)| *of == service));
+        let members = maps.processes();
+        let orphaned = (0..self.specs.len()).any(|service| !members.iter().any(|(_, of)| *of == service));
         if whole || (orphaned && self.searched.elapsed() >= SEARCH_EVERY) {
             self.search(maps);
         }

@@ -3,6 +3,7 @@
 //! In: a `Plan`. Out: a `Capture` and how the recording ended. Hooks that keep the service table go on first, so that a
 //! fork during the start is not missed; hooks come off before the final reading, so that it is one state.
 
+use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -41,28 +42,21 @@ pub async fn record(plan: &Plan) -> anyhow::Result<(Capture, Ending)> {
     let (cpu_before, _) = facts::usage();
     let mut series = Series::new(plan.specs.len(), plan.interval.as_nanos() as u64);
     announce(plan);
-    let mut task = Task::start(&plan.command)?;
+    let mut task = Task::start(&plan.command, plan.output == Path::new("-"))?;
     let deadline = plan.duration.map(|duration| tokio::time::Instant::from_std(start + duration));
     let mut look = interval(LOOK_EVERY);
     look.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut point = interval(plan.interval);
     point.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut died = false;
-    let ending = loop {
+    let (ending, stop_with) = loop {
         tokio::select! {
-            ending = task.wait() => break ending?,
-            () = until(deadline) => {
-                task.stop(libc::SIGINT).await;
-                break Ending { text: "duration".into(), code: 0 };
-            }
-            _ = interrupt.recv() => {
-                task.stop(libc::SIGINT).await;
-                break Ending { text: "interrupted".into(), code: 0 };
-            }
-            _ = terminate.recv() => {
-                task.stop(libc::SIGTERM).await;
-                break Ending { text: "terminated".into(), code: 143 };
-            }
+            // Signals first: Ctrl-C ends the command too, and that is not a failure of the command.
+            biased;
+            _ = interrupt.recv() => break (Ending { text: "interrupted".into(), code: 0 }, libc::SIGINT),
+            _ = terminate.recv() => break (Ending { text: "terminated".into(), code: 143 }, libc::SIGTERM),
+            ending = task.wait() => break (ending?, 0),
+            () = until(deadline) => break (Ending { text: "duration".into(), code: 0 }, libc::SIGINT),
             _ = look.tick() => {
                 members.tick(&session.maps);
                 members.list(&session.maps);
@@ -76,6 +70,9 @@ pub async fn record(plan: &Plan) -> anyhow::Result<(Capture, Ending)> {
     };
     let duration = start.elapsed();
     session.detach()?;
+    if stop_with != 0 {
+        task.stop(stop_with).await;
+    }
     series.tick(&session.maps, duration.as_nanos() as u64, true);
     members.list(&session.maps);
     let (cpu_after, agent_max_rss_bytes) = facts::usage();
