@@ -59,8 +59,9 @@ impl Membership {
                 true
             }
             Some(pids) => {
-                let strangers: Vec<u32> = pids.into_iter().filter(|pid| maps.service_of(*pid).is_none()).collect();
-                let joined = discover::resolve_pids(Path::new("/proc"), &self.specs, &strangers);
+                // Members too: a new program that a selector matches itself leaves the service that it was forked from.
+                let mut joined = discover::resolve_pids(Path::new("/proc"), &self.specs, &pids);
+                joined.retain(|(pid, service)| maps.service_of(*pid) != Some(*service));
                 joined.iter().for_each(|(pid, service)| add(maps, *pid, *service));
                 !joined.is_empty()
             }
@@ -114,7 +115,7 @@ impl Membership {
         for (service, target) in targets.iter().enumerate() {
             for pid in &target.pids {
                 // The process may have died since /proc was read, and its exit is past: then nobody would clear it.
-                if maps.service_of(*pid).is_none() && Path::new(&format!("/proc/{pid}")).exists() {
+                if maps.service_of(*pid) != Some(service) && Path::new(&format!("/proc/{pid}")).exists() {
                     add(maps, *pid, service);
                 }
             }
