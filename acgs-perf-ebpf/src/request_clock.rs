@@ -31,25 +31,24 @@ pub struct SocketState {
     latency: u64,
     /// When the connection was started, for those that the service opens.
     pub connecting_since: u64,
-    /// Service + 1; 0 in a new record.
-    service: u32,
+    /// Service + 1 that opened the connection; 0 on the server's side.
+    opened_by: u32,
     phase: u32,
-    /// Whether the service opened the connection.
-    pub outgoing: u32,
     /// Requests read, to sample the round-trip time.
     pub requests: u32,
+    padding: u32,
 }
 
 impl SocketState {
-    /// Service of the socket, from 0.
+    /// The service that opened the connection, from 0; `None` on the server's side.
     #[inline(always)]
-    pub fn service(&self) -> Option<u32> {
-        (self.service != 0).then(|| self.service - 1)
+    pub fn opened_by(&self) -> Option<u32> {
+        (self.opened_by != 0).then(|| self.opened_by - 1)
     }
 
     #[inline(always)]
-    pub fn set_service(&mut self, service: u32) {
-        self.service = service + 1;
+    pub fn set_opened_by(&mut self, service: u32) {
+        self.opened_by = service + 1;
     }
 
     /// Bytes arrived in the receive queue.

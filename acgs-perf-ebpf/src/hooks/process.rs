@@ -63,7 +63,7 @@ pub fn sched_process_exec(ctx: BtfTracePointContext) -> i32 {
 fn exec(ctx: &BtfTracePointContext) -> Result<(), Loss> {
     let tgid = Task::arg(ctx, 0).tgid();
     if let Some(head) = EXECED_HEAD.get_ptr_mut(0) {
-        // Two execs at once may share a slot; the agent then sees fewer ids than the head promises and scans /proc.
+        // Two execs at once may share a slot; the next one then stays 0, and the agent scans /proc.
         // SAFETY: `head` points into the map's value.
         let at = unsafe { head.read_volatile() };
         if let Some(slot) = EXECED.get_ptr_mut(at as u32 & (EXEC_QUEUE - 1)) {

@@ -25,9 +25,10 @@ pub fn sk_data_ready(ctx: BtfTracePointContext) -> i32 {
 #[inline(always)]
 fn data_ready(ctx: &BtfTracePointContext) -> Result<(), Loss> {
     let Some(sk) = Sock::arg(ctx, 0) else { return Ok(()) };
-    let Some(service) = server_side(sk) else { return Ok(()) };
+    if server_side(sk).is_none() {
+        return Ok(());
+    }
     let socket = SOCKETS.get_or_create(sk).ok_or(Loss::SocketStorage)?;
-    socket.set_service(service);
     socket.arrival();
     Ok(())
 }
@@ -87,5 +88,5 @@ fn served(ctx: &BtfTracePointContext) -> Option<(Sock, &'static mut SocketState,
     let service = current_service()?;
     let sk = Sock::arg(ctx, 0)?;
     let socket = SOCKETS.get(sk)?;
-    (socket.outgoing == 0).then_some((sk, socket, service))
+    socket.opened_by().is_none().then_some((sk, socket, service))
 }

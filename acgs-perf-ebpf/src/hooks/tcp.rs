@@ -60,8 +60,7 @@ fn listens(sk: Sock) -> Result<(), Loss> {
 fn connecting(sk: Sock) -> Result<(), Loss> {
     let Some(service) = current_service() else { return Ok(()) };
     let socket = SOCKETS.get_or_create(sk).ok_or(Loss::SocketStorage)?;
-    socket.set_service(service);
-    socket.outgoing = 1;
+    socket.set_opened_by(service);
     socket.connecting_since = now();
     Ok(())
 }
@@ -100,11 +99,7 @@ fn accepted(sk: Sock) -> Result<(), Loss> {
 
 #[inline(always)]
 fn closed(sk: Sock, refused: bool) -> Result<(), Loss> {
-    let Some(socket) = SOCKETS.get(sk) else { return Ok(()) };
-    let Some(service) = socket.service() else { return Ok(()) };
-    if socket.outgoing == 0 {
-        return Ok(());
-    }
+    let Some((_, service)) = outgoing(sk) else { return Ok(()) };
     let figures = Figures::of(service);
     if refused {
         figures.add(Counter::ConnectFailures, 1);
@@ -161,8 +156,8 @@ fn trouble(ctx: &BtfTracePointContext, counter: Counter) -> Result<(), Loss> {
 #[inline(always)]
 fn outgoing(sk: Sock) -> Option<(&'static mut SocketState, u32)> {
     let socket = SOCKETS.get(sk)?;
-    let service = socket.service()?;
-    (socket.outgoing != 0).then_some((socket, service))
+    let service = socket.opened_by()?;
+    Some((socket, service))
 }
 
 /// Records the kernel's estimate of the round-trip time, once it has one.

@@ -274,14 +274,20 @@ impl Maps {
         self.preemptor.iter().flatten().map(|(key, value)| ((key >> 32) as usize, key as u32, value)).collect()
     }
 
-    /// Processes that called exec since `seen`, and the new position; `None` if the queue was overrun.
+    /// Processes that called exec since `seen`, and the new position; `None` if the queue was overrun. Slots are emptied; a
+    /// 0 stands for a process whose slot was taken by another.
     #[must_use]
     pub fn execed_since(&self, seen: u64) -> (Option<Vec<u32>>, u64) {
         let head = self.execed_head.get(0);
         if head.saturating_sub(seen) > u64::from(EXEC_QUEUE) {
             return (None, head);
         }
-        let at = |i: u64| self.execed.get((i % u64::from(EXEC_QUEUE)) as usize) as u32;
+        let at = |i: u64| {
+            let slot = (i % u64::from(EXEC_QUEUE)) as usize;
+            let pid = self.execed.get(slot) as u32;
+            self.execed.set(slot, 0);
+            pid
+        };
         (Some((seen..head).map(at).collect()), head)
     }
 

@@ -33,19 +33,20 @@ pub fn usage() -> (Duration, u64) {
 }
 
 /// What the kernel says about this process's maps and programs: bytes of the maps, and how often a program could not run
-/// because it was already running on that CPU.
-pub fn kernel_objects() -> (u64, u64) {
+/// because it was already running on that CPU; `None` where the kernel does not tell.
+pub fn kernel_objects() -> (u64, Option<u64>) {
     let mut bytes = 0;
-    let mut misses = 0;
+    let mut misses = None;
     for entry in fs::read_dir("/proc/self/fdinfo").into_iter().flatten().flatten() {
         let Ok(text) = fs::read_to_string(entry.path()) else { continue };
-        let value = |key: &str| -> u64 {
-            text.lines().find_map(|line| line.strip_prefix(key)?.trim().parse().ok()).unwrap_or(0)
-        };
+        let value =
+            |key: &str| -> Option<u64> { text.lines().find_map(|line| line.strip_prefix(key)?.trim().parse().ok()) };
         if text.contains("map_type:") {
-            bytes += value("memlock:");
+            bytes += value("memlock:").unwrap_or(0);
         } else if text.contains("prog_type:") {
-            misses += value("recursion_misses:");
+            if let Some(of_program) = value("recursion_misses:") {
+                *misses.get_or_insert(0) += of_program;
+            }
         }
     }
     (bytes, misses)

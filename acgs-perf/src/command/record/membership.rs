@@ -58,12 +58,15 @@ impl Membership {
                 maps.lose(Loss::ExecQueueOverrun);
                 true
             }
-            Some(pids) => {
+            Some(mut pids) => {
+                let all = pids.len();
+                pids.retain(|pid| *pid != 0);
+                let unseen = pids.len() < all;
                 // Members too: a new program that a selector matches itself leaves the service that it was forked from.
                 let mut joined = discover::resolve_pids(Path::new("/proc"), &self.specs, &pids);
                 joined.retain(|(pid, service)| maps.service_of(*pid) != Some(*service));
                 joined.iter().for_each(|(pid, service)| add(maps, *pid, *service));
-                !joined.is_empty()
+                unseen || !joined.is_empty()
             }
         };
         let members = maps.processes();

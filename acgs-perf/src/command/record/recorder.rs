@@ -78,7 +78,7 @@ pub async fn record(plan: &Plan) -> anyhow::Result<(Capture, Ending)> {
     let (cpu_after, agent_max_rss_bytes) = facts::usage();
     let (map_bytes, recursion_misses) = facts::kernel_objects();
     let mut ledger = session.maps.ledger();
-    ledger.push(("recursion_misses".to_owned(), recursion_misses));
+    ledger.extend(recursion_misses.map(|count| ("recursion_misses".to_owned(), count)));
     let cost = Cost {
         agent_cpu: cpu_after.saturating_sub(cpu_before),
         agent_max_rss_bytes,
