@@ -43,10 +43,8 @@ pub fn kernel_objects() -> (u64, Option<u64>) {
             |key: &str| -> Option<u64> { text.lines().find_map(|line| line.strip_prefix(key)?.trim().parse().ok()) };
         if text.contains("map_type:") {
             bytes += value("memlock:").unwrap_or(0);
-        } else if text.contains("prog_type:") {
-            if let Some(of_program) = value("recursion_misses:") {
-                *misses.get_or_insert(0) += of_program;
-            }
+        } else if let Some(of_program) = value("recursion_misses:") {
+            *misses.get_or_insert(0) += of_program;
         }
     }
     (bytes, misses)
