@@ -15,26 +15,39 @@ pub const BUCKETS: usize = bucket_index((1 << MAX_POWER) - 1) + 1;
 #[inline(always)]
 #[must_use]
 pub const fn bucket_index(value: u64) -> usize {
-    if value < 1 << (GROUPING_POWER + 1) {
+    bucket_index_of_power(value, GROUPING_POWER)
+}
+
+/// The same with another grouping power: 2^(power+1) buckets of width 1, then 2^power per power of two.
+#[inline(always)]
+#[must_use]
+pub const fn bucket_index_of_power(value: u64, grouping_power: u32) -> usize {
+    if value < 1 << (grouping_power + 1) {
         return value as usize;
     }
     let power = 63 - value.leading_zeros();
-    let group = power - (GROUPING_POWER + 1);
-    let offset = (value - (1 << power)) >> (power - GROUPING_POWER);
-    (1 << (GROUPING_POWER + 1)) + ((group as usize) << GROUPING_POWER) + offset as usize
+    let group = power - (grouping_power + 1);
+    let offset = (value - (1 << power)) >> (power - grouping_power);
+    (1 << (grouping_power + 1)) + ((group as usize) << grouping_power) + offset as usize
 }
 
 /// The smallest value of bucket `index`.
 #[must_use]
 pub const fn bucket_low(index: usize) -> u64 {
-    let linear = 1 << (GROUPING_POWER + 1);
+    bucket_low_of_power(index, GROUPING_POWER)
+}
+
+/// The same with another grouping power.
+#[must_use]
+pub const fn bucket_low_of_power(index: usize, grouping_power: u32) -> u64 {
+    let linear = 1 << (grouping_power + 1);
     if index < linear {
         return index as u64;
     }
-    let group = (index - linear) >> GROUPING_POWER;
-    let offset = ((index - linear) & ((1 << GROUPING_POWER) - 1)) as u64;
-    let power = group as u32 + GROUPING_POWER + 1;
-    (1 << power) + (offset << (power - GROUPING_POWER))
+    let group = (index - linear) >> grouping_power;
+    let offset = ((index - linear) & ((1 << grouping_power) - 1)) as u64;
+    let power = group as u32 + grouping_power + 1;
+    (1 << power) + (offset << (power - grouping_power))
 }
 
 /// The largest value of bucket `index`.

@@ -3,6 +3,7 @@
 //! In: nothing. Out: constants, `repr(C)` types and pure functions, `no_std`, tested on the host.
 #![no_std]
 
+pub mod attribution;
 pub mod fields;
 pub mod histogram;
 pub mod ledger;

@@ -3,6 +3,7 @@
 //! Counters and histograms live in plain arrays, one copy per shard. A program adds atomically to the shard of the CPU it
 //! runs on; the agent maps the arrays into its memory and sums the shards, without a system call.
 
+use crate::attribution::PEER_SLOTS;
 use crate::histogram::BUCKETS;
 use crate::state::{BLOCKED_CLASSES, STATES, SYSCALLS};
 
@@ -162,6 +163,38 @@ pub struct Preemptor {
     pub wait_ns: u64,
     /// Command name at the first such wait.
     pub comm: [u8; 16],
+}
+
+/// Figures of one downstream peer: these words, then the buckets of the latency of its calls.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DownstreamWord {
+    /// Calls that were answered.
+    Calls = 0,
+    /// Sum of their latencies, send → first byte back.
+    LatencySum = 1,
+    /// Latencies over range.
+    OverRange = 2,
+    /// Calls that were sent; those not answered are the difference.
+    Sent = 3,
+    /// Connections opened.
+    Connects = 4,
+    /// Sends of a request on a connection on which the call of another request was outstanding.
+    Multiplexed = 5,
+}
+
+/// Words before the buckets.
+pub const DOWNSTREAM_HEADER: u32 = 6;
+/// Words of one downstream peer.
+pub const DOWNSTREAM_WORDS: u32 = DOWNSTREAM_HEADER + BUCKETS as u32;
+/// Bytes of the downstream peers of one service.
+pub const DOWNSTREAM_BYTES: usize = DOWNSTREAM_WORDS as usize * 8 * PEER_SLOTS;
+
+/// Index into the `DOWNSTREAM` array of the first word of a peer.
+#[inline(always)]
+#[must_use]
+pub const fn downstream_base(service: u32, slot: u32) -> u32 {
+    (service * PEER_SLOTS as u32 + slot) * DOWNSTREAM_WORDS
 }
 
 /// Entries of the peer table.

@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use acgs_perf_common::attribution::{COMPONENTS, Component, PEER_SLOTS};
+
 /// One histogram: bucket counts (index as in `acgs_perf_common::histogram`), the exact sum, and what was over range.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -140,8 +142,124 @@ pub struct Service {
     pub syscalls: Option<Vec<Syscall>>,
     /// TCP; `None` when the probe was not active.
     pub tcp: Option<Tcp>,
+    /// Where the time of the requests went; `None` when the probe was not active.
+    pub attribution: Option<Attribution>,
     /// Time series, oldest first.
     pub series: Vec<SeriesPoint>,
+}
+
+/// Where the time of a service's requests went.
+#[derive(Clone, Debug, Default)]
+pub struct Attribution {
+    /// Rows of the attribution histogram that hold requests, by rising bucket.
+    pub rows: Vec<AttributionRow>,
+    /// Downstream peers; slot 0 stands for those that got no slot of their own.
+    pub downstream: Vec<Downstream>,
+    /// Single requests: the slowest, and a sample of those above the running P99.
+    pub exemplars: Vec<Exemplar>,
+    /// Exemplars that were not kept because their rate was limited or the buffer was full.
+    pub exemplars_dropped: u64,
+}
+
+/// One row of the attribution histogram: sums over the requests whose latency fell into the bucket.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AttributionRow {
+    /// Bucket as in `acgs_perf_common::attribution`; `ATTRIBUTION_BUCKETS` holds what was over range.
+    pub bucket: usize,
+    /// Requests.
+    pub count: u64,
+    /// Sum of their latencies.
+    pub latency_ns: u64,
+    /// Sum of each component, in the order of `Component`; they add up to `latency_ns`.
+    pub component_ns: [u64; COMPONENTS],
+    /// Time that was split evenly between requests that cannot be told apart.
+    pub shared_ns: u64,
+    /// Downstream calls.
+    pub calls: u64,
+    /// Time with exactly one downstream call outstanding.
+    pub one_call_ns: u64,
+    /// Time with two or more downstream calls outstanding.
+    pub many_calls_ns: u64,
+    /// The component `downstream` by peer slot.
+    pub peer_ns: [u64; PEER_SLOTS],
+}
+
+/// A downstream peer of a service.
+#[derive(Clone, Debug, Default)]
+pub struct Downstream {
+    /// Its slot in `AttributionRow::peer_ns`.
+    pub slot: usize,
+    /// `address:port` or `unix:PATH`; `others` for slot 0.
+    pub address: String,
+    /// Name of the service that listens there, if it is known.
+    pub service: Option<String>,
+    /// Calls sent; those not answered are the difference to `latency`'s count.
+    pub sent: u64,
+    /// Connections opened.
+    pub connects: u64,
+    /// Sends on a connection on which the call of another request was outstanding.
+    pub multiplexed: u64,
+    /// Send → first byte back.
+    pub latency: Counts,
+}
+
+/// One request with its history.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Exemplar {
+    /// When it arrived, ns after the start of the window (negative: before it).
+    pub arrived_ns: i64,
+    /// arrived → read.
+    pub queue_ns: u64,
+    /// read → first byte.
+    pub service_ns: u64,
+    /// First byte → last byte.
+    pub reply_ns: u64,
+    /// Its client: `address:port`, `unix`.
+    pub client: String,
+    /// Thread that sent the reply.
+    pub thread: u32,
+    /// Its process.
+    pub pid: u32,
+    /// Its command name.
+    pub comm: String,
+    /// Bytes of the request.
+    pub bytes_in: u64,
+    /// Bytes of the reply.
+    pub bytes_out: u64,
+    /// Components, in the order of `Component`.
+    pub component_ns: [u64; COMPONENTS],
+    /// Time that was split with other requests.
+    pub shared_ns: u64,
+    /// The component `downstream` by peer slot.
+    pub peer_ns: [u64; PEER_SLOTS],
+    /// Whether it is one of the slowest; otherwise it is one of the sample above the running P99.
+    pub slowest: bool,
+    /// What it went through, in order.
+    pub segments: Vec<Segment>,
+    /// Whether there were more segments than the kernel keeps; the last one stands for all that followed.
+    pub truncated: bool,
+}
+
+/// A stretch of a request's life in one component.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Segment {
+    /// The component.
+    pub component: Component,
+    /// How long.
+    pub duration_ns: u64,
+    /// Downstream: slot of the peer.
+    pub peer: Option<usize>,
+    /// Who woke the thread at the end of a blocked stretch, or who held its CPU at the end of a wait for it.
+    pub by: Option<Actor>,
+}
+
+/// Another process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Actor {
+    /// Process id.
+    pub pid: u32,
+    /// Command name, empty if it was gone before it could be read.
+    pub comm: String,
 }
 
 /// Requests of a service.

@@ -147,6 +147,7 @@ fn redis() -> Service {
                 },
             ],
         }),
+        attribution: None,
         series: (0..10)
             .map(|i| SeriesPoint {
                 offset_ns: i * 1_000_000_000,

@@ -151,6 +151,7 @@ fn service(plan: &Plan, session: &Session, members: &Membership, series: &mut Se
         scheduler: active("sched").then(|| collect::scheduler(maps, index)),
         syscalls: active("syscalls").then(|| collect::syscalls(maps, index)),
         tcp: active("tcp").then(|| collect::tcp(maps, index, active("syscalls"))),
+        attribution: None,
         series: if active("request") { series.take(index) } else { Vec::new() },
     }
 }
