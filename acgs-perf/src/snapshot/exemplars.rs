@@ -84,7 +84,7 @@ impl Exemplars {
         for (service, kept) in self.services.iter().enumerate() {
             let slowest = if kept.slowest.len() < KEPT { 0 } else { kept.slowest.last().map_or(0, One::latency) + 1 };
             maps.set_gate(service, Gate::Slowest, slowest);
-            if self.looks % P99_EVERY == 0 {
+            if self.looks.is_multiple_of(P99_EVERY) {
                 let p99 = running_p99(&maps.histogram(service, Histogram::Latency as u32));
                 maps.set_gate(service, Gate::AboveP99, p99.min(slowest));
             }
