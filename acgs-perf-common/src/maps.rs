@@ -214,7 +214,9 @@ pub struct DownstreamPeer {
 pub const UNIX_PORT: u32 = 1 << 16;
 /// Entries of the table of downstream peers: beyond the slots, so that the others are known too.
 pub const DOWNSTREAM_PEERS: u32 = 1024;
-/// Requests that may wait at a time.
+/// Places of requests that wait, a power of two; those whose place is taken go to a hash map.
+pub const PARKING_PLACES: u32 = 1 << 10;
+/// Requests that may wait at a time in the hash map.
 pub const PARKED_REQUESTS: u32 = 1 << 16;
 
 /// Entries of the peer table.

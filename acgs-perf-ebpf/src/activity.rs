@@ -18,6 +18,10 @@ pub const TABLED: u32 = 8;
 pub const READY: u32 = 16;
 /// Another thread was woken with it and goes on.
 pub const GIVEN: u32 = 32;
+/// More than one thread has a copy.
+pub const SPREAD: u32 = 64;
+/// In the table: it was answered.
+pub const DONE: u32 = 128;
 
 /// Room for the components of the service time.
 const PARTS: usize = 16;
@@ -226,6 +230,38 @@ impl Activity {
         self.at = end;
         self.calls_at = end;
         self.depth = work.depth;
+    }
+
+    /// Becomes a copy; what `from` does not use is left alone.
+    #[inline(always)]
+    pub fn copy_from(&mut self, from: &Self) {
+        self.request = from.request;
+        self.began = from.began;
+        self.at = from.at;
+        self.parts = from.parts;
+        self.shared = from.shared;
+        self.touched = from.touched;
+        self.calls_at = from.calls_at;
+        self.one_call = from.one_call;
+        self.many_calls = from.many_calls;
+        self.outstanding = from.outstanding;
+        if self.calls | from.calls != 0 || self.peer_ns[0] | from.peer_ns[0] != 0 {
+            self.peer_ns = from.peer_ns;
+        }
+        self.calls = from.calls;
+        self.peer = from.peer;
+        self.flags = from.flags;
+        self.depth = from.depth;
+        self.origin = from.origin;
+        self.parked_by = from.parked_by;
+        self.segments_len = from.segments_len;
+        self.queue_segments = from.queue_segments;
+        for at in 0..SEGMENTS {
+            if at >= from.segments_len as usize {
+                break;
+            }
+            self.segments[at] = from.segments[at];
+        }
     }
 
     /// Brings the accounts up to now while the thread runs on a CPU.

@@ -7,8 +7,8 @@
 //! shows next.
 
 use acgs_perf_common::attribution::{
-    CALLS_WORD, COMPONENT_WORD, Component, FIRST_OF_SERVICE_TIME, LATENCY_WORD, MANY_CALLS_WORD, ONE_CALL_WORD,
-    PEER_SLOTS, PEER_WORD, SERVICE_COMPONENTS, SHARED_WORD,
+    ATTRIBUTION_WORDS, CALLS_WORD, COMPONENT_WORD, Component, FIRST_OF_SERVICE_TIME, LATENCY_WORD, MANY_CALLS_WORD,
+    ONE_CALL_WORD, PEER_SLOTS, PEER_WORD, SERVICE_COMPONENTS, SHARED_WORD,
 };
 use acgs_perf_common::maps::DownstreamWord;
 
@@ -16,15 +16,23 @@ use crate::Loss;
 use crate::activity::{ACTIVE, Activity, KNOWN, READY, TABLED};
 use crate::downstream::{self, CALLED, CONNECTING, Call, MIXED, QUIET};
 use crate::exemplar;
+use crate::history::{History, QUEUE_ROOM};
 use crate::kernel::{Sock, Task};
 use crate::maps::THREADS;
 use crate::request_clock::SocketState;
-use crate::request_table::{find, park, remove};
+use crate::request_table::{self, find, park};
 use crate::thread_clock::ThreadState;
 
 /// Word of a row that holds a component.
 const fn word(component: Component) -> usize {
     COMPONENT_WORD + component as usize
+}
+
+/// The components in a row, of which those of the queue time are the first.
+#[inline(always)]
+fn queue_of(row: &mut [u64; ATTRIBUTION_WORDS]) -> &mut [u64; QUEUE_ROOM] {
+    // SAFETY: the row is longer than that.
+    unsafe { &mut *row.as_mut_ptr().add(COMPONENT_WORD).cast() }
 }
 
 #[inline(always)]
@@ -46,10 +54,12 @@ pub fn began(sk: Sock, socket: &mut SocketState, accepted: u64, now: u64) -> Res
         thread.is_loop = 1;
     }
     thread.unanswered = 1;
-    work.start(sk.address(), ACTIVE | KNOWN, now);
-    let queue = &mut socket.row[COMPONENT_WORD..COMPONENT_WORD + FIRST_OF_SERVICE_TIME];
-    queue.fill(0);
+    work.start(socket.address(sk), ACTIVE | KNOWN, now);
     let mut since = socket.arrived;
+    let queue = queue_of(&mut socket.row);
+    for part in queue.iter_mut().take(FIRST_OF_SERVICE_TIME) {
+        *part = 0;
+    }
     if accepted > since {
         queue[Component::QueueAccept as usize] = accepted - since;
         since = accepted;
@@ -63,10 +73,11 @@ pub fn began(sk: Sock, socket: &mut SocketState, accepted: u64, now: u64) -> Res
 
 /// The running thread has read more bytes of a request; they had arrived at `arrived`.
 #[inline(always)]
-pub fn continued(sk: Sock, socket: &SocketState, arrived: u64, now: u64) -> Result<(), Loss> {
+pub fn continued(sk: Sock, socket: &mut SocketState, arrived: u64, now: u64) -> Result<(), Loss> {
     let thread = current()?;
-    if !thread.activity.is_for(sk.address(), socket.read) {
-        resume(thread, sk.address(), socket.read, arrived, Component::Idle, 0, now)?;
+    let request = socket.address(sk);
+    if !thread.activity.is_for(request, socket.read) {
+        resume(thread, request, socket.read, arrived, Component::Idle, 0, now)?;
     }
     Ok(())
 }
@@ -76,61 +87,78 @@ pub fn continued(sk: Sock, socket: &SocketState, arrived: u64, now: u64) -> Resu
 pub fn answered(sk: Sock, socket: &mut SocketState, service: u32, now: u64) -> Result<(), Loss> {
     let task = Task::current();
     let thread = current()?;
-    let (request, began) = (sk.address(), socket.read);
+    let (request, began) = (socket.address(sk), socket.read);
     thread.unanswered = 0;
     let work = &mut thread.activity;
     work.settle(now);
     if work.is_for(request, began) {
         let done = finish(socket, work, now);
         exemplar::offer(sk, socket, Some(work), service, task);
-        if work.is(TABLED) {
-            remove(request);
-        }
+        request_table::settle(request, began, work.flags);
         work.start_anonymous(now);
         return done;
     }
     let done = if let Some(entry) = find(request, began) {
-        adopt(entry, work, task.pid(), now);
+        adopt(entry, thread, task.pid(), now);
         let done = finish(socket, entry, now);
         exemplar::offer(sk, socket, Some(entry), service, task);
-        remove(request);
+        request_table::settle(request, began, entry.flags | TABLED);
         done
     } else {
+        let work = &mut thread.activity;
         let done = take_up(socket, work, now);
         exemplar::offer(sk, socket, Some(work), service, task);
         done
     };
-    if !work.is(KNOWN) {
-        if work.is(TABLED) {
-            remove(work.request);
-        }
-        work.start_anonymous(now);
+    let work = &mut thread.activity;
+    if work.is(KNOWN) {
+        park(work, task.pid())?;
+    } else {
+        request_table::settle(work.request, work.began, work.flags);
     }
+    work.start_anonymous(now);
     done
+}
+
+/// The request could have gone on, but its thread worked for others, or waited for a CPU itself.
+#[inline(always)]
+fn charge_loop_wait(entry: &mut Activity, thread_since: u64, history: &mut History, until: u64) {
+    let since = entry.at;
+    if until.wrapping_sub(since) as i64 <= 0 {
+        return;
+    }
+    if thread_since > since {
+        let waited = history.run_queue_time(since, until);
+        entry.charge(Component::RunQueue, since + waited, 0);
+    }
+    entry.charge(Component::LoopWait, until, 0);
 }
 
 /// The parked request turns out to be the one that the thread works for.
 #[inline(always)]
-fn adopt(entry: &mut Activity, work: &mut Activity, pid: u32, now: u64) {
+fn adopt(entry: &mut Activity, thread: &mut ThreadState, pid: u32, now: u64) {
+    let (tick, since) = (thread.tick, thread.since);
+    let (work, history) = (&mut thread.activity, &mut thread.history);
     if !work.is(ACTIVE) {
         entry.charge(Component::Unknown, now, 0);
         return;
     }
-    if !work.is(KNOWN) {
-        let wait = if entry.is(READY) {
-            Component::LoopWait as u32
-        } else if work.depth != 0 || entry.parked_by != pid {
-            Component::PoolWait as u32
-        } else {
-            work.origin
-        };
-        entry.charge_part(wait, work.began, 0);
+    let known = work.is(KNOWN);
+    let start = if known { work.touched } else { work.began };
+    if entry.is(READY) {
+        charge_loop_wait(entry, since, history, start);
+    } else if entry.parked_by == pid && work.depth == 0 {
+        // Until the thread woke it waited for something; after that the thread worked for others.
+        entry.charge_part(work.origin, if tick < start { tick } else { start }, 0);
+        charge_loop_wait(entry, since, history, start);
+    } else {
+        entry.charge(Component::PoolWait, start, 0);
+    }
+    if !known {
         entry.append(work);
         return;
     }
     // The thread went from one request to another unseen: since the last event nobody can tell them apart.
-    let wait = if entry.is(READY) { Component::LoopWait } else { Component::Idle };
-    entry.charge(wait, work.touched, 0);
     let both = now.wrapping_sub(work.touched);
     if both as i64 > 0 {
         entry.charge(Component::OnCpu, work.touched + both / 2, 0);
@@ -138,7 +166,6 @@ fn adopt(entry: &mut Activity, work: &mut Activity, pid: u32, now: u64) {
         entry.shared += both;
         work.shared += both;
         work.give_up(both / 2);
-        work.touched = now;
     }
 }
 
@@ -209,13 +236,13 @@ fn resume(
     let unclaimed = work.is(ACTIVE) && work.request == 0;
     let start = if unclaimed { work.began } else { now };
     entry.charge(wait, if ready < start { ready } else { start }, peer);
-    entry.charge(Component::LoopWait, start, 0);
+    charge_loop_wait(entry, thread.since, &mut thread.history, start);
     if unclaimed {
         entry.append(work);
     } else if work.is_live() {
         park(work, Task::current().pid())?;
     }
-    thread.activity = *entry;
+    thread.activity.copy_from(entry);
     thread.activity.flags = (entry.flags & !READY) | ACTIVE | TABLED;
     thread.activity.touched = now;
     Ok(())
@@ -223,14 +250,16 @@ fn resume(
 
 /// The running thread begins to open a connection.
 #[inline(always)]
-pub fn connecting(sk: Sock, call: &mut Call, service: u32, now: u64) -> Result<(), Loss> {
+pub fn connecting(sk: Sock, socket: &mut SocketState, service: u32, now: u64) -> Result<(), Loss> {
+    let address = socket.address(sk);
+    let call = &mut socket.call;
     call.peer = downstream::slot_of(sk, service);
     downstream::add(service, call.peer, DownstreamWord::Connects, 1);
     let work = &mut current()?.activity;
     if work.is(ACTIVE) {
         work.settle(now);
         if work.request == 0 {
-            work.request = sk.address();
+            work.request = address;
         }
         call.request = work.request;
         call.began = work.began;
@@ -244,7 +273,9 @@ pub fn connecting(sk: Sock, call: &mut Call, service: u32, now: u64) -> Result<(
 
 /// The running thread has sent on a connection that the service opened.
 #[inline(always)]
-pub fn call_sent(sk: Sock, call: &mut Call, service: u32, now: u64) -> Result<(), Loss> {
+pub fn call_sent(sk: Sock, socket: &mut SocketState, service: u32, now: u64) -> Result<(), Loss> {
+    let address = socket.address(sk);
+    let call = &mut socket.call;
     let thread = current()?;
     let work = &mut thread.activity;
     if work.is(ACTIVE) {
@@ -269,7 +300,7 @@ pub fn call_sent(sk: Sock, call: &mut Call, service: u32, now: u64) -> Result<()
     }
     let work = &mut thread.activity;
     if work.request == 0 {
-        work.request = sk.address();
+        work.request = address;
     }
     call.request = work.request;
     call.began = work.began;

@@ -6,7 +6,7 @@ use acgs_perf_common::attribution::Component;
 use acgs_perf_common::state::{CallClass, State};
 
 use crate::Loss;
-use crate::activity::{ACTIVE, GIVEN, HANDED, KNOWN, READY};
+use crate::activity::{ACTIVE, GIVEN, HANDED, KNOWN, READY, SPREAD};
 use crate::count::lose;
 use crate::kernel::Task;
 use crate::maps::{CALL_CLASS, THREADS};
@@ -97,6 +97,9 @@ pub fn woken(thread: &mut ThreadState, task: Task, service: u32, state: u32, now
     if !work.is(ACTIVE) {
         work.start_anonymous(now);
     }
+    if state == State::Poll as u32 {
+        thread.tick = now;
+    }
     let waker = Task::current();
     let (tgid, waker_tgid) = (task.tgid(), waker.tgid());
     if tgid != waker_tgid {
@@ -137,13 +140,14 @@ fn take_over(thread: &mut ThreadState, waker: Task, state: u32, now: u64) -> Res
         return Ok(()); // it has a request of its own
     }
     given.settle(now);
-    *work = *given;
+    given.flags |= SPREAD;
+    work.copy_from(given);
     work.flags = (work.flags | HANDED) & !GIVEN;
     work.depth += 1;
     if state == State::Poll as u32 {
         given.flags |= GIVEN;
     }
     // What it did before was to be idle; a request that it reads now waited for the waker.
-    thread.history = giver.history;
+    thread.history.copy_from(&giver.history);
     Ok(())
 }

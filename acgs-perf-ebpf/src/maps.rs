@@ -5,8 +5,8 @@ use acgs_perf_common::exemplar::{EXEMPLAR_RING, ExemplarRecord};
 use acgs_perf_common::fields::Fields;
 use acgs_perf_common::ledger::LOSS_COUNT;
 use acgs_perf_common::maps::{
-    DOWNSTREAM_PEERS, DownstreamPeer, ERRNOS, EXEC_QUEUE, PARKED_REQUESTS, PEERS, PREEMPTORS, PeerKey, PeerStats,
-    Preemptor,
+    DOWNSTREAM_PEERS, DownstreamPeer, ERRNOS, EXEC_QUEUE, PARKED_REQUESTS, PARKING_PLACES, PEERS, PREEMPTORS, PeerKey,
+    PeerStats, Preemptor,
 };
 use aya_ebpf::btf_maps::{Array, HashMap, LruHashMap, RingBuf};
 use aya_ebpf::macros::btf_map;
@@ -104,7 +104,10 @@ pub static EXECED_HEAD: Array<u64, 1, MMAPABLE> = Array::new();
 /// The attribution histogram; see `acgs_perf_common::attribution`.
 #[btf_map]
 pub static ATTRIBUTION: Array<[u64; ATTRIBUTION_WORDS], 1, MMAPABLE> = Array::new();
-/// Requests that wait, by the address of their socket; see `request_table`. Memory is taken only for those that do.
+/// Requests that wait, each in the place that its socket's address gives; see `request_table`.
+#[btf_map]
+pub static PARKING: Array<Activity, { PARKING_PLACES as usize }> = Array::new();
+/// Those whose place is taken, by the address of their socket. Memory is taken only for those that do wait.
 #[btf_map]
 pub static PARKED: HashMap<u64, Activity, { PARKED_REQUESTS as usize }, NO_PREALLOC> = HashMap::new();
 /// Remote port → 1 if a service called somebody there, one byte each.

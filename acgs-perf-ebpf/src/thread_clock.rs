@@ -16,7 +16,7 @@ use crate::maps::{CALL_CLASS, THREADS};
 #[repr(C)]
 pub struct ThreadState {
     /// When the thread entered `state`; 0 in a new record.
-    since: u64,
+    pub since: u64,
     /// When the running system call was entered; 0 outside of one.
     pub syscall_entered: u64,
     /// Its number.
@@ -30,6 +30,8 @@ pub struct ThreadState {
     /// 1 if it is blocked on a futex without a time limit.
     pub without_limit: u32,
     padding: u32,
+    /// When it last woke for events.
+    pub tick: u64,
     /// What it works on.
     pub activity: Activity,
     /// What it did last.

@@ -115,14 +115,12 @@ fn send_length(ctx: &BtfTracePointContext) -> Result<(), Loss> {
     let Some(sk) = Sock::arg(ctx, 0) else { return Ok(()) };
     match SOCKETS.get(sk) {
         Some(socket) if socket.opened_by().is_none() => socket.sent(sk, Figures::of(service), bytes as u64),
-        Some(socket) if global!(ATTRIBUTION_ACTIVE) != 0 => {
-            attribution::call_sent(sk, &mut socket.call, service, now())
-        }
+        Some(socket) if global!(ATTRIBUTION_ACTIVE) != 0 => attribution::call_sent(sk, socket, service, now()),
         None if global!(ATTRIBUTION_ACTIVE) != 0 && is_client_end(sk) => {
             let socket = SOCKETS.get_or_create(sk).ok_or(Loss::SocketStorage)?;
             socket.set_opened_by(service);
             socket.call.peer = slot_of(sk, service);
-            attribution::call_sent(sk, &mut socket.call, service, now())
+            attribution::call_sent(sk, socket, service, now())
         }
         _ => Ok(()),
     }

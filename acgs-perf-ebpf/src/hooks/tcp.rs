@@ -64,7 +64,7 @@ fn connecting(sk: Sock) -> Result<(), Loss> {
     let now = now();
     socket.connecting_since = now;
     if global!(ATTRIBUTION_ACTIVE) != 0 {
-        attribution::connecting(sk, &mut socket.call, service, now)?;
+        attribution::connecting(sk, socket, service, now)?;
     }
     Ok(())
 }
@@ -105,8 +105,10 @@ fn accepted(sk: Sock) -> Result<(), Loss> {
 
 #[inline(always)]
 fn closed(sk: Sock, refused: bool) -> Result<(), Loss> {
-    if global!(ATTRIBUTION_ACTIVE) != 0 && SOCKETS.get(sk).is_some() {
-        request_table::remove(sk.address());
+    if global!(ATTRIBUTION_ACTIVE) != 0
+        && let Some(socket) = SOCKETS.get(sk)
+    {
+        request_table::forget(socket.address(sk));
     }
     if global!(TCP_ACTIVE) == 0 {
         return Ok(());

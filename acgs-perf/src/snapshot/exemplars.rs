@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 
 use acgs_perf_common::attribution::{ATTRIBUTION_WORDS, COMPONENT_WORD, Component, LATENCY_WORD, PEER_SLOTS};
 use acgs_perf_common::exemplar::{ExemplarRecord, Gate, SEGMENTS, segment_component, segment_duration, segment_who};
-use acgs_perf_common::maps::Histogram;
+use acgs_perf_common::maps::{Counter, Histogram};
 use aya::maps::{MapData, RingBuf};
 
 use super::attribution::{ip, row};
@@ -37,6 +37,10 @@ struct Kept {
     slowest: Vec<One>,
     sample: Vec<One>,
     sampled: u64,
+    /// Running P99 of the latency.
+    p99: u64,
+    /// Requests at the last look.
+    requests: u64,
 }
 
 struct One {
@@ -81,13 +85,22 @@ impl Exemplars {
     }
 
     fn open_gate(&mut self, maps: &Maps) {
-        for (service, kept) in self.services.iter().enumerate() {
-            let slowest = if kept.slowest.len() < KEPT { 0 } else { kept.slowest.last().map_or(0, One::latency) + 1 };
-            maps.set_gate(service, Gate::Slowest, slowest);
-            if self.looks.is_multiple_of(P99_EVERY) {
-                let p99 = running_p99(&maps.histogram(service, Histogram::Latency as u32));
-                maps.set_gate(service, Gate::AboveP99, p99.min(slowest));
+        for (service, kept) in self.services.iter_mut().enumerate() {
+            if self.looks % P99_EVERY <= 1 {
+                kept.p99 = running_p99(&maps.histogram(service, Histogram::Latency as u32));
             }
+            let requests = maps.counter(service, Counter::Requests);
+            let few = requests - kept.requests < SLOWEST_BUDGET;
+            kept.requests = requests;
+            let slowest = match kept.slowest.last() {
+                // Nothing is known yet: a record for each request would flood the buffer.
+                _ if self.looks == 0 => u64::MAX,
+                Some(last) if kept.slowest.len() == KEPT => last.latency() + 1,
+                _ if few => 0,
+                _ => kept.p99,
+            };
+            maps.set_gate(service, Gate::Slowest, slowest);
+            maps.set_gate(service, Gate::AboveP99, if self.looks == 0 { u64::MAX } else { kept.p99.min(slowest) });
             maps.set_gate(service, Gate::SlowestBudget, SLOWEST_BUDGET);
             maps.set_gate(service, Gate::AboveP99Budget, SAMPLE_BUDGET);
         }
