@@ -127,66 +127,6 @@ pub async fn record(plan: &Plan) -> anyhow::Result<(Capture, Ending)> {
         cost,
         ended_by: ending.text.clone(),
     };
-    if std::env::var("DUMP").is_ok() {
-        for s in &capture.services {
-            eprintln!(
-                "== {} n {n} mean {} calls {} one {} many {} shared {} dropped {}",
-                s.name,
-                lat / n.max(1),
-                a.rows.iter().map(|r| r.calls).sum::<u64>(),
-                a.rows.iter().map(|r| r.one_call_ns).sum::<u64>() / n.max(1),
-                a.rows.iter().map(|r| r.many_calls_ns).sum::<u64>() / n.max(1),
-                a.rows.iter().map(|r| r.shared_ns).sum::<u64>() / n.max(1),
-                a.exemplars_dropped
-            let top: Vec<_> = a
-                .rows
-                .iter()
-                .rev()
-                .scan(0u64, |c, r| {
-                    if *c >= n / 100 {
-                        None
-                    } else {
-                        *c += r.count;
-                        Some(r)
-                    }
-                })
-            for c in 0..acgs_perf_common::attribution::COMPONENTS {
-                if all + slow > 0 {
-                    eprintln!(
-                        "   {:18} mean {all:10} slow {slow:10}",
-                        acgs_perf_common::attribution::COMPONENT_NAMES[c].0
-                    );
-            for p in &a.downstream {
-                eprintln!(
-                    "   peer {} {} {:?} sent {} answered {} connects {} mixed {} mean {}",
-                    p.slot,
-                    p.address,
-                    p.service,
-                    p.sent,
-                    p.latency.buckets.iter().sum::<u64>(),
-                    p.connects,
-                    p.multiplexed,
-                    p.latency.sum_ns.unwrap_or(0) / p.sent.max(1)
-                );
-            for e in a.exemplars.iter().take(4) {
-                eprintln!(
-                    "   ex {:?} q {} s {} r {} {} seg {:?}",
-                    e.arrived_ns,
-                    e.queue_ns,
-                    e.service_ns,
-                    e.reply_ns,
-                    e.client,
-                    e.segments
-                        .iter()
-                        .map(|s| format!(
-                            "{}:{}{}{}",
-                            acgs_perf_common::attribution::COMPONENT_NAMES[s.component as usize].0,
-                            s.duration_ns / 1000,
-                            s.peer.map_or(String::new(), |p| format!(" p{p}")),
-                            s.by.as_ref().map_or(String::new(), |b| format!(" by {} {}", b.pid, b.comm))
-                        ))
-                        .collect::<Vec<_>>()
-                );
     Ok((capture, ending))
 }
 
