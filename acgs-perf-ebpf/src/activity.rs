@@ -22,6 +22,8 @@ pub const GIVEN: u32 = 32;
 pub const SPREAD: u32 = 64;
 /// In the table: it was answered.
 pub const DONE: u32 = 128;
+/// Its last downstream call may be another request's.
+pub const GUESSED: u32 = 256;
 
 /// Room for the components of the service time.
 const PARTS: usize = 16;
@@ -228,7 +230,7 @@ impl Activity {
             }
         }
         self.at = end;
-        self.calls_at = end;
+        self.calls_changed(end, 0, 0);
         self.depth = work.depth;
     }
 

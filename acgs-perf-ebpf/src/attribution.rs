@@ -13,7 +13,7 @@ use acgs_perf_common::attribution::{
 use acgs_perf_common::maps::DownstreamWord;
 
 use crate::Loss;
-use crate::activity::{ACTIVE, Activity, KNOWN, READY, TABLED};
+use crate::activity::{ACTIVE, Activity, GUESSED, KNOWN, READY, TABLED};
 use crate::downstream::{self, CALLED, CONNECTING, Call, MIXED, QUIET};
 use crate::exemplar;
 use crate::history::{History, QUEUE_ROOM};
@@ -54,7 +54,9 @@ pub fn began(sk: Sock, socket: &mut SocketState, accepted: u64, now: u64) -> Res
         thread.is_loop = 1;
     }
     thread.unanswered = 1;
-    work.start(socket.address(sk), ACTIVE | KNOWN, now);
+    let address = socket.address(sk);
+    thread.runnable.push(address, now);
+    work.start(address, ACTIVE | KNOWN, now);
     let mut since = socket.arrived;
     let queue = queue_of(&mut socket.row);
     for part in queue.iter_mut().take(FIRST_OF_SERVICE_TIME) {
@@ -89,6 +91,7 @@ pub fn answered(sk: Sock, socket: &mut SocketState, service: u32, now: u64) -> R
     let thread = current()?;
     let (request, began) = (socket.address(sk), socket.read);
     thread.unanswered = 0;
+    thread.runnable.acts_for(request);
     let work = &mut thread.activity;
     work.settle(now);
     if work.is_for(request, began) {
@@ -158,15 +161,55 @@ fn adopt(entry: &mut Activity, thread: &mut ThreadState, pid: u32, now: u64) {
         entry.append(work);
         return;
     }
-    // The thread went from one request to another unseen: since the last event nobody can tell them apart.
+    share(entry, work, thread.runnable.is_queue(), now);
+}
+
+/// The thread went from one request to another unseen: since its last event nobody can tell them apart. A loop that queues
+/// had only read for `work`, and acts for `entry`; otherwise each of them gets half.
+#[inline(always)]
+fn share(entry: &mut Activity, work: &mut Activity, queues: bool, now: u64) {
     let both = now.wrapping_sub(work.touched);
     if both as i64 > 0 {
-        entry.charge(Component::OnCpu, work.touched + both / 2, 0);
+        let part = if queues { both } else { both / 2 };
+        entry.charge(Component::OnCpu, work.touched + part, 0);
         entry.charge(Component::LoopWait, now, 0);
         entry.shared += both;
         work.shared += both;
-        work.give_up(both / 2);
+        work.give_up(part);
     }
+}
+
+/// In a loop that queues: the request that has waited longest is the one that acts now.
+#[inline(always)]
+fn claim(thread: &mut ThreadState, pid: u32, now: u64) -> Result<(), Loss> {
+    if !thread.runnable.is_queue() {
+        return Ok(());
+    }
+    let ambiguous = thread.runnable.is_ambiguous();
+    let Some(next) = thread.runnable.pop() else { return Ok(()) };
+    let work = &mut thread.activity;
+    if !work.is_for(next.address, next.began) {
+        let Some(entry) = find(next.address, next.began) else { return Ok(()) };
+        if entry.parked_by != pid {
+            return Ok(());
+        }
+        let known = work.is_live();
+        let start = if known { work.touched } else { work.began };
+        charge_loop_wait(entry, thread.since, &mut thread.history, start);
+        if known {
+            share(entry, work, true, now);
+            park(work, pid)?;
+        } else {
+            entry.append(work);
+        }
+        work.copy_from(entry);
+        work.flags = (entry.flags & !READY) | ACTIVE | TABLED;
+        work.touched = now;
+    }
+    if ambiguous {
+        work.flags |= GUESSED;
+    }
+    Ok(())
 }
 
 /// Nobody put the request away: another thread has taken it up from a queue without having slept.
@@ -235,7 +278,12 @@ fn resume(
     let Some(entry) = find(request, began) else { return Ok(()) };
     let unclaimed = work.is(ACTIVE) && work.request == 0;
     let start = if unclaimed { work.began } else { now };
+    let before = entry.at;
     entry.charge(wait, if ready < start { ready } else { start }, peer);
+    if entry.is(GUESSED) {
+        entry.shared += entry.at - before;
+        entry.flags &= !GUESSED;
+    }
     charge_loop_wait(entry, thread.since, &mut thread.history, start);
     if unclaimed {
         entry.append(work);
@@ -276,6 +324,7 @@ pub fn connecting(sk: Sock, socket: &mut SocketState, service: u32, now: u64) ->
 pub fn call_sent(sk: Sock, socket: &mut SocketState, service: u32, now: u64) -> Result<(), Loss> {
     let address = socket.address(sk);
     let call = &mut socket.call;
+    let pid = Task::current().pid();
     let thread = current()?;
     let work = &mut thread.activity;
     if work.is(ACTIVE) {
@@ -298,6 +347,7 @@ pub fn call_sent(sk: Sock, socket: &mut SocketState, service: u32, now: u64) -> 
         let ready = if call.since != 0 { call.since } else { now };
         resume(thread, call.request, call.began, ready, Component::Downstream, call.peer, now)?;
     }
+    claim(thread, pid, now)?;
     let work = &mut thread.activity;
     if work.request == 0 {
         work.request = address;
@@ -310,6 +360,11 @@ pub fn call_sent(sk: Sock, socket: &mut SocketState, service: u32, now: u64) -> 
     work.touched = now;
     work.calls_changed(now, 1, 0);
     downstream::add(service, call.peer, DownstreamWord::Sent, 1);
+    if thread.runnable.is_queue() {
+        // Its turn is over; who acts next is another.
+        park(work, pid)?;
+        work.start_anonymous(now);
+    }
     Ok(())
 }
 
@@ -335,8 +390,11 @@ pub fn call_received(call: &mut Call, service: u32, bytes: u64, arrived: u64, no
     } else {
         resume(thread, call.request, call.began, arrived, Component::Downstream, call.peer, now)?;
     }
-    if phase == CALLED && thread.activity.is_for(call.request, call.began) {
-        thread.activity.calls_changed(now, 0, 1);
+    if thread.activity.is_for(call.request, call.began) {
+        thread.runnable.push(call.request, call.began);
+        if phase == CALLED {
+            thread.activity.calls_changed(now, 0, 1);
+        }
     }
     Ok(())
 }

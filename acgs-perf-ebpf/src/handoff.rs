@@ -71,6 +71,7 @@ pub fn blocks(thread: &mut ThreadState, task: Task, state: u32, now: u64) {
             lose(loss);
         }
         work.flags = 0;
+        thread.runnable.clear();
     } else if without_limit && (!live || work.is(HANDED)) {
         component = Component::QueueIdle;
         if !live {

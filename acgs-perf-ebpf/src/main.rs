@@ -18,6 +18,7 @@ mod kernel;
 mod maps;
 mod request_clock;
 mod request_table;
+mod runnable;
 mod service_table;
 mod storage;
 mod thread_clock;

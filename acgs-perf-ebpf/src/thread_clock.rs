@@ -11,6 +11,7 @@ use crate::handoff::{blocks, component_of, woken};
 use crate::history::History;
 use crate::kernel::{Descriptor, Task, global, now};
 use crate::maps::{CALL_CLASS, THREADS};
+use crate::runnable::Runnable;
 
 /// State of a thread, in its task storage.
 #[repr(C)]
@@ -34,6 +35,8 @@ pub struct ThreadState {
     pub tick: u64,
     /// What it works on.
     pub activity: Activity,
+    /// For whom it may act next.
+    pub runnable: Runnable,
     /// What it did last.
     pub history: History,
 }
