@@ -181,12 +181,12 @@ fn share(entry: &mut Activity, work: &mut Activity, queues: bool, now: u64) {
 
 /// In a loop that queues: the request that has waited longest is the one that acts now.
 #[inline(always)]
-fn claim(thread: &mut ThreadState, pid: u32, now: u64) -> Result<(), Loss> {
+pub fn claim(thread: &mut ThreadState, pid: u32, now: u64) -> Result<(), Loss> {
     if !thread.runnable.is_queue() {
         return Ok(());
     }
     let ambiguous = thread.runnable.is_ambiguous();
-    let Some(next) = thread.runnable.pop() else { return Ok(()) };
+    let Some(next) = thread.runnable.next() else { return Ok(()) };
     let work = &mut thread.activity;
     if !work.is_for(next.address, next.began) {
         let Some(entry) = find(next.address, next.began) else { return Ok(()) };

@@ -7,6 +7,7 @@ use acgs_perf_common::state::{CallClass, State};
 
 use crate::Loss;
 use crate::activity::{ACTIVE, GIVEN, HANDED, KNOWN, READY, SPREAD};
+use crate::attribution::claim;
 use crate::count::lose;
 use crate::kernel::Task;
 use crate::maps::{CALL_CLASS, THREADS};
@@ -132,15 +133,20 @@ fn may_hand_over(thread: &ThreadState, state: u32, waker: Task) -> bool {
 #[inline(always)]
 fn take_over(thread: &mut ThreadState, waker: Task, state: u32, now: u64) -> Result<(), Loss> {
     let Some(giver) = THREADS.get(waker) else { return Ok(()) };
-    let given = &mut giver.activity;
-    if !given.is(ACTIVE) || given.depth >= MAX_DEPTH {
+    if !giver.activity.is(ACTIVE) || giver.activity.depth >= MAX_DEPTH {
         return Ok(());
     }
+    giver.activity.settle(now);
+    // A loop hands a job to a worker.
+    let queues = state == State::Lock as u32 && giver.runnable.is_queue();
+    if queues {
+        claim(giver, waker.pid(), now)?;
+    }
+    let given = &mut giver.activity;
     let work = &mut thread.activity;
     if work.is_live() && !(work.is(HANDED) && given.is(KNOWN) && !given.is(HANDED)) {
         return Ok(()); // it has a request of its own
     }
-    given.settle(now);
     given.flags |= SPREAD;
     work.copy_from(given);
     work.flags = (work.flags | HANDED) & !GIVEN;
@@ -150,5 +156,9 @@ fn take_over(thread: &mut ThreadState, waker: Task, state: u32, now: u64) -> Res
     }
     // What it did before was to be idle; a request that it reads now waited for the waker.
     thread.history.copy_from(&giver.history);
+    if queues && given.is_live() {
+        park(given, waker.pid())?;
+        given.start_anonymous(now);
+    }
     Ok(())
 }

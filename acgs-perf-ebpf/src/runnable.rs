@@ -18,6 +18,8 @@ pub struct Runnable {
     queues: u32,
     padding: u32,
     requests: [Request; LENGTH as usize],
+    /// For whom the loop acted last since it slept.
+    last: Request,
 }
 
 /// A request by the address of its socket, 0 where it has gone, and the time it was read.
@@ -65,9 +67,17 @@ impl Runnable {
         self.end = self.end.wrapping_add(1);
     }
 
-    /// The request that has waited longest.
+    /// The request that has waited longest; when there is none, the one that acted last, which may call several at once.
     #[inline(always)]
-    pub fn pop(&mut self) -> Option<Request> {
+    pub fn next(&mut self) -> Option<Request> {
+        if let Some(first) = self.pop() {
+            self.last = first;
+        }
+        (self.last.address != 0).then_some(self.last)
+    }
+
+    #[inline(always)]
+    fn pop(&mut self) -> Option<Request> {
         for _ in 0..LENGTH {
             if self.len() == 0 {
                 break;
@@ -85,6 +95,7 @@ impl Runnable {
     #[inline(always)]
     pub fn clear(&mut self) {
         self.first = self.end;
+        self.last.address = 0;
     }
 
     /// A reply shows that the loop acts for this request now: learns from its place, and forgets it.
