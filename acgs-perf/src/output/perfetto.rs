@@ -26,8 +26,7 @@ const NOT_RECORDED: &str = "not recorded";
 /// # Errors
 /// If the report holds no exemplar.
 pub fn render(report: &Report) -> io::Result<String> {
-    let with_rank = |service: &'_ ServiceReport| service.exemplars.as_ref().map_or(0, Vec::len);
-    if report.services.iter().all(|service| with_rank(service) == 0) {
+    if report.services.iter().all(|service| service.exemplars.iter().flatten().next().is_none()) {
         return Err(io::Error::new(
             io::ErrorKind::NotFound,
             "the report holds no exemplars to show as a trace; record with the attribution probe, under load",
@@ -40,13 +39,13 @@ pub fn render(report: &Report) -> io::Result<String> {
     let mut track = FIRST_TRACK;
     for (index, service) in report.services.iter().enumerate() {
         let process = index as u64 + 1;
-        events.push(name("process_name", process, 0, json!({ "name": service.name })));
-        events.push(name("process_sort_index", process, 0, json!({ "sort_index": index })));
+        events.push(label("process_name", process, None, json!({ "name": service.name })));
+        events.push(label("process_sort_index", process, None, json!({ "sort_index": process })));
         for (rank, exemplar) in service.exemplars.iter().flatten().enumerate() {
             track += 1;
             let title = format!("{} #{} {}", service.name, rank + 1, duration(exemplar.latency_ns));
-            events.push(name("thread_name", process, track, json!({ "name": title })));
-            events.push(name("thread_sort_index", process, track, json!({ "sort_index": rank })));
+            events.push(label("thread_name", process, Some(track), json!({ "name": title })));
+            events.push(label("thread_sort_index", process, Some(track), json!({ "sort_index": rank + 1 })));
             let start = u64::try_from(i128::from(exemplar.arrived_offset_ns) - i128::from(origin)).unwrap_or(u64::MAX);
             request(&mut events, (process, track), start, exemplar, service, report);
         }
@@ -63,8 +62,13 @@ pub fn render(report: &Report) -> io::Result<String> {
     Ok(format!("{{\"displayTimeUnit\":\"ns\",\"metadata\":{metadata},\"traceEvents\":[\n{}\n]}}\n", lines.join(",\n")))
 }
 
-fn name(kind: &str, process: u64, track: u64, args: Value) -> Value {
-    json!({ "ph": "M", "name": kind, "pid": process, "tid": track, "args": args })
+/// A name or an order of a process or, with `track`, of a track. Track 0 would be the kernel's idle thread.
+fn label(kind: &str, process: u64, track: Option<u64>, args: Value) -> Value {
+    let mut event = json!({ "ph": "M", "name": kind, "pid": process, "args": args });
+    if let (Some(track), Value::Object(map)) = (track, &mut event) {
+        map.insert("tid".into(), track.into());
+    }
+    event
 }
 
 fn slice((process, track): (u64, u64), name: &str, category: &str, start: u64, length: u64, args: Value) -> Value {
@@ -267,7 +271,8 @@ mod tests {
         assert_eq!(find("queue_on_cpu")["cat"], "queue time");
         assert_eq!(find("reply")["cat"], "reply");
         // No track has the number of a process.
-        assert!(events.iter().filter(|event| event["tid"] != 0).all(|event| event["tid"].as_u64() > Some(FIRST_TRACK)));
+        let tracks: Vec<_> = events.iter().filter_map(|event| event["tid"].as_u64()).collect();
+        assert!(tracks.len() == 4 * 11 && tracks.iter().all(|track| *track > FIRST_TRACK), "{tracks:?}");
     }
 
     #[test]
