@@ -194,6 +194,16 @@ mod tests {
     }
 
     #[test]
+    fn the_documentation_has_every_component() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/report.md");
+        let page = std::fs::read_to_string(path).unwrap();
+        for (name, meaning) in COMPONENT_NAMES {
+            let line = format!("| `{name}` | {meaning} |");
+            assert!(page.lines().any(|found| found == line), "docs/report.md lacks: {line}");
+        }
+    }
+
+    #[test]
     fn no_request_no_share() {
         assert_eq!(attribution(&Attribution::default()).calls_outstanding, None);
     }

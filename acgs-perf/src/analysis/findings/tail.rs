@@ -8,10 +8,12 @@ use acgs_perf_common::attribution::Component;
 use super::missed_for_latency;
 use crate::analysis::tail::{Cause, Explanation, calls_in_sequence, explain, main_cut, phrase, slowest};
 use crate::output::units::{duration, grouped, percent};
-use crate::report::{AttributionRowReport, Finding, ServiceReport, Severity};
+use crate::report::{AttributionRowReport, DownstreamReport, Finding, ServiceReport, Severity};
 
 /// A tail is worth a finding if its mean is at least this many times that of the rest, or if the objective is missed.
 const CLEAR_FACTOR: u64 = 2;
+/// With fewer calls, a pool that is being filled looks like no pool.
+const MIN_CALLS: u64 = 100;
 /// Components may differ from the latency by one part in this many.
 const TOLERANCE: u128 = 1_000;
 
@@ -32,14 +34,34 @@ pub fn tail(service: &ServiceReport) -> Option<Finding> {
         Cause::Unknown => format!("what makes {} slow could not be attributed", service.name),
         _ => format!("{subject} spend their time {}", phrase(main, cut).text),
     };
+    let connects = unpooled(service, &explanation);
+    let mut evidence = evidence(&explanation);
+    let mut recommendation = recommendation(&explanation);
+    if let Some(peer) = connects {
+        evidence.push_str(&format!(
+            "; {} connections to {} for {} calls",
+            grouped(peer.connects),
+            peer.address,
+            grouped(peer.calls)
+        ));
+        recommendation.push_str("; keep connections open instead of opening one for each call");
+    }
     Some(Finding {
         id: id(main.cause).into(),
         severity: if missed { Severity::Critical } else { Severity::Info },
         service: Some(service.name.clone()),
         title,
-        evidence: evidence(&explanation),
-        recommendation: recommendation(&explanation),
+        evidence,
+        recommendation,
     })
+}
+
+/// The peer that the tail waits for most, if the service opens a connection for at least every second call to it.
+fn unpooled<'a>(service: &'a ServiceReport, explanation: &Explanation) -> Option<&'a DownstreamReport> {
+    let waits = explanation.main.iter().any(|part| part.cause == Cause::Downstream);
+    let first = explanation.cut.downstream.first().filter(|_| waits)?;
+    let peer = service.downstream.iter().flatten().find(|peer| peer.address == first.peer)?;
+    (peer.calls >= MIN_CALLS && peer.connects.saturating_mul(2) >= peer.calls).then_some(peer)
 }
 
 fn id(cause: Cause) -> &'static str {
@@ -227,6 +249,24 @@ mod tests {
              (127.0.0.1:5432): 51.5 ms (95 %), in the rest 989 µs; calls per request 21.0, in the rest 3.2"
         );
         assert!(finding.recommendation.starts_with("make the calls that do not need"), "{}", finding.recommendation);
+    }
+
+    #[test]
+    fn a_connection_for_each_call_is_pointed_out() {
+        let mut capture = api();
+        let peers = |capture: &mut Capture, connects| {
+            capture.services[0].attribution.as_mut().unwrap().downstream[0].connects = connects;
+        };
+        peers(&mut capture, 10_000);
+        let finding = of(&capture).remove(0);
+        assert!(
+            finding.evidence.ends_with("; 10,000 connections to 127.0.0.1:5432 for 20,000 calls"),
+            "{}",
+            finding.evidence
+        );
+        assert!(finding.recommendation.ends_with("; keep connections open instead of opening one for each call"));
+        peers(&mut capture, 9_999);
+        assert!(!of(&capture)[0].recommendation.contains("keep connections"));
     }
 
     #[test]

@@ -44,7 +44,7 @@ pub fn sentence(cut: Option<&CutReport>, rows: &[AttributionRowReport]) -> Strin
     }
     text.push('.');
     if cut.shared_share > SHARED {
-        let share = percent((cut.shared_share * 10_000.0) as u64, 10_000);
+        let share = percent((cut.shared_share * 10_000.0).round() as u64, 10_000);
         text.push_str(&format!(" {share} of this time was split between requests that cannot be told apart."));
     }
     text

@@ -4,7 +4,7 @@
 //! The sentence that sums it up stands under the verdict.
 
 use crate::analysis::tail::{main_cut, slowest};
-use crate::report::{CutReport, DownstreamReport, ExemplarReport, ServiceReport};
+use crate::report::{CallsOutstandingReport, CutReport, DownstreamReport, ExemplarReport, ServiceReport};
 
 use super::super::units::{duration, grouped, percent};
 use super::layout::{ABSENT, Lines, figure};
@@ -14,6 +14,8 @@ use super::service::{more, row};
 const TOP: usize = 5;
 /// Exemplars shown, and components of each.
 const EXEMPLARS: usize = 3;
+/// Who held the CPU is shown if requests waited for it for at least one part in this many of their time.
+const CPU_WAIT_WORTH: u128 = 20;
 /// Components below this share on both sides are summed up.
 const MINOR: f64 = 0.005;
 
@@ -23,8 +25,9 @@ pub fn render(service: &ServiceReport, lines: &mut Lines) {
         components(cut, lines);
         peers(cut, lines);
     }
+    let outstanding = service.attribution.as_ref().and_then(|attribution| attribution.calls_outstanding.as_ref());
     if let Some(all) = &service.downstream {
-        downstream(all, lines);
+        downstream(all, outstanding, lines);
     }
     if let Some(all) = &service.exemplars {
         let dropped = service.attribution.as_ref().map_or(0, |attribution| attribution.exemplars_dropped);
@@ -88,7 +91,7 @@ fn components(cut: &CutReport, lines: &mut Lines) {
         items.push(format!("{:.1} calls a request, rest {:.1}", cut.calls_per_request, cut.body_calls_per_request));
     }
     if cut.shared_share > 0.0 {
-        let share = percent((cut.shared_share * 10_000.0) as u64, 10_000);
+        let share = percent((cut.shared_share * 10_000.0).round() as u64, 10_000);
         items.push(format!("{share} shared between requests"));
     }
     lines.items("", &items);
@@ -110,7 +113,9 @@ fn peers(cut: &CutReport, lines: &mut Lines) {
     if !items.is_empty() {
         lines.items("waited for", &items);
     }
-    if !cut.preemptors.is_empty() {
+    let waits = cut.components.iter().filter(|c| c.name.ends_with("run_queue"));
+    let for_cpu = waits.fold(0u64, |sum, component| sum.saturating_add(component.mean_ns));
+    if !cut.preemptors.is_empty() && u128::from(for_cpu) * CPU_WAIT_WORTH >= u128::from(cut.mean_ns) {
         let shown = cut.preemptors.iter().take(TOP);
         let mut items: Vec<_> = shown.map(|p| format!("{} {}: {}", p.comm, p.pid, duration(p.wait_ns))).collect();
         more(&mut items, cut.preemptors.len(), "commands");
@@ -126,7 +131,7 @@ fn called(service: Option<&str>, address: &str) -> String {
     }
 }
 
-fn downstream(all: &[DownstreamReport], lines: &mut Lines) {
+fn downstream(all: &[DownstreamReport], outstanding: Option<&CallsOutstandingReport>, lines: &mut Lines) {
     if all.is_empty() {
         lines.items("downstream", &["no call seen".into()]);
         return;
@@ -155,6 +160,11 @@ fn downstream(all: &[DownstreamReport], lines: &mut Lines) {
     }
     let sum = |field: fn(&DownstreamReport) -> u64| all.iter().fold(0u64, |sum, peer| sum.saturating_add(field(peer)));
     let mut items = vec![format!("{} unanswered", grouped(sum(|peer| peer.unanswered)))];
+    if let Some(shares) = outstanding {
+        let of_life = |share: f64| percent((share * 10_000.0).round() as u64, 10_000);
+        let (one, several) = (of_life(shares.one_share), of_life(shares.many_share));
+        items.push(format!("one call outstanding {one} of the time, several {several}"));
+    }
     let multiplexed = sum(|peer| peer.multiplexed);
     if multiplexed > 0 {
         items.push(format!("{} calls on a connection that was waiting for another answer", grouped(multiplexed)));
