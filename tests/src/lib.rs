@@ -3,8 +3,11 @@
 
 pub mod bpf;
 pub mod clock;
+pub mod epoll;
 pub mod harness;
+pub mod limits;
 pub mod load;
+pub mod random;
 pub mod recording;
 pub mod report;
 pub mod signal;
