@@ -27,6 +27,14 @@ pub fn target() -> PathBuf {
     program.ancestors().nth(up).map_or_else(|| PathBuf::from("target"), Path::to_path_buf)
 }
 
+/// A program of these tests, built beside this one.
+pub fn program(name: &str) -> PathBuf {
+    let this = std::env::current_exe().unwrap_or_default();
+    let directory = this.parent().unwrap_or(Path::new(""));
+    let directory = if directory.ends_with("deps") { directory.parent().unwrap_or(directory) } else { directory };
+    directory.join(name)
+}
+
 /// A file that comes with the tests.
 pub fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name)

@@ -2,9 +2,14 @@
 //! length, and a harness that starts services and the agent.
 
 pub mod bpf;
+pub mod causes;
 pub mod clock;
+pub mod epoll;
 pub mod harness;
+pub mod limits;
 pub mod load;
+pub mod postgres;
+pub mod random;
 pub mod recording;
 pub mod report;
 pub mod signal;

@@ -58,6 +58,8 @@ enum Task {
 enum Bench {
     /// CPU time and memory of the agent while it records a saturated Redis.
     Agent,
+    /// Plant known causes of slow requests; the report must name them in 98 % of the runs.
+    Causes(bench::causes::Options),
 }
 
 fn main() -> ExitCode {
@@ -67,6 +69,7 @@ fn main() -> ExitCode {
         Task::Lint => lint::run(),
         Task::Test { ring } => rings::run(&ring),
         Task::Bench { what: Bench::Agent } => bench::agent(),
+        Task::Bench { what: Bench::Causes(options) } => bench::causes::causes(&options),
         Task::Demo => demo::run(),
     };
     match result {

@@ -40,11 +40,18 @@ impl Ring {
         match self {
             Self::Host => vec![vec!["test"], vec!["test", "--package", "acgs-perf-tests", "--lib", "--bins"]],
             Self::Kernel => ["live_kernel", "socket_calls", "accuracy", "stall", "bad_input"].map(one).to_vec(),
-            Self::Services => {
-                ["services_redis", "services_nginx", "services_uvicorn", "services_gunicorn", "services_postgres"]
-                    .map(one)
-                    .to_vec()
-            }
+            Self::Services => [
+                "services_redis",
+                "services_nginx",
+                "services_uvicorn",
+                "services_gunicorn",
+                "services_postgres",
+                "services_node",
+                "services_stack",
+                "causes",
+            ]
+            .map(one)
+            .to_vec(),
         }
     }
 }

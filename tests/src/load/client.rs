@@ -1,21 +1,24 @@
-//! Connections held open, and the loop that sends and receives on them.
+//! Connections held open, or one for each request, and the loop that sends and receives on them.
 //!
-//! In: a target, a message, a plan. Out: an `Outcome`. One thread; a request goes out on any idle connection, and waits for
-//! one, with its intended moment kept, when there is none.
+//! In: a target, messages, a plan. Out: an `Outcome`. One thread; a request goes out on any idle connection, and waits for
+//! one, with its intended moment kept, when there is none. A connection that the server closed is made again for the next
+//! request, whose time then begins with the call of connect.
 
 use std::collections::VecDeque;
-use std::io::{self, ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::os::fd::AsRawFd;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use hdrhistogram::Histogram;
 
-use super::Outcome;
+use super::log::Entry;
+use super::message::{Body, Messages, Reply};
+use super::pool::{Connection, State};
+use super::schedule::Schedule;
+use super::{Arrivals, Outcome};
 use crate::clock;
+use crate::epoll::{Epoll, Ready};
 
-/// How to load.
+/// How to load, at its simplest: a run in which each request must be answered.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
     /// Requests per second; `None` is a closed loop: each connection sends when its reply came.
@@ -26,125 +29,252 @@ pub struct Plan {
     pub limit: Duration,
 }
 
-struct Connection {
-    stream: TcpStream,
-    have: usize,
-    intended: u64,
-    sent: u64,
+/// How to load.
+#[derive(Clone, Copy, Debug)]
+pub struct Load {
+    /// When requests are sent.
+    pub arrivals: Arrivals,
+    /// Number of requests at most.
+    pub requests: u64,
+    /// Nothing is sent after this long.
+    pub duration: Option<Duration>,
+    /// Nothing is waited for after this long.
+    pub limit: Duration,
+    /// Of random arrivals.
+    pub seed: u64,
+    /// Keep an entry per reply.
+    pub log: bool,
 }
 
-/// Open connections to one server.
+/// Connections to one server.
 pub struct Client {
+    target: SocketAddr,
+    epoll: Epoll,
     connections: Vec<Connection>,
-    request: Vec<u8>,
-    reply: usize,
+    idle: VecDeque<usize>,
+    messages: Messages,
+    each_its_own: bool,
+    next_id: u64,
+    buffer: Vec<u8>,
 }
 
 impl Client {
-    /// Connects; `reply` is the size of a reply in bytes.
+    /// Connects for fixed-size messages; `reply` is the size of a reply in bytes.
     pub fn connect(target: SocketAddr, connections: usize, request: &[u8], reply: usize) -> Result<Self> {
-        let mut open = Vec::with_capacity(connections);
-        for _ in 0..connections {
-            let stream = TcpStream::connect(target).with_context(|| format!("connect to {target}"))?;
-            stream.set_nodelay(true)?;
-            stream.set_nonblocking(true)?;
-            open.push(Connection { stream, have: 0, intended: 0, sent: 0 });
-        }
-        Ok(Self { connections: open, request: request.to_vec(), reply })
+        let body = Body::Fixed(request.to_vec(), reply);
+        let mut client = Self::new(target, connections, Messages::new(&body, ""), false)?;
+        client.open()?;
+        Ok(client)
     }
 
-    /// Sends as planned, and waits for every reply.
-    pub fn run(&mut self, plan: Plan) -> Result<Outcome> {
-        clock::no_timer_slack();
-        let start = clock::now();
-        let end = start + plan.limit.as_nanos() as u64;
-        let interval = plan.rate.map(|rate| 1e9 / f64::from(rate.max(1)));
-        let intended = |index: u64| interval.map(|interval| start + (index as f64 * interval) as u64);
-        let mut idle: VecDeque<usize> = (0..self.connections.len()).collect();
-        let mut outcome =
-            Outcome { sent: 0, completed: 0, latency: histogram()?, from_sending: histogram()?, elapsed_ns: 0 };
-        let mut polled: Vec<libc::pollfd> = Vec::new();
-        while outcome.completed < plan.requests {
-            let mut wait = end.saturating_sub(clock::now());
-            if wait == 0 {
-                bail!("{} of {} requests after {:?}", outcome.completed, plan.requests, plan.limit);
-            }
-            while outcome.sent < plan.requests && !idle.is_empty() {
-                let now = clock::now();
-                let due = intended(outcome.sent).unwrap_or(now);
-                if due > now {
-                    wait = wait.min(due - now);
-                    break;
-                }
-                if let Some(index) = idle.pop_front() {
-                    self.send(index, due, now)?;
-                    outcome.sent += 1;
-                }
-            }
-            self.wait(&mut polled, wait)?;
-            for (index, entry) in polled.iter().enumerate() {
-                if entry.revents != 0 && self.receive(index, &mut outcome)? {
-                    idle.push_back(index);
-                }
+    /// Not connected yet. With `each_its_own`, each request has a connection of its own, and `connections` is how many
+    /// there may be at a time.
+    pub fn new(target: SocketAddr, connections: usize, messages: Messages, each_its_own: bool) -> Result<Self> {
+        let connections: Vec<_> = (0..connections).map(|_| Connection::new(messages.reader())).collect();
+        Ok(Self {
+            target,
+            epoll: Epoll::new().context("epoll")?,
+            idle: (0..connections.len()).collect(),
+            connections,
+            messages,
+            each_its_own,
+            next_id: 1,
+            buffer: vec![0; 64 * 1024],
+        })
+    }
+
+    /// Opens all connections, unless each request has its own.
+    pub fn open(&mut self) -> Result<()> {
+        if !self.each_its_own {
+            for (index, connection) in self.connections.iter_mut().enumerate() {
+                let target = self.target;
+                connection.connect(index, target, &self.epoll).with_context(|| format!("connect to {target}"))?;
             }
         }
-        outcome.elapsed_ns = clock::now() - start;
+        Ok(())
+    }
+
+    /// Numbers the requests from here on.
+    pub fn number_from(&mut self, id: u64) {
+        self.next_id = id;
+    }
+
+    /// Sends as planned, and waits for every reply; fails when one is missing.
+    pub fn run(&mut self, plan: Plan) -> Result<Outcome> {
+        let arrivals = plan.rate.map_or(Arrivals::Closed, |rate| Arrivals::Constant(f64::from(rate.max(1))));
+        let Plan { requests, limit, .. } = plan;
+        let outcome = self.load(&Load { arrivals, requests, duration: None, limit, seed: 1, log: false })?;
+        if let Some(error) = &outcome.first_error {
+            bail!("{} of {requests} requests failed, the first: {error}", outcome.errors());
+        }
+        if outcome.completed < requests {
+            bail!("{} of {requests} requests after {limit:?}", outcome.completed);
+        }
         Ok(outcome)
     }
 
-    fn send(&mut self, index: usize, intended: u64, now: u64) -> Result<()> {
+    /// Sends as planned, and waits for what was sent; errors are counted in the outcome.
+    pub fn load(&mut self, load: &Load) -> Result<Outcome> {
+        clock::no_timer_slack();
+        let mut outcome = Outcome::new()?;
+        let mut schedule = Schedule::new(load.arrivals, load.seed);
+        let start = clock::now();
+        let end = start + load.limit.as_nanos() as u64;
+        let last = load.duration.map_or(end, |duration| start + duration.as_nanos() as u64);
+        let mut ready = Vec::new();
+        loop {
+            let mut now = clock::now();
+            let mut wait = end.saturating_sub(now);
+            let mut sending = outcome.sent < load.requests;
+            while sending && !self.idle.is_empty() {
+                let due = schedule.due().map_or(now, |due| start + due);
+                if due.max(now) >= last {
+                    sending = false;
+                } else if due > now {
+                    wait = wait.min(due - now);
+                    break;
+                } else {
+                    self.send(due, &mut outcome);
+                    schedule.advance();
+                    sending = outcome.sent < load.requests;
+                    now = clock::now();
+                }
+            }
+            let done = outcome.completed + outcome.errors() == outcome.sent && (!sending || now >= last);
+            if done || now >= end {
+                outcome.elapsed_ns = now - start;
+                self.abandon();
+                return Ok(outcome);
+            }
+            self.epoll.wait(Some(wait), &mut ready).context("epoll_pwait2")?;
+            for event in &ready {
+                self.handle(*event, load.log, &mut outcome);
+            }
+        }
+    }
+
+    /// Sends the next request on an idle connection.
+    fn send(&mut self, intended_ns: u64, outcome: &mut Outcome) {
+        let Some(index) = self.idle.pop_front() else { return };
+        let (id, slow) = (self.next_id, self.messages.is_slow(self.next_id));
+        self.next_id += 1;
+        outcome.sent += 1;
+        let bytes = self.messages.request(id, slow);
         let connection = &mut self.connections[index];
-        (connection.intended, connection.sent, connection.have) = (intended, now, 0);
-        connection.stream.write_all(&self.request).context("send")
-    }
-
-    fn wait(&self, polled: &mut Vec<libc::pollfd>, ns: u64) -> Result<()> {
-        polled.clear();
-        let want = |connection: &Connection| libc::pollfd {
-            fd: connection.stream.as_raw_fd(),
-            events: libc::POLLIN,
-            revents: 0,
-        };
-        polled.extend(self.connections.iter().map(want));
-        let time = clock::timespec(ns);
-        // SAFETY: `polled` is valid for its length, `time` is valid, and no signal mask is given.
-        match unsafe { libc::ppoll(polled.as_mut_ptr(), polled.len() as libc::nfds_t, &time, std::ptr::null()) } {
-            0.. => Ok(()),
-            _ => Err(io::Error::last_os_error()).context("ppoll"),
+        connection.request = Entry { id, intended_ns, sent_ns: clock::now(), done_ns: 0, slow };
+        if connection.state == State::Idle {
+            if let Err(error) = connection.send(bytes) {
+                self.fail(index, format!("send: {error}"), outcome);
+            }
+            return;
+        }
+        if connection.generation > 0 && !self.each_its_own {
+            outcome.reconnects += 1;
+        }
+        if let Err(error) = connection.begin(index, self.target, &self.epoll, bytes) {
+            self.fail(index, format!("connect: {error}"), outcome);
         }
     }
 
-    /// Whether the reply is complete.
-    fn receive(&mut self, index: usize, outcome: &mut Outcome) -> Result<bool> {
+    /// Ends a connection; the request on it, if any, failed.
+    fn fail(&mut self, index: usize, error: String, outcome: &mut Outcome) {
+        let state = self.connections[index].state;
+        match state {
+            State::Connecting => outcome.connect_errors += 1,
+            State::Busy => outcome.closed += 1,
+            State::Idle | State::Closed => {}
+        }
+        if matches!(state, State::Connecting | State::Busy) {
+            outcome.first_error.get_or_insert(error);
+            self.idle.push_back(index);
+        }
+        self.connections[index].close(self.messages.reader());
+    }
+
+    fn handle(&mut self, event: Ready, log: bool, outcome: &mut Outcome) {
+        let index = event.token as u32 as usize;
         let connection = &mut self.connections[index];
-        let mut buffer = [0; 16 * 1024];
-        let count = match connection.stream.read(&mut buffer) {
-            Ok(0) => bail!("the server closed connection {index} after {} requests", outcome.completed),
-            Ok(count) => count,
-            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
-            Err(error) => return Err(error).context("receive"),
-        };
-        let now = clock::now();
-        connection.have += count;
-        if connection.have > self.reply {
-            bail!("a reply has {} bytes, more than {}", connection.have, self.reply);
+        if connection.generation != (event.token >> 32) as u32 {
+            return;
         }
-        if connection.have < self.reply {
-            return Ok(false);
+        if event.writable() {
+            let result = match connection.state {
+                State::Connecting => connection.connected().map_err(|error| format!("connect: {error}")),
+                _ => connection.flush().map_err(|error| format!("send: {error}")),
+            };
+            if let Err(error) = result {
+                return self.fail(index, error, outcome);
+            }
         }
-        outcome.completed += 1;
-        outcome.latency.saturating_record(now - connection.intended);
-        outcome.from_sending.saturating_record(now - connection.sent);
-        Ok(true)
+        if event.readable() {
+            self.receive(index, event.ended(), log, outcome);
+        }
     }
-}
 
-fn histogram() -> Result<Histogram<u64>> {
-    Histogram::new_with_bounds(1, 100_000_000_000, 3).context("histogram")
+    /// Takes all that came.
+    fn receive(&mut self, index: usize, ended: bool, log: bool, outcome: &mut Outcome) {
+        loop {
+            let connection = &mut self.connections[index];
+            let count = match connection.receive(&mut self.buffer) {
+                Ok(None) => return,
+                Ok(Some(count)) => count,
+                Err(error) => return self.fail(index, format!("receive: {error}"), outcome),
+            };
+            if connection.state == State::Idle {
+                // The server closed it, or said something unasked before it does.
+                return self.fail(index, String::new(), outcome);
+            }
+            let reply = match count {
+                0 => connection.reader.end(),
+                _ => match connection.reader.feed(&self.buffer[..count], connection.request.id) {
+                    Ok(reply) => reply,
+                    Err(error) => {
+                        outcome.malformed += 1;
+                        outcome.first_error.get_or_insert(format!("{error:#}"));
+                        self.idle.push_back(index);
+                        return connection.close(self.messages.reader());
+                    }
+                },
+            };
+            if let Some(reply) = reply {
+                self.complete(index, reply, log, outcome);
+            } else if count == 0 {
+                return self.fail(index, "the server closed the connection".into(), outcome);
+            }
+            if self.connections[index].state == State::Closed || (count < self.buffer.len() && !ended) {
+                return;
+            }
+        }
+    }
+
+    fn complete(&mut self, index: usize, reply: Reply, log: bool, outcome: &mut Outcome) {
+        let connection = &mut self.connections[index];
+        let entry = Entry { done_ns: clock::now(), ..connection.request };
+        outcome.record(entry, reply.status);
+        if log {
+            outcome.log.push(entry);
+        }
+        connection.state = State::Idle;
+        if reply.close || self.each_its_own {
+            connection.close(self.messages.reader());
+        }
+        self.idle.push_back(index);
+    }
+
+    /// Closes connections on which a reply is still to come, so that a later run does not get it.
+    fn abandon(&mut self) {
+        for connection in &mut self.connections {
+            if matches!(connection.state, State::Busy | State::Connecting) {
+                connection.close(self.messages.reader());
+            }
+        }
+        self.idle = (0..self.connections.len()).collect();
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Write};
     use std::net::TcpListener;
     use std::thread;
 
@@ -199,5 +329,66 @@ mod tests {
         let mut client = Client::connect(address, 1, &[1; 16], 32).unwrap();
         let plan = Plan { rate: None, requests: 1, limit: Duration::from_millis(50) };
         assert!(client.run(plan).unwrap_err().to_string().contains("0 of 1"));
+    }
+
+    #[test]
+    fn each_request_can_have_a_connection_of_its_own() {
+        let (address, log) = serve(None);
+        let body = Body::Fixed(vec![1; 32], 32);
+        let mut client = Client::new(address, 4, Messages::new(&body, ""), true).unwrap();
+        let plan = Plan { rate: Some(1000), requests: 200, limit: Duration::from_secs(20) };
+        assert_eq!(client.run(plan).unwrap().latency.len(), 200);
+        thread::sleep(Duration::from_millis(20));
+        assert_eq!(log.lock().unwrap().0.len(), 200);
+    }
+
+    /// A server that answers `reply` to each connection's first bytes and closes.
+    fn once(reply: &'static str) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let _ = stream.read(&mut [0; 1024]).unwrap();
+                stream.write_all(reply.as_bytes()).unwrap();
+            }
+        });
+        address
+    }
+
+    fn http(address: SocketAddr) -> Outcome {
+        let messages = Messages::new(&Body::Http("/".into()), "x");
+        let mut client = Client::new(address, 2, messages, false).unwrap();
+        client.open().unwrap();
+        let (arrivals, limit) = (Arrivals::Constant(500.0), Duration::from_secs(20));
+        client.load(&Load { arrivals, requests: 50, duration: None, limit, seed: 1, log: true }).unwrap()
+    }
+
+    #[test]
+    fn a_connection_that_was_closed_after_a_reply_is_made_again() {
+        let outcome = http(once("HTTP/1.1 503 Busy\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno"));
+        assert_eq!((outcome.completed, outcome.errors(), outcome.reconnects), (50, 0, 48));
+        assert_eq!(outcome.statuses.get(&503), Some(&50));
+        let ids: std::collections::BTreeSet<u64> = outcome.log.iter().map(|entry| entry.id).collect();
+        assert!(ids.into_iter().eq(1..=50));
+    }
+
+    #[test]
+    fn errors_are_counted() {
+        let outcome = http(once("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nno"));
+        assert_eq!((outcome.completed, outcome.closed, outcome.unanswered()), (0, 50, 0));
+        let outcome = http(once("+PONG\r\n"));
+        assert_eq!((outcome.completed, outcome.malformed), (0, 50));
+    }
+
+    #[test]
+    fn nothing_is_sent_after_the_duration() {
+        let (address, _) = serve(None);
+        let mut client = Client::connect(address, 4, &[1; 32], 32).unwrap();
+        let (arrivals, duration) = (Arrivals::Constant(1000.0), Some(Duration::from_millis(100)));
+        let limit = Duration::from_secs(5);
+        let outcome =
+            client.load(&Load { arrivals, requests: u64::MAX, duration, limit, seed: 1, log: false }).unwrap();
+        assert_eq!((outcome.sent, outcome.completed), (100, 100));
     }
 }

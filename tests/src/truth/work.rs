@@ -5,6 +5,7 @@
 use std::str::FromStr;
 
 use crate::clock;
+use crate::random::Random;
 
 /// How the server spends a service time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -55,34 +56,26 @@ impl FromStr for Distribution {
     }
 }
 
-/// Draws service times; SplitMix64, so that a run can be repeated.
+/// Draws service times.
 #[derive(Clone, Debug)]
 pub struct Source {
     distribution: Distribution,
-    state: u64,
+    random: Random,
 }
 
 impl Source {
     /// A sequence of its own for each seed.
     pub fn new(distribution: Distribution, seed: u64) -> Self {
-        Self { distribution, state: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) }
-    }
-
-    fn uniform(&mut self) -> f64 {
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.state;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 53) as f64
+        Self { distribution, random: Random::new(seed) }
     }
 
     /// The next service time in ns.
     pub fn draw(&mut self) -> u64 {
         match self.distribution {
             Distribution::Constant(time) => time,
-            Distribution::Exponential(mean) => (-(1.0 - self.uniform()).ln() * mean as f64) as u64,
+            Distribution::Exponential(mean) => (self.random.exponential() * mean as f64) as u64,
             Distribution::Bimodal(usual, slow, share) => {
-                if self.uniform() < share {
+                if self.random.uniform() < share {
                     slow
                 } else {
                     usual

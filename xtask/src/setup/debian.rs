@@ -21,6 +21,8 @@ const SERVICES: &[(&str, &str, &str)] = &[
     ("nginx", "nginx-light", "-v"),
     ("wrk", "wrk", "-v"),
     ("ab", "apache2-utils", "-V"),
+    ("node", "nodejs", "--version"),
+    ("taskset", "util-linux", "--version"),
     ("runuser", "util-linux", "--version"),
 ];
 

@@ -1,0 +1,30 @@
+//! Node's `http` module, and nginx as a proxy: every request counted, and the slow ones explained.
+
+use acgs_perf_tests::causes::run::once;
+use acgs_perf_tests::causes::table::chosen;
+use acgs_perf_tests::harness::need_root;
+
+fn is_counted_and_explained(title: &str) {
+    need_root();
+    let cause = chosen(Some(title))[0];
+    let run = once(cause, 1).unwrap();
+    run.report.assert_exact(cause.service, u64::from(cause.load.rate * cause.load.seconds));
+    run.planted(cause).unwrap();
+    let verdict = run.verdict(cause).unwrap();
+    assert_eq!(verdict.wrong, None, "{title}: {verdict:?}");
+}
+
+#[test]
+fn node_waits_for_its_slow_backend() {
+    is_counted_and_explained("slow_backend/node");
+}
+
+#[test]
+fn requests_wait_while_node_computes() {
+    is_counted_and_explained("blocked_loop_spin/node");
+}
+
+#[test]
+fn nginx_waits_for_the_backend_behind_it() {
+    is_counted_and_explained("slow_proxied/nginx");
+}

@@ -1,0 +1,47 @@
+//! `bench causes`: planted causes of slow requests, and how many of them the report names.
+//!
+//! In: the release build, the services and the Python environment of the tests. Out: a Markdown table; failure when fewer
+//! than 98 % of the runs named the cause that was planted.
+
+use std::process::Command;
+
+use anyhow::Result;
+
+use crate::build;
+use crate::process::{announce, cargo, is_root, run, target};
+use crate::setup::{self, Missing};
+
+/// Which causes, how often.
+#[derive(clap::Args)]
+pub struct Options {
+    /// Runs of each cause.
+    #[arg(long, default_value_t = 3)]
+    runs: u32,
+    /// Only the causes of this name, or the one that is called NAME/SERVICE.
+    #[arg(long)]
+    only: Option<String>,
+    /// Check only that the slow requests are there, not what the report says about them.
+    #[arg(long)]
+    planting_only: bool,
+}
+
+/// The whole task.
+pub fn causes(options: &Options) -> Result<()> {
+    if !is_root() {
+        return Err(Missing(vec!["root: `record` loads programs into the kernel; run the bench as root".into()]).into());
+    }
+    let toolchain = setup::ensure(true)?;
+    let agent = build::agent(&toolchain, true)?;
+    let mut build = cargo();
+    build.args(["build", "--release", "--package", "acgs-perf-tests", "--bins"]);
+    announce(toolchain.apply(&mut build))?;
+    let mut causes = Command::new(target().join("release/acgs-perf-causes"));
+    causes.env("ACGS_PERF_BIN", agent).args(["--runs", &options.runs.to_string()]);
+    if let Some(only) = &options.only {
+        causes.args(["--only", only]);
+    }
+    if options.planting_only {
+        causes.arg("--planting-only");
+    }
+    run(&mut causes)
+}
