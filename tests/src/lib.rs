@@ -10,5 +10,6 @@ pub mod load;
 pub mod random;
 pub mod recording;
 pub mod report;
+pub mod score;
 pub mod signal;
 pub mod truth;

@@ -161,7 +161,7 @@ impl Client {
         outcome.sent += 1;
         let bytes = self.messages.request(id, slow);
         let connection = &mut self.connections[index];
-        connection.request = Entry { id, intended_ns, sent_ns: clock::now(), done_ns: 0, slow };
+        connection.request = Entry { id, intended_ns, sent_ns: clock::now(), slow, ..Entry::default() };
         if connection.state == State::Idle {
             if let Err(error) = connection.send(bytes) {
                 self.fail(index, format!("send: {error}"), outcome);
