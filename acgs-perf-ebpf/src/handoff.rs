@@ -115,6 +115,15 @@ pub fn woken(thread: &mut ThreadState, task: Task, service: u32, state: u32, now
     Ok(())
 }
 
+/// A thread starts: a pool grows by one for the job that its maker works for.
+#[inline(always)]
+pub fn born(thread: &mut ThreadState, maker: Task, now: u64) -> Result<(), Loss> {
+    thread.activity.start_anonymous(now);
+    take_over(thread, maker, State::Lock as u32, now)?;
+    thread.history.push(Component::QueueRunQueue, now);
+    Ok(())
+}
+
 /// Whether this looks like a job or a result that is handed over, not like an interrupt or a lock that became free.
 #[inline(always)]
 fn may_hand_over(thread: &ThreadState, state: u32, waker: Task) -> bool {

@@ -7,7 +7,7 @@ use acgs_perf_common::state::{CallClass, FIRST_BLOCKED, STATES, State};
 use crate::Loss;
 use crate::activity::{ACTIVE, Activity};
 use crate::count::Figures;
-use crate::handoff::{blocks, component_of, woken};
+use crate::handoff::{self, blocks, component_of, woken};
 use crate::history::History;
 use crate::kernel::{Descriptor, Task, global, now};
 use crate::maps::{CALL_CLASS, THREADS};
@@ -68,12 +68,16 @@ impl ThreadState {
     }
 }
 
-/// The thread starts to exist and will be runnable at once.
+/// The thread starts to exist and will be runnable at once; `maker` is another one of its process.
 #[inline(always)]
-pub fn born(task: Task) -> Result<(), Loss> {
+pub fn born(task: Task, maker: Option<Task>) -> Result<(), Loss> {
     let thread = THREADS.get_or_create(task).ok_or(Loss::TaskStorage)?;
-    thread.enter(State::RunQueue as u32, now());
-    Ok(())
+    let now = now();
+    thread.enter(State::RunQueue as u32, now);
+    match maker {
+        Some(maker) if global!(ATTRIBUTION_ACTIVE) != 0 => handoff::born(thread, maker, now),
+        _ => Ok(()),
+    }
 }
 
 /// The thread is about to be made runnable.
