@@ -94,7 +94,10 @@ pub fn waking(task: Task, service: u32) -> Result<(), Loss> {
     }
     let now = now();
     let figures = Figures::of(service);
-    let spent = thread.leave(figures, now, Task::current().tgid());
+    let waker = Task::current();
+    // Timers and disks wake from an interrupt, which comes upon whoever runs.
+    let is_deliberate = waker.syscall() >= 0 && !matches_any(state, [State::Sleep, State::Disk, State::Fault]);
+    let spent = thread.leave(figures, now, if is_deliberate { waker.tgid() } else { 0 });
     if global!(ATTRIBUTION_ACTIVE) != 0 {
         woken(thread, task, service, state, now)?;
         thread.history.push(Component::QueueRunQueue, now);
@@ -102,6 +105,11 @@ pub fn waking(task: Task, service: u32) -> Result<(), Loss> {
     thread.enter(State::RunQueue as u32, now);
     figures.record_at(BLOCKED_HISTOGRAM + state - FIRST_BLOCKED as u32, spent?);
     Ok(())
+}
+
+#[inline(always)]
+fn matches_any(state: u32, states: [State; 3]) -> bool {
+    states.iter().any(|s| *s as u32 == state)
 }
 
 /// The thread gets a CPU. Returns how long it waited on the run queue.

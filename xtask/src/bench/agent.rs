@@ -3,8 +3,6 @@
 //! In: the release build, `redis-server` and `redis-benchmark`. Out: a table, one line per round, from the reports'
 //! own `cost` section, and the median. A round is one recording of a fixed number of GETs over 50 connections.
 
-pub mod causes;
-
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
