@@ -54,6 +54,7 @@ fields! {
     socket_sk = "socket"."sk";
     regs_orig_ax = "pt_regs"."orig_ax";
     regs_di = "pt_regs"."di";
+    regs_r10 = "pt_regs"."r10";
     sock_family = "sock"."__sk_common.skc_family";
     sock_state = "sock"."__sk_common.skc_state";
     sock_num = "sock"."__sk_common.skc_num";
@@ -61,10 +62,12 @@ fields! {
     sock_daddr = "sock"."__sk_common.skc_daddr";
     sock_v6_daddr = "sock"."__sk_common.skc_v6_daddr";
     sock_type = "sock"."sk_type";
+    sock_socket = "sock"."sk_socket";
     sock_peer_pid = "sock"."sk_peer_pid";
     unix_peer = "unix_sock"."peer";
     unix_addr = "unix_sock"."addr";
     pid_numbers = "pid"."numbers";
+    unix_address_name = "unix_address"."name";
     upid_nr = "upid"."nr";
     tcp_srtt_us = "tcp_sock"."srtt_us";
 }

@@ -197,6 +197,28 @@ pub const fn downstream_base(service: u32, slot: u32) -> u32 {
     (service * PEER_SLOTS as u32 + slot) * DOWNSTREAM_WORDS
 }
 
+/// What the kernel side remembers of a downstream peer. Its key is a [`PeerKey`]: for UNIX sockets the address holds a
+/// kernel pointer and the port is [`UNIX_PORT`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DownstreamPeer {
+    /// Its slot, 0 when there was none left.
+    pub slot: u32,
+    /// Unused.
+    pub padding: u32,
+    /// Path of a UNIX socket, ended by 0; an abstract one begins with 0.
+    pub path: [u8; 112],
+}
+
+/// Port in the key of a UNIX peer: beyond every TCP port.
+pub const UNIX_PORT: u32 = 1 << 16;
+/// Entries of the table of downstream peers: beyond the slots, so that the others are known too.
+pub const DOWNSTREAM_PEERS: u32 = 1024;
+/// Places of requests that wait, a power of two; those whose place is taken go to a hash map.
+pub const PARKING_PLACES: u32 = 1 << 10;
+/// Requests that may wait at a time in the hash map.
+pub const PARKED_REQUESTS: u32 = 1 << 16;
+
 /// Entries of the peer table.
 pub const PEERS: u32 = 1024;
 /// Entries of the errno table.
@@ -212,10 +234,12 @@ const _: () = assert!(size_of::<Preemptor>() == 32);
 
 #[cfg(feature = "user")]
 mod pod {
-    // SAFETY: the three types are `repr(C)`, consist of integers, have no padding and are valid for every bit pattern.
+    // SAFETY: these types are `repr(C)`, consist of integers, have no padding and are valid for every bit pattern.
     unsafe impl aya::Pod for super::PeerKey {}
     // SAFETY: as above.
     unsafe impl aya::Pod for super::PeerStats {}
     // SAFETY: as above.
     unsafe impl aya::Pod for super::Preemptor {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for super::DownstreamPeer {}
 }

@@ -2,13 +2,19 @@
 
 use core::intrinsics::{AtomicOrdering, atomic_xadd};
 
+use acgs_perf_common::attribution::{
+    ATTRIBUTION_BUCKETS, ATTRIBUTION_WORDS, COMPONENT_WORD, Component, PEER_WORD, attribution_bucket, attribution_row,
+};
 use acgs_perf_common::histogram::{BUCKETS, bucket_index};
 use acgs_perf_common::ledger::Loss;
 use acgs_perf_common::maps::{Counter, Histogram, counter_index, histogram_base};
 use aya_ebpf::helpers::bpf_get_smp_processor_id;
 
 use crate::kernel::global;
-use crate::maps::{COUNTERS, HISTOGRAMS, LEDGER};
+use crate::maps::{ATTRIBUTION, COUNTERS, HISTOGRAMS, LEDGER};
+
+/// Word of a row without which no peer has time.
+const DOWNSTREAM: usize = COMPONENT_WORD + Component::Downstream as usize;
 
 /// `*slot += value` in one instruction; wraps, so that adding the two's complement subtracts.
 #[inline(always)]
@@ -72,6 +78,33 @@ impl Figures {
     #[inline(always)]
     pub fn unrecord(self, histogram: Histogram, value: u64) {
         self.add_to_bucket(histogram as u32, value, 1u64.wrapping_neg());
+    }
+
+    /// The service, from 0.
+    #[inline(always)]
+    pub fn service(self) -> u32 {
+        self.service
+    }
+
+    /// Adds what a request of this `latency` brings to the attribution histogram, or takes it back.
+    #[inline(always)]
+    pub fn add_row(self, latency: u64, row: &[u64; ATTRIBUTION_WORDS], back: bool) {
+        let bucket = attribution_bucket(latency).min(ATTRIBUTION_BUCKETS) as u32;
+        let Some(sums) = ATTRIBUTION.get_ptr_mut(attribution_row(self.shards, self.service, bucket, self.shard)) else {
+            return;
+        };
+        let words = if row[DOWNSTREAM] != 0 { ATTRIBUTION_WORDS } else { PEER_WORD };
+        for (word, value) in row.iter().enumerate() {
+            if word == words {
+                break;
+            }
+            let value = *value;
+            if value != 0 {
+                // SAFETY: `sums` is one entry of the map, as long as `row`.
+                let slot = unsafe { sums.cast::<u64>().add(word) };
+                atomic_add(slot, if back { value.wrapping_neg() } else { value });
+            }
+        }
     }
 
     #[inline(always)]

@@ -6,8 +6,8 @@
 use core::ffi::c_void;
 use core::ptr::read_volatile;
 
-use aya_ebpf::helpers::bpf_probe_read_kernel;
 use aya_ebpf::helpers::generated::{bpf_get_current_task_btf, bpf_ktime_get_ns, bpf_task_pt_regs};
+use aya_ebpf::helpers::{bpf_probe_read_kernel, bpf_probe_read_kernel_buf};
 use aya_ebpf::programs::BtfTracePointContext;
 
 use crate::maps::FIELDS;
@@ -33,6 +33,8 @@ pub const AF_UNIX: u16 = 1;
 pub const AF_INET: u16 = 2;
 pub const AF_INET6: u16 = 10;
 const SOCK_STREAM: u16 = 1;
+/// Offset of the path in `struct sockaddr_un`, part of the user interface.
+const UNIX_PATH: usize = 2;
 const S_IFMT: u16 = 0o170000;
 const S_IFSOCK: u16 = 0o140000;
 const S_IFREG: u16 = 0o100000;
@@ -135,6 +137,12 @@ impl Task {
         load(self.regs(), offset!(regs_di))
     }
 
+    /// Whether the futex wait that the task is in has no time limit.
+    #[inline(always)]
+    pub fn waits_without_limit(self) -> bool {
+        load::<u64>(self.regs(), offset!(regs_r10)) == 0
+    }
+
     /// `struct file *` behind descriptor `fd`.
     #[inline(always)]
     fn file(self, fd: u64) -> Option<*const u8> {
@@ -233,6 +241,32 @@ impl Sock {
             return [at(0), at(1), at(2), at(3)];
         }
         [0, 0, 0xffff_u32.to_be(), load(self.0, offset!(sock_daddr))]
+    }
+
+    /// Whether the connection has been accepted by the application, or is the client's end.
+    #[inline(always)]
+    pub fn is_accepted(self) -> bool {
+        probe::<u64>(self.0, offset!(sock_socket)).is_none_or(|socket| socket != 0)
+    }
+
+    /// The address object of the listener to which a UNIX socket is connected, if this is the client's end.
+    #[inline(always)]
+    pub fn unix_peer_address(self) -> Option<u64> {
+        let peer: *const u8 = probe(self.0, offset!(unix_peer))?;
+        if peer.is_null() {
+            return None;
+        }
+        let address: u64 = probe(peer, offset!(unix_addr))?;
+        (address != 0).then_some(address)
+    }
+
+    /// The path of that address, without its family; an abstract one begins with 0.
+    #[inline(always)]
+    pub fn unix_peer_path(self, path: &mut [u8; 112]) {
+        let Some(address) = self.unix_peer_address() else { return };
+        let name = (address as usize + offset!(unix_address_name) + UNIX_PATH) as *const u8;
+        // SAFETY: the helper checks the address and fails on a fault.
+        let _unreadable = unsafe { bpf_probe_read_kernel_buf(name, &mut path[..108]) };
     }
 
     /// Smoothed round-trip time in µs, 0 before the first sample. The kernel keeps it times eight.

@@ -7,10 +7,18 @@
 #![allow(internal_features)]
 #![feature(core_intrinsics)]
 
+mod activity;
+mod attribution;
 mod count;
+mod downstream;
+mod exemplar;
+mod handoff;
+mod history;
 mod kernel;
 mod maps;
 mod request_clock;
+mod request_table;
+mod runnable;
 mod service_table;
 mod storage;
 mod thread_clock;

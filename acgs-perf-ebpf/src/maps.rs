@@ -1,17 +1,25 @@
 //! Every map and every read-only global of the kernel side. The agent sets the sizes when it loads the object.
 
+use acgs_perf_common::attribution::ATTRIBUTION_WORDS;
+use acgs_perf_common::exemplar::{EXEMPLAR_RING, ExemplarRecord};
 use acgs_perf_common::fields::Fields;
 use acgs_perf_common::ledger::LOSS_COUNT;
-use acgs_perf_common::maps::{ERRNOS, EXEC_QUEUE, PEERS, PREEMPTORS, PeerKey, PeerStats, Preemptor};
-use aya_ebpf::btf_maps::{Array, HashMap, LruHashMap};
+use acgs_perf_common::maps::{
+    DOWNSTREAM_PEERS, DownstreamPeer, ERRNOS, EXEC_QUEUE, PARKED_REQUESTS, PARKING_PLACES, PEERS, PREEMPTORS, PeerKey,
+    PeerStats, Preemptor,
+};
+use aya_ebpf::btf_maps::{Array, HashMap, LruHashMap, RingBuf};
 use aya_ebpf::macros::btf_map;
 
+use crate::activity::Activity;
 use crate::request_clock::SocketState;
 use crate::storage::{SocketStorage, TaskStorage};
 use crate::thread_clock::ThreadState;
 
 /// `BPF_F_MMAPABLE`: the agent reads and writes the array as memory.
 const MMAPABLE: usize = 1 << 10;
+/// `BPF_F_NO_PREALLOC`: memory for an entry is taken when it is made.
+const NO_PREALLOC: usize = 1;
 
 /// Offsets of kernel fields.
 #[unsafe(no_mangle)]
@@ -28,6 +36,10 @@ pub static TCP_ACTIVE: u32 = 0;
 /// 1 if the probe `syscalls` sees calls of accept.
 #[unsafe(no_mangle)]
 pub static SYSCALLS_ACTIVE: u32 = 0;
+
+/// 1 if the probe `attribution` says where the time of requests goes.
+#[unsafe(no_mangle)]
+pub static ATTRIBUTION_ACTIVE: u32 = 0;
 
 /// tgid → service + 1, one byte each, eight to an entry.
 #[btf_map]
@@ -89,3 +101,33 @@ pub static EXECED: Array<u64, { EXEC_QUEUE as usize }, MMAPABLE> = Array::new();
 /// Number of entries ever written to `EXECED`.
 #[btf_map]
 pub static EXECED_HEAD: Array<u64, 1, MMAPABLE> = Array::new();
+/// The attribution histogram; see `acgs_perf_common::attribution`.
+#[btf_map]
+pub static ATTRIBUTION: Array<[u64; ATTRIBUTION_WORDS], 1, MMAPABLE> = Array::new();
+/// Requests that wait, each in the place that its socket's address gives; see `request_table`.
+#[btf_map]
+pub static PARKING: Array<Activity, { PARKING_PLACES as usize }> = Array::new();
+/// Those whose place is taken, by the address of their socket. Memory is taken only for those that do wait.
+#[btf_map]
+pub static PARKED: HashMap<u64, Activity, { PARKED_REQUESTS as usize }, NO_PREALLOC> = HashMap::new();
+/// Remote port → 1 if a service called somebody there, one byte each.
+#[btf_map]
+pub static CALLED_PORT: Array<[u8; 8], 8192, MMAPABLE> = Array::new();
+/// Downstream peers. A hash map: touched once per connection.
+#[btf_map]
+pub static DOWNSTREAM_PEER: HashMap<PeerKey, DownstreamPeer, { DOWNSTREAM_PEERS as usize }> = HashMap::new();
+/// Which slots of downstream peers are taken. A hash map: touched once per peer.
+#[btf_map]
+pub static DOWNSTREAM_CLAIMS: HashMap<u64, u64, { DOWNSTREAM_PEERS as usize }> = HashMap::new();
+/// Per service: slots of downstream peers handed out.
+#[btf_map]
+pub static DOWNSTREAM_SLOTS_USED: Array<u64, 1, MMAPABLE> = Array::new();
+/// Figures of downstream peers; see `acgs_perf_common::maps::downstream_base`.
+#[btf_map]
+pub static DOWNSTREAM: Array<u64, 1, MMAPABLE> = Array::new();
+/// Per service, which requests may leave as exemplars; see `acgs_perf_common::exemplar::Gate`.
+#[btf_map]
+pub static EXEMPLAR_GATE: Array<u64, 1, MMAPABLE> = Array::new();
+/// Exemplars on their way to the agent.
+#[btf_map]
+pub static EXEMPLARS: RingBuf<ExemplarRecord, { EXEMPLAR_RING as usize }> = RingBuf::new();

@@ -4,11 +4,14 @@
 //! each send records the latency up to itself and takes back what the send before it recorded: the histograms are right
 //! after every event, and nothing is pending when a snapshot is taken or a process dies.
 
+use acgs_perf_common::attribution::{ATTRIBUTION_WORDS, COUNT_WORD, LATENCY_WORD};
 use acgs_perf_common::maps::{Counter, Histogram};
 
-use crate::Loss;
 use crate::count::{Figures, lose};
-use crate::kernel::now;
+use crate::downstream::Call;
+use crate::kernel::{Sock, Task, global, now};
+use crate::maps::ESTABLISHED;
+use crate::{Loss, attribution, exemplar};
 
 /// No request has been read yet.
 const IDLE: u32 = 0;
@@ -17,18 +20,27 @@ const READ: u32 = 1;
 /// The reply has begun.
 const REPLIED: u32 = 2;
 
+/// In the table of connections that wait for accept: set once they were accepted, beside the time.
+pub const ACCEPTED: u64 = 1 << 63;
+
 /// State of a socket, in its socket storage.
 #[repr(C)]
 pub struct SocketState {
     /// When the request that was read last had arrived.
-    arrived: u64,
+    pub arrived: u64,
     /// When it was read.
-    read: u64,
+    pub read: u64,
+    /// When the first byte of the reply was sent.
+    pub replied: u64,
     /// When data arrived that no read has taken yet; 0 if none did. It may be set before the send of the reply to the
     /// request before it is seen: on loopback the client answers while the server's send is still returning.
-    next_arrived: u64,
+    pub next_arrived: u64,
     /// Latency recorded for the reply so far.
     latency: u64,
+    /// Bytes of the request.
+    pub bytes_in: u64,
+    /// Bytes of the reply so far.
+    pub bytes_out: u64,
     /// When the connection was started, for those that the service opens.
     pub connecting_since: u64,
     /// Service + 1 that opened the connection; 0 on the server's side.
@@ -36,7 +48,14 @@ pub struct SocketState {
     phase: u32,
     /// Requests read, to sample the round-trip time.
     pub requests: u32,
-    padding: u32,
+    /// 1 if the first request arrived before the connection was accepted.
+    early: u32,
+    /// Address of the socket, as a number: the verifier lets nobody compute with the pointer.
+    address: u64,
+    /// The client's end of a connection.
+    pub call: Call,
+    /// What the last request adds to its row of the attribution histogram.
+    pub row: [u64; ATTRIBUTION_WORDS],
 }
 
 impl SocketState {
@@ -51,17 +70,28 @@ impl SocketState {
         self.opened_by = service + 1;
     }
 
+    /// Address of the socket as a number.
+    #[inline(always)]
+    pub fn address(&mut self, sk: Sock) -> u64 {
+        self.address = sk.address();
+        // SAFETY: a reference is valid for reads. Volatile, or the compiler would use the pointer itself.
+        unsafe { (&raw const self.address).read_volatile() }
+    }
+
     /// Bytes arrived in the receive queue.
     #[inline(always)]
-    pub fn arrival(&mut self) {
+    pub fn arrival(&mut self, sk: Sock) {
         if self.next_arrived == 0 {
             self.next_arrived = now();
+            if self.requests == 0 && self.opened_by == 0 && !sk.is_accepted() {
+                self.early = 1;
+            }
         }
     }
 
     /// The service read `bytes`, or 0 at the end of the stream. Returns whether a new request began.
     #[inline(always)]
-    pub fn received(&mut self, figures: Figures, bytes: u64) -> bool {
+    pub fn received(&mut self, sk: Sock, figures: Figures, bytes: u64) -> bool {
         let arrived = self.next_arrived;
         self.next_arrived = 0;
         if bytes == 0 {
@@ -69,7 +99,16 @@ impl SocketState {
         }
         figures.add(Counter::BytesIn, bytes);
         if self.phase == READ {
-            return false; // more of the same request
+            // More of the same request.
+            self.bytes_in += bytes;
+            if global!(ATTRIBUTION_ACTIVE) != 0 {
+                let now = now();
+                let arrived = if arrived == 0 { now } else { arrived };
+                if let Err(loss) = attribution::continued(sk, self, arrived, now) {
+                    lose(loss);
+                }
+            }
+            return false;
         }
         let now = now();
         if arrived == 0 {
@@ -78,14 +117,33 @@ impl SocketState {
         self.arrived = if arrived == 0 { now } else { arrived };
         self.read = now;
         self.phase = READ;
+        self.bytes_in = bytes;
+        self.bytes_out = 0;
         figures.add(Counter::Read, 1);
         self.requests = self.requests.wrapping_add(1);
+        if global!(ATTRIBUTION_ACTIVE) != 0 {
+            let accepted = if self.early != 0 { self.accepted(sk) } else { 0 };
+            if let Err(loss) = attribution::began(sk, self, accepted, now) {
+                lose(loss);
+            }
+        }
         true
+    }
+
+    /// When the connection was accepted, whose first request was there before; if nobody saw it, when it was read.
+    #[inline(always)]
+    fn accepted(&mut self, sk: Sock) -> u64 {
+        self.early = 0;
+        let Some(entry) = ESTABLISHED.get_ptr_mut(sk.address()) else { return self.read };
+        // SAFETY: `entry` points into the map's value.
+        let time = unsafe { *entry };
+        let _gone_meanwhile = ESTABLISHED.remove(sk.address());
+        if time & ACCEPTED != 0 { time & !ACCEPTED } else { self.read }
     }
 
     /// The service sent `bytes`.
     #[inline(always)]
-    pub fn sent(&mut self, figures: Figures, bytes: u64) -> Result<(), Loss> {
+    pub fn sent(&mut self, sk: Sock, figures: Figures, bytes: u64) -> Result<(), Loss> {
         figures.add(Counter::BytesOut, bytes);
         if self.phase == IDLE {
             figures.add(Counter::UnsolicitedSends, 1);
@@ -93,8 +151,11 @@ impl SocketState {
         }
         let now = now();
         let latency = now.wrapping_sub(self.arrived);
+        let attributes = global!(ATTRIBUTION_ACTIVE) != 0;
+        self.bytes_out += bytes;
         if self.phase == READ {
             self.phase = REPLIED;
+            self.replied = now;
             let queue_time = self.read.wrapping_sub(self.arrived);
             let service_time = now.wrapping_sub(self.read);
             if (queue_time as i64) < 0 || (service_time as i64) < 0 {
@@ -107,9 +168,23 @@ impl SocketState {
             figures.add(Counter::LatencySum, latency);
             figures.record(Histogram::QueueTime, queue_time);
             figures.record(Histogram::ServiceTime, service_time);
+            if attributes {
+                self.row[COUNT_WORD] = 1;
+                self.row[LATENCY_WORD] = latency;
+                if let Err(loss) = attribution::answered(sk, self, figures.service(), now) {
+                    lose(loss);
+                }
+                figures.add_row(latency, &self.row, false);
+            }
         } else {
             figures.unrecord(Histogram::Latency, self.latency);
             figures.add(Counter::LatencySum, latency.wrapping_sub(self.latency));
+            if attributes {
+                figures.add_row(self.latency, &self.row, true);
+                attribution::replied_more(self, latency, now);
+                figures.add_row(latency, &self.row, false);
+                exemplar::offer(sk, self, None, figures.service(), Task::current());
+            }
         }
         self.latency = latency;
         figures.record(Histogram::Latency, latency);

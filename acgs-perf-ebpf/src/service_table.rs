@@ -4,7 +4,7 @@ use aya_ebpf::btf_maps::Array;
 
 use crate::Loss;
 use crate::kernel::Task;
-use crate::maps::{SERVICE_OF_PORT, SERVICE_OF_TGID, WANTED_PORT};
+use crate::maps::{CALLED_PORT, SERVICE_OF_PORT, SERVICE_OF_TGID, WANTED_PORT};
 
 /// Service + 1 of a process, 0 for a stranger: for callers that keep two at once. (LLVM spills the undefined half of an
 /// `Option` there, which the verifier refuses.)
@@ -48,6 +48,7 @@ fn byte<const N: usize, const F: usize>(map: &Array<[u8; 8], N, F>, index: u32) 
 }
 
 byte_table!(service_of_tgid, set_service_of_tgid, SERVICE_OF_TGID, "Service of a process, from 0.");
+byte_table!(called_port, set_called_port, CALLED_PORT, "Whether a service called somebody at a port: 0 for yes.");
 byte_table!(service_of_port, set_service_of_port, SERVICE_OF_PORT, "Service that listens on a port, from 0.");
 
 /// Service whose selector names this port, from 0.

@@ -1,40 +1,62 @@
 //! The thread clock: what each target thread is doing, one state at a time, so that the times add up to wall time.
 
+use acgs_perf_common::attribution::Component;
 use acgs_perf_common::maps::{BLOCKED_HISTOGRAM, Counter, Histogram, STATE_COUNTER};
 use acgs_perf_common::state::{CallClass, FIRST_BLOCKED, STATES, State};
 
 use crate::Loss;
+use crate::activity::{ACTIVE, Activity};
 use crate::count::Figures;
-use crate::kernel::{Descriptor, Task, now};
+use crate::handoff::{blocks, component_of, woken};
+use crate::history::History;
+use crate::kernel::{Descriptor, Task, global, now};
 use crate::maps::{CALL_CLASS, THREADS};
+use crate::runnable::Runnable;
 
 /// State of a thread, in its task storage.
 #[repr(C)]
 pub struct ThreadState {
     /// When the thread entered `state`; 0 in a new record.
-    since: u64,
+    pub since: u64,
     /// When the running system call was entered; 0 outside of one.
     pub syscall_entered: u64,
     /// Its number.
     pub syscall: u32,
     /// A `State`.
     state: u32,
-    /// Cumulative ns per state.
-    pub cumulative: [u64; STATES],
+    /// 1 if the thread reads requests while others of its own wait.
+    pub is_loop: u32,
+    /// 1 if a request that it has read is not answered.
+    pub unanswered: u32,
+    /// 1 if it is blocked on a futex without a time limit.
+    pub without_limit: u32,
+    padding: u32,
+    /// When it last woke for events.
+    pub tick: u64,
+    /// What it works on.
+    pub activity: Activity,
+    /// For whom it may act next.
+    pub runnable: Runnable,
+    /// What it did last.
+    pub history: History,
 }
 
 impl ThreadState {
-    /// Leaves the current state: accounts the time spent in it and returns that time.
+    /// Leaves the current state: accounts the time spent in it and returns that time. `who` is the process that ended it.
     #[inline(always)]
-    fn leave(&mut self, figures: Figures, now: u64) -> Result<u64, Loss> {
+    fn leave(&mut self, figures: Figures, now: u64, who: u32) -> Result<u64, Loss> {
         let spent = now.wrapping_sub(self.since);
         if (spent as i64) < 0 {
             return Err(Loss::NegativeDifference);
         }
         let state = self.state;
         if state < STATES as u32 {
-            self.cumulative[state as usize] += spent;
             figures.add_at(STATE_COUNTER + state, spent);
+        }
+        if global!(ATTRIBUTION_ACTIVE) != 0 && self.activity.is(ACTIVE) {
+            let component = component_of(state, self.activity.calls != 0);
+            let who = if component as u32 == Component::Downstream as u32 { self.activity.peer } else { who };
+            self.activity.charge(component, now, who);
         }
         Ok(spent)
     }
@@ -68,7 +90,11 @@ pub fn waking(task: Task, service: u32) -> Result<(), Loss> {
     }
     let now = now();
     let figures = Figures::of(service);
-    let spent = thread.leave(figures, now);
+    let spent = thread.leave(figures, now, Task::current().tgid());
+    if global!(ATTRIBUTION_ACTIVE) != 0 {
+        woken(thread, task, service, state, now)?;
+        thread.history.push(Component::QueueRunQueue, now);
+    }
     thread.enter(State::RunQueue as u32, now);
     figures.record_at(BLOCKED_HISTOGRAM + state - FIRST_BLOCKED as u32, spent?);
     Ok(())
@@ -79,16 +105,26 @@ pub fn waking(task: Task, service: u32) -> Result<(), Loss> {
 /// A thread that still counts as blocked here was woken while it went to sleep: the wake-up came before the switch, was
 /// not seen as one, and all the time since the switch was spent runnable.
 #[inline(always)]
-pub fn switched_in(task: Task, service: u32, now: u64) -> Result<u64, Loss> {
+pub fn switched_in(task: Task, service: u32, prev: Task, now: u64) -> Result<u64, Loss> {
     let thread = THREADS.get_or_create(task).ok_or(Loss::TaskStorage)?;
     let known = thread.since != 0 && thread.state != State::OnCpu as u32;
+    let attributes = global!(ATTRIBUTION_ACTIVE) != 0;
+    if attributes {
+        if thread.state != State::RunQueue as u32 {
+            thread.history.set_last(Component::QueueRunQueue);
+            if !thread.activity.is(ACTIVE) {
+                thread.activity.start_anonymous(if known { thread.since } else { now });
+            }
+        }
+        thread.history.push(Component::QueueOnCpu, now);
+    }
     if !known {
         thread.enter(State::OnCpu as u32, now);
         return Ok(0);
     }
     let figures = Figures::of(service);
     thread.state = State::RunQueue as u32;
-    let waited = thread.leave(figures, now);
+    let waited = thread.leave(figures, now, prev.tgid());
     thread.enter(State::OnCpu as u32, now);
     let waited = waited?;
     figures.record(Histogram::RunQueue, waited);
@@ -100,12 +136,19 @@ pub fn switched_in(task: Task, service: u32, now: u64) -> Result<u64, Loss> {
 pub fn switched_out(task: Task, service: u32, runnable: bool, now: u64) -> Result<(), Loss> {
     let thread = THREADS.get_or_create(task).ok_or(Loss::TaskStorage)?;
     let figures = Figures::of(service);
-    let spent = if thread.since != 0 { thread.leave(figures, now) } else { Ok(0) };
+    let spent = if thread.since != 0 { thread.leave(figures, now, 0) } else { Ok(0) };
     let (state, counter) = if runnable {
         (State::RunQueue as u32, Counter::InvoluntarySwitches)
     } else {
         (blocked_state(task), Counter::VoluntarySwitches)
     };
+    if global!(ATTRIBUTION_ACTIVE) != 0 {
+        if runnable {
+            thread.history.push(Component::QueueRunQueue, now);
+        } else {
+            blocks(thread, task, state, now);
+        }
+    }
     thread.enter(state, now);
     figures.add(counter, 1);
     spent.map(|_| ())
@@ -132,7 +175,7 @@ pub fn settle(task: Task, service: u32) -> Result<(), Loss> {
     let Some(thread) = THREADS.get(task) else { return Ok(()) };
     if thread.since != 0 {
         let now = now();
-        let spent = thread.leave(Figures::of(service), now);
+        let spent = thread.leave(Figures::of(service), now, 0);
         thread.since = now;
         spent?;
     }

@@ -43,7 +43,7 @@ fn switch(ctx: &BtfTracePointContext) -> Result<(), Loss> {
     }
     if to != 0 {
         let service = to - 1;
-        let waited = thread_clock::switched_in(next, service, now)?;
+        let waited = thread_clock::switched_in(next, service, prev, now)?;
         // The idle task stands in nobody's way.
         if waited != 0 && prev.pid() != 0 {
             ran_instead(service, prev, waited)?;

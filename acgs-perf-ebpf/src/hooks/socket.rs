@@ -3,14 +3,15 @@
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 
-use crate::Loss;
+use crate::attribution;
 use crate::count::Figures;
+use crate::downstream::{is_called_port, slot_of};
 use crate::hooks::tcp::sample_srtt;
-use crate::kernel::{AF_INET, AF_INET6, AF_UNIX, Sock, global};
+use crate::kernel::{AF_INET, AF_INET6, AF_UNIX, Sock, global, now};
 use crate::maps::SOCKETS;
 use crate::request_clock::SocketState;
-use crate::run;
 use crate::service_table::{current_service, service_of_port, service_of_tgid};
+use crate::{Loss, run};
 
 const TCP_LISTEN: u8 = 10;
 const MSG_PEEK: i32 = 2;
@@ -25,12 +26,27 @@ pub fn sk_data_ready(ctx: BtfTracePointContext) -> i32 {
 #[inline(always)]
 fn data_ready(ctx: &BtfTracePointContext) -> Result<(), Loss> {
     let Some(sk) = Sock::arg(ctx, 0) else { return Ok(()) };
-    if server_side(sk).is_none() {
-        return Ok(());
+    let known = if server_side(sk).is_some() {
+        Some(SOCKETS.get_or_create(sk).ok_or(Loss::SocketStorage)?)
+    } else if may_be_called(sk) {
+        SOCKETS.get(sk)
+    } else {
+        None
+    };
+    if let Some(socket) = known {
+        socket.arrival(sk);
     }
-    let socket = SOCKETS.get_or_create(sk).ok_or(Loss::SocketStorage)?;
-    socket.arrival();
     Ok(())
+}
+
+/// Whether `sk` may be a service's end of a connection to somebody else; a lookup tells.
+#[inline(always)]
+fn may_be_called(sk: Sock) -> bool {
+    global!(ATTRIBUTION_ACTIVE) != 0
+        && match sk.family() {
+            AF_INET | AF_INET6 => is_called_port(u32::from(sk.peer_port())),
+            family => family == AF_UNIX && sk.is_stream(),
+        }
 }
 
 /// The service to which `sk` is the server's end of a connection.
@@ -57,13 +73,30 @@ fn recv_length(ctx: &BtfTracePointContext) -> Result<(), Loss> {
     if bytes < 0 || ctx.arg::<i32>(2) & MSG_PEEK != 0 {
         return Ok(());
     }
-    let Some((sk, socket, service)) = served(ctx) else { return Ok(()) };
+    let Some(service) = current_service() else { return Ok(()) };
+    let Some(sk) = Sock::arg(ctx, 0) else { return Ok(()) };
+    let Some(socket) = SOCKETS.get(sk) else { return Ok(()) };
+    if socket.opened_by().is_some() {
+        return called_back(socket, service, bytes as u64);
+    }
     let figures = Figures::of(service);
-    let began = socket.received(figures, bytes as u64);
+    let began = socket.received(sk, figures, bytes as u64);
     if global!(TCP_ACTIVE) != 0 && began && socket.requests % SRTT_EVERY == 1 && sk.family() != AF_UNIX {
         sample_srtt(sk, figures);
     }
     Ok(())
+}
+
+/// The service has read from a connection that it opened.
+#[inline(always)]
+fn called_back(socket: &mut SocketState, service: u32, bytes: u64) -> Result<(), Loss> {
+    if global!(ATTRIBUTION_ACTIVE) == 0 {
+        return Ok(());
+    }
+    let now = now();
+    let arrived = if socket.next_arrived == 0 { now } else { socket.next_arrived };
+    socket.next_arrived = 0;
+    attribution::call_received(&mut socket.call, service, bytes, arrived, now)
 }
 
 #[btf_tracepoint]
@@ -77,16 +110,28 @@ fn send_length(ctx: &BtfTracePointContext) -> Result<(), Loss> {
     if bytes <= 0 {
         return Ok(());
     }
-    let Some((_, socket, service)) = served(ctx) else { return Ok(()) };
-    socket.sent(Figures::of(service), bytes as u64)
+    // The running process's service: two may listen on the same port at different addresses or in different namespaces.
+    let Some(service) = current_service() else { return Ok(()) };
+    let Some(sk) = Sock::arg(ctx, 0) else { return Ok(()) };
+    match SOCKETS.get(sk) {
+        Some(socket) if socket.opened_by().is_none() => socket.sent(sk, Figures::of(service), bytes as u64),
+        Some(socket) if global!(ATTRIBUTION_ACTIVE) != 0 => attribution::call_sent(sk, socket, service, now()),
+        None if global!(ATTRIBUTION_ACTIVE) != 0 && is_client_end(sk) => {
+            let socket = SOCKETS.get_or_create(sk).ok_or(Loss::SocketStorage)?;
+            socket.set_opened_by(service);
+            socket.call.peer = slot_of(sk, service);
+            attribution::call_sent(sk, socket, service, now())
+        }
+        _ => Ok(()),
+    }
 }
 
-/// The server-side socket that the running process reads or writes, its state, and the process's service: two services
-/// may listen on the same port at different addresses or in different namespaces.
+/// Whether a socket that we see for the first time is the client's end of a connection to a listener.
 #[inline(always)]
-fn served(ctx: &BtfTracePointContext) -> Option<(Sock, &'static mut SocketState, u32)> {
-    let service = current_service()?;
-    let sk = Sock::arg(ctx, 0)?;
-    let socket = SOCKETS.get(sk)?;
-    socket.opened_by().is_none().then_some((sk, socket, service))
+fn is_client_end(sk: Sock) -> bool {
+    match sk.family() {
+        AF_INET | AF_INET6 => sk.is_stream() && service_of_port(u32::from(sk.local_port())).is_none(),
+        AF_UNIX => sk.is_stream() && sk.unix_peer_address().is_some(),
+        _ => false,
+    }
 }

@@ -13,6 +13,7 @@ use crate::kernel::{Task, global, now};
 use crate::maps::{
     ERRNO, ESTABLISHED, SYSCALL_CLAIMS, SYSCALL_OWNER, SYSCALL_RECORDS, SYSCALL_SLOT, SYSCALL_SLOTS_USED, THREADS,
 };
+use crate::request_clock::ACCEPTED;
 use crate::service_table::service_of_tgid;
 use crate::{Loss, run};
 
@@ -139,9 +140,15 @@ fn failed(key: u64) -> Result<(), Loss> {
 fn accepted(task: Task, service: u32, fd: u64) {
     let Some(sock) = task.sock_address(fd) else { return };
     let Some(established) = ESTABLISHED.get_ptr_mut(sock) else { return };
+    let now = now();
     // SAFETY: `established` points into the map's value.
-    let waited = now().wrapping_sub(unsafe { *established });
-    let _gone_meanwhile = ESTABLISHED.remove(sock);
+    let waited = now.wrapping_sub(unsafe { *established });
+    if global!(ATTRIBUTION_ACTIVE) != 0 {
+        // The first request may ask when.
+        let _least_recent_makes_room = ESTABLISHED.insert(sock, now | ACCEPTED, 0);
+    } else {
+        let _gone_meanwhile = ESTABLISHED.remove(sock);
+    }
     if (waited as i64) >= 0 {
         Figures::of(service).record(Histogram::AcceptWait, waited);
     }

@@ -9,7 +9,7 @@ use crate::kernel::{Sock, Task, global, now};
 use crate::maps::{ESTABLISHED, PEER, SOCKETS};
 use crate::request_clock::SocketState;
 use crate::service_table::{current_service, service_of_port, set_service_of_port, set_service_of_tgid, wanted_port};
-use crate::{Loss, run};
+use crate::{Loss, attribution, request_table, run};
 
 const ESTABLISHED_STATE: i32 = 1;
 const SYN_SENT: i32 = 2;
@@ -31,8 +31,8 @@ fn set_state(ctx: &BtfTracePointContext) -> Result<(), Loss> {
     let (old, new) = (ctx.arg::<i32>(1), ctx.arg::<i32>(2));
     match (old, new) {
         (_, LISTEN) => listens(sk),
-        (_, SYN_SENT) if global!(TCP_ACTIVE) != 0 => connecting(sk),
-        (SYN_SENT, ESTABLISHED_STATE) if global!(TCP_ACTIVE) != 0 => connected(sk),
+        (_, SYN_SENT) if global!(TCP_ACTIVE) | global!(ATTRIBUTION_ACTIVE) != 0 => connecting(sk),
+        (SYN_SENT, ESTABLISHED_STATE) if global!(TCP_ACTIVE) | global!(ATTRIBUTION_ACTIVE) != 0 => connected(sk),
         (SYN_RECV, ESTABLISHED_STATE) if global!(TCP_ACTIVE) != 0 => accepted(sk),
         (_, CLOSE) => closed(sk, old == SYN_SENT),
         _ => Ok(()),
@@ -61,14 +61,20 @@ fn connecting(sk: Sock) -> Result<(), Loss> {
     let Some(service) = current_service() else { return Ok(()) };
     let socket = SOCKETS.get_or_create(sk).ok_or(Loss::SocketStorage)?;
     socket.set_opened_by(service);
-    socket.connecting_since = now();
+    let now = now();
+    socket.connecting_since = now;
+    if global!(ATTRIBUTION_ACTIVE) != 0 {
+        attribution::connecting(sk, socket, service, now)?;
+    }
     Ok(())
 }
 
 #[inline(always)]
 fn connected(sk: Sock) -> Result<(), Loss> {
     let Some((socket, service)) = outgoing(sk) else { return Ok(()) };
-    let took = now().wrapping_sub(socket.connecting_since);
+    let now = now();
+    socket.call.since = now;
+    let took = now.wrapping_sub(socket.connecting_since);
     if (took as i64) < 0 {
         return Err(Loss::NegativeDifference);
     }
@@ -99,6 +105,14 @@ fn accepted(sk: Sock) -> Result<(), Loss> {
 
 #[inline(always)]
 fn closed(sk: Sock, refused: bool) -> Result<(), Loss> {
+    if global!(ATTRIBUTION_ACTIVE) != 0
+        && let Some(socket) = SOCKETS.get(sk)
+    {
+        request_table::forget(socket.address(sk));
+    }
+    if global!(TCP_ACTIVE) == 0 {
+        return Ok(());
+    }
     let Some((_, service)) = outgoing(sk) else { return Ok(()) };
     let figures = Figures::of(service);
     if refused {

@@ -2,6 +2,7 @@
 //!
 //! In: a `Capture`. Out: an unsealed `Report`. Pure: no root, no kernel, no clock.
 
+mod attribution;
 mod confidence;
 mod distribution;
 mod findings;
@@ -10,7 +11,10 @@ mod number;
 #[cfg(test)]
 pub(crate) mod sample;
 mod sections;
+pub mod tail;
 mod verdict;
+
+pub use attribution::calls_outstanding;
 
 use acgs_perf_common::CONSTITUTIONAL_HASH;
 
@@ -72,6 +76,14 @@ fn probe(probe: &crate::capture::Probe) -> ProbeReport {
 
 fn service(service: &Service, capture: &Capture) -> ServiceReport {
     let per_second = service.requests.as_ref().map(|r| (&r.latency, rate(r.count, nanos(capture.duration))));
+    let answered = service.requests.as_ref().map_or(0, |r| r.count);
+    let where_from = service.attribution.as_ref();
+    let attribution = where_from.map(attribution::attribution);
+    let downstream = where_from.map(|a| attribution::downstream(a, answered));
+    let exemplars = where_from.map(attribution::exemplars);
+    let tail = attribution.as_ref().map(|a| {
+        tail::tail(&a.rows, downstream.as_deref().unwrap_or_default(), exemplars.as_deref().unwrap_or_default())
+    });
     ServiceReport {
         name: service.name.clone(),
         selector: service.selector.clone(),
@@ -90,6 +102,10 @@ fn service(service: &Service, capture: &Capture) -> ServiceReport {
             bytes_in: r.bytes_in,
             bytes_out: r.bytes_out,
         }),
+        tail,
+        attribution,
+        downstream,
+        exemplars,
         scheduler: service.scheduler.as_ref().map(sections::scheduler),
         syscalls: service.syscalls.as_deref().map(sections::syscalls),
         tcp: service.tcp.as_ref().map(|tcp| sections::tcp(tcp, &capture.probes)),

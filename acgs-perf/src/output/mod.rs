@@ -1,9 +1,13 @@
-//! Everything that is shown to people: text, units, the terminal.
+//! Everything that is shown to people: text, traces, units, the terminal.
 //!
 //! In: a report. Out: text, and the one place that prints it.
 
+mod format;
+mod perfetto;
 pub mod text;
 pub mod units;
+
+pub use format::{Format, render};
 
 use std::io::{self, ErrorKind, IsTerminal, Write};
 

@@ -6,11 +6,14 @@
 use std::io::Read as _;
 use std::time::{Duration, Instant};
 
+use acgs_perf_common::attribution::attribution_row;
+use acgs_perf_common::exemplar::GATE_WORDS;
 use acgs_perf_common::fields::Fields;
 use acgs_perf_common::maps::{
-    COUNTERS, HISTOGRAMS, MAX_SERVICES, MAX_SHARDS, SYSCALL_SLOTS, SYSCALL_WORDS, counter_index, histogram_base,
-    syscall_slot_index,
+    COUNTERS, HISTOGRAMS, MAX_SERVICES, MAX_SHARDS, SYSCALL_SLOTS, SYSCALL_WORDS, counter_index, downstream_base,
+    histogram_base, syscall_slot_index,
 };
+use aya::maps::{MapData, RingBuf};
 use aya::programs::links::FdLink;
 use aya::programs::{BtfTracePoint, Iter, ProgramError};
 use aya::{Btf as KernelTypes, Ebpf, EbpfLoader, Endianness};
@@ -18,7 +21,7 @@ use aya::{Btf as KernelTypes, Ebpf, EbpfLoader, Endianness};
 use super::table::{PROBES, PROCESS_HOOKS};
 use super::{ProbeError, calls};
 use crate::capture;
-use crate::snapshot::maps::Maps;
+use crate::snapshot::maps::{self, Maps};
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/acgs-perf-ebpf"));
 
@@ -31,6 +34,8 @@ pub struct Session {
     links: Vec<(&'static str, FdLink)>,
     /// The kernel's maps in the agent's memory.
     pub maps: Maps,
+    /// Where exemplars come from.
+    ring: Option<RingBuf<MapData>>,
     /// What each probe does.
     pub probes: Vec<capture::Probe>,
     /// Time spent loading and attaching.
@@ -64,6 +69,7 @@ impl Session {
         }
         let active = |name: &str| u32::from(probes.iter().any(|p| p.name == name && p.state == "active"));
         let (sched, tcp, syscalls) = (active("sched"), active("tcp"), active("syscalls"));
+        let attribution = active("attribution");
         let shards = shards();
         let n = services as u32;
         let syscall_services = n * syscalls;
@@ -76,17 +82,23 @@ impl Session {
             .override_global("SCHED_ACTIVE", &sched, true)
             .override_global("TCP_ACTIVE", &tcp, true)
             .override_global("SYSCALLS_ACTIVE", &syscalls, true)
+            .override_global("ATTRIBUTION_ACTIVE", &attribution, true)
             .map_max_entries("SERVICE_OF_TGID", pid_max().div_ceil(8))
             .map_max_entries("HISTOGRAMS", histogram_base(shards, n, 0, 0))
             .map_max_entries("COUNTERS", counter_index(shards, n, 0, 0))
             .map_max_entries("SYSCALL_SLOT", syscall_slot_index(syscall_services, 0).max(1))
             .map_max_entries("SYSCALL_SLOTS_USED", n)
             .map_max_entries("SYSCALL_OWNER", (syscall_services * SYSCALL_SLOTS).max(1))
+            .map_max_entries("ATTRIBUTION", attribution_row(shards, n * attribution, 0, 0).max(1))
+            .map_max_entries("DOWNSTREAM", downstream_base(n * attribution, 0).max(1))
+            .map_max_entries("DOWNSTREAM_SLOTS_USED", n)
+            .map_max_entries("EXEMPLAR_GATE", n * GATE_WORDS)
             .map_max_entries("SYSCALL_RECORDS", (syscall_services * SYSCALL_SLOTS * SYSCALL_WORDS).max(1));
         let mut ebpf = loader.load(OBJECT)?;
         let maps = Maps::open(&mut ebpf, services, shards)?;
         maps.set_call_classes(&calls::classes());
-        let mut session = Self { ebpf, links: Vec::new(), maps, probes, attach: Duration::ZERO };
+        let ring = Some(maps::exemplar_ring(&mut ebpf)?);
+        let mut session = Self { ebpf, links: Vec::new(), maps, ring, probes, attach: Duration::ZERO };
         let types = KernelTypes::parse(entry_points, Endianness::Little).map_err(|e| map_error("BTF", &e))?;
         for hook in session.hooks() {
             let program = session.program(hook)?;
@@ -138,6 +150,11 @@ impl Session {
             self.iterate(ITERATORS[1])?;
         }
         Ok(())
+    }
+
+    /// Gives the ring buffer of exemplars away, once.
+    pub fn take_ring(&mut self) -> Option<RingBuf<MapData>> {
+        self.ring.take()
     }
 
     /// Whether a probe is active.

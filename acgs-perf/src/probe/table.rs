@@ -13,6 +13,8 @@ pub struct Probe {
     pub purpose: &'static str,
     /// Its own tracepoints, in the order in which they are attached.
     pub hooks: &'static [&'static str],
+    /// Probes without which it has nothing to work on.
+    pub needs: &'static [&'static str],
     /// Whether `record` has it on unless told otherwise.
     pub default: bool,
 }
@@ -27,24 +29,35 @@ pub const PROBES: &[Probe] = &[
         name: "sched",
         purpose: "thread states, run-queue latency, blocked time per class, who ran instead",
         hooks: &["sched_waking", "sched_switch"],
+        needs: &[],
         default: true,
     },
     Probe {
         name: "syscalls",
         purpose: "count, errors and latency per system call; accept wait",
         hooks: &["sys_enter", "sys_exit"],
+        needs: &[],
         default: true,
     },
     Probe {
         name: "tcp",
         purpose: "connections, connect latency, round-trip time, retransmissions, resets",
         hooks: &["tcp_retransmit_skb", "tcp_receive_reset", "tcp_send_reset"],
+        needs: &[],
         default: true,
     },
     Probe {
         name: "request",
         purpose: "latency, queue time and service time of requests on TCP and UNIX stream sockets",
         hooks: &["sock_send_length", "sock_recv_length", "sk_data_ready"],
+        needs: &[],
+        default: true,
+    },
+    Probe {
+        name: "attribution",
+        purpose: "where the time of each request went, downstream calls, the slowest requests one by one",
+        hooks: &[],
+        needs: &["request", "sched"],
         default: true,
     },
 ];
@@ -73,7 +86,7 @@ pub fn parse(list: &str) -> Result<Vec<&'static Probe>, String> {
 /// What this kernel can do for each probe, given the names the user chose.
 #[must_use]
 pub fn states(btf: &Btf, chosen: &[&Probe]) -> Vec<capture::Probe> {
-    PROBES
+    let mut states: Vec<capture::Probe> = PROBES
         .iter()
         .map(|probe| {
             let missing: Vec<_> =
@@ -92,7 +105,16 @@ pub fn states(btf: &Btf, chosen: &[&Probe]) -> Vec<capture::Probe> {
                 hooks: probe.hooks.iter().map(|hook| format!("tp_btf/{hook}")).collect(),
             }
         })
-        .collect()
+        .collect();
+    let active: Vec<String> = states.iter().filter(|p| p.state == "active").map(|p| p.name.clone()).collect();
+    for (state, probe) in states.iter_mut().zip(PROBES).filter(|(state, _)| state.state == "active") {
+        let absent: Vec<_> = probe.needs.iter().filter(|name| !active.iter().any(|a| a == *name)).copied().collect();
+        if !absent.is_empty() {
+            state.state = "disabled".to_owned();
+            state.reason = Some(format!("needs the probe {}", absent.join(" and the probe ")));
+        }
+    }
+    states
 }
 
 #[cfg(test)]

@@ -2,16 +2,22 @@
 //!
 //! In: what `analysis` found. Out: a sealed JSON file, or a report loaded from one.
 
+mod attribution;
 mod load;
 mod model;
 mod schema;
 mod seal;
 mod service;
+mod tail;
 mod write;
 
 #[cfg(test)]
 mod tests;
 
+pub use attribution::{
+    ActorReport, AttributionReport, AttributionRowReport, CallsOutstandingReport, DownstreamReport, ExemplarReport,
+    SegmentReport,
+};
 pub use load::{Document, LoadError, load, load_document, verify, verify_bytes};
 pub use model::{
     CostReport, Finding, HostReport, ProbeReport, ProgramCostReport, Report, SCHEMA_VERSION, Severity, Tool, Window,
@@ -22,4 +28,5 @@ pub use service::{
     Blocked, Distribution, ObjectiveReport, PeerReport, ProcessReport, RanInsteadReport, RequestsReport,
     SchedulerReport, SeriesPointReport, ServiceReport, Switches, SyscallReport, TcpReport, Verdict,
 };
+pub use tail::{CutComponentReport, CutPeerReport, CutReport, LeftOutReport, PreemptorReport, TailReport};
 pub use write::{WriteError, check_writable, write_atomically};

@@ -8,6 +8,9 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::attribution::{AttributionReport, DownstreamReport, ExemplarReport};
+use super::tail::TailReport;
+
 /// One service.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ServiceReport {
@@ -26,6 +29,18 @@ pub struct ServiceReport {
     /// Requests.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub requests: Option<RequestsReport>,
+    /// Why the slowest requests are slow.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tail: Option<TailReport>,
+    /// The attribution histogram.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attribution: Option<AttributionReport>,
+    /// Downstream peers, most time first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub downstream: Option<Vec<DownstreamReport>>,
+    /// Single requests, slowest first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exemplars: Option<Vec<ExemplarReport>>,
     /// Scheduler.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scheduler: Option<SchedulerReport>,

@@ -1,10 +1,11 @@
 //! Turns the final state of the maps into the sections of a `Capture`.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 use acgs_perf_common::maps::{BLOCKED_HISTOGRAM, Counter, Histogram, PeerKey, PeerStats, STATE_COUNTER};
 use acgs_perf_common::state::{BLOCKED_CLASSES, STATES};
 
+use super::attribution::ip;
 use super::maps::Maps;
 use crate::capture::{Counts, Peer, RanInstead, Requests, Scheduler, Syscall, Tcp};
 use crate::probe::calls;
@@ -114,11 +115,7 @@ pub fn tcp(maps: &Maps, service: usize, accept_wait: bool) -> Tcp {
 }
 
 fn peer(key: &PeerKey, stats: &PeerStats) -> Peer {
-    let mut octets = [0; 16];
-    for (bytes, word) in octets.chunks_exact_mut(4).zip(key.address) {
-        bytes.copy_from_slice(&word.to_ne_bytes());
-    }
-    let address = Ipv6Addr::from(octets).to_canonical();
+    let address = ip(key.address);
     let outgoing = key.port != 0;
     Peer {
         address: name(address, key.port),
@@ -140,12 +137,14 @@ fn name(address: IpAddr, port: u32) -> String {
 }
 
 /// A command name as the kernel keeps it: bytes up to the first zero.
-fn text(comm: &[u8]) -> String {
+pub(super) fn text(comm: &[u8]) -> String {
     String::from_utf8_lossy(comm.split(|byte| *byte == 0).next().unwrap_or_default()).into_owned()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv6Addr;
+
     use super::*;
 
     #[test]

@@ -1,75 +1,23 @@
-//! The kernel's array maps in the agent's memory: reads and writes are plain loads and stores, no system call.
+//! The kernel's maps in the agent: sums over shards, byte tables, tables of peers.
 //!
-//! In: the loaded object. Out: sums over shards, byte tables.
+//! In: the loaded object. Out: figures by service.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
+use acgs_perf_common::attribution::{ATTRIBUTION_WORDS, attribution_row};
+use acgs_perf_common::exemplar::{GATE_WORDS, Gate};
 use acgs_perf_common::histogram::BUCKETS;
 use acgs_perf_common::ledger::LOSSES;
 use acgs_perf_common::maps::{
-    COUNTERS, Counter, EXEC_QUEUE, PeerKey, PeerStats, Preemptor, SYSCALL_HEADER, SYSCALL_SLOTS, SYSCALL_WORDS,
-    counter_index, histogram_base,
+    COUNTERS, Counter, DownstreamPeer, EXEC_QUEUE, PeerKey, PeerStats, Preemptor, SYSCALL_HEADER, SYSCALL_SLOTS,
+    SYSCALL_WORDS, counter_index, downstream_base, histogram_base,
 };
 use acgs_perf_common::state::SYSCALLS;
 use aya::Ebpf;
-use aya::maps::{HashMap, Map, MapData};
-use memmap2::{MmapOptions, MmapRaw};
+use aya::maps::{HashMap, MapData, RingBuf};
 
+use super::words::Words;
 use crate::probe::ProbeError;
-
-/// An array map as memory.
-struct Words {
-    memory: MmapRaw,
-    len: usize,
-}
-
-impl Words {
-    fn open(ebpf: &Ebpf, name: &'static str) -> Result<Self, ProbeError> {
-        use std::os::fd::{AsFd as _, AsRawFd as _};
-        let error = |reason: String| ProbeError::Map { name, reason };
-        let Some(Map::Array(data)) = ebpf.map(name) else { return Err(error("not an array in the object".into())) };
-        let info = data.info().map_err(|e| error(e.to_string()))?;
-        let len = info.max_entries() as usize;
-        let memory =
-            MmapOptions::new().len(len * 8).map_raw(data.fd().as_fd().as_raw_fd()).map_err(|e| error(e.to_string()))?;
-        Ok(Self { memory, len })
-    }
-
-    /// Entry `at`; beyond the end it reads as 0, which the layouts never ask for.
-    fn get(&self, at: usize) -> u64 {
-        if at >= self.len {
-            return 0;
-        }
-        // SAFETY: `at` is within the mapping, aligned, and only accessed atomically on this side.
-        unsafe { &*self.memory.as_mut_ptr().cast::<AtomicU64>().add(at) }.load(Ordering::Relaxed)
-    }
-
-    fn set(&self, at: usize, value: u64) {
-        if at < self.len {
-            // SAFETY: as in `get`.
-            unsafe { &*self.memory.as_mut_ptr().cast::<AtomicU64>().add(at) }.store(value, Ordering::Relaxed);
-        }
-    }
-
-    /// Stores one byte; the kernel side changes bytes of the same word meanwhile.
-    fn set_byte(&self, at: usize, value: u8) -> bool {
-        if at >= self.len * 8 {
-            return false;
-        }
-        // SAFETY: as in `get`.
-        unsafe { &*self.memory.as_mut_ptr().cast::<AtomicU8>().add(at) }.store(value, Ordering::Relaxed);
-        true
-    }
-
-    fn byte(&self, at: usize) -> u8 {
-        if at >= self.len * 8 {
-            return 0;
-        }
-        // SAFETY: as in `get`.
-        unsafe { &*self.memory.as_mut_ptr().cast::<AtomicU8>().add(at) }.load(Ordering::Relaxed)
-    }
-}
 
 /// One system call's record.
 pub struct SyscallRecord {
@@ -109,6 +57,10 @@ pub struct Maps {
     execed: Words,
     execed_head: Words,
     errno: HashMap<MapData, u64, u64>,
+    attribution: Words,
+    downstream: Words,
+    gate: Words,
+    downstream_peer: HashMap<MapData, PeerKey, DownstreamPeer>,
     peer: HashMap<MapData, PeerKey, PeerStats>,
     preemptor: HashMap<MapData, u64, Preemptor>,
 }
@@ -133,6 +85,10 @@ impl Maps {
             syscall_records: Words::open(ebpf, "SYSCALL_RECORDS")?,
             execed: Words::open(ebpf, "EXECED")?,
             execed_head: Words::open(ebpf, "EXECED_HEAD")?,
+            attribution: Words::open(ebpf, "ATTRIBUTION")?,
+            downstream: Words::open(ebpf, "DOWNSTREAM")?,
+            gate: Words::open(ebpf, "EXEMPLAR_GATE")?,
+            downstream_peer: hash(ebpf, "DOWNSTREAM_PEER")?,
             errno: hash(ebpf, "ERRNO")?,
             peer: hash(ebpf, "PEER")?,
             preemptor: hash(ebpf, "PREEMPTOR")?,
@@ -176,6 +132,12 @@ impl Maps {
     /// Says that `service` listens on `port`.
     pub fn add_port(&self, port: u16, service: usize) {
         self.service_of_port.set_byte(usize::from(port), service as u8 + 1);
+    }
+
+    /// Which service listens on a port, from 0.
+    #[must_use]
+    pub fn service_of_port(&self, port: u16) -> Option<usize> {
+        self.service_of_port.byte(usize::from(port)).checked_sub(1).map(usize::from)
     }
 
     /// Says that whoever listens on `port` later joins `service`; the first service that names a port has it.
@@ -262,6 +224,43 @@ impl Maps {
             .collect()
     }
 
+    /// A row of the attribution histogram, summed over the shards.
+    #[must_use]
+    pub fn attribution_row(&self, service: usize, bucket: usize) -> [u64; ATTRIBUTION_WORDS] {
+        let mut row = [0u64; ATTRIBUTION_WORDS];
+        for shard in 0..self.shards {
+            let at = attribution_row(self.shards, service as u32, bucket as u32, shard) as usize * ATTRIBUTION_WORDS;
+            for (word, sum) in row.iter_mut().enumerate() {
+                // Wrapping: what one shard took back another one had added.
+                *sum = sum.wrapping_add(self.attribution.get(at + word));
+            }
+        }
+        row
+    }
+
+    /// A word of a downstream peer's figures; the buckets follow `DOWNSTREAM_HEADER`.
+    #[must_use]
+    pub fn downstream(&self, service: usize, slot: usize, word: u32) -> u64 {
+        self.downstream.get((downstream_base(service as u32, slot as u32) + word) as usize)
+    }
+
+    /// Downstream peers of all services.
+    #[must_use]
+    pub fn downstream_peers(&self) -> Vec<(PeerKey, DownstreamPeer)> {
+        self.downstream_peer.iter().flatten().collect()
+    }
+
+    /// A word of what the kernel side is told about exemplars.
+    #[must_use]
+    pub fn gate(&self, service: usize, word: Gate) -> u64 {
+        self.gate.get(service * GATE_WORDS as usize + word as usize)
+    }
+
+    /// Sets it.
+    pub fn set_gate(&self, service: usize, word: Gate, value: u64) {
+        self.gate.set(service * GATE_WORDS as usize + word as usize, value);
+    }
+
     /// TCP peers.
     #[must_use]
     pub fn peers(&self) -> Vec<(PeerKey, PeerStats)> {
@@ -272,6 +271,17 @@ impl Maps {
     #[must_use]
     pub fn preemptors(&self) -> Vec<(usize, u32, Preemptor)> {
         self.preemptor.iter().flatten().map(|(key, value)| ((key >> 32) as usize, key as u32, value)).collect()
+    }
+
+    /// Name of a process: what /proc says, or what the kernel side saw when it stood in somebody's way; empty if unknown.
+    #[must_use]
+    pub fn comm(&self, pid: u32) -> String {
+        if let Ok(comm) = std::fs::read_to_string(format!("/proc/{pid}/comm")) {
+            return comm.trim_end().to_owned();
+        }
+        let seen =
+            (0..self.services as u64).find_map(|service| self.preemptor.get(&(service << 32 | u64::from(pid)), 0).ok());
+        seen.map(|who| super::collect::text(&who.comm)).unwrap_or_default()
     }
 
     /// Processes that called exec since `seen`, and the new position; `None` if the queue was overrun. Slots are emptied; a
@@ -295,6 +305,16 @@ impl Maps {
     pub fn lose(&self, loss: acgs_perf_common::ledger::Loss) {
         self.ledger.set(loss as usize, self.ledger.get(loss as usize) + 1);
     }
+}
+
+/// The ring buffer of exemplars.
+///
+/// # Errors
+/// When the object has none.
+pub fn exemplar_ring(ebpf: &mut Ebpf) -> Result<RingBuf<MapData>, ProbeError> {
+    let name = "EXEMPLARS";
+    let map = ebpf.take_map(name).ok_or(ProbeError::Map { name, reason: "not in the object".into() })?;
+    RingBuf::try_from(map).map_err(|e| ProbeError::Map { name, reason: e.to_string() })
 }
 
 fn hash<K: aya::Pod, V: aya::Pod>(ebpf: &mut Ebpf, name: &'static str) -> Result<HashMap<MapData, K, V>, ProbeError> {

@@ -20,6 +20,14 @@ pub fn host() -> Host {
     }
 }
 
+/// The clock of the kernel side.
+pub fn monotonic_ns() -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is valid for writing; this clock always exists.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
 /// CPU time of this process so far, and its largest resident set in bytes.
 pub fn usage() -> (Duration, u64) {
     // SAFETY: rusage consists of integers, for which zero is a value; getrusage fills it.

@@ -4,6 +4,7 @@
 //! checked before anything is attached; `recorder` drives the kernel side; `child` runs the COMMAND.
 
 mod child;
+mod directory;
 mod facts;
 mod membership;
 mod plan;
@@ -46,7 +47,7 @@ pub struct Args {
     /// What to write
     #[arg(long, value_enum, default_value_t = Format::Json)]
     pub format: Format,
-    /// Which probes to use: a comma-separated list of request, sched, syscalls, tcp [default: all]
+    /// Which probes to use: a comma-separated list of request, sched, syscalls, tcp, attribution [default: all]
     #[arg(long, value_name = "LIST")]
     pub probes: Option<String>,
     /// Distance of the points of the time series

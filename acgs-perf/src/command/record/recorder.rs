@@ -6,21 +6,27 @@
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use acgs_perf_common::exemplar::Gate;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
 
 use super::child::Task;
+use super::directory::Listeners;
 use super::membership::Membership;
 use super::plan::Plan;
 use super::{Ending, facts};
-use crate::capture::{Capture, Cost, Service};
+use crate::capture::{Attribution, Capture, Cost, Service};
 use crate::probe::session::Session;
 use crate::probe::{self, table};
-use crate::snapshot::collect;
+use crate::snapshot::exemplars::Exemplars;
 use crate::snapshot::series::Series;
+use crate::snapshot::{attribution, collect};
 
 /// How often new programs are looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// How often exemplars are taken from the ring buffer.
+const GLANCE_EVERY: Duration = Duration::from_millis(50);
 
 /// Records.
 pub async fn record(plan: &Plan) -> anyhow::Result<(Capture, Ending)> {
@@ -38,6 +44,7 @@ pub async fn record(plan: &Plan) -> anyhow::Result<(Capture, Ending)> {
     session.attach_probes()?;
 
     let start = Instant::now();
+    let start_ns = facts::monotonic_ns();
     let start_unix_ns = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as u64;
     let (cpu_before, _) = facts::usage();
     let mut series = Series::new(plan.specs.len(), plan.interval.as_nanos() as u64);
@@ -48,6 +55,10 @@ pub async fn record(plan: &Plan) -> anyhow::Result<(Capture, Ending)> {
     look.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut point = interval(plan.interval);
     point.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let mut exemplars = session.take_ring().map(|ring| Exemplars::new(ring, &session.maps));
+    let mut glance = interval(GLANCE_EVERY);
+    glance.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let attributes = session.is_active("attribution");
     let mut died = false;
     let (ending, stop_with) = loop {
         tokio::select! {
@@ -65,6 +76,11 @@ pub async fn record(plan: &Plan) -> anyhow::Result<(Capture, Ending)> {
                     eprintln!("acgs-perf: note: all recorded processes have exited; waiting for new ones to match");
                 }
             }
+            _ = glance.tick(), if attributes => {
+                if let Some(exemplars) = &mut exemplars {
+                    exemplars.look(&session.maps);
+                }
+            }
             _ = point.tick() => series.tick(&session.maps, start.elapsed().as_nanos() as u64, false),
         }
     };
@@ -75,6 +91,9 @@ pub async fn record(plan: &Plan) -> anyhow::Result<(Capture, Ending)> {
     }
     series.tick(&session.maps, duration.as_nanos() as u64, true);
     members.list(&session.maps);
+    if let Some(exemplars) = &mut exemplars {
+        exemplars.take(&session.maps);
+    }
     let (cpu_after, agent_max_rss_bytes) = facts::usage();
     let (map_bytes, recursion_misses) = facts::kernel_objects();
     let mut ledger = session.maps.ledger();
@@ -86,11 +105,23 @@ pub async fn record(plan: &Plan) -> anyhow::Result<(Capture, Ending)> {
         attach: session.attach,
         programs: plan.measure_cost.then(|| session.program_costs()).transpose()?,
     };
+    let directory = attributes.then(|| Listeners::find(&plan.specs, &session.maps));
+    let attribution = |service: usize| {
+        let directory = directory.as_ref()?;
+        Some(Attribution {
+            rows: attribution::rows(&session.maps, service),
+            downstream: attribution::downstream(&session.maps, service, directory),
+            exemplars: exemplars.as_ref().map(|all| all.of(service, start_ns)).unwrap_or_default(),
+            exemplars_dropped: session.maps.gate(service, Gate::Dropped),
+        })
+    };
     let capture = Capture {
         host: facts::host(),
         start_unix_ns,
         duration,
-        services: (0..plan.specs.len()).map(|i| service(plan, &session, &members, &mut series, i)).collect(),
+        services: (0..plan.specs.len())
+            .map(|i| Service { attribution: attribution(i), ..service(plan, &session, &members, &mut series, i) })
+            .collect(),
         probes: session.probes.clone(),
         ledger,
         cost,

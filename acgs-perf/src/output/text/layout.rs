@@ -85,7 +85,8 @@ impl Lines {
         self.line(&line);
     }
 
-    /// A table: the first column to the left and at least as wide as a label, the others to the right.
+    /// A table: the first column to the left and at least as wide as a label, the others to the right. Names in the first
+    /// column are shortened if the table would be too wide.
     pub fn table(&mut self, rows: &[Vec<String>]) {
         let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
         let widths: Vec<_> = (0..columns)
@@ -93,17 +94,34 @@ impl Lines {
                 rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
             })
             .collect();
+        let others: usize = widths.iter().skip(1).map(|width| width + GAP).sum();
+        let room = self.width.saturating_sub(2 + others).max(LABEL - 2);
         for row in rows {
             let mut line = String::from("  ");
             for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
                 match column {
-                    0 => line.push_str(&format!("{cell:<width$}", width = (*width).max(LABEL - 2))),
+                    0 => {
+                        let width = (*width).clamp(LABEL - 2, room);
+                        line.push_str(&format!("{:<width$}", shortened(cell, width)));
+                    }
                     _ => line.push_str(&format!("{}{cell:>width$}", " ".repeat(GAP))),
                 }
             }
             self.line(&line);
         }
     }
+}
+
+/// At most `width` characters: what is too long loses some of its middle, because addresses differ at their end.
+pub fn shortened(text: &str, width: usize) -> String {
+    let length = text.chars().count();
+    if length <= width {
+        return text.into();
+    }
+    let kept = width.saturating_sub(1);
+    let head = kept / 3;
+    let tail: String = text.chars().skip(length - (kept - head)).collect();
+    format!("{}…{tail}", text.chars().take(head).collect::<String>())
 }
 
 /// A figure of a distribution: its value, `≥68.7 s` if it is over range, or `–`.

@@ -5,6 +5,7 @@
 
 mod layout;
 mod service;
+mod tail;
 
 use crate::report::{Report, Severity};
 

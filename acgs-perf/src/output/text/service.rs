@@ -1,6 +1,6 @@
 //! One service in the terminal summary.
 //!
-//! In: its part of the report and the probes' states. Out: the verdict, then requests, threads, system calls, TCP.
+//! In: its part of the report and the probes' states. Out: the verdict, then requests, tail, threads, TCP, system calls.
 
 use crate::report::{
     Distribution, ProbeReport, RequestsReport, SchedulerReport, ServiceReport, SyscallReport, TcpReport, Verdict,
@@ -8,6 +8,7 @@ use crate::report::{
 
 use super::super::units::{bytes, duration, grouped, percent, rate, span};
 use super::layout::{ABSENT, Lines, figure};
+use super::tail;
 
 /// System calls, peers and commands shown; the report file has all of them.
 const TOP: usize = 5;
@@ -21,6 +22,10 @@ pub fn render(service: &ServiceReport, probes: &[ProbeReport], lines: &mut Lines
         None => absent("requests", "request", probes, lines),
     }
     series(service, lines);
+    match &service.tail {
+        Some(_) => tail::render(service, lines),
+        None => absent("tail", "attribution", probes, lines),
+    }
     match &service.scheduler {
         Some(scheduler) => threads(scheduler, lines),
         None => absent("threads", "sched", probes, lines),
@@ -67,6 +72,9 @@ fn verdict(service: &ServiceReport, lines: &mut Lines) {
         format!("   p99 {p99} ({interval}) {below} {}{}", duration(objective.p99_ns), speed.unwrap_or_default())
     });
     lines.words(&format!("{}   {word}{}", service.name, numbers.as_deref().unwrap_or_default()), "");
+    if let Some(tail) = &service.tail {
+        lines.labelled("tail", &tail.sentence);
+    }
     if objective.verdict != Some(Verdict::Met) {
         lines.labelled("because", &objective.reason);
     }
@@ -230,12 +238,12 @@ fn quantiles(d: &Distribution) -> Vec<String> {
     ]
 }
 
-fn more(items: &mut Vec<String>, total: usize, what: &str) {
+pub fn more(items: &mut Vec<String>, total: usize, what: &str) {
     if total > TOP {
         items.push(format!("{} more {what}", total - TOP));
     }
 }
 
-fn row(cells: &[&str]) -> Vec<String> {
+pub fn row(cells: &[&str]) -> Vec<String> {
     cells.iter().map(|cell| (*cell).to_owned()).collect()
 }

@@ -11,6 +11,10 @@ fn a_full_recording() {
     report.digest = "sha256:0123".into();
     report.tool.version = "1.2.3".into();
     let text = render(&report, 100);
+    if std::env::var_os("UPDATE").is_some() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/output/text/golden.txt");
+        std::fs::write(path, &text).unwrap();
+    }
     assert_eq!(text, include_str!("golden.txt"), "\n{text}");
 }
 
@@ -25,6 +29,32 @@ fn lines_keep_to_the_width_and_tables_are_aligned() {
         assert_eq!(end("latency"), end("queue time"));
         assert_eq!(end("latency"), end("service time"));
     }
+}
+
+#[test]
+fn a_long_name_does_not_break_a_table() {
+    let mut capture = sample::capture();
+    let peers = &mut capture.services[1].attribution.as_mut().unwrap().downstream;
+    peers[0].address = "[2001:db8:85a3::8a2e:370:7334]:5432".into();
+    peers[0].service = Some("the-database-of-the-policy-engine".into());
+    for width in [80, 90, 100] {
+        let text = render(&analyse(&capture), width);
+        let line = text.lines().find(|line| line.contains("]:5432)") && line.contains("20,000")).unwrap();
+        assert!(line.chars().count() <= width && line.contains('…'), "{width}: {line}");
+    }
+}
+
+#[test]
+fn the_tail_comes_first_and_few_requests_are_no_tail() {
+    let text = render(&analyse(&sample::capture()), 100);
+    let lines: Vec<_> = text.lines().collect();
+    let verdict = lines.iter().position(|line| line.starts_with("api   MISSED")).unwrap();
+    assert!(lines[verdict + 1].starts_with("  tail         95 % of the slowest 1 % is waiting for postgres"), "{text}");
+    let mut capture = sample::capture();
+    capture.services[1].attribution = Some(crate::capture::Attribution::default());
+    let text = render(&analyse(&capture), 100);
+    assert!(text.contains("tail         No request was attributed, so there is no tail to explain."), "{text}");
+    assert!(text.contains("downstream   no call seen") && !text.contains("exemplars"), "{text}");
 }
 
 #[test]

@@ -2,6 +2,8 @@
 //!
 //! In: nothing. Out: the same `Capture` every time.
 
+pub mod attribution;
+
 use std::time::Duration;
 
 use acgs_perf_common::histogram::{BUCKETS, bucket_index};
@@ -42,7 +44,7 @@ fn probe(name: &str, state: &str, reason: Option<&str>, hooks: &[&str]) -> Probe
     }
 }
 
-/// A recording of one Redis with every section.
+/// A recording of a Redis with every section but the attribution, and of an API with that one.
 pub fn capture() -> Capture {
     Capture {
         host: Host {
@@ -72,7 +74,7 @@ pub fn capture() -> Capture {
                 run_time: Duration::from_millis(66),
             }]),
         },
-        services: vec![redis()],
+        services: vec![redis(), attribution::api()],
         ended_by: "duration".into(),
     }
 }

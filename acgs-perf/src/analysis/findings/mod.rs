@@ -1,7 +1,9 @@
 //! Findings: what deserves attention, each with the numbers that show it.
 //!
 //! In: the report so far. Out: findings, most severe first. Kinds: `objective_missed`, `queue_time_dominates`,
-//! `nothing_answered`, `measurement_incomplete`.
+//! `nothing_answered`, `measurement_incomplete`; `tail` has those of the attribution.
+
+mod tail;
 
 use acgs_perf_common::ledger::LOSSES;
 
@@ -12,6 +14,12 @@ use crate::report::{Finding, Report, ServiceReport, Severity, Verdict};
 /// With fewer requests, a P99 is little more than the slowest request, and says nothing about queueing.
 const MIN_REQUESTS: u64 = 100;
 
+/// Advice where the attribution tells the cause.
+const SEE_TAIL: &str = "the finding about its tail says what the slow requests wait for, and what to do";
+/// Advice where it does not.
+const SEE_TIMES: &str = "compare queue time with service time: a high queue time calls for more workers or shorter work \
+                         between reads, a high service time for a look at blocked time and system calls";
+
 /// All findings of a report.
 pub fn findings(report: &Report) -> Vec<Finding> {
     let mut all: Vec<_> = report.services.iter().flat_map(of_service).collect();
@@ -21,27 +29,39 @@ pub fn findings(report: &Report) -> Vec<Finding> {
 }
 
 fn of_service(service: &ServiceReport) -> impl Iterator<Item = Finding> {
-    [objective_missed(service), queue_time_dominates(service), nothing_answered(service)].into_iter().flatten()
+    [
+        objective_missed(service),
+        tail::tail(service),
+        tail::not_conserved(service),
+        queue_time_dominates(service),
+        nothing_answered(service),
+    ]
+    .into_iter()
+    .flatten()
+}
+
+/// Whether the objective is missed, and not only for its rate: that may be a lack of load as well as of capacity.
+fn missed_for_latency(service: &ServiceReport) -> bool {
+    let fast = |p99| p99 < service.objective.p99_ns;
+    service.objective.verdict == Some(Verdict::Missed)
+        && !service.requests.as_ref().and_then(|requests| requests.latency.p99_ns).is_some_and(fast)
 }
 
 fn objective_missed(service: &ServiceReport) -> Option<Finding> {
-    let (requests, objective) = (service.requests.as_ref()?, &service.objective);
+    let objective = &service.objective;
     if objective.verdict != Some(Verdict::Missed) {
         return None;
     }
-    // Fast enough, and so missed for its rate: that may be a lack of load as well as of capacity.
-    let only_rate = requests.latency.p99_ns.is_some_and(|p99| p99 < objective.p99_ns);
-    let (severity, title, recommendation) = match only_rate {
-        true => (
+    let (severity, title, recommendation) = match missed_for_latency(service) {
+        false => (
             Severity::Warning,
             format!("{} answered fewer requests per second than its objective asks for", service.name),
             "record under the load that the objective is meant for, or set `min_rps` to what this service has to carry",
         ),
-        false => (
+        true => (
             Severity::Critical,
             format!("{} misses its objective", service.name),
-            "compare queue time with service time: a high queue time calls for more workers or shorter work between \
-             reads, a high service time for a look at blocked time and system calls",
+            if tail::tail(service).is_some() { SEE_TAIL } else { SEE_TIMES },
         ),
     };
     Some(Finding {
@@ -123,14 +143,21 @@ mod tests {
         analyse(capture).findings.into_iter().map(|finding| finding.id).collect()
     }
 
+    /// The healthy service of the sample.
+    fn healthy() -> crate::capture::Capture {
+        let mut capture = sample::capture();
+        capture.services.truncate(1);
+        capture
+    }
+
     #[test]
     fn a_healthy_recording_has_none() {
-        assert_eq!(ids(&sample::capture()), Vec::<String>::new());
+        assert_eq!(ids(&healthy()), Vec::<String>::new());
     }
 
     #[test]
     fn each_finding_brings_its_numbers_most_severe_first() {
-        let mut capture = sample::capture();
+        let mut capture = healthy();
         capture.ledger[3].1 = 1234;
         let requests = capture.services[0].requests.as_mut().unwrap();
         requests.latency = sample::counts((0..1000).map(|_| 20_000_000));
@@ -145,7 +172,7 @@ mod tests {
 
     #[test]
     fn a_low_rate_alone_is_a_warning_with_its_own_advice() {
-        let mut capture = sample::capture();
+        let mut capture = healthy();
         capture.services[0].objective.min_rps = 1e6;
         let finding = analyse(&capture).findings.remove(0);
         assert_eq!((finding.id.as_str(), finding.severity), ("objective_missed", Severity::Warning));

@@ -1,0 +1,310 @@
+//! What a thread works on: for which request, since when, and where the time went. Its parts always add up to `at - began`.
+//!
+//! In: times and components. Out: sums per component, and segments in order. The rules that say when an activity begins,
+//! parks, moves to another thread and ends are in `attribution`.
+
+use acgs_perf_common::attribution::{Component, FIRST_OF_SERVICE_TIME, PEER_SLOTS, SERVICE_COMPONENTS};
+use acgs_perf_common::exemplar::{SEGMENTS, segment, segment_add, segment_kind, segment_more};
+
+/// The thread is at work; without this flag the rest means nothing.
+pub const ACTIVE: u32 = 1;
+/// `request` is a request that was read; otherwise nobody knows yet for whom this is.
+pub const KNOWN: u32 = 2;
+/// It came from another thread, with a wake-up.
+pub const HANDED: u32 = 4;
+/// It has an entry in the table of parked requests.
+pub const TABLED: u32 = 8;
+/// A worker has finished with it: since `at` it could have gone on.
+pub const READY: u32 = 16;
+/// Another thread was woken with it and goes on.
+pub const GIVEN: u32 = 32;
+/// More than one thread has a copy.
+pub const SPREAD: u32 = 64;
+/// In the table: it was answered.
+pub const DONE: u32 = 128;
+/// Its last downstream call may be another request's.
+pub const GUESSED: u32 = 256;
+
+/// Room for the components of the service time.
+const PARTS: usize = 16;
+
+const _: () = assert!(SERVICE_COMPONENTS <= PARTS && PEER_SLOTS.is_power_of_two());
+
+/// The work of a thread, or of a request that waits in the table.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Activity {
+    /// Address of the server-side socket of the request; of a client socket for work whose request is not known; 0 before.
+    pub request: u64,
+    /// When it began: for a request, when it was read, which tells the requests of a connection apart.
+    pub began: u64,
+    /// Up to when it is accounted.
+    pub at: u64,
+    /// ns per component of the service time; a power of two of them, so that a mask keeps an index in bounds.
+    pub parts: [u64; PARTS],
+    /// ns that were split with other requests.
+    pub shared: u64,
+    /// When the thread last read or sent for it.
+    pub touched: u64,
+    /// Since when `outstanding` holds.
+    calls_at: u64,
+    /// ns with one downstream call outstanding.
+    pub one_call: u64,
+    /// ns with two or more.
+    pub many_calls: u64,
+    /// Downstream calls without an answer.
+    outstanding: u32,
+    /// Downstream calls.
+    pub calls: u32,
+    /// Slot of the peer that was called last.
+    pub peer: u32,
+    pub flags: u32,
+    /// Wake-ups from thread to thread so far.
+    pub depth: u32,
+    /// Component of the wait before it began, for the request that it turns out to be for.
+    pub origin: u32,
+    /// Thread that parked it.
+    pub parked_by: u32,
+    /// Number of segments.
+    pub segments_len: u32,
+    /// Those at the front that belong to the queue time, newest first.
+    pub queue_segments: u32,
+    padding: u32,
+    /// ns of downstream per peer.
+    pub peer_ns: [u64; PEER_SLOTS],
+    /// See `acgs_perf_common::exemplar`.
+    pub segments: [u64; SEGMENTS],
+}
+
+impl Activity {
+    /// Starts anew; the sums are zero.
+    #[inline(always)]
+    pub fn start(&mut self, request: u64, flags: u32, now: u64) {
+        // Peers are written only after a call was made.
+        if self.calls != 0 || self.peer_ns[0] != 0 {
+            self.peer_ns = [0; PEER_SLOTS];
+        }
+        self.parts = [0; PARTS];
+        self.request = request;
+        self.began = now;
+        self.at = now;
+        self.shared = 0;
+        self.touched = now;
+        self.calls_at = now;
+        self.one_call = 0;
+        self.many_calls = 0;
+        self.outstanding = 0;
+        self.calls = 0;
+        self.peer = 0;
+        self.flags = flags;
+        self.depth = 0;
+        self.origin = Component::Idle as u32;
+        self.segments_len = 0;
+        self.queue_segments = 0;
+    }
+
+    /// Work of which nobody knows yet for whom it is.
+    #[inline(always)]
+    pub fn start_anonymous(&mut self, now: u64) {
+        self.start(0, ACTIVE, now);
+    }
+
+    #[inline(always)]
+    pub fn is(&self, flag: u32) -> bool {
+        self.flags & flag != 0
+    }
+
+    /// Whether it is the work for this very request.
+    #[inline(always)]
+    pub fn is_for(&self, request: u64, began: u64) -> bool {
+        self.is(ACTIVE) && self.request == request && self.began == began
+    }
+
+    /// Whether somebody could ask for it later.
+    #[inline(always)]
+    pub fn is_live(&self) -> bool {
+        self.is(ACTIVE) && self.request != 0
+    }
+
+    /// Accounts the time up to `until` as `component`; `who` is the peer's slot, or the process behind a wait.
+    #[inline(always)]
+    pub fn charge(&mut self, component: Component, until: u64, who: u32) {
+        self.charge_part(component as u32, until, who);
+    }
+
+    /// The same by number, which must be that of a component of the service time.
+    #[inline(always)]
+    pub fn charge_part(&mut self, component: u32, until: u64, who: u32) {
+        let spent = until.wrapping_sub(self.at);
+        if (spent as i64) <= 0 {
+            return;
+        }
+        self.at = until;
+        let part = component.wrapping_sub(FIRST_OF_SERVICE_TIME as u32);
+        self.parts[part as usize & (PARTS - 1)] += spent;
+        if component == Component::Downstream as u32 {
+            self.peer_ns[who as usize & (PEER_SLOTS - 1)] += spent;
+        }
+        self.push(segment(component, spent, who));
+    }
+
+    /// Adds a segment; the last one grows when it is of the same kind, or when there is no room.
+    #[inline(always)]
+    pub fn push(&mut self, new: u64) {
+        let len = self.segments_len;
+        if len != 0 {
+            let last = &mut self.segments[masked(&self.segments_len, u32::MAX)];
+            if segment_kind(*last) == segment_kind(new) {
+                *last = segment_add(*last, new);
+                return;
+            }
+            if len >= SEGMENTS as u32 {
+                *last = segment_more(*last, new);
+                return;
+            }
+        }
+        self.segments[masked(&self.segments_len, 0)] = new;
+        self.segments_len = len + 1;
+    }
+
+    /// Accounts up to now how many calls were outstanding, and changes their number.
+    #[inline(always)]
+    pub fn calls_changed(&mut self, now: u64, sent: u32, answered: u32) {
+        let spent = now.wrapping_sub(self.calls_at);
+        if (spent as i64) > 0 {
+            match self.outstanding {
+                0 => {}
+                1 => self.one_call += spent,
+                _ => self.many_calls += spent,
+            }
+            self.calls_at = now;
+        }
+        self.calls += sent;
+        let open = self.outstanding + sent;
+        self.outstanding = open.saturating_sub(answered);
+    }
+
+    /// Adds what a thread did before it was known for whom: `work` began at or after `self.at`, and ends now. What began
+    /// earlier is counted in proportion, as shared.
+    #[inline(always)]
+    pub fn append(&mut self, work: &Self) {
+        let end = work.at;
+        let overlap = end.wrapping_sub(self.at);
+        let whole = end.wrapping_sub(work.began);
+        if (overlap as i64) <= 0 || whole == 0 {
+            return;
+        }
+        let clipped = overlap < whole;
+        let mut added = 0;
+        for part in 0..SERVICE_COMPONENTS {
+            let spent = work.parts[part];
+            if spent != 0 {
+                let spent = if clipped { (spent >> 4) * (overlap >> 4) / ((whole >> 8) + 1) } else { spent };
+                self.parts[part] += spent;
+                added += spent;
+            }
+        }
+        if work.calls != 0 {
+            for slot in 0..PEER_SLOTS {
+                let spent = work.peer_ns[slot];
+                self.peer_ns[slot] += if clipped { (spent >> 4) * (overlap >> 4) / ((whole >> 8) + 1) } else { spent };
+            }
+            self.calls += work.calls;
+            self.one_call += work.one_call;
+            self.many_calls += work.many_calls;
+            self.peer = work.peer;
+        }
+        if clipped {
+            // Integer division left a rest.
+            self.shared += overlap;
+            if added <= overlap {
+                self.parts[UNKNOWN] += overlap - added;
+            }
+            self.push(segment(Component::OnCpu as u32, overlap, 0));
+        } else {
+            for at in 0..APPENDED {
+                if at >= work.segments_len as usize {
+                    break;
+                }
+                self.push(work.segments[at]);
+            }
+        }
+        self.at = end;
+        self.calls_changed(end, 0, 0);
+        self.depth = work.depth;
+    }
+
+    /// Becomes a copy; what `from` does not use is left alone.
+    #[inline(always)]
+    pub fn copy_from(&mut self, from: &Self) {
+        self.request = from.request;
+        self.began = from.began;
+        self.at = from.at;
+        self.parts = from.parts;
+        self.shared = from.shared;
+        self.touched = from.touched;
+        self.calls_at = from.calls_at;
+        self.one_call = from.one_call;
+        self.many_calls = from.many_calls;
+        self.outstanding = from.outstanding;
+        if self.calls | from.calls != 0 || self.peer_ns[0] | from.peer_ns[0] != 0 {
+            self.peer_ns = from.peer_ns;
+        }
+        self.calls = from.calls;
+        self.peer = from.peer;
+        self.flags = from.flags;
+        self.depth = from.depth;
+        self.origin = from.origin;
+        self.parked_by = from.parked_by;
+        self.segments_len = from.segments_len;
+        self.queue_segments = from.queue_segments;
+        for at in 0..SEGMENTS {
+            if at >= from.segments_len as usize {
+                break;
+            }
+            self.segments[at] = from.segments[at];
+        }
+    }
+
+    /// Brings the accounts up to now while the thread runs on a CPU.
+    #[inline(always)]
+    pub fn settle(&mut self, now: u64) {
+        if self.is(ACTIVE) {
+            self.charge(Component::OnCpu, now, 0);
+        }
+    }
+
+    /// The sum of all parts.
+    #[inline(always)]
+    pub fn total(&self) -> u64 {
+        let mut sum = 0u64;
+        for part in 0..SERVICE_COMPONENTS {
+            sum = sum.wrapping_add(self.parts[part]);
+        }
+        sum
+    }
+
+    /// Moves time from on-CPU to waiting for the thread: half of what two requests cannot tell apart.
+    #[inline(always)]
+    pub fn give_up(&mut self, ns: u64) {
+        let on_cpu = &mut self.parts[ON_CPU];
+        let moved = if *on_cpu < ns { *on_cpu } else { ns };
+        *on_cpu -= moved;
+        self.parts[LOOP_WAIT] += moved;
+    }
+}
+
+/// `len + change` as an index of a segment. It is read anew, so that the compiler, which knows the bounds from the lines
+/// around, leaves the mask in place for the verifier, which does not.
+#[inline(always)]
+fn masked(len: &u32, change: u32) -> usize {
+    // SAFETY: a reference is valid for reads.
+    let len = unsafe { core::ptr::from_ref(len).read_volatile() };
+    (len.wrapping_add(change) & (SEGMENTS as u32 - 1)) as usize
+}
+
+/// Segments of unknown work that are kept when its request is found.
+const APPENDED: usize = 12;
+const ON_CPU: usize = Component::OnCpu as usize - FIRST_OF_SERVICE_TIME;
+const LOOP_WAIT: usize = Component::LoopWait as usize - FIRST_OF_SERVICE_TIME;
+const UNKNOWN: usize = Component::Unknown as usize - FIRST_OF_SERVICE_TIME;

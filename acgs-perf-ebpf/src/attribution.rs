@@ -1,0 +1,400 @@
+//! Which request a thread works for: the rules.
+//!
+//! In: reads and sends on sockets, threads that block and are woken. Out: each request's row, whose components add up to
+//! its latency. A thread that reads a request works for it until it replies, reads another socket, or goes to wait for
+//! events; the answer to a downstream call brings the request back to the thread that reads it; a thread woken by one that
+//! works for a request works for it too. What a thread does before anybody knows for whom belongs to the request that
+//! shows next.
+
+use acgs_perf_common::attribution::{
+    ATTRIBUTION_WORDS, CALLS_WORD, COMPONENT_WORD, Component, FIRST_OF_SERVICE_TIME, LATENCY_WORD, MANY_CALLS_WORD,
+    ONE_CALL_WORD, PEER_SLOTS, PEER_WORD, SERVICE_COMPONENTS, SHARED_WORD,
+};
+use acgs_perf_common::maps::DownstreamWord;
+
+use crate::Loss;
+use crate::activity::{ACTIVE, Activity, GUESSED, KNOWN, READY, TABLED};
+use crate::downstream::{self, CALLED, CONNECTING, Call, MIXED, QUIET};
+use crate::exemplar;
+use crate::history::{History, QUEUE_ROOM};
+use crate::kernel::{Sock, Task};
+use crate::maps::THREADS;
+use crate::request_clock::SocketState;
+use crate::request_table::{self, find, park};
+use crate::thread_clock::ThreadState;
+
+/// Word of a row that holds a component.
+const fn word(component: Component) -> usize {
+    COMPONENT_WORD + component as usize
+}
+
+/// The components in a row, of which those of the queue time are the first.
+#[inline(always)]
+fn queue_of(row: &mut [u64; ATTRIBUTION_WORDS]) -> &mut [u64; QUEUE_ROOM] {
+    // SAFETY: the row is longer than that.
+    unsafe { &mut *row.as_mut_ptr().add(COMPONENT_WORD).cast() }
+}
+
+#[inline(always)]
+fn current() -> Result<&'static mut ThreadState, Loss> {
+    THREADS.get_or_create(Task::current()).ok_or(Loss::TaskStorage)
+}
+
+/// The running thread has read the first bytes of a request; `accepted` is when its connection was, if it waited for that.
+#[inline(always)]
+pub fn began(sk: Sock, socket: &mut SocketState, accepted: u64, now: u64) -> Result<(), Loss> {
+    let pid = Task::current().pid();
+    let thread = current()?;
+    let work = &mut thread.activity;
+    if work.is_live() {
+        work.settle(now);
+        park(work, pid)?;
+    }
+    if thread.unanswered != 0 {
+        thread.is_loop = 1;
+    }
+    thread.unanswered = 1;
+    let address = socket.address(sk);
+    thread.runnable.push(address, now);
+    work.start(address, ACTIVE | KNOWN, now);
+    let mut since = socket.arrived;
+    let queue = queue_of(&mut socket.row);
+    for part in queue.iter_mut().take(FIRST_OF_SERVICE_TIME) {
+        *part = 0;
+    }
+    if accepted > since {
+        queue[Component::QueueAccept as usize] = accepted - since;
+        since = accepted;
+    }
+    if since < now {
+        thread.history.explain(since, now, queue, work);
+    }
+    work.queue_segments = work.segments_len;
+    Ok(())
+}
+
+/// The running thread has read more bytes of a request; they had arrived at `arrived`.
+#[inline(always)]
+pub fn continued(sk: Sock, socket: &mut SocketState, arrived: u64, now: u64) -> Result<(), Loss> {
+    let thread = current()?;
+    let request = socket.address(sk);
+    if !thread.activity.is_for(request, socket.read) {
+        resume(thread, request, socket.read, arrived, Component::Idle, 0, now)?;
+    }
+    Ok(())
+}
+
+/// The running thread has sent the first bytes of the reply: fills the socket's row.
+#[inline(always)]
+pub fn answered(sk: Sock, socket: &mut SocketState, service: u32, now: u64) -> Result<(), Loss> {
+    let task = Task::current();
+    let thread = current()?;
+    let (request, began) = (socket.address(sk), socket.read);
+    thread.unanswered = 0;
+    thread.runnable.acts_for(request);
+    let work = &mut thread.activity;
+    work.settle(now);
+    if work.is_for(request, began) {
+        let done = finish(socket, work, now);
+        exemplar::offer(sk, socket, Some(work), service, task);
+        request_table::settle(request, began, work.flags);
+        work.start_anonymous(now);
+        return done;
+    }
+    let done = if let Some(entry) = find(request, began) {
+        adopt(entry, thread, task.pid(), now);
+        let done = finish(socket, entry, now);
+        exemplar::offer(sk, socket, Some(entry), service, task);
+        request_table::settle(request, began, entry.flags | TABLED);
+        done
+    } else {
+        let work = &mut thread.activity;
+        let done = take_up(socket, work, now);
+        exemplar::offer(sk, socket, Some(work), service, task);
+        done
+    };
+    let work = &mut thread.activity;
+    if work.is(KNOWN) {
+        park(work, task.pid())?;
+    } else {
+        request_table::settle(work.request, work.began, work.flags);
+    }
+    work.start_anonymous(now);
+    done
+}
+
+/// The request could have gone on, but its thread worked for others, or waited for a CPU itself.
+#[inline(always)]
+fn charge_loop_wait(entry: &mut Activity, thread_since: u64, history: &mut History, until: u64) {
+    let since = entry.at;
+    if until.wrapping_sub(since) as i64 <= 0 {
+        return;
+    }
+    if thread_since > since {
+        let waited = history.run_queue_time(since, until);
+        entry.charge(Component::RunQueue, since + waited, 0);
+    }
+    entry.charge(Component::LoopWait, until, 0);
+}
+
+/// The parked request turns out to be the one that the thread works for.
+#[inline(always)]
+fn adopt(entry: &mut Activity, thread: &mut ThreadState, pid: u32, now: u64) {
+    let (tick, since) = (thread.tick, thread.since);
+    let (work, history) = (&mut thread.activity, &mut thread.history);
+    if !work.is(ACTIVE) {
+        entry.charge(Component::Unknown, now, 0);
+        return;
+    }
+    let known = work.is(KNOWN);
+    let start = if known { work.touched } else { work.began };
+    if entry.is(READY) {
+        charge_loop_wait(entry, since, history, start);
+    } else if entry.parked_by == pid && work.depth == 0 {
+        // Until the thread woke it waited for something; after that the thread worked for others.
+        entry.charge_part(work.origin, if tick < start { tick } else { start }, 0);
+        charge_loop_wait(entry, since, history, start);
+    } else {
+        entry.charge(Component::PoolWait, start, 0);
+    }
+    if !known {
+        entry.append(work);
+        return;
+    }
+    share(entry, work, thread.runnable.is_queue(), now);
+}
+
+/// The thread went from one request to another unseen: since its last event nobody can tell them apart. A loop that queues
+/// had only read for `work`, and acts for `entry`; otherwise each of them gets half.
+#[inline(always)]
+fn share(entry: &mut Activity, work: &mut Activity, queues: bool, now: u64) {
+    let both = now.wrapping_sub(work.touched);
+    if both as i64 > 0 {
+        let part = if queues { both } else { both / 2 };
+        entry.charge(Component::OnCpu, work.touched + part, 0);
+        entry.charge(Component::LoopWait, now, 0);
+        entry.shared += both;
+        work.shared += both;
+        work.give_up(part);
+    }
+}
+
+/// In a loop that queues: the request that has waited longest is the one that acts now.
+#[inline(always)]
+pub fn claim(thread: &mut ThreadState, pid: u32, now: u64) -> Result<(), Loss> {
+    if !thread.runnable.is_queue() {
+        return Ok(());
+    }
+    let ambiguous = thread.runnable.is_ambiguous();
+    let Some(next) = thread.runnable.next() else { return Ok(()) };
+    let work = &mut thread.activity;
+    if !work.is_for(next.address, next.began) {
+        let Some(entry) = find(next.address, next.began) else { return Ok(()) };
+        if entry.parked_by != pid {
+            return Ok(());
+        }
+        let known = work.is_live();
+        let start = if known { work.touched } else { work.began };
+        charge_loop_wait(entry, thread.since, &mut thread.history, start);
+        if known {
+            share(entry, work, true, now);
+            park(work, pid)?;
+        } else {
+            entry.append(work);
+        }
+        work.copy_from(entry);
+        work.flags = (entry.flags & !READY) | ACTIVE | TABLED;
+        work.touched = now;
+    }
+    if ambiguous {
+        work.flags |= GUESSED;
+    }
+    Ok(())
+}
+
+/// Nobody put the request away: another thread has taken it up from a queue without having slept.
+#[inline(always)]
+fn take_up(socket: &mut SocketState, work: &mut Activity, now: u64) -> Result<(), Loss> {
+    if work.is(ACTIVE) && !work.is(KNOWN) && work.began >= socket.read {
+        let waited = work.began - socket.read;
+        work.parts[Component::PoolWait as usize - FIRST_OF_SERVICE_TIME] += waited;
+        return finish(socket, work, now);
+    }
+    clear(socket, now.wrapping_sub(socket.read));
+    Ok(())
+}
+
+/// A row whose service time is unknown.
+#[inline(always)]
+fn clear(socket: &mut SocketState, unknown: u64) {
+    socket.row[word(Component::OnCpu)..].fill(0);
+    socket.row[word(Component::Unknown)] = unknown;
+}
+
+/// Writes the work into the socket's row.
+#[inline(always)]
+fn finish(socket: &mut SocketState, work: &mut Activity, now: u64) -> Result<(), Loss> {
+    work.calls_changed(now, 0, 0);
+    let (total, time) = (work.total(), now.wrapping_sub(socket.read));
+    if total > time {
+        clear(socket, time);
+        return Err(Loss::Inconsistent);
+    }
+    for part in 0..SERVICE_COMPONENTS {
+        socket.row[word(Component::OnCpu) + part] = work.parts[part];
+    }
+    socket.row[word(Component::Unknown)] += time - total;
+    socket.row[word(Component::Reply)] = 0;
+    socket.row[SHARED_WORD] = work.shared;
+    socket.row[CALLS_WORD] = u64::from(work.calls);
+    socket.row[ONE_CALL_WORD] = work.one_call;
+    socket.row[MANY_CALLS_WORD] = work.many_calls;
+    for slot in 0..PEER_SLOTS {
+        socket.row[PEER_WORD + slot] = work.peer_ns[slot];
+    }
+    Ok(())
+}
+
+/// More of a reply was sent: all of it since the first byte is the component `reply`.
+#[inline(always)]
+pub fn replied_more(socket: &mut SocketState, latency: u64, now: u64) {
+    socket.row[LATENCY_WORD] = latency;
+    socket.row[word(Component::Reply)] = now.wrapping_sub(socket.replied);
+}
+
+/// The thread reads or sends for a request that was put away: it goes on with it. `ready` is when it could have.
+#[inline(always)]
+fn resume(
+    thread: &mut ThreadState,
+    request: u64,
+    began: u64,
+    ready: u64,
+    wait: Component,
+    peer: u32,
+    now: u64,
+) -> Result<(), Loss> {
+    let work = &mut thread.activity;
+    work.settle(now);
+    let Some(entry) = find(request, began) else { return Ok(()) };
+    let unclaimed = work.is(ACTIVE) && work.request == 0;
+    let start = if unclaimed { work.began } else { now };
+    let before = entry.at;
+    entry.charge(wait, if ready < start { ready } else { start }, peer);
+    if entry.is(GUESSED) {
+        entry.shared += entry.at - before;
+        entry.flags &= !GUESSED;
+    }
+    charge_loop_wait(entry, thread.since, &mut thread.history, start);
+    if unclaimed {
+        entry.append(work);
+    } else if work.is_live() {
+        park(work, Task::current().pid())?;
+    }
+    thread.activity.copy_from(entry);
+    thread.activity.flags = (entry.flags & !READY) | ACTIVE | TABLED;
+    thread.activity.touched = now;
+    Ok(())
+}
+
+/// The running thread begins to open a connection.
+#[inline(always)]
+pub fn connecting(sk: Sock, socket: &mut SocketState, service: u32, now: u64) -> Result<(), Loss> {
+    let address = socket.address(sk);
+    let call = &mut socket.call;
+    call.peer = downstream::slot_of(sk, service);
+    downstream::add(service, call.peer, DownstreamWord::Connects, 1);
+    let work = &mut current()?.activity;
+    if work.is(ACTIVE) {
+        work.settle(now);
+        if work.request == 0 {
+            work.request = address;
+        }
+        call.request = work.request;
+        call.began = work.began;
+        call.phase = CONNECTING;
+        call.since = 0;
+        work.peer = call.peer;
+        work.calls_changed(now, 0, 0);
+    }
+    Ok(())
+}
+
+/// The running thread has sent on a connection that the service opened.
+#[inline(always)]
+pub fn call_sent(sk: Sock, socket: &mut SocketState, service: u32, now: u64) -> Result<(), Loss> {
+    let address = socket.address(sk);
+    let call = &mut socket.call;
+    let pid = Task::current().pid();
+    let thread = current()?;
+    let work = &mut thread.activity;
+    if work.is(ACTIVE) {
+        work.settle(now);
+    } else {
+        work.start_anonymous(now);
+    }
+    let same = work.is_for(call.request, call.began);
+    if call.phase == CALLED || call.phase == MIXED {
+        if !same {
+            downstream::add(service, call.peer, DownstreamWord::Multiplexed, 1);
+            if call.phase == CALLED {
+                call.phase = MIXED;
+                return Err(Loss::CallsMixed);
+            }
+        }
+        return Ok(()); // more of the same call
+    }
+    if call.phase == CONNECTING && !same && work.request == 0 {
+        let ready = if call.since != 0 { call.since } else { now };
+        resume(thread, call.request, call.began, ready, Component::Downstream, call.peer, now)?;
+    }
+    claim(thread, pid, now)?;
+    let work = &mut thread.activity;
+    if work.request == 0 {
+        work.request = address;
+    }
+    call.request = work.request;
+    call.began = work.began;
+    call.since = now;
+    call.phase = CALLED;
+    work.peer = call.peer;
+    work.touched = now;
+    work.calls_changed(now, 1, 0);
+    downstream::add(service, call.peer, DownstreamWord::Sent, 1);
+    if thread.runnable.is_queue() {
+        // Its turn is over; who acts next is another.
+        park(work, pid)?;
+        work.start_anonymous(now);
+    }
+    Ok(())
+}
+
+/// The running thread has read from such a connection; the bytes had arrived at `arrived`.
+#[inline(always)]
+pub fn call_received(call: &mut Call, service: u32, bytes: u64, arrived: u64, now: u64) -> Result<(), Loss> {
+    let phase = call.phase;
+    call.phase = QUIET;
+    let answers = phase == CALLED && bytes != 0;
+    if answers {
+        let latency = arrived.wrapping_sub(call.since);
+        if latency as i64 >= 0 {
+            downstream::answered(service, call.peer, latency);
+        }
+    }
+    if call.request == 0 || phase == MIXED {
+        return Ok(());
+    }
+    let thread = current()?;
+    if thread.activity.is_for(call.request, call.began) {
+        thread.activity.settle(now);
+        thread.activity.touched = now;
+    } else {
+        resume(thread, call.request, call.began, arrived, Component::Downstream, call.peer, now)?;
+    }
+    if thread.activity.is_for(call.request, call.began) {
+        thread.runnable.push(call.request, call.began);
+        if phase == CALLED {
+            thread.activity.calls_changed(now, 0, 1);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,97 @@
+//! Exemplars: the slowest requests leave the kernel one by one, through a ring buffer that wakes nobody.
+//!
+//! In: a request that was answered. Out: a record, if the request is slow enough and the agent's budget allows it.
+
+use acgs_perf_common::attribution::LATENCY_WORD;
+use acgs_perf_common::exemplar::{ExemplarRecord, GATE_WORDS, Gate};
+
+use crate::activity::Activity;
+use crate::count::atomic_add;
+use crate::kernel::{AF_UNIX, Sock, Task};
+use crate::maps::{EXEMPLAR_GATE, EXEMPLARS};
+use crate::request_clock::SocketState;
+
+/// `BPF_RB_NO_WAKEUP`: the agent looks by itself.
+const NO_WAKEUP: u64 = 1;
+
+#[inline(always)]
+fn gate(service: u32, word: Gate) -> Option<*mut u64> {
+    EXEMPLAR_GATE.get_ptr_mut(service * GATE_WORDS + word as u32)
+}
+
+/// A word of the gate; `u64::MAX` if there is none.
+#[inline(always)]
+fn read(service: u32, word: Gate) -> u64 {
+    // SAFETY: the pointer is into the map's value.
+    gate(service, word).map_or(u64::MAX, |slot| unsafe { slot.read_volatile() })
+}
+
+/// Sends the request to the agent if it is slow. `work` has its segments; without it only the sums are known.
+#[inline(always)]
+pub fn offer(sk: Sock, socket: &SocketState, work: Option<&Activity>, service: u32, task: Task) {
+    let latency = socket.row[LATENCY_WORD];
+    if latency < read(service, Gate::AboveP99) {
+        return;
+    }
+    let slowest = latency >= read(service, Gate::Slowest);
+    let budget = if slowest { Gate::SlowestBudget } else { Gate::AboveP99Budget };
+    let Some(left) = gate(service, budget) else { return };
+    // SAFETY: the pointer is into the map's value. Several CPUs may overdraw it by one each.
+    let allowed = unsafe { left.read_volatile() } as i64 > 0;
+    if allowed {
+        atomic_add(left, 1u64.wrapping_neg());
+        if send(sk, socket, work, service, task, slowest).is_some() {
+            return;
+        }
+    }
+    if let Some(dropped) = gate(service, Gate::Dropped) {
+        atomic_add(dropped, 1);
+    }
+}
+
+#[inline(always)]
+fn send(
+    sk: Sock,
+    socket: &SocketState,
+    work: Option<&Activity>,
+    service: u32,
+    task: Task,
+    slowest: bool,
+) -> Option<()> {
+    let mut entry = EXEMPLARS.reserve(0)?;
+    let record: *mut ExemplarRecord = entry.as_mut_ptr();
+    let family = sk.family();
+    // SAFETY: the memory was reserved for one record, and every field is written before it is submitted.
+    unsafe {
+        (*record).socket = sk.address();
+        (*record).arrived = socket.arrived;
+        (*record).read = socket.read;
+        (*record).first = socket.replied;
+        (*record).last = socket.arrived + socket.row[LATENCY_WORD];
+        (*record).bytes_in = socket.bytes_in;
+        (*record).bytes_out = socket.bytes_out;
+        (*record).service = service;
+        (*record).pid = task.pid();
+        (*record).tgid = task.tgid();
+        (*record).family = u32::from(family);
+        (*record).client_address = if family == AF_UNIX { [0; 4] } else { sk.peer_address() };
+        (*record).client_port = if family == AF_UNIX { 0 } else { u32::from(sk.peer_port()) };
+        (*record).slowest = u32::from(slowest);
+        (*record).comm = task.comm();
+        (*record).row = socket.row;
+        match work {
+            Some(work) => {
+                (*record).segments_len = work.segments_len;
+                (*record).queue_segments = work.queue_segments;
+                (*record).segments = work.segments;
+            }
+            None => {
+                (*record).segments_len = 0;
+                (*record).queue_segments = 0;
+                (*record).segments = [0; acgs_perf_common::exemplar::SEGMENTS];
+            }
+        }
+    }
+    entry.submit(NO_WAKEUP);
+    Some(())
+}

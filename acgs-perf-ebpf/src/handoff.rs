@@ -1,0 +1,164 @@
+//! Threads that block and wake: what becomes of their work, and how work passes from thread to thread.
+//!
+//! In: the state a thread enters or leaves. Out: its activity parked, dropped, begun or taken over, and its history.
+
+use acgs_perf_common::attribution::Component;
+use acgs_perf_common::state::{CallClass, State};
+
+use crate::Loss;
+use crate::activity::{ACTIVE, GIVEN, HANDED, KNOWN, READY, SPREAD};
+use crate::attribution::claim;
+use crate::count::lose;
+use crate::kernel::Task;
+use crate::maps::{CALL_CLASS, THREADS};
+use crate::request_table::park;
+use crate::service_table::service_byte_of_tgid;
+use crate::thread_clock::ThreadState;
+
+const FUTEX: i64 = 202;
+/// Wake-ups from thread to thread that a request follows.
+const MAX_DEPTH: u32 = 3;
+
+/// The component of a request whose thread was in `state`.
+#[inline(always)]
+pub fn component_of(state: u32, has_called: bool) -> Component {
+    match state {
+        s if s == State::OnCpu as u32 => Component::OnCpu,
+        s if s == State::RunQueue as u32 => Component::RunQueue,
+        s if s == State::Lock as u32 => Component::Lock,
+        s if s == State::Disk as u32 => Component::Disk,
+        s if s == State::Socket as u32 || s == State::Poll as u32 => {
+            if has_called {
+                Component::Downstream
+            } else {
+                Component::Idle
+            }
+        }
+        s if s == State::Sleep as u32 => Component::Sleep,
+        s if s == State::Fault as u32 => Component::Fault,
+        _ => Component::Other,
+    }
+}
+
+/// The same for a request that waits to be read.
+#[inline(always)]
+fn queue_component_of(state: u32) -> Component {
+    match state {
+        s if s == State::Lock as u32 => Component::QueueLock,
+        s if s == State::Disk as u32 => Component::QueueDisk,
+        s if s == State::Sleep as u32 => Component::QueueSleep,
+        s if s == State::Fault as u32 => Component::QueueFault,
+        _ => Component::QueueOther,
+    }
+}
+
+/// The thread blocks in `state`; its time on the CPU is accounted already.
+#[inline(always)]
+pub fn blocks(thread: &mut ThreadState, task: Task, state: u32, now: u64) {
+    let work = &mut thread.activity;
+    let live = work.is_live();
+    let waits_for_events = state == State::Poll as u32;
+    // A worker waits for its next job without a limit; who waits for an interpreter's global lock has one.
+    let without_limit = state == State::Lock as u32 && task.syscall() == FUTEX && task.waits_without_limit();
+    thread.without_limit = u32::from(without_limit);
+    let mut component = queue_component_of(state);
+    if waits_for_events {
+        component = if live && work.calls != 0 && thread.is_loop == 0 {
+            Component::QueueDownstream
+        } else {
+            Component::QueueIdle
+        };
+        if live && let Err(loss) = park(work, task.pid()) {
+            lose(loss);
+        }
+        work.flags = 0;
+        thread.runnable.clear();
+    } else if without_limit && (!live || work.is(HANDED)) {
+        component = Component::QueueIdle;
+        if !live {
+            work.flags = 0;
+        } else if !work.is(GIVEN) {
+            // It may have finished, and the thread that replies may be too busy to be woken.
+            work.flags |= READY;
+            let parked = park(work, task.pid());
+            work.flags &= !READY;
+            if let Err(loss) = parked {
+                lose(loss);
+            }
+        }
+    } else if state == State::Socket as u32 {
+        component = if live && work.calls != 0 { Component::QueueDownstream } else { Component::QueueIdle };
+    }
+    thread.history.push(component, now);
+}
+
+/// The thread is woken from `state` by the running one; its time in that state is accounted already.
+#[inline(always)]
+pub fn woken(thread: &mut ThreadState, task: Task, service: u32, state: u32, now: u64) -> Result<(), Loss> {
+    let work = &mut thread.activity;
+    if !work.is(ACTIVE) {
+        work.start_anonymous(now);
+    }
+    if state == State::Poll as u32 {
+        thread.tick = now;
+    }
+    let waker = Task::current();
+    let (tgid, waker_tgid) = (task.tgid(), waker.tgid());
+    if tgid != waker_tgid {
+        // A process of the same service lets it go on, as the backends of PostgreSQL do.
+        if state == State::Poll as u32 && service_byte_of_tgid(waker_tgid) == service + 1 {
+            work.origin = Component::Lock as u32;
+        }
+    } else if may_hand_over(thread, state, waker) && waker.pid() != task.pid() {
+        take_over(thread, waker, state, now)?;
+    }
+    Ok(())
+}
+
+/// Whether this looks like a job or a result that is handed over, not like an interrupt or a lock that became free.
+#[inline(always)]
+fn may_hand_over(thread: &ThreadState, state: u32, waker: Task) -> bool {
+    let call = waker.syscall();
+    if state == State::Lock as u32 {
+        return call == FUTEX && thread.without_limit != 0;
+    }
+    if call < 0 || call == FUTEX || (state != State::Poll as u32 && state != State::Other as u32) {
+        return false;
+    }
+    let class = CALL_CLASS.get(call as u32).map_or(0, |class| *class);
+    class == CallClass::ByDescriptor as u64 || class == CallClass::Socket as u64
+}
+
+/// The woken thread works for whom the waker works for.
+#[inline(always)]
+fn take_over(thread: &mut ThreadState, waker: Task, state: u32, now: u64) -> Result<(), Loss> {
+    let Some(giver) = THREADS.get(waker) else { return Ok(()) };
+    if !giver.activity.is(ACTIVE) || giver.activity.depth >= MAX_DEPTH {
+        return Ok(());
+    }
+    giver.activity.settle(now);
+    // A loop hands a job to a worker.
+    let queues = state == State::Lock as u32 && giver.runnable.is_queue();
+    if queues {
+        claim(giver, waker.pid(), now)?;
+    }
+    let given = &mut giver.activity;
+    let work = &mut thread.activity;
+    if work.is_live() && !(work.is(HANDED) && given.is(KNOWN) && !given.is(HANDED)) {
+        return Ok(()); // it has a request of its own
+    }
+    given.flags |= SPREAD;
+    work.copy_from(given);
+    work.flags = (work.flags | HANDED) & !GIVEN;
+    work.depth += 1;
+    if state == State::Poll as u32 {
+        given.flags |= GIVEN;
+    }
+    // What it did before was to be idle; a request that it reads now waited for the waker.
+    thread.history.copy_from(&giver.history);
+    if queues && given.is_live() {
+        park(given, waker.pid())?;
+        given.start_anonymous(now);
+    }
+    Ok(())
+}

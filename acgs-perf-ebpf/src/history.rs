@@ -1,0 +1,131 @@
+//! The last states of a thread with the time each began, so that a request that was queued can be told what the thread
+//! that reads it did meanwhile.
+
+use acgs_perf_common::attribution::{COMPONENTS, Component, QUEUE_COMPONENTS};
+use acgs_perf_common::exemplar::segment;
+
+use crate::activity::Activity;
+
+/// States remembered, a power of two. Longer ago is not known.
+const LENGTH: u32 = 32;
+const COMPONENT_BITS: u32 = 5;
+/// Segments of a request's queue time that are kept one by one.
+const SEGMENTS_KEPT: u32 = 10;
+/// Words that a component's number may reach with a mask: those of the queue time are the first.
+pub const QUEUE_ROOM: usize = 16;
+
+const _: () = assert!(QUEUE_COMPONENTS <= QUEUE_ROOM && QUEUE_ROOM <= COMPONENTS);
+
+/// A ring of states.
+///
+/// A walk keeps its variables in `walk`, in memory: what the verifier loads from there it knows nothing of, so the ways
+/// through one step join again before the next. In registers, each of the steps would multiply them.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct History {
+    head: u32,
+    padding: u32,
+    /// Time at which the state began, shifted left, and its `Component` of queue time; 0 for none.
+    entries: [u64; LENGTH as usize],
+    walk: Walk,
+}
+
+/// Variables of a walk back in time.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Walk {
+    since: u64,
+    end: u64,
+    sum: u64,
+}
+
+#[inline(always)]
+fn get(slot: &u64) -> u64 {
+    // SAFETY: a reference is valid for reads.
+    unsafe { core::ptr::from_ref(slot).read_volatile() }
+}
+
+#[inline(always)]
+fn set(slot: &mut u64, value: u64) {
+    // SAFETY: a reference is valid for writes.
+    unsafe { core::ptr::from_mut(slot).write_volatile(value) }
+}
+
+impl History {
+    /// The thread enters a state.
+    #[inline(always)]
+    pub fn push(&mut self, component: Component, now: u64) {
+        self.entries[(self.head & (LENGTH - 1)) as usize] = (now << COMPONENT_BITS) | component as u64;
+        self.head = self.head.wrapping_add(1);
+    }
+
+    /// The thread was in another state after all since its last change.
+    #[inline(always)]
+    pub fn set_last(&mut self, component: Component) {
+        let last = &mut self.entries[(self.head.wrapping_sub(1) & (LENGTH - 1)) as usize];
+        *last = (*last >> COMPONENT_BITS << COMPONENT_BITS) | component as u64;
+    }
+
+    /// Becomes that of another thread.
+    #[inline(always)]
+    pub fn copy_from(&mut self, from: &Self) {
+        self.head = from.head;
+        self.entries = from.entries;
+    }
+
+    /// One step of the walk: the component of the state before, and how much of it lies within the walk. `None` at its end.
+    #[inline(always)]
+    fn step(&mut self, back: u32) -> Option<(u32, u64)> {
+        let entry = self.entries[(self.head.wrapping_sub(back) & (LENGTH - 1)) as usize];
+        let (since, end) = (get(&self.walk.since), get(&self.walk.end));
+        if entry == 0 || end <= since {
+            return None;
+        }
+        let began = entry >> COMPONENT_BITS;
+        let from = if began > since { began } else { since };
+        let component = (entry & ((1 << COMPONENT_BITS) - 1)) as u32;
+        if from >= end {
+            return Some((component, 0));
+        }
+        set(&mut self.walk.end, from);
+        Some((component, end - from))
+    }
+
+    /// How long the thread waited for a CPU between `since` and `until`, as far as is remembered.
+    #[inline(always)]
+    pub fn run_queue_time(&mut self, since: u64, until: u64) -> u64 {
+        set(&mut self.walk.since, since);
+        set(&mut self.walk.end, until);
+        set(&mut self.walk.sum, 0);
+        for back in 1..=LENGTH {
+            let Some((component, spent)) = self.step(back) else { break };
+            if component == Component::QueueRunQueue as u32 {
+                let sum = get(&self.walk.sum);
+                set(&mut self.walk.sum, sum + spent);
+            }
+        }
+        get(&self.walk.sum)
+    }
+
+    /// Adds to `queue` what the thread did between `since` and `until`, and tells `activity` the segments, newest first.
+    #[inline(always)]
+    pub fn explain(&mut self, since: u64, until: u64, queue: &mut [u64; QUEUE_ROOM], activity: &mut Activity) {
+        set(&mut self.walk.since, since);
+        set(&mut self.walk.end, until);
+        for back in 1..=LENGTH {
+            let Some((component, spent)) = self.step(back) else { break };
+            if spent == 0 {
+                continue;
+            }
+            queue[component as usize & (QUEUE_ROOM - 1)] += spent;
+            if back <= SEGMENTS_KEPT {
+                activity.push(segment(component, spent, 0));
+            }
+        }
+        let (since, end) = (get(&self.walk.since), get(&self.walk.end));
+        if end > since {
+            queue[Component::QueueOther as usize] += end - since;
+            activity.push(segment(Component::QueueOther as u32, end - since, 0));
+        }
+    }
+}

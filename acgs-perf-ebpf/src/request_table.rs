@@ -1,0 +1,84 @@
+//! Requests that wait: their work so far, by the address of their socket, until a thread goes on with them.
+//!
+//! A thread that reads one socket must put away the request of another, and has only its address. So there is an array
+//! with one place per few sockets, found by the address (a few ns), and behind it a hash map for those whose place is
+//! taken. Redis answers in a second pass over what it has read: there each request is put away once.
+
+use crate::Loss;
+use crate::activity::{Activity, DONE, SPREAD, TABLED};
+use crate::maps::{PARKED, PARKING};
+use acgs_perf_common::maps::PARKING_PLACES;
+
+/// An entry that nobody has asked for in this time gives its place to another.
+const STALE_NS: u64 = 60_000_000_000;
+
+/// The place of a request in the array. Sockets are objects of some hundred bytes, aligned to 64.
+#[inline(always)]
+fn place(request: u64) -> Option<&'static mut Activity> {
+    let index = ((request >> 6) ^ (request >> 16)) as u32 & (PARKING_PLACES - 1);
+    // SAFETY: the pointer is into the map's value; entries are changed by the threads that work for the request, in turn.
+    PARKING.get_ptr_mut(index).map(|entry| unsafe { &mut *entry })
+}
+
+/// The entry for this very request, if there is one.
+#[inline(always)]
+pub fn find(request: u64, began: u64) -> Option<&'static mut Activity> {
+    let mut entry = place(request)?;
+    if entry.request != request {
+        // SAFETY: as in `place`.
+        entry = unsafe { &mut *PARKED.get_ptr_mut(request)? };
+    }
+    (entry.began == began && !entry.is(DONE)).then_some(entry)
+}
+
+/// Puts the work of thread `by` away.
+#[inline(always)]
+pub fn park(activity: &mut Activity, by: u32) -> Result<(), Loss> {
+    activity.flags |= TABLED;
+    activity.parked_by = by;
+    let request = activity.request;
+    let Some(entry) = place(request) else { return Ok(()) };
+    if entry.request == request && entry.began == activity.began && entry.is(DONE) {
+        return Ok(()); // another thread has answered it
+    }
+    if entry.request == 0 || entry.request == request || entry.is(DONE) || activity.at.wrapping_sub(entry.at) > STALE_NS
+    {
+        entry.copy_from(activity);
+        return Ok(());
+    }
+    match PARKED.get_ptr_mut(request) {
+        // SAFETY: as in `place`.
+        Some(entry) => unsafe { (*entry).copy_from(activity) },
+        None => PARKED.insert(request, activity, 0).map_err(|_| Loss::RequestTableFull)?,
+    }
+    Ok(())
+}
+
+/// Forgets a request that is answered; `flags` are those of its work.
+#[inline(always)]
+pub fn settle(request: u64, began: u64, flags: u32) {
+    if flags & (TABLED | SPREAD) == 0 {
+        return;
+    }
+    let Some(entry) = place(request) else { return };
+    if entry.request == request || (entry.request == 0 || entry.is(DONE)) && flags & SPREAD != 0 {
+        // A thread that still has a copy must not put it back.
+        entry.request = if flags & SPREAD != 0 { request } else { 0 };
+        entry.began = began;
+        entry.flags = DONE;
+    }
+    if flags & TABLED != 0 && entry.request != request && entry.request != 0 {
+        let _was_not_there = PARKED.remove(request);
+    }
+}
+
+/// Forgets whatever there is of a socket that is closed.
+#[inline(always)]
+pub fn forget(request: u64) {
+    if let Some(entry) = place(request)
+        && entry.request == request
+    {
+        entry.request = 0;
+    }
+    let _was_not_there = PARKED.remove(request);
+}

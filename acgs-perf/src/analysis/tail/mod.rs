@@ -1,0 +1,47 @@
+//! Why the slowest requests are slow.
+//!
+//! In: the rows of the attribution histogram, the downstream peers and the exemplars, as the report carries them, so that
+//! the rows of a loaded report, or of several, can be cut anew. Out: the tail section of the report.
+
+mod cause;
+mod cut;
+mod phrase;
+mod rows;
+mod sentence;
+
+#[cfg(test)]
+mod tests;
+
+pub use cut::{Cuts, cuts};
+pub use rows::merge_rows;
+
+pub(super) use cause::{Cause, Explanation, explain};
+pub(super) use phrase::{calls_in_sequence, phrase};
+pub use sentence::slowest;
+
+use crate::report::{AttributionRowReport, CutReport, DownstreamReport, ExemplarReport, TailReport};
+
+/// The quantile that the sentence is about, if it has enough requests.
+const MAIN: &str = "p99";
+
+/// The tail section for some rows, which may be those of several reports one after the other.
+#[must_use]
+pub fn tail(
+    rows: &[AttributionRowReport],
+    downstream: &[DownstreamReport],
+    exemplars: &[ExemplarReport],
+) -> TailReport {
+    let Cuts { mut cuts, left_out } = cuts(rows, exemplars);
+    for peer in cuts.iter_mut().flat_map(|cut| &mut cut.downstream) {
+        peer.service = downstream.iter().find(|d| d.address == peer.peer).and_then(|d| d.service.clone());
+    }
+    let sentence = sentence::sentence(main_cut(&cuts), rows);
+    TailReport { sentence, cuts, left_out }
+}
+
+/// The cut that the sentence, the findings and the summary are about: P99, else the highest below it.
+#[must_use]
+pub fn main_cut(cuts: &[CutReport]) -> Option<&CutReport> {
+    let end = cuts.iter().position(|cut| cut.quantile == MAIN).map_or(cuts.len(), |at| at + 1);
+    cuts[..end].last()
+}

@@ -1,0 +1,141 @@
+//! Causes in words that an operator understands, with the figures that belong to the words.
+//!
+//! In: a part of a cut. Out: a phrase that continues "the request is …".
+
+use acgs_perf_common::attribution::Component;
+
+use super::cause::{Cause, Part};
+use crate::report::CutReport;
+
+/// A peer, a command or a component is named alone if it makes this much of its kind, in percent.
+const ALONE_PERCENT: u128 = 80;
+
+/// A cause in words.
+pub struct Phrase {
+    /// Continues "the request is …".
+    pub text: String,
+    /// What it means above the cut.
+    pub mean_ns: u64,
+    /// What it means in the rest.
+    pub body_mean_ns: u64,
+}
+
+/// The phrase for a part of a cut.
+pub fn phrase(part: &Part, cut: &CutReport) -> Phrase {
+    let all = |text: &str| Phrase { text: text.into(), mean_ns: part.mean_ns, body_mean_ns: part.body_mean_ns };
+    match part.cause {
+        Cause::Accept => all("waiting to be accepted, because the listen backlog is not emptied fast enough"),
+        Cause::Queue => all(&queueing(part)),
+        Cause::Cpu => all("computing"),
+        Cause::RunQueue => all(&waiting_for_cpu(part, cut)),
+        Cause::Lock => all("waiting for a lock"),
+        Cause::Disk => all("waiting for the disk"),
+        Cause::Downstream => waiting_for_peers(part, cut),
+        Cause::Idle => all("waiting for a timer, for more bytes from its client, or for an event that is not known"),
+        Cause::Sleep => all("sleeping of its own accord"),
+        Cause::Fault => all("waiting for memory, in page faults"),
+        Cause::Other => all("blocked in something that has no class of its own"),
+        Cause::EventLoop => all("waiting for its own event loop, which was busy with other requests"),
+        Cause::Pool => all("waiting for a free thread of the pool"),
+        Cause::Unknown => all("time that could not be attributed"),
+        Cause::Reply => all("sending the reply"),
+    }
+}
+
+/// What the thread that should have read the request did meanwhile.
+fn doing(component: Option<Component>) -> &'static str {
+    match component {
+        Some(Component::QueueOnCpu) => "was on a CPU with other work",
+        Some(Component::QueueRunQueue) => "waited for a CPU",
+        Some(Component::QueueLock) => "was blocked on a lock",
+        Some(Component::QueueDisk) => "was blocked on disk",
+        Some(Component::QueueDownstream) => "waited for a downstream call of another request",
+        Some(Component::QueueIdle) => "was idle and not woken yet",
+        Some(Component::QueueSleep) => "slept of its own accord",
+        Some(Component::QueueFault) => "was blocked in a page fault",
+        _ => "was blocked in something that is not known",
+    }
+}
+
+fn queueing(part: &Part) -> String {
+    let mut doings: Vec<&str> = Vec::new();
+    let first = part.components.first().map_or(0, |first| u128::from(first.mean_ns));
+    for component in &part.components {
+        // The second is worth its words if it is more than half as long.
+        if doings.len() < 2 && (doings.is_empty() || u128::from(component.mean_ns) * 2 > first) {
+            doings.push(doing(super::cause::component(&component.name)));
+        }
+    }
+    doings.dedup();
+    format!("queueing before the application reads, while the thread that reads {}", doings.join(" or "))
+}
+
+fn waiting_for_cpu(part: &Part, cut: &CutReport) -> String {
+    let before_read = part.first() == Some(Component::QueueRunQueue);
+    let (text, joint) = match before_read {
+        true => ("queueing before the application reads, while the thread that reads waited for a CPU", "and"),
+        false => ("waiting for a CPU", "while"),
+    };
+    let names = commands(cut);
+    match names.is_empty() {
+        true => text.into(),
+        false => format!("{text} {joint} {} ran", names.join(" and ")),
+    }
+}
+
+/// The one or two commands that held the CPU most.
+fn commands(cut: &CutReport) -> Vec<String> {
+    let mut commands: Vec<(String, u128)> = Vec::new();
+    for preemptor in &cut.preemptors {
+        let name = match preemptor.comm.as_str() {
+            "" => format!("process {}", preemptor.pid),
+            comm => comm.to_owned(),
+        };
+        match commands.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, wait)) => *wait += u128::from(preemptor.wait_ns),
+            None => commands.push((name, preemptor.wait_ns.into())),
+        }
+    }
+    commands.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));
+    let total: u128 = commands.iter().map(|(_, wait)| wait).sum();
+    let alone = commands.first().is_some_and(|(_, wait)| wait * 100 >= total * ALONE_PERCENT);
+    commands.into_iter().take(if alone { 1 } else { 2 }).map(|(name, _)| name).collect()
+}
+
+fn waiting_for_peers(part: &Part, cut: &CutReport) -> Phrase {
+    let name = |peer: &crate::report::CutPeerReport| match &peer.service {
+        Some(service) => format!("{service} ({})", peer.peer),
+        None if peer.peer == "others" => "other downstream peers".into(),
+        None => peer.peer.clone(),
+    };
+    let peers = &cut.downstream;
+    match peers.as_slice() {
+        [] => Phrase {
+            text: "waiting for downstream peers".into(),
+            mean_ns: part.mean_ns,
+            body_mean_ns: part.body_mean_ns,
+        },
+        [first, ..] if u128::from(first.mean_ns) * 100 >= u128::from(part.mean_ns) * ALONE_PERCENT => Phrase {
+            text: format!("waiting for {}", name(first)),
+            mean_ns: first.mean_ns,
+            body_mean_ns: u64::try_from(i128::from(first.mean_ns) - i128::from(first.excess_ns)).unwrap_or(0),
+        },
+        [first, rest @ ..] => Phrase {
+            text: match rest.first() {
+                Some(second) => {
+                    format!("waiting for downstream peers, most of all {} and {}", name(first), name(second))
+                }
+                None => format!("waiting for {}", name(first)),
+            },
+            mean_ns: part.mean_ns,
+            body_mean_ns: part.body_mean_ns,
+        },
+    }
+}
+
+/// Calls per request above the cut, if they are made one after the other: at least two, and one at a time for at least
+/// nine tenths of the time with a call outstanding.
+pub fn calls_in_sequence(cut: &CutReport) -> Option<f64> {
+    let (one, many) = (u128::from(cut.one_call_mean_ns), u128::from(cut.many_calls_mean_ns));
+    (cut.calls_per_request >= 2.0 && one > 0 && one >= 9 * many).then_some(cut.calls_per_request)
+}

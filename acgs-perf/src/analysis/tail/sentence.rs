@@ -1,0 +1,112 @@
+//! The one sentence that says why the tail is slow.
+//!
+//! In: the cut it is about. Out: plain words with the evidence in them. What cannot be known is said instead of guessed:
+//! too few requests, time that was not attributed, time that was split between requests.
+
+use super::cause::{Cause, Explanation, explain};
+use super::phrase::{Phrase, calls_in_sequence, phrase};
+use crate::output::units::{duration, percent};
+use crate::report::{AttributionRowReport, CutReport};
+
+/// Shared time is mentioned from this share on.
+const SHARED: f64 = 0.1;
+
+/// The requests above a cut: `slowest 1 %`.
+#[must_use]
+pub fn slowest(quantile: &str) -> String {
+    match quantile {
+        "p50" => "slower half".into(),
+        "p90" => "slowest 10 %".into(),
+        "p99" => "slowest 1 %".into(),
+        "p99.9" => "slowest 0.1 %".into(),
+        other => format!("requests above {other}"),
+    }
+}
+
+/// The sentence about `cut`; `rows` only to say why there is none.
+pub fn sentence(cut: Option<&CutReport>, rows: &[AttributionRowReport]) -> String {
+    let Some(cut) = cut else {
+        let requests = rows.iter().fold(0u64, |sum, row| sum.saturating_add(row.count));
+        return match requests {
+            0 => "No request was attributed, so there is no tail to explain.".into(),
+            1 => "Only one request was attributed, too few to explain a tail.".into(),
+            _ => format!("Only {requests} requests were attributed, too few to explain a tail."),
+        };
+    };
+    let explanation = explain(cut);
+    let mut text = main_clause(&explanation);
+    if explanation.main.iter().any(|part| part.cause == Cause::Downstream)
+        && let Some(calls) = calls_in_sequence(cut)
+    {
+        let exact = (calls - calls.round()).abs() < 0.05;
+        let about = if exact { "" } else { "about " };
+        text.push_str(&format!(", in {about}{} calls one after the other; they could run in parallel", calls.round()));
+    }
+    text.push('.');
+    if cut.shared_share > SHARED {
+        let share = percent((cut.shared_share * 10_000.0).round() as u64, 10_000);
+        text.push_str(&format!(" {share} of this time was split between requests that cannot be told apart."));
+    }
+    text
+}
+
+fn main_clause(explanation: &Explanation) -> String {
+    let cut = explanation.cut;
+    let (who, total) = (slowest(&cut.quantile), duration(cut.mean_ns));
+    let phrases: Vec<_> = explanation.main.iter().map(|part| phrase(part, cut)).collect();
+    let share = |phrase: &Phrase| percent(phrase.mean_ns, cut.mean_ns);
+    let most = phrases.iter().map(|phrase| u128::from(phrase.mean_ns)).sum::<u128>() * 2 >= u128::from(cut.mean_ns);
+    let against = || format!("{total} against {}", duration(cut.body_mean_ns));
+    match phrases.as_slice() {
+        [] => format!("Nothing of the {who} was attributed to a component"),
+        [only] if explanation.main[0].cause == Cause::Unknown => format!(
+            "{} of the {who} could not be attributed ({} of {total}), so that no cause can be named",
+            share(only),
+            duration(only.mean_ns)
+        ),
+        [only] if !explanation.clear => format!(
+            "The {who} is hardly slower than the rest ({}); {} of its time is {}: {}",
+            against(),
+            share(only),
+            only.text,
+            duration(only.mean_ns)
+        ),
+        [first, second, ..] if !explanation.clear => format!(
+            "The {who} is hardly slower than the rest ({}); its time is mostly {} ({}) and {} ({})",
+            against(),
+            first.text,
+            share(first),
+            second.text,
+            share(second)
+        ),
+        [only] if most => {
+            format!("{} of the {who} is {}: {} of {total}", share(only), only.text, duration(only.mean_ns))
+        }
+        [first, second, ..] if most => format!(
+            "The {who} is mostly {} ({}, {} of {total}) and {} ({}, {})",
+            first.text,
+            share(first),
+            duration(first.mean_ns),
+            second.text,
+            share(second),
+            duration(second.mean_ns)
+        ),
+        // Slower than the rest by something that is not most of its time: only the difference has a cause.
+        some => {
+            let excess = cut.mean_ns.saturating_sub(cut.body_mean_ns);
+            let parts: Vec<_> = some
+                .iter()
+                .map(|phrase| {
+                    let more = phrase.mean_ns.saturating_sub(phrase.body_mean_ns);
+                    format!("{} of it {} ({} more)", percent(more.min(excess), excess), phrase.text, duration(more))
+                })
+                .collect();
+            format!(
+                "The {who} takes {} longer than the rest ({}), {}",
+                duration(excess),
+                against(),
+                parts.join(" and ")
+            )
+        }
+    }
+}

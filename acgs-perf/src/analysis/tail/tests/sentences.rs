@@ -1,0 +1,148 @@
+//! The sentence for every cause, and for what cannot be known.
+
+use super::*;
+
+/// The sentence for 1,000 requests of 1 ms on a CPU, but for twenty with `slow` on top of `on_cpu_ns`.
+fn sentence(on_cpu_ns: u64, slow: Request) -> String {
+    let body = request(&[(Component::OnCpu, 1_000_000)], &[]);
+    let mut slow = slow;
+    slow.components.push((Component::OnCpu, on_cpu_ns));
+    tail(&report_rows(&mixed(1_000, 20, &body, &slow)), &[], &[]).sentence
+}
+
+fn with(component: Component) -> String {
+    sentence(1_000_000, request(&[(component, 9_000_000)], &[]))
+}
+
+#[test]
+fn each_component_has_its_words() {
+    let queue = "queueing before the application reads, while the thread that reads";
+    let table = [
+        (
+            Component::QueueAccept,
+            "waiting to be accepted, because the listen backlog is not emptied fast enough".into(),
+        ),
+        (Component::QueueOnCpu, format!("{queue} was on a CPU with other work")),
+        (Component::QueueRunQueue, format!("{queue} waited for a CPU")),
+        (Component::QueueLock, format!("{queue} was blocked on a lock")),
+        (Component::QueueDisk, format!("{queue} was blocked on disk")),
+        (Component::QueueDownstream, format!("{queue} waited for a downstream call of another request")),
+        (Component::QueueIdle, format!("{queue} was idle and not woken yet")),
+        (Component::QueueSleep, format!("{queue} slept of its own accord")),
+        (Component::QueueFault, format!("{queue} was blocked in a page fault")),
+        (Component::QueueOther, format!("{queue} was blocked in something that is not known")),
+        (Component::RunQueue, "waiting for a CPU".into()),
+        (Component::Lock, "waiting for a lock".into()),
+        (Component::Disk, "waiting for the disk".into()),
+        (Component::Downstream, "waiting for downstream peers".into()),
+        (
+            Component::Idle,
+            "waiting for a timer, for more bytes from its client, or for an event that is not known".into(),
+        ),
+        (Component::Sleep, "sleeping of its own accord".into()),
+        (Component::Fault, "waiting for memory, in page faults".into()),
+        (Component::Other, "blocked in something that has no class of its own".into()),
+        (Component::LoopWait, "waiting for its own event loop, which was busy with other requests".into()),
+        (Component::PoolWait, "waiting for a free thread of the pool".into()),
+        (Component::Reply, "sending the reply".into()),
+    ];
+    for (component, words) in &table {
+        assert_eq!(with(*component), format!("90 % of the slowest 1 % is {words}: 9 ms of 10 ms."), "{component:?}");
+    }
+    // On-CPU adds to what is there already, and unknown time is no cause.
+    assert_eq!(with(Component::OnCpu), "100 % of the slowest 1 % is computing: 10 ms of 10 ms.");
+    assert_eq!(
+        with(Component::Unknown),
+        "90 % of the slowest 1 % could not be attributed (9 ms of 10 ms), so that no cause can be named."
+    );
+    assert_eq!(table.len() + 2, ALL.len(), "a component has no sentence");
+}
+
+#[test]
+fn a_peer_is_named_with_its_own_figures() {
+    let one = sentence(1_000_000, request(&[], &[(POSTGRES, 38_000_000), (REDIS, 1_000_000)]));
+    assert_eq!(one, "95 % of the slowest 1 % is waiting for 10.0.0.9:5432: 38 ms of 40 ms.");
+    let two = sentence(1_000_000, request(&[], &[(POSTGRES, 20_000_000), (REDIS, 19_000_000), (0, 5)]));
+    assert_eq!(
+        two,
+        "98 % of the slowest 1 % is waiting for downstream peers, most of all 10.0.0.9:5432 and 10.0.0.9:6379: \
+         39.0 ms of 40.0 ms."
+    );
+    let others = sentence(1_000_000, request(&[], &[(0, 39_000_000)]));
+    assert_eq!(others, "98 % of the slowest 1 % is waiting for other downstream peers: 39 ms of 40 ms.");
+}
+
+#[test]
+fn calls_one_after_the_other_are_pointed_out() {
+    let calls = |calls, many_calls_ns| {
+        let mut slow = request(&[], &[(POSTGRES, 39_000_000)]);
+        (slow.calls, slow.many_calls_ns) = (calls, many_calls_ns);
+        sentence(1_000_000, slow)
+    };
+    let expected = "39 ms of 40 ms, in 20 calls one after the other; they could run in parallel.";
+    assert!(calls(20, 3_900_000).ends_with(expected), "{}", calls(20, 3_900_000));
+    // One call is no sequence, and calls that overlap for more than a tenth of the time are none either.
+    assert!(calls(1, 0).ends_with("39 ms of 40 ms."));
+    assert!(calls(20, 3_900_001).ends_with("39 ms of 40 ms."), "{}", calls(20, 3_900_001));
+}
+
+#[test]
+fn the_queue_is_one_cause_however_many_components_it_has() {
+    let parts = [(Component::QueueOnCpu, 3_000_000), (Component::QueueLock, 2_500_000), (Component::Disk, 3_500_000)];
+    assert_eq!(
+        sentence(1_000_000, request(&parts, &[])),
+        "55 % of the slowest 1 % is queueing before the application reads, while the thread that reads was on a CPU \
+         with other work or was blocked on a lock: 5.50 ms of 10 ms."
+    );
+    // Waiting for a CPU is one cause before and after the read.
+    let parts = [(Component::QueueRunQueue, 3_000_000), (Component::RunQueue, 3_500_000), (Component::Disk, 2_500_000)];
+    assert_eq!(
+        sentence(1_000_000, request(&parts, &[])),
+        "65 % of the slowest 1 % is waiting for a CPU: 6.50 ms of 10 ms."
+    );
+}
+
+#[test]
+fn two_causes_are_named_if_none_explains_the_tail_alone() {
+    let parts = [(Component::Lock, 3_000_000), (Component::Disk, 2_600_000), (Component::Fault, 2_400_000)];
+    assert_eq!(
+        sentence(1_000_000, request(&parts, &[])),
+        "The slowest 1 % is mostly waiting for a lock (33 %, 3 ms of 9 ms) and waiting for the disk (29 %, 2.60 ms)."
+    );
+}
+
+#[test]
+fn a_difference_that_is_not_most_of_the_time_is_called_one() {
+    let parts = [(Component::Lock, 400_000)];
+    let text = sentence(1_000_000, request(&parts, &[]));
+    assert_eq!(
+        text,
+        "The slowest 1 % takes 396 µs longer than the rest (1.40 ms against 1.00 ms), 100 % of it waiting for a lock \
+         (396 µs more)."
+    );
+    let text = sentence(1_000_000, request(&[(Component::Lock, 100_000)], &[]));
+    assert_eq!(
+        text,
+        "The slowest 1 % is hardly slower than the rest (1.10 ms against 1.00 ms); 91 % of its time is computing: 1 ms."
+    );
+}
+
+#[test]
+fn what_cannot_be_known_is_said() {
+    // A third of the time is unknown: no cause, even if a lock is longer.
+    let parts = [(Component::Lock, 5_000_000), (Component::Unknown, 3_100_000)];
+    let text = sentence(1_000_000, request(&parts, &[]));
+    assert!(text.starts_with("34 % of the slowest 1 % could not be attributed (3.10 ms of 9.10 ms)"), "{text}");
+    let parts = [(Component::Lock, 6_000_000), (Component::Unknown, 2_000_000)];
+    assert!(sentence(1_000_000, request(&parts, &[])).starts_with("67 % of the slowest 1 % is waiting for a lock"));
+    let shared = |shared_ns| {
+        let mut slow = request(&[(Component::LoopWait, 9_000_000)], &[]);
+        slow.shared_ns = shared_ns;
+        sentence(1_000_000, slow)
+    };
+    assert!(
+        shared(2_000_000)
+            .ends_with("9 ms of 10 ms. 20 % of this time was split between requests that cannot be told apart.")
+    );
+    assert!(shared(1_000_000).ends_with("9 ms of 10 ms."));
+}
