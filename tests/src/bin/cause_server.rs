@@ -93,11 +93,17 @@ fn serve(mut stream: TcpStream, shared: &Shared, seed: u64) -> Result<()> {
         let mut request = httparse::Request::new(&mut headers);
         let httparse::Status::Complete(length) = request.parse(&bytes)? else { continue };
         let done = act(request.path.unwrap_or("/"), shared, &mut random);
+        let close = request.headers.iter().any(|header| {
+            header.name.eq_ignore_ascii_case("connection") && header.value.eq_ignore_ascii_case(b"close")
+        });
         bytes.drain(..length);
         if let Err(error) = &done {
             eprintln!("cause-server: {error:#}");
         }
         stream.write_all(if done.is_ok() { REPLY } else { NOT_FOUND })?;
+        if close {
+            return Ok(());
+        }
     }
 }
 

@@ -3,11 +3,13 @@
 //! In: how many runs of each, and which. Out: a Markdown table on stdout, one line per run on stderr; exit code 1 when fewer
 //! than 98 % of the runs named the planted cause.
 
+use std::fs;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use acgs_perf_tests::causes::run::Table;
+use acgs_perf_tests::causes::run::{Options, Table};
 use acgs_perf_tests::causes::table::chosen;
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::Parser;
 
 const WANTED: f64 = 0.98;
@@ -27,6 +29,9 @@ struct Cli {
     /// Check only that the slow requests are there, not what the report says about them.
     #[arg(long)]
     planting_only: bool,
+    /// Keep the reports in this directory.
+    #[arg(long)]
+    reports: Option<PathBuf>,
 }
 
 fn main() -> Result<ExitCode> {
@@ -38,8 +43,12 @@ fn main() -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let mut table = Table::default();
+    if let Some(directory) = &cli.reports {
+        fs::create_dir_all(directory).with_context(|| format!("create {}", directory.display()))?;
+    }
+    let options = Options { planting_only: cli.planting_only, reports: cli.reports.as_deref() };
     for cause in causes {
-        table.add(cause, cli.runs, cli.planting_only);
+        table.add(cause, cli.runs, options);
     }
     let (text, share) = table.finish(cli.planting_only);
     print!("{text}");

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use crate::clock;
 
@@ -84,11 +84,12 @@ pub fn burst(target: SocketAddr, path: &'static str, count: usize, every: Durati
             (0..count).map(|_| TcpStream::connect(target)).collect::<std::io::Result<_>>().context("burst")?;
         for mut stream in &streams {
             stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-            stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: burst\r\n\r\n").as_bytes())?;
+            stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: burst\r\nConnection: close\r\n\r\n").as_bytes())?;
         }
         for mut stream in &streams {
-            // The reply fits into one read; closing the connection ends it for the server.
-            let _bytes = stream.read(&mut [0; 4096]).context("burst")?;
+            let mut reply = Vec::new();
+            stream.read_to_end(&mut reply).context("burst")?;
+            ensure!(reply.starts_with(b"HTTP/1.1 200"), "burst: {}", String::from_utf8_lossy(&reply));
         }
         Ok(())
     };

@@ -26,6 +26,8 @@ pub struct Cause {
     pub peers: &'static [Peer],
     /// Environment of the server.
     pub environment: &'static [(&'static str, &'static str)],
+    /// CPU time in ms that the service may use, and the period in ms in which it may use it.
+    pub quota: Option<(u32, u32)>,
     /// What is done from outside.
     pub outside: Outside,
     /// The load.
@@ -79,13 +81,6 @@ pub enum Outside {
         busy: u64,
         /// Pause between two.
         every: u64,
-    },
-    /// The service may use `quota` of CPU time per `period`.
-    Quota {
-        /// CPU time.
-        quota: u32,
-        /// Of this time.
-        period: u32,
     },
     /// `count` requests of `path` at once after each `every`.
     Burst {

@@ -4,6 +4,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -93,6 +95,15 @@ pub fn load(cause: &Cause, stack: &Stack, seed: u64) -> Result<Value> {
     Ok(seen)
 }
 
+/// What is done with a run.
+#[derive(Clone, Copy, Default)]
+pub struct Options<'a> {
+    /// Check only that the slow requests are there, not what the report says about them.
+    pub planting_only: bool,
+    /// Where the reports are kept.
+    pub reports: Option<&'a Path>,
+}
+
 /// The rows of the table, one per cause and service.
 #[derive(Default)]
 pub struct Table {
@@ -109,10 +120,10 @@ struct Row {
 
 impl Table {
     /// Runs a cause, adds it, and says on stderr how it went.
-    pub fn add(&mut self, cause: &'static Cause, runs: u32, planting_only: bool) {
+    pub fn add(&mut self, cause: &'static Cause, runs: u32, options: Options) {
         let mut row = Row { cause, runs, right: 0, tops: BTreeMap::new(), latency: None };
         for number in 1..=runs {
-            let what = match row.one(u64::from(number), planting_only) {
+            let what = match row.one(number, options) {
                 Ok(what) => what,
                 Err(error) => format!("FAILED: {error:#}"),
             };
@@ -153,13 +164,17 @@ fn top(name: &str, shares: &[f64]) -> String {
 }
 
 impl Row {
-    fn one(&mut self, seed: u64, planting_only: bool) -> Result<String> {
-        let run = once(self.cause, seed)?;
+    fn one(&mut self, number: u32, options: Options) -> Result<String> {
+        let run = once(self.cause, number.into())?;
+        if let Some(directory) = options.reports {
+            let file = directory.join(format!("{}-{number}.json", self.cause.title().replace('/', "-")));
+            fs::write(&file, run.report.0.to_string()).with_context(|| format!("write {}", file.display()))?;
+        }
         let latency = run.planted(self.cause)?;
         self.latency = Some(latency);
         let Latency { p50_ns, p99_ns, max_ns } = latency;
         let seen = format!("P50 {p50_ns}, P99 {p99_ns}, max {max_ns} ns");
-        if planting_only {
+        if options.planting_only {
             self.right += 1;
             return Ok(format!("planted; {seen}"));
         }

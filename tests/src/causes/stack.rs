@@ -19,7 +19,7 @@ use crate::postgres;
 
 /// What runs for a cause. Fields are dropped in this order: what disturbs first, peers last.
 pub struct Stack {
-    _outside: Option<Injection>,
+    outside: Vec<Injection>,
     server: Service,
     peers: Vec<(Peer, Service)>,
     _directory: TempDir,
@@ -37,18 +37,22 @@ impl Stack {
         let server = start_server(cause, &peers, &directory).with_context(|| format!("start {:?}", cause.server))?;
         // Workers and pools get ready.
         thread::sleep(Duration::from_millis(500));
-        Ok(Self { _outside: None, server, peers, _directory: directory })
+        Ok(Self { outside: Vec::new(), server, peers, _directory: directory })
     }
 
     /// Begins to disturb.
     pub fn disturb(&mut self, cause: &Cause) -> Result<()> {
         let ms = Duration::from_millis;
-        self._outside = match cause.outside {
-            Outside::Nothing => None,
-            Outside::Hog { busy, every } => Some(inject::hog(last_cpu(), ms(busy), ms(every))?),
-            Outside::Quota { quota, period } => Some(inject::quota(self.server.pid(), quota * 1000, period * 1000)?),
-            Outside::Burst { path, count, every } => Some(inject::burst(self.address(), path, count, ms(every))?),
-        };
+        if let Some((quota, period)) = cause.quota {
+            self.outside.push(inject::quota(self.server.pid(), quota * 1000, period * 1000)?);
+        }
+        match cause.outside {
+            Outside::Nothing => {}
+            Outside::Hog { busy, every } => self.outside.push(inject::hog(last_cpu(), ms(busy), ms(every))?),
+            Outside::Burst { path, count, every } => {
+                self.outside.push(inject::burst(self.address(), path, count, ms(every))?);
+            }
+        }
         Ok(())
     }
 
@@ -114,6 +118,8 @@ fn start_server(cause: &Cause, peers: &[(Peer, Service)], directory: &TempDir) -
             command.args(["--bind", &format!("127.0.0.1:{port}"), "--worker-class", class]);
             command.args(["--workers", &workers.to_string(), "--threads", &threads.to_string()]);
             command.args(["--log-level", "warning", "--no-control-socket"]);
+            // Connections are kept for longer than a run.
+            command.args(["--keep-alive", "120"]);
         }
         Server::CauseServer => {
             command

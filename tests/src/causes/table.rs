@@ -1,6 +1,6 @@
 //! The table of planted causes.
 //!
-//! Where one slow request makes others wait (a blocked event loop, an exhausted pool, a held lock) there are few slow ones, so
+//! Where one slow request makes others wait (a blocked event loop, an exhausted pool, a held lock) there is one every 1.5 s, so
 //! that most of the slowest 1 % are those that waited, and their reason is the one to be named.
 
 use acgs_perf_common::attribution::Component::{
@@ -25,6 +25,7 @@ const fn cause(name: &'static str, service: &'static str, server: Server, load: 
         server,
         peers: &[],
         environment: &[],
+        quota: None,
         outside: Outside::Nothing,
         load,
         planted_ms,
@@ -33,6 +34,16 @@ const fn cause(name: &'static str, service: &'static str, server: Server, load: 
         one_call: false,
         recorded: None,
     }
+}
+
+/// The usual load alone, somewhat more of it; the slow requests come from outside.
+const fn victims(path: &'static str) -> Traffic {
+    Traffic { rate: 300, slow: None, ..load(path, "", 0.0) }
+}
+
+/// One slow request every 1.5 s.
+const fn now_and_then(path: &'static str) -> Outside {
+    Outside::Burst { path, count: 1, every: 1500 }
 }
 
 /// A sync worker closes its connection after each reply.
@@ -48,23 +59,19 @@ pub const CAUSES: &[Cause] = &[
         ..cause("cpu_hog", "uvicorn-asyncio", ASYNCIO, Traffic { slow: None, ..load("/ok", "", 0.0) }, 50)
     },
     Cause {
-        outside: Outside::Quota { quota: 10, period: 100 },
+        quota: Some((10, 100)),
         expected: &[RunQueue, QueueRunQueue],
-        ..cause("cpu_quota", "cause-server", Server::CauseServer, load("/ok", "/spin/15", 0.002), 60)
+        ..cause("cpu_quota", "cause-server", Server::CauseServer, load("/ok", "/spin/20", 0.005), 60)
     },
     Cause {
+        outside: now_and_then("/hold/60"),
         expected: &[Lock],
-        ..cause("lock_convoy", "cause-server", Server::CauseServer, load("/locked", "/hold/60", 0.003), 40)
+        ..cause("lock_convoy", "cause-server", Server::CauseServer, victims("/locked"), 40)
     },
     Cause {
+        outside: now_and_then("/hold/80"),
         expected: &[Lock],
-        ..cause(
-            "lock_convoy",
-            "gunicorn-gthread",
-            Server::Gunicorn("gthread", 1, 64),
-            load("/locked", "/hold/80", 0.003),
-            40,
-        )
+        ..cause("lock_convoy", "gunicorn-gthread", Server::Gunicorn("gthread", 1, 64), victims("/locked"), 40)
     },
     Cause { expected: &[Disk], ..cause("fsync", "gunicorn-sync", SYNC, closing(load("/ok", "/fsync/40", 0.01)), 40) },
     Cause {
@@ -103,26 +110,31 @@ pub const CAUSES: &[Cause] = &[
         ..cause("sequential_calls", "uvicorn-asyncio", ASYNCIO, load("/two", "/sequence/20/2", 0.01), 40)
     },
     Cause {
+        outside: now_and_then("/block/80"),
         expected: &[QueueSleep],
-        ..cause("blocked_loop_sleep", "uvicorn-asyncio", ASYNCIO, load("/ok", "/block/80", 0.002), 50)
+        ..cause("blocked_loop_sleep", "uvicorn-asyncio", ASYNCIO, victims("/ok"), 50)
     },
     Cause {
+        outside: now_and_then("/block/80"),
         expected: &[QueueSleep],
-        ..cause("blocked_loop_sleep", "uvicorn-uvloop", UVLOOP, load("/ok", "/block/80", 0.002), 50)
+        ..cause("blocked_loop_sleep", "uvicorn-uvloop", UVLOOP, victims("/ok"), 50)
     },
     Cause {
+        outside: now_and_then("/spin/80"),
         expected: &[QueueOnCpu],
-        ..cause("blocked_loop_spin", "uvicorn-uvloop", UVLOOP, load("/ok", "/spin/80", 0.002), 50)
+        ..cause("blocked_loop_spin", "uvicorn-uvloop", UVLOOP, victims("/ok"), 50)
     },
     Cause {
+        outside: now_and_then("/spin/80"),
         expected: &[QueueOnCpu],
         peers: &[Peer::Backend],
-        ..cause("blocked_loop_spin", "node", Server::Node, load("/ok", "/spin/80", 0.002), 50)
+        ..cause("blocked_loop_spin", "node", Server::Node, victims("/ok"), 50)
     },
     Cause {
+        outside: now_and_then("/exhaust/80"),
         environment: &[("POOL", "4")],
         expected: &[PoolWait],
-        ..cause("exhausted_pool", "fastapi-threads", ASYNCIO, load("/pool", "/exhaust/80", 0.002), 50)
+        ..cause("exhausted_pool", "fastapi-threads", ASYNCIO, victims("/pool"), 50)
     },
     Cause {
         // The thread that reads in the end is one of those that slept.
@@ -137,35 +149,26 @@ pub const CAUSES: &[Cause] = &[
         )
     },
     Cause {
+        outside: now_and_then("/collect"),
         environment: &[("HEAP", "600000")],
         expected: &[QueueOnCpu],
-        ..cause("garbage_collection", "uvicorn-asyncio", ASYNCIO, load("/ok", "/collect", 0.002), 30)
+        ..cause("garbage_collection", "uvicorn-asyncio", ASYNCIO, victims("/ok"), 30)
     },
     Cause {
+        outside: now_and_then("/collect"),
         // The other threads wait for the interpreter's lock.
         environment: &[("HEAP", "600000")],
         expected: &[QueueLock, Lock],
-        ..cause(
-            "garbage_collection",
-            "gunicorn-gthread",
-            Server::Gunicorn("gthread", 1, 8),
-            load("/ok", "/collect", 0.002),
-            30,
-        )
+        ..cause("garbage_collection", "gunicorn-gthread", Server::Gunicorn("gthread", 1, 8), victims("/ok"), 30)
     },
     Cause {
         expected: &[Fault],
         ..cause("page_fault", "cause-server", Server::CauseServer, load("/ok", "/fault/40", 0.01), 40)
     },
     Cause {
+        outside: now_and_then("/sleep/80"),
         expected: &[QueueAccept],
-        ..cause(
-            "late_accept",
-            "gunicorn-sync",
-            Server::Gunicorn("sync", 1, 1),
-            closing(load("/ok", "/sleep/80", 0.002)),
-            50,
-        )
+        ..cause("late_accept", "gunicorn-sync", Server::Gunicorn("sync", 1, 1), closing(victims("/ok")), 50)
     },
     Cause { expected: &[Idle], ..cause("timer", "uvicorn-uvloop", UVLOOP, load("/ok", "/timer/40", 0.01), 40) },
     Cause { expected: &[Sleep], ..cause("sleep", "gunicorn-sync", SYNC, closing(load("/ok", "/sleep/40", 0.01)), 40) },

@@ -3,6 +3,7 @@
 //! In: the release build, the services and the Python environment of the tests. Out: a Markdown table; failure when fewer
 //! than 98 % of the runs named the cause that was planted.
 
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::Result;
@@ -23,6 +24,9 @@ pub struct Options {
     /// Check only that the slow requests are there, not what the report says about them.
     #[arg(long)]
     planting_only: bool,
+    /// Keep the reports in this directory.
+    #[arg(long)]
+    reports: Option<PathBuf>,
 }
 
 /// The whole task.
@@ -42,6 +46,9 @@ pub fn causes(options: &Options) -> Result<()> {
     }
     if options.planting_only {
         causes.arg("--planting-only");
+    }
+    if let Some(directory) = &options.reports {
+        causes.arg("--reports").arg(directory);
     }
     run(&mut causes)
 }
