@@ -58,6 +58,8 @@ enum Task {
 enum Bench {
     /// CPU time and memory of the agent while it records a saturated Redis.
     Agent,
+    /// Throughput of a saturated Redis with attribution against plain histograms, with an A/A arm.
+    Attribution(bench::attribution::Options),
     /// Plant known causes of slow requests; the report must name them in 98 % of the runs.
     Causes(bench::causes::Options),
     /// The report's quantiles and components against servers that log the truth.
@@ -70,6 +72,7 @@ fn main() -> ExitCode {
         Task::Build { release } => build::run(release),
         Task::Lint => lint::run(),
         Task::Test { ring } => rings::run(&ring),
+        Task::Bench { what: Bench::Attribution(options) } => bench::attribution::attribution(&options),
         Task::Bench { what: Bench::Causes(options) } => bench::causes::causes(&options),
         Task::Bench { what: Bench::Agent } => bench::agent::agent(),
         Task::Bench { what: Bench::Accuracy(options) } => bench::accuracy::accuracy(&options),

@@ -4,4 +4,6 @@
 
 pub mod accuracy;
 pub mod agent;
+pub mod attribution;
 pub mod causes;
+mod redis;
