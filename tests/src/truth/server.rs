@@ -9,6 +9,7 @@ use std::thread;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
+use super::arrival;
 use super::blocking::Worker;
 use super::event_loop::EventLoop;
 use super::log::Shared;
@@ -41,6 +42,7 @@ pub fn listen(port: u16) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     socket.bind(&address.into())?;
+    arrival::ask(&socket)?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
 }
