@@ -13,7 +13,7 @@ use acgs_perf_common::attribution::{
 use acgs_perf_common::maps::DownstreamWord;
 
 use crate::Loss;
-use crate::activity::{ACTIVE, Activity, GUESSED, KNOWN, READY, TABLED};
+use crate::activity::{ACTIVE, Activity, GUESSED, HANDED, KNOWN, READY, TABLED};
 use crate::downstream::{self, CALLED, CONNECTING, Call, MIXED, QUIET};
 use crate::exemplar;
 use crate::history::{History, QUEUE_ROOM};
@@ -21,6 +21,7 @@ use crate::kernel::{Sock, Task};
 use crate::maps::THREADS;
 use crate::request_clock::SocketState;
 use crate::request_table::{self, find, park};
+use crate::runnable::Request;
 use crate::thread_clock::ThreadState;
 
 /// Word of a row that holds a component.
@@ -181,34 +182,68 @@ fn share(entry: &mut Activity, work: &mut Activity, queues: bool, now: u64) {
 
 /// In a loop that queues: the request that has waited longest is the one that acts now.
 #[inline(always)]
-pub fn claim(thread: &mut ThreadState, pid: u32, now: u64) -> Result<(), Loss> {
+fn claim(thread: &mut ThreadState, pid: u32, now: u64) -> Result<(), Loss> {
     if !thread.runnable.is_queue() {
         return Ok(());
     }
     let ambiguous = thread.runnable.is_ambiguous();
     let Some(next) = thread.runnable.next() else { return Ok(()) };
-    let work = &mut thread.activity;
-    if !work.is_for(next.address, next.began) {
-        let Some(entry) = find(next.address, next.began) else { return Ok(()) };
-        if entry.parked_by != pid {
+    turn_to(thread, next, Component::LoopWait, pid, now)?;
+    if ambiguous {
+        thread.activity.flags |= GUESSED;
+    }
+    Ok(())
+}
+
+/// The thread wakes a worker: finds out for whom. If for none of those that it has just read, then for the one that has
+/// waited longest without a call, which is how a pool without a free thread looks.
+#[inline(always)]
+pub fn hands_over(thread: &mut ThreadState, pid: u32, now: u64) -> Result<(), Loss> {
+    let work = &thread.activity;
+    let own = work.is_live() && !work.is(HANDED);
+    if thread.runnable.is_queue() {
+        if let Some(next) = thread.runnable.pop() {
+            return turn_to(thread, next, Component::LoopWait, pid, now);
+        }
+        if own {
             return Ok(());
         }
-        let known = work.is_live();
-        let start = if known { work.touched } else { work.began };
+    } else if work.is_live() {
+        return Ok(());
+    }
+    match thread.runnable.next_waiting(|address| request_table::waiting(address, pid)) {
+        Some(next) => turn_to(thread, next, Component::PoolWait, pid, now),
+        None => Ok(()),
+    }
+}
+
+/// The thread, whose work is accounted up to now, works for the parked request `next`; until then it waited in `wait`.
+#[inline(always)]
+fn turn_to(thread: &mut ThreadState, next: Request, wait: Component, pid: u32, now: u64) -> Result<(), Loss> {
+    let work = &mut thread.activity;
+    if work.is_for(next.address, next.began) {
+        return Ok(());
+    }
+    let Some(entry) = find(next.address, next.began) else { return Ok(()) };
+    if entry.parked_by != pid {
+        return Ok(());
+    }
+    let known = work.is_live();
+    let start = if known { work.touched } else { work.began };
+    if wait as u32 == Component::LoopWait as u32 {
         charge_loop_wait(entry, thread.since, &mut thread.history, start);
-        if known {
-            share(entry, work, true, now);
-            park(work, pid)?;
-        } else {
-            entry.append(work);
-        }
-        work.copy_from(entry);
-        work.flags = (entry.flags & !READY) | ACTIVE | TABLED;
-        work.touched = now;
+    } else {
+        entry.charge(wait, start, 0);
     }
-    if ambiguous {
-        work.flags |= GUESSED;
+    if known {
+        share(entry, work, true, now);
+        park(work, pid)?;
+    } else {
+        entry.append(work);
     }
+    work.copy_from(entry);
+    work.flags = (entry.flags & !READY) | ACTIVE | TABLED;
+    work.touched = now;
     Ok(())
 }
 

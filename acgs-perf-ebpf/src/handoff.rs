@@ -7,7 +7,7 @@ use acgs_perf_common::state::{CallClass, State};
 
 use crate::Loss;
 use crate::activity::{ACTIVE, GIVEN, HANDED, KNOWN, READY, SPREAD};
-use crate::attribution::claim;
+use crate::attribution::hands_over;
 use crate::count::lose;
 use crate::kernel::Task;
 use crate::maps::{CALL_CLASS, THREADS};
@@ -72,7 +72,7 @@ pub fn blocks(thread: &mut ThreadState, task: Task, state: u32, now: u64) {
             lose(loss);
         }
         work.flags = 0;
-        thread.runnable.clear();
+        thread.runnable.sleeps();
     } else if without_limit && (!live || work.is(HANDED)) {
         component = Component::QueueIdle;
         if !live {
@@ -115,6 +115,15 @@ pub fn woken(thread: &mut ThreadState, task: Task, service: u32, state: u32, now
     Ok(())
 }
 
+/// A thread starts: a pool grows by one for the job that its maker works for.
+#[inline(always)]
+pub fn born(thread: &mut ThreadState, maker: Task, now: u64) -> Result<(), Loss> {
+    thread.activity.start_anonymous(now);
+    take_over(thread, maker, State::Lock as u32, now)?;
+    thread.history.push(Component::QueueRunQueue, now);
+    Ok(())
+}
+
 /// Whether this looks like a job or a result that is handed over, not like an interrupt or a lock that became free.
 #[inline(always)]
 fn may_hand_over(thread: &ThreadState, state: u32, waker: Task) -> bool {
@@ -139,8 +148,8 @@ fn take_over(thread: &mut ThreadState, waker: Task, state: u32, now: u64) -> Res
     giver.activity.settle(now);
     // A loop hands a job to a worker.
     let queues = state == State::Lock as u32 && giver.runnable.is_queue();
-    if queues {
-        claim(giver, waker.pid(), now)?;
+    if state == State::Lock as u32 {
+        hands_over(giver, waker.pid(), now)?;
     }
     let given = &mut giver.activity;
     let work = &mut thread.activity;
@@ -151,6 +160,7 @@ fn take_over(thread: &mut ThreadState, waker: Task, state: u32, now: u64) -> Res
     work.copy_from(given);
     work.flags = (work.flags | HANDED) & !GIVEN;
     work.depth += 1;
+    work.touched = now;
     if state == State::Poll as u32 {
         given.flags |= GIVEN;
     }

@@ -5,8 +5,9 @@
 //! taken. Redis answers in a second pass over what it has read: there each request is put away once.
 
 use crate::Loss;
-use crate::activity::{Activity, DONE, SPREAD, TABLED};
+use crate::activity::{Activity, DONE, KNOWN, SPREAD, TABLED};
 use crate::maps::{PARKED, PARKING};
+use crate::runnable::Request;
 use acgs_perf_common::maps::PARKING_PLACES;
 
 /// An entry that nobody has asked for in this time gives its place to another.
@@ -29,6 +30,17 @@ pub fn find(request: u64, began: u64) -> Option<&'static mut Activity> {
         entry = unsafe { &mut *PARKED.get_ptr_mut(request)? };
     }
     (entry.began == began && !entry.is(DONE)).then_some(entry)
+}
+
+/// The request of a socket if it waits for something unknown since thread `by` put it away.
+#[inline(always)]
+pub fn waiting(address: u64, by: u32) -> Option<Request> {
+    let entry = place(address)?;
+    let waits = entry.request == address
+        && entry.flags & (KNOWN | DONE | SPREAD) == KNOWN
+        && entry.calls == 0
+        && entry.parked_by == by;
+    waits.then_some(Request { address, began: entry.began })
 }
 
 /// Puts the work of thread `by` away.

@@ -6,6 +6,10 @@
 
 /// Requests remembered, a power of two.
 const LENGTH: u32 = 16;
+/// Requests remembered that wait for a timer, a thread of the pool or anything else, a power of two.
+const WAITING: u32 = 64;
+/// Of those, how many that have gone on meanwhile are passed over at a time.
+const PASSED_OVER: u32 = 16;
 /// How sure one can become.
 const SURE: u32 = 8;
 
@@ -20,6 +24,10 @@ pub struct Runnable {
     requests: [Request; LENGTH as usize],
     /// For whom the loop acted last since it slept.
     last: Request,
+    first_waiting: u32,
+    end_waiting: u32,
+    /// Requests that the loop has acted for before it slept, and that wait for something unknown, oldest first.
+    waiting: [u64; WAITING as usize],
 }
 
 /// A request by the address of its socket, 0 where it has gone, and the time it was read.
@@ -76,8 +84,9 @@ impl Runnable {
         (self.last.address != 0).then_some(self.last)
     }
 
+    /// The same, and nothing when there is none.
     #[inline(always)]
-    fn pop(&mut self) -> Option<Request> {
+    pub fn pop(&mut self) -> Option<Request> {
         for _ in 0..LENGTH {
             if self.len() == 0 {
                 break;
@@ -91,11 +100,34 @@ impl Runnable {
         None
     }
 
-    /// The loop sleeps: whatever could run has run.
+    /// The loop sleeps: whatever could run has run, and waits now.
     #[inline(always)]
-    pub fn clear(&mut self) {
-        self.first = self.end;
+    pub fn sleeps(&mut self) {
+        for _ in 0..LENGTH {
+            let Some(left) = self.pop() else { break };
+            self.waiting[(self.end_waiting & (WAITING - 1)) as usize] = left.address;
+            self.end_waiting = self.end_waiting.wrapping_add(1);
+            if self.end_waiting.wrapping_sub(self.first_waiting) > WAITING {
+                self.first_waiting = self.end_waiting.wrapping_sub(WAITING);
+            }
+        }
         self.last.address = 0;
+    }
+
+    /// The request that waits longest, of those of which `waits` says that they still do.
+    #[inline(always)]
+    pub fn next_waiting(&mut self, waits: impl Fn(u64) -> Option<Request>) -> Option<Request> {
+        for _ in 0..PASSED_OVER {
+            if self.first_waiting == self.end_waiting {
+                break;
+            }
+            let address = self.waiting[(self.first_waiting & (WAITING - 1)) as usize];
+            self.first_waiting = self.first_waiting.wrapping_add(1);
+            if let Some(request) = waits(address) {
+                return Some(request);
+            }
+        }
+        None
     }
 
     /// A reply shows that the loop acts for this request now: learns from its place, and forgets it.

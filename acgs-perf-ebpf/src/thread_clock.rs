@@ -7,7 +7,7 @@ use acgs_perf_common::state::{CallClass, FIRST_BLOCKED, STATES, State};
 use crate::Loss;
 use crate::activity::{ACTIVE, Activity};
 use crate::count::Figures;
-use crate::handoff::{blocks, component_of, woken};
+use crate::handoff::{self, blocks, component_of, woken};
 use crate::history::History;
 use crate::kernel::{Descriptor, Task, global, now};
 use crate::maps::{CALL_CLASS, THREADS};
@@ -68,12 +68,16 @@ impl ThreadState {
     }
 }
 
-/// The thread starts to exist and will be runnable at once.
+/// The thread starts to exist and will be runnable at once; `maker` is another one of its process.
 #[inline(always)]
-pub fn born(task: Task) -> Result<(), Loss> {
+pub fn born(task: Task, maker: Option<Task>) -> Result<(), Loss> {
     let thread = THREADS.get_or_create(task).ok_or(Loss::TaskStorage)?;
-    thread.enter(State::RunQueue as u32, now());
-    Ok(())
+    let now = now();
+    thread.enter(State::RunQueue as u32, now);
+    match maker {
+        Some(maker) if global!(ATTRIBUTION_ACTIVE) != 0 => handoff::born(thread, maker, now),
+        _ => Ok(()),
+    }
 }
 
 /// The thread is about to be made runnable.
@@ -90,7 +94,10 @@ pub fn waking(task: Task, service: u32) -> Result<(), Loss> {
     }
     let now = now();
     let figures = Figures::of(service);
-    let spent = thread.leave(figures, now, Task::current().tgid());
+    let waker = Task::current();
+    // Timers and disks wake from an interrupt, which comes upon whoever runs.
+    let is_deliberate = waker.syscall() >= 0 && !matches_any(state, [State::Sleep, State::Disk, State::Fault]);
+    let spent = thread.leave(figures, now, if is_deliberate { waker.tgid() } else { 0 });
     if global!(ATTRIBUTION_ACTIVE) != 0 {
         woken(thread, task, service, state, now)?;
         thread.history.push(Component::QueueRunQueue, now);
@@ -98,6 +105,11 @@ pub fn waking(task: Task, service: u32) -> Result<(), Loss> {
     thread.enter(State::RunQueue as u32, now);
     figures.record_at(BLOCKED_HISTOGRAM + state - FIRST_BLOCKED as u32, spent?);
     Ok(())
+}
+
+#[inline(always)]
+fn matches_any(state: u32, states: [State; 3]) -> bool {
+    states.iter().any(|s| *s as u32 == state)
 }
 
 /// The thread gets a CPU. Returns how long it waited on the run queue.

@@ -1,15 +1,24 @@
 //! Time and CPU placement.
 //!
-//! In: nothing. Out: CLOCK_MONOTONIC in ns (the clock of the kernel side), waits until a moment, spinning, pinning.
+//! In: nothing. Out: CLOCK_MONOTONIC in ns (the clock of the kernel side), a thread's CPU time, waits until a moment, spinning, pinning.
 
 use std::io;
 use std::mem;
 
 /// CLOCK_MONOTONIC in ns.
 pub fn now() -> u64 {
+    read(libc::CLOCK_MONOTONIC)
+}
+
+/// CPU time of this thread in ns, as the scheduler accounts it.
+pub fn thread_cpu() -> u64 {
+    read(libc::CLOCK_THREAD_CPUTIME_ID)
+}
+
+fn read(clock: libc::clockid_t) -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `time` is valid for writing.
-    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut time) };
+    unsafe { libc::clock_gettime(clock, &mut time) };
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 

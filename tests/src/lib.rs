@@ -12,5 +12,6 @@ pub mod postgres;
 pub mod random;
 pub mod recording;
 pub mod report;
+pub mod score;
 pub mod signal;
 pub mod truth;

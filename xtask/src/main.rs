@@ -45,7 +45,7 @@ enum Task {
         #[arg(long, value_enum)]
         ring: Vec<rings::Ring>,
     },
-    /// Measure what the tool costs.
+    /// Measure what the tool costs, and how near it is to the truth.
     Bench {
         #[command(subcommand)]
         what: Bench,
@@ -58,8 +58,12 @@ enum Task {
 enum Bench {
     /// CPU time and memory of the agent while it records a saturated Redis.
     Agent,
+    /// Throughput of a saturated Redis with attribution against plain histograms, with an A/A arm.
+    Attribution(bench::attribution::Options),
     /// Plant known causes of slow requests; the report must name them in 98 % of the runs.
     Causes(bench::causes::Options),
+    /// The report's quantiles and components against servers that log the truth.
+    Accuracy(bench::accuracy::Options),
 }
 
 fn main() -> ExitCode {
@@ -68,8 +72,10 @@ fn main() -> ExitCode {
         Task::Build { release } => build::run(release),
         Task::Lint => lint::run(),
         Task::Test { ring } => rings::run(&ring),
-        Task::Bench { what: Bench::Agent } => bench::agent(),
+        Task::Bench { what: Bench::Attribution(options) } => bench::attribution::attribution(&options),
         Task::Bench { what: Bench::Causes(options) } => bench::causes::causes(&options),
+        Task::Bench { what: Bench::Agent } => bench::agent::agent(),
+        Task::Bench { what: Bench::Accuracy(options) } => bench::accuracy::accuracy(&options),
         Task::Demo => demo::run(),
     };
     match result {

@@ -20,12 +20,13 @@ fn fork(ctx: &BtfTracePointContext) -> Result<(), Loss> {
     let (parent, child) = (Task::arg(ctx, 0), Task::arg(ctx, 1));
     let tgid = parent.tgid();
     let Some(service) = service_of_tgid(tgid) else { return Ok(()) };
-    if child.tgid() != tgid {
+    let is_thread = child.tgid() == tgid;
+    if !is_thread {
         set_service_of_tgid(child.tgid(), Some(service))?;
         Figures::of(service).add(Counter::Forked, 1);
     }
     if global!(SCHED_ACTIVE) != 0 {
-        thread_clock::born(child)?;
+        thread_clock::born(child, is_thread.then_some(parent))?;
     }
     Ok(())
 }

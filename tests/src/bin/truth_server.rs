@@ -1,39 +1,50 @@
 //! `truth-server`: see `acgs_perf_tests::truth`. Prints `listening PORT`; ends on SIGTERM and writes its log then.
 
-use std::net::TcpListener;
+use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError};
 
-use acgs_perf_tests::clock;
 use acgs_perf_tests::signal::on_sigterm;
-use acgs_perf_tests::truth::server::{Options, Shared, Stall, single, threads};
+use acgs_perf_tests::truth::log::Shared;
+use acgs_perf_tests::truth::server::{Mode, Options, Stall, listen, serve};
 use acgs_perf_tests::truth::{Distribution, Work};
+use acgs_perf_tests::{clock, limits};
 use anyhow::{Context, Result};
-use clap::{Parser, ValueEnum};
+use clap::Parser;
 
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Mode {
-    Single,
-    Threads,
-}
-
-/// A TCP server that logs its own times.
+/// A TCP server that does what its requests say, and logs its own times.
 #[derive(Parser)]
 struct Cli {
     /// 0 takes a free one.
     #[arg(long, default_value_t = 0)]
     port: u16,
-    #[arg(long, value_enum, default_value = "single")]
+    /// `single` is another name of `epoll`.
+    #[arg(long, value_enum, default_value = "epoll")]
     mode: Mode,
+    /// Threads of a pool.
+    #[arg(long, default_value_t = 4)]
+    pool: usize,
+    /// How drawn service times are spent.
     #[arg(long, value_enum, default_value = "sleep")]
     work: Work,
-    /// constant:US, exponential:US or bimodal:US,US,SHARE.
+    /// constant:US, exponential:US, bimodal:US,US,SHARE, lognormal:MEDIAN_US,SIGMA or pareto:MIN_US,ALPHA.
     #[arg(long, default_value = "constant:0")]
     service: Distribution,
-    /// Stop the single thread for 200 ms once a second.
+    /// Script of requests that bring none.
+    #[arg(long, default_value = "")]
+    script: String,
+    /// Another truth server, as NAME=ADDRESS, that scripts can call.
+    #[arg(long, value_parser = peer)]
+    peer: Vec<(String, SocketAddr)>,
+    /// How long a fault lasts, in µs.
+    #[arg(long, default_value_t = 1000)]
+    fault: u64,
+    /// Where the files are whose disk is waited for.
+    #[arg(long)]
+    files: Option<PathBuf>,
+    /// Stop the event loop for 200 ms once a second.
     #[arg(long)]
     stall: bool,
-    /// Bytes of a request and of a reply.
+    /// Bytes of a fixed-size request and of its reply.
     #[arg(long, default_value_t = 64)]
     message: usize,
     /// Where the log goes.
@@ -47,33 +58,41 @@ struct Cli {
     realtime: bool,
 }
 
+fn peer(text: &str) -> Result<(String, SocketAddr), String> {
+    let (name, address) = text.split_once('=').ok_or("want NAME=ADDRESS")?;
+    Ok((name.to_owned(), address.parse().map_err(|error| format!("{address}: {error}"))?))
+}
+
 fn main() -> Result<()> {
     let cli = Cli::parse();
-    let log = Shared::default();
+    limits::raise_open_files().context("raise the limit of open files")?;
     if let Some(cpu) = cli.cpu {
         clock::pin(cpu).context("pin")?;
     }
     if cli.realtime {
         clock::realtime().context("realtime priority")?;
     }
-    let (at_end, path) = (Arc::clone(&log), cli.log);
-    on_sigterm(move || {
-        let log = at_end.lock().unwrap_or_else(PoisonError::into_inner);
-        match path.map_or(Ok(()), |path| log.write(&path)) {
-            Ok(()) => 0,
-            Err(error) => {
-                eprintln!("truth-server: write the log: {error}");
-                1
-            }
+    let log = Shared::default();
+    let (at_end, path) = (log.clone(), cli.log);
+    let names = cli.peer.iter().map(|(name, _)| name.clone()).collect();
+    on_sigterm(move || match path.map_or(Ok(()), |path| at_end.collect(names).write(&path)) {
+        Ok(()) => 0,
+        Err(error) => {
+            eprintln!("truth-server: write the log: {error}");
+            1
         }
     })?;
-    let stall = cli.stall.then_some(Stall { length_ns: 200_000_000, every_ns: 1_000_000_000 });
-    let options = Options { message: cli.message, work: cli.work, distribution: cli.service, stall };
-    let listener = TcpListener::bind(("127.0.0.1", cli.port)).context("bind")?;
+    let options = Options {
+        message: cli.message,
+        work: cli.work,
+        distribution: cli.service,
+        stall: cli.stall.then_some(Stall { length_ns: 200_000_000, every_ns: 1_000_000_000 }),
+        script: cli.script,
+        peers: cli.peer,
+        fault_ns: cli.fault * 1000,
+        directory: cli.files.unwrap_or_else(std::env::temp_dir),
+    };
+    let listener = listen(cli.port).context("listen")?;
     println!("listening {}", listener.local_addr()?.port());
-    match cli.mode {
-        Mode::Single => single(&listener, options, &log),
-        Mode::Threads => threads(&listener, options, &log),
-    }
-    .context("serve")
+    serve(&listener, cli.mode, cli.pool, options, &log).context("serve")
 }

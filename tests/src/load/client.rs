@@ -161,7 +161,7 @@ impl Client {
         outcome.sent += 1;
         let bytes = self.messages.request(id, slow);
         let connection = &mut self.connections[index];
-        connection.request = Entry { id, intended_ns, sent_ns: clock::now(), done_ns: 0, slow };
+        connection.request = Entry { id, intended_ns, sent_ns: clock::now(), slow, ..Entry::default() };
         if connection.state == State::Idle {
             if let Err(error) = connection.send(bytes) {
                 self.fail(index, format!("send: {error}"), outcome);
@@ -279,15 +279,15 @@ mod tests {
     use std::thread;
 
     use super::*;
-    use crate::truth::server::{Options, Shared, Stall, single};
-    use crate::truth::{Distribution, Work};
+    use crate::truth::log::Shared;
+    use crate::truth::server::{Mode, Options, Stall, listen, serve as serve_truth};
 
     fn serve(stall: Option<Stall>) -> (SocketAddr, Shared) {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let listener = listen(0).unwrap();
         let (address, log) = (listener.local_addr().unwrap(), Shared::default());
-        let shared = Shared::clone(&log);
-        let options = Options { message: 32, work: Work::Sleep, distribution: Distribution::Constant(0), stall };
-        thread::spawn(move || single(&listener, options, &shared));
+        let shared = log.clone();
+        let options = Options { message: 32, stall, ..Options::default() };
+        thread::spawn(move || serve_truth(&listener, Mode::Epoll, 0, options, &shared));
         (address, log)
     }
 
@@ -300,7 +300,7 @@ mod tests {
         assert_eq!((outcome.sent, outcome.completed), (1000, 1000));
         assert_eq!(outcome.latency.len(), 1000);
         thread::sleep(Duration::from_millis(20));
-        assert_eq!(log.lock().unwrap().0.len(), 1000);
+        assert_eq!(log.collect(Vec::new()).records.len(), 1000);
     }
 
     #[test]
@@ -339,7 +339,7 @@ mod tests {
         let plan = Plan { rate: Some(1000), requests: 200, limit: Duration::from_secs(20) };
         assert_eq!(client.run(plan).unwrap().latency.len(), 200);
         thread::sleep(Duration::from_millis(20));
-        assert_eq!(log.lock().unwrap().0.len(), 200);
+        assert_eq!(log.collect(Vec::new()).records.len(), 200);
     }
 
     /// A server that answers `reply` to each connection's first bytes and closes.

@@ -145,7 +145,7 @@ mod tests {
     fn slow_requests_and_errors_are_told_apart() {
         let mut outcome = Outcome::new().unwrap();
         outcome.sent = 5;
-        let entry = Entry { id: 0, intended_ns: 1_000_000, sent_ns: 2_000_000, done_ns: 3_000_000, slow: false };
+        let entry = Entry { intended_ns: 1_000_000, sent_ns: 2_000_000, done_ns: 3_000_000, ..Entry::default() };
         outcome.record(entry, 200);
         outcome.record(Entry { slow: true, done_ns: 12_000_000, ..entry }, 500);
         outcome.closed = 1;

@@ -99,6 +99,7 @@ impl Connection {
             Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
             Err(error) => return Err(error),
         };
+        self.request.delivered_ns = clock::now();
         self.out.extend_from_slice(&bytes[count..]);
         Ok(())
     }
@@ -108,7 +109,10 @@ impl Connection {
         while !self.out.is_empty() && self.state == State::Busy {
             let stream = self.stream.as_mut().ok_or(ErrorKind::NotConnected)?;
             match stream.write(&self.out) {
-                Ok(count) => drop(self.out.drain(..count)),
+                Ok(count) => {
+                    self.request.delivered_ns = clock::now();
+                    self.out.drain(..count);
+                }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(error) => return Err(error),
             }

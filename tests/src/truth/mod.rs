@@ -1,12 +1,24 @@
-//! The truth server: a TCP server that stamps its own times around each request.
+//! The truth server: a TCP server that does what each request's script says, and logs where the time really went.
 //!
-//! In: service times drawn from a distribution. Out: replies, and a log of (after recv returned, after send returned) per
-//! request on CLOCK_MONOTONIC, which is the clock of the kernel side too.
+//! In: requests that carry a script, or fixed-size requests with service times drawn from a distribution. Out: replies,
+//! and a log of stamps and components per request on CLOCK_MONOTONIC, which is the clock of the kernel side too. The server
+//! does not know when a request arrived: that is in the load generator's log, under the same number.
 
+pub mod blocking;
+mod disk;
+mod event_loop;
+mod fault;
 pub mod frame;
+mod inbox;
 pub mod log;
+pub mod meter;
+mod pool;
+mod run;
+pub mod script;
 pub mod server;
+mod tools;
 pub mod work;
+mod world;
 
-pub use log::{Log, Stamp};
+pub use log::{Log, Record};
 pub use work::{Distribution, Work};

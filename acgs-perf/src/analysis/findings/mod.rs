@@ -77,7 +77,7 @@ fn objective_missed(service: &ServiceReport) -> Option<Finding> {
 fn queue_time_dominates(service: &ServiceReport) -> Option<Finding> {
     let requests = service.requests.as_ref().filter(|r| r.latency.count >= MIN_REQUESTS)?;
     let (queue, latency) = (requests.queue_time.p99_ns?, requests.latency.p99_ns?);
-    if u128::from(queue) * 2 <= u128::from(latency) {
+    if u128::from(queue) * 2 <= u128::from(latency) || tail::tail(service).is_some_and(|f| tail::explains_queue(&f)) {
         return None;
     }
     let met = service.objective.verdict == Some(Verdict::Met);

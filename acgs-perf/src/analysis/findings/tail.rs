@@ -8,7 +8,7 @@ use acgs_perf_common::attribution::Component;
 use super::missed_for_latency;
 use crate::analysis::tail::{Cause, Explanation, calls_in_sequence, explain, main_cut, phrase, slowest};
 use crate::output::units::{duration, grouped, percent};
-use crate::report::{AttributionRowReport, DownstreamReport, Finding, ServiceReport, Severity};
+use crate::report::{AttributionRowReport, CutReport, DownstreamReport, Finding, ServiceReport, Severity};
 
 /// A tail is worth a finding if its mean is at least this many times that of the rest, or if the objective is missed.
 const CLEAR_FACTOR: u64 = 2;
@@ -35,7 +35,7 @@ pub fn tail(service: &ServiceReport) -> Option<Finding> {
         _ => format!("{subject} spend their time {}", phrase(main, cut).text),
     };
     let connects = unpooled(service, &explanation);
-    let mut evidence = evidence(&explanation);
+    let mut evidence = evidence(service, &explanation);
     let mut recommendation = recommendation(&explanation);
     if let Some(peer) = connects {
         evidence.push_str(&format!(
@@ -64,6 +64,11 @@ fn unpooled<'a>(service: &'a ServiceReport, explanation: &Explanation) -> Option
     (peer.calls >= MIN_CALLS && peer.connects.saturating_mul(2) >= peer.calls).then_some(peer)
 }
 
+/// Whether a finding of [`tail`] already says why requests wait before they are read.
+pub fn explains_queue(finding: &Finding) -> bool {
+    [Cause::Accept, Cause::Queue, Cause::RunQueue].map(id).contains(&finding.id.as_str())
+}
+
 fn id(cause: Cause) -> &'static str {
     match cause {
         Cause::Accept => "tail_accept_backlog",
@@ -84,7 +89,7 @@ fn id(cause: Cause) -> &'static str {
     }
 }
 
-fn evidence(explanation: &Explanation) -> String {
+fn evidence(service: &ServiceReport, explanation: &Explanation) -> String {
     let cut = explanation.cut;
     let threshold = cut.threshold_ns.map_or_else(|| "68.7 s or more".into(), duration);
     let mut facts = vec![format!(
@@ -110,12 +115,22 @@ fn evidence(explanation: &Explanation) -> String {
             cut.calls_per_request, cut.body_calls_per_request
         ));
     }
-    if explanation.main.iter().any(|part| part.cause == Cause::RunQueue) && !cut.preemptors.is_empty() {
-        let ran: Vec<_> =
-            cut.preemptors.iter().take(3).map(|p| format!("{} {} {}", p.comm, p.pid, duration(p.wait_ns))).collect();
-        facts.push(format!("ran instead, in the exemplars: {}", ran.join(", ")));
+    if explanation.main.iter().any(|part| part.cause == Cause::RunQueue) {
+        facts.extend(ran_instead(service, cut));
     }
     facts.join("; ")
+}
+
+/// Who had the CPU: from the exemplars, or from all waits of the service where the exemplars do not tell.
+fn ran_instead(service: &ServiceReport, cut: &CutReport) -> Option<String> {
+    let one = |comm: &str, pid: u32, wait_ns: u64| format!("{comm} {pid} {}", duration(wait_ns));
+    let exemplars: Vec<_> = cut.preemptors.iter().take(3).map(|p| one(&p.comm, p.pid, p.wait_ns)).collect();
+    if !exemplars.is_empty() {
+        return Some(format!("ran instead, in the exemplars: {}", exemplars.join(", ")));
+    }
+    let all = &service.scheduler.as_ref()?.ran_instead;
+    let all: Vec<_> = all.iter().take(3).map(|r| one(&r.comm, r.pid, r.wait_ns)).collect();
+    (!all.is_empty()).then(|| format!("ran instead, over all waits of the service: {}", all.join(", ")))
 }
 
 fn recommendation(explanation: &Explanation) -> String {
@@ -267,6 +282,30 @@ mod tests {
         assert!(finding.recommendation.ends_with("; keep connections open instead of opening one for each call"));
         peers(&mut capture, 9_999);
         assert!(!of(&capture)[0].recommendation.contains("keep connections"));
+    }
+
+    #[test]
+    fn who_ran_instead_comes_from_the_exemplars_or_else_from_all_waits() {
+        let mut capture = sample::capture();
+        let scheduler = capture.services.remove(0).scheduler;
+        capture.services[0].scheduler = scheduler;
+        let attribution = capture.services[0].attribution.as_mut().unwrap();
+        for row in attribution.rows.iter_mut().filter(|row| row.latency_ns / row.count > 10_000_000) {
+            row.component_ns = Default::default();
+            row.component_ns[Component::QueueRunQueue as usize] = row.latency_ns;
+        }
+        capture.services[0].requests.as_mut().unwrap().queue_time = sample::counts((0..1_000).map(|_| 50_000_000));
+        let finding = of(&capture).remove(0);
+        assert_eq!(finding.id, "tail_run_queue");
+        assert!(finding.evidence.ends_with("in the exemplars: stress-ng 99 1.60 ms"), "{}", finding.evidence);
+        capture.services[0].attribution.as_mut().unwrap().exemplars.clear();
+        let finding = of(&capture).remove(0);
+        assert!(finding.evidence.ends_with("of the service: stress-ng 99 310 ms"), "{}", finding.evidence);
+        // It says where the queue comes from; that there is one needs no second finding.
+        let ids = |capture: &Capture| analyse(capture).findings.into_iter().map(|f| f.id).collect::<Vec<_>>();
+        assert_eq!(ids(&capture), ["objective_missed", "tail_run_queue"]);
+        capture.services[0].attribution = None;
+        assert_eq!(ids(&capture), ["objective_missed", "queue_time_dominates"]);
     }
 
     #[test]

@@ -190,7 +190,7 @@ fn exemplars(all: &[ExemplarReport], dropped: u64, lines: &mut Lines) {
     if !all.is_empty() {
         let mut items = vec![format!("every step of all {}: acgs-perf report FILE --format perfetto", all.len())];
         if dropped > 0 {
-            items.push(format!("{} exemplars dropped", grouped(dropped)));
+            items.push(format!("{} more not kept", grouped(dropped)));
         }
         lines.items("", &items);
     }

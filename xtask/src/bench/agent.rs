@@ -3,50 +3,19 @@
 //! In: the release build, `redis-server` and `redis-benchmark`. Out: a table, one line per round, from the reports'
 //! own `cost` section, and the median. A round is one recording of a fixed number of GETs over 50 connections.
 
-pub mod causes;
-
-use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::thread::sleep;
-use std::time::Duration;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
+use super::redis::{self, Redis};
 use crate::build;
-use crate::process::{is_root, target, which};
-use crate::setup::{self, Missing};
+use crate::process::target;
+use crate::setup;
 
 const ROUNDS: usize = 5;
 const REQUESTS: u64 = 500_000;
-
-/// A Redis of our own, ended with this value.
-struct Redis {
-    child: Child,
-    port: u16,
-}
-
-impl Drop for Redis {
-    fn drop(&mut self) {
-        // It may have ended by itself, which is as good.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Redis {
-    fn start() -> Result<Self> {
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let child = Command::new("redis-server")
-            .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
-            .stdout(Stdio::null())
-            .spawn()
-            .context("start redis-server")?;
-        sleep(Duration::from_millis(500));
-        Ok(Self { child, port })
-    }
-}
 
 /// What one round cost.
 struct Round {
@@ -59,14 +28,7 @@ struct Round {
 
 /// The whole task.
 pub fn agent() -> Result<()> {
-    if !is_root() {
-        return Err(Missing(vec!["root: `record` loads programs into the kernel; run the bench as root".into()]).into());
-    }
-    for program in ["redis-server", "redis-benchmark"] {
-        if which(program).is_none() {
-            return Err(Missing(vec![format!("{program}: run `cargo xtask setup --tests`")]).into());
-        }
-    }
+    redis::check()?;
     let agent = build::agent(&setup::ensure(false)?, true)?;
     let redis = Redis::start()?;
     println!("| round | requests | requests/s | agent CPU, % of a core | agent ns per request | peak RSS, MB |");

@@ -1,0 +1,129 @@
+//! Quantiles of the report against the truth.
+//!
+//! In: the true times and the report's histogram of the same requests. Out: per quantile, how far the report's bucket is
+//! from the truth, and whether that is too far.
+
+use hdrhistogram::Histogram;
+
+use super::Score;
+use super::truth::Bounds;
+use crate::truth::log::quantile;
+
+/// What is compared.
+pub const QUANTILES: [(&str, f64); 5] =
+    [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999), ("p99.99", 0.9999)];
+/// An error below this is never too much: nothing finer is claimed.
+const FLOOR_NS: u64 = 3_000;
+
+/// One quantile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quantile {
+    /// `p99`.
+    pub name: &'static str,
+    /// The truth lies between these.
+    pub truth: (u64, u64),
+    /// The report's bucket.
+    pub report: (u64, u64),
+    /// Distance between the two.
+    pub off: u64,
+    /// What it may be: 1 %, or 3 µs where that is more.
+    pub allowed: u64,
+}
+
+/// Compares all quantiles of one time.
+pub fn compare(truth: &Bounds, report: &Histogram<u64>) -> Vec<Quantile> {
+    let one = |(name, q): (&'static str, f64)| {
+        let truth = (quantile(&truth.low, q), quantile(&truth.high, q));
+        let value = report.value_at_quantile(q);
+        let report = (report.lowest_equivalent(value), report.highest_equivalent(value));
+        let off = report.0.saturating_sub(truth.1).max(truth.0.saturating_sub(report.1));
+        Quantile { name, truth, report, off, allowed: (truth.0 / 100).max(FLOOR_NS) }
+    };
+    QUANTILES.map(one).to_vec()
+}
+
+/// All times of one run.
+pub struct Times<'a> {
+    /// How the run is called.
+    pub run: &'a str,
+    /// `latency`, `queue time`, `service time`, each with the truth and the report.
+    pub times: Vec<(&'static str, &'a Bounds, Histogram<u64>)>,
+}
+
+/// The table's head.
+pub fn head(score: &mut Score) {
+    score.line("| service times | time | quantile | truth, µs | report, µs | off, µs | allowed, µs | |");
+    score.line("|---|---|---|---|---|---|---|---|");
+}
+
+/// The rows of one run.
+pub fn rows(Times { run, times }: Times<'_>, score: &mut Score) {
+    let micros = |ns: u64| format!("{:.1}", ns as f64 / 1000.0);
+    for (time, truth, histogram) in times {
+        for Quantile { name, truth, report, off, allowed } in compare(truth, &histogram) {
+            let missed = off > allowed;
+            let range =
+                |(low, high)| if low == high { micros(low) } else { format!("{}–{}", micros(low), micros(high)) };
+            let cells = [run, time, name, &range(truth), &range(report), &micros(off), &micros(allowed)].join(" | ");
+            score.line(&format!("| {cells} | {} |", if missed { "MISSED" } else { "met" }));
+            if missed {
+                let (off, allowed) = (micros(off), micros(allowed));
+                score.missed.push(format!("{run}: {name} of {time} is off by {off} µs, allowed {allowed} µs"));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn histogram(values: &[u64]) -> Histogram<u64> {
+        let mut histogram = Histogram::new_with_bounds(1, 1 << 36, 2).unwrap();
+        values.iter().for_each(|value| histogram.record(*value).unwrap());
+        histogram
+    }
+
+    fn bounds(low: u64, high: u64) -> Bounds {
+        Bounds { low: vec![low; 1000], high: vec![high; 1000] }
+    }
+
+    #[test]
+    fn the_distance_is_between_the_bucket_and_the_interval() {
+        // 1,000,000 lies in the bucket from 999,424 to 1,003,519.
+        let report = histogram(&[1_000_000; 1000]);
+        let off = |low, high| compare(&bounds(low, high), &report)[0].off;
+        assert_eq!(off(1_000_000, 1_000_000), 0);
+        assert_eq!(off(1_003_519, 1_003_519), 0);
+        assert_eq!(off(1_003_529, 1_010_000), 10);
+        assert_eq!(off(900_000, 999_400), 24);
+        assert_eq!(off(900_000, 1_200_000), 0);
+    }
+
+    #[test]
+    fn one_percent_or_three_microseconds_are_allowed() {
+        let score = |truth: u64, report: u64| {
+            let mut score = Score::default();
+            let bounds = bounds(truth, truth);
+            let times = vec![("latency", &bounds, histogram(&[report; 1000]))];
+            rows(Times { run: "constant", times }, &mut score);
+            assert_eq!(score.text.lines().count(), QUANTILES.len());
+            score.missed.len()
+        };
+        assert_eq!(score(20_000, 22_900), 0);
+        assert_eq!(score(20_000, 23_300), QUANTILES.len());
+        assert_eq!(score(10_000_000, 10_090_000), 0);
+        assert_eq!(score(10_000_000, 10_300_000), QUANTILES.len());
+    }
+
+    #[test]
+    fn a_tail_that_is_off_is_missed_at_its_quantiles_only() {
+        let mut truth = vec![100_000; 995];
+        truth.extend([5_000_000; 5]);
+        let mut report = vec![100_000; 995];
+        report.extend([6_000_000; 5]);
+        let truth = Bounds { low: truth.clone(), high: truth };
+        let missed = compare(&truth, &histogram(&report)).into_iter().filter(|row| row.off > row.allowed);
+        assert_eq!(missed.map(|row| row.name).collect::<Vec<_>>(), ["p99.9", "p99.99"]);
+    }
+}
