@@ -61,7 +61,7 @@ pub const CAUSES: &[Cause] = &[
     Cause {
         quota: Some((10, 100)),
         expected: &[RunQueue, QueueRunQueue],
-        ..cause("cpu_quota", "cause-server", Server::CauseServer, load("/ok", "/spin/25", 0.006), 50)
+        ..cause("cpu_quota", "cause-server", Server::CauseServer, load("/ok", "/spin/25", 0.01), 40)
     },
     Cause {
         outside: now_and_then("/hold/60"),
@@ -144,7 +144,7 @@ pub const CAUSES: &[Cause] = &[
             "exhausted_pool",
             "gunicorn-gthread",
             Server::Gunicorn("gthread", 1, 2),
-            closing(Traffic { slow: None, ..load("/ok", "", 0.0) }),
+            Traffic { slow: None, ..load("/ok", "", 0.0) },
             50,
         )
     },
