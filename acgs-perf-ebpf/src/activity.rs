@@ -6,6 +6,8 @@
 use acgs_perf_common::attribution::{Component, FIRST_OF_SERVICE_TIME, PEER_SLOTS, SERVICE_COMPONENTS};
 use acgs_perf_common::exemplar::{SEGMENTS, segment, segment_add, segment_kind, segment_more};
 
+use crate::words;
+
 /// The thread is at work; without this flag the rest means nothing.
 pub const ACTIVE: u32 = 1;
 /// `request` is a request that was read; otherwise nobody knows yet for whom this is.
@@ -82,9 +84,9 @@ impl Activity {
     pub fn start(&mut self, request: u64, flags: u32, now: u64) {
         // Peers are written only after a call was made.
         if self.calls != 0 || self.peer_ns[0] != 0 {
-            self.peer_ns = [0; PEER_SLOTS];
+            words::clear(&mut self.peer_ns);
         }
-        self.parts = [0; PARTS];
+        words::clear(&mut self.parts);
         self.request = request;
         self.began = now;
         self.at = now;
@@ -240,7 +242,7 @@ impl Activity {
         self.request = from.request;
         self.began = from.began;
         self.at = from.at;
-        self.parts = from.parts;
+        words::copy(&mut self.parts, &from.parts);
         self.shared = from.shared;
         self.touched = from.touched;
         self.calls_at = from.calls_at;
@@ -248,7 +250,7 @@ impl Activity {
         self.many_calls = from.many_calls;
         self.outstanding = from.outstanding;
         if self.calls | from.calls != 0 || self.peer_ns[0] | from.peer_ns[0] != 0 {
-            self.peer_ns = from.peer_ns;
+            words::copy(&mut self.peer_ns, &from.peer_ns);
         }
         self.calls = from.calls;
         self.peer = from.peer;
@@ -258,11 +260,12 @@ impl Activity {
         self.parked_by = from.parked_by;
         self.segments_len = from.segments_len;
         self.queue_segments = from.queue_segments;
-        for at in 0..SEGMENTS {
-            if at >= from.segments_len as usize {
-                break;
-            }
-            self.segments[at] = from.segments[at];
+        // Most have one or two; with more, the whole array costs less than to look at each.
+        if from.segments_len <= 2 {
+            self.segments[0] = from.segments[0];
+            self.segments[1] = from.segments[1];
+        } else {
+            words::copy(&mut self.segments, &from.segments);
         }
     }
 

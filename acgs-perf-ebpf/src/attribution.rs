@@ -23,6 +23,7 @@ use crate::request_clock::SocketState;
 use crate::request_table::{self, find, park};
 use crate::runnable::Request;
 use crate::thread_clock::ThreadState;
+use crate::words;
 
 /// Word of a row that holds a component.
 const fn word(component: Component) -> usize {
@@ -60,9 +61,7 @@ pub fn began(sk: Sock, socket: &mut SocketState, accepted: u64, now: u64) -> Res
     work.start(address, ACTIVE | KNOWN, now);
     let mut since = socket.arrived;
     let queue = queue_of(&mut socket.row);
-    for part in queue.iter_mut().take(FIRST_OF_SERVICE_TIME) {
-        *part = 0;
-    }
+    words::clear(&mut queue[..FIRST_OF_SERVICE_TIME]);
     if accepted > since {
         queue[Component::QueueAccept as usize] = accepted - since;
         since = accepted;
@@ -262,7 +261,7 @@ fn take_up(socket: &mut SocketState, work: &mut Activity, now: u64) -> Result<()
 /// A row whose service time is unknown.
 #[inline(always)]
 fn clear(socket: &mut SocketState, unknown: u64) {
-    socket.row[word(Component::OnCpu)..].fill(0);
+    words::clear(&mut socket.row[word(Component::OnCpu)..]);
     socket.row[word(Component::Unknown)] = unknown;
 }
 
@@ -276,7 +275,8 @@ fn finish(socket: &mut SocketState, work: &mut Activity, now: u64) -> Result<(),
         return Err(Loss::Inconsistent);
     }
     for part in 0..SERVICE_COMPONENTS {
-        socket.row[word(Component::OnCpu) + part] = work.parts[part];
+        let at = word(Component::OnCpu) + part;
+        words::copy_one(&mut socket.row[at], &work.parts[part]);
     }
     socket.row[word(Component::Unknown)] += time - total;
     socket.row[word(Component::Reply)] = 0;
@@ -285,7 +285,7 @@ fn finish(socket: &mut SocketState, work: &mut Activity, now: u64) -> Result<(),
     socket.row[ONE_CALL_WORD] = work.one_call;
     socket.row[MANY_CALLS_WORD] = work.many_calls;
     for slot in 0..PEER_SLOTS {
-        socket.row[PEER_WORD + slot] = work.peer_ns[slot];
+        words::copy_one(&mut socket.row[PEER_WORD + slot], &work.peer_ns[slot]);
     }
     Ok(())
 }

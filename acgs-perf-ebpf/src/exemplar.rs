@@ -10,6 +10,7 @@ use crate::count::atomic_add;
 use crate::kernel::{AF_UNIX, Sock, Task};
 use crate::maps::{EXEMPLAR_GATE, EXEMPLARS};
 use crate::request_clock::SocketState;
+use crate::words;
 
 /// `BPF_RB_NO_WAKEUP`: the agent looks by itself.
 const NO_WAKEUP: u64 = 1;
@@ -78,17 +79,17 @@ fn send(
         (*record).client_port = if family == AF_UNIX { 0 } else { u32::from(sk.peer_port()) };
         (*record).slowest = u32::from(slowest);
         (*record).comm = task.comm();
-        (*record).row = socket.row;
+        words::copy(&mut (*record).row, &socket.row);
         match work {
             Some(work) => {
                 (*record).segments_len = work.segments_len;
                 (*record).queue_segments = work.queue_segments;
-                (*record).segments = work.segments;
+                words::copy(&mut (*record).segments, &work.segments);
             }
             None => {
                 (*record).segments_len = 0;
                 (*record).queue_segments = 0;
-                (*record).segments = [0; acgs_perf_common::exemplar::SEGMENTS];
+                words::clear(&mut (*record).segments);
             }
         }
     }

@@ -5,6 +5,7 @@ use acgs_perf_common::attribution::{COMPONENTS, Component, QUEUE_COMPONENTS};
 use acgs_perf_common::exemplar::segment;
 
 use crate::activity::Activity;
+use crate::words;
 
 /// States remembered, a power of two. Longer ago is not known.
 const LENGTH: u32 = 32;
@@ -70,7 +71,7 @@ impl History {
     #[inline(always)]
     pub fn copy_from(&mut self, from: &Self) {
         self.head = from.head;
-        self.entries = from.entries;
+        words::copy(&mut self.entries, &from.entries);
     }
 
     /// One step of the walk: the component of the state before, and how much of it lies within the walk. `None` at its end.

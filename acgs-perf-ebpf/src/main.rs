@@ -22,6 +22,7 @@ mod runnable;
 mod service_table;
 mod storage;
 mod thread_clock;
+mod words;
 
 mod hooks {
     //! One file per kernel subsystem.

@@ -9,7 +9,9 @@ const LENGTH: u32 = 16;
 /// Requests remembered that wait for a timer, a thread of the pool or anything else, a power of two.
 const WAITING: u32 = 64;
 /// Of those, how many that have gone on meanwhile are passed over at a time.
-const PASSED_OVER: u32 = 16;
+const PASSED_OVER: u32 = 8;
+/// Requests that have gone, in a row, that are skipped.
+const GONE: u32 = 4;
 /// How sure one can become.
 const SURE: u32 = 8;
 
@@ -87,7 +89,7 @@ impl Runnable {
     /// The same, and nothing when there is none.
     #[inline(always)]
     pub fn pop(&mut self) -> Option<Request> {
-        for _ in 0..LENGTH {
+        for _ in 0..GONE {
             if self.len() == 0 {
                 break;
             }
@@ -103,13 +105,19 @@ impl Runnable {
     /// The loop sleeps: whatever could run has run, and waits now.
     #[inline(always)]
     pub fn sleeps(&mut self) {
-        for _ in 0..LENGTH {
-            let Some(left) = self.pop() else { break };
-            self.waiting[(self.end_waiting & (WAITING - 1)) as usize] = left.address;
-            self.end_waiting = self.end_waiting.wrapping_add(1);
-            if self.end_waiting.wrapping_sub(self.first_waiting) > WAITING {
-                self.first_waiting = self.end_waiting.wrapping_sub(WAITING);
+        for back in 0..LENGTH {
+            if back >= self.len() {
+                break;
             }
+            let left = self.at(self.first.wrapping_add(back));
+            if left.address != 0 {
+                self.waiting[(self.end_waiting & (WAITING - 1)) as usize] = left.address;
+                self.end_waiting = self.end_waiting.wrapping_add(1);
+            }
+        }
+        self.first = self.end;
+        if self.end_waiting.wrapping_sub(self.first_waiting) > WAITING {
+            self.first_waiting = self.end_waiting.wrapping_sub(WAITING);
         }
         self.last.address = 0;
     }

@@ -68,6 +68,14 @@ impl ThreadState {
     }
 }
 
+/// The value in memory: of what is loaded anew the verifier forgets that it was each of nine constants in turn, and does
+/// not look at all that follows nine times.
+#[inline(always)]
+fn forget(slot: &u32) -> u32 {
+    // SAFETY: a reference is valid for reads.
+    unsafe { core::ptr::from_ref(slot).read_volatile() }
+}
+
 /// The thread starts to exist and will be runnable at once; `maker` is another one of its process.
 #[inline(always)]
 pub fn born(task: Task, maker: Option<Task>) -> Result<(), Loss> {
@@ -99,6 +107,7 @@ pub fn waking(task: Task, service: u32) -> Result<(), Loss> {
     let is_deliberate = waker.syscall() >= 0 && !matches_any(state, [State::Sleep, State::Disk, State::Fault]);
     let spent = thread.leave(figures, now, if is_deliberate { waker.tgid() } else { 0 });
     if global!(ATTRIBUTION_ACTIVE) != 0 {
+        let state = forget(&thread.state);
         woken(thread, task, service, state, now)?;
         thread.history.push(Component::QueueRunQueue, now);
     }
@@ -158,6 +167,8 @@ pub fn switched_out(task: Task, service: u32, runnable: bool, now: u64) -> Resul
         if runnable {
             thread.history.push(Component::QueueRunQueue, now);
         } else {
+            thread.state = state;
+            let state = forget(&thread.state);
             blocks(thread, task, state, now);
         }
     }
