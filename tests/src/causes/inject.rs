@@ -14,6 +14,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 
 use crate::clock;
+use crate::load::http::Reader;
 
 /// Something that goes on beside the load.
 pub enum Injection {
@@ -86,10 +87,17 @@ pub fn burst(target: SocketAddr, path: &'static str, count: usize, every: Durati
             stream.set_read_timeout(Some(Duration::from_secs(5)))?;
             stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: burst\r\nConnection: close\r\n\r\n").as_bytes())?;
         }
-        for mut stream in &streams {
-            let mut reply = Vec::new();
-            stream.read_to_end(&mut reply).context("burst")?;
-            ensure!(reply.starts_with(b"HTTP/1.1 200"), "burst: {}", String::from_utf8_lossy(&reply));
+        // Each is closed when its reply is there: some servers wait for that before they go on.
+        for mut stream in streams {
+            let (mut reader, mut buffer) = (Reader::default(), [0; 4096]);
+            let status = loop {
+                let count = stream.read(&mut buffer).context("burst")?;
+                ensure!(count > 0, "burst: closed before the reply was whole");
+                if let Some(whole) = reader.feed(&buffer[..count])? {
+                    break whole.status;
+                }
+            };
+            ensure!(status == 200, "burst: status {status}");
         }
         Ok(())
     };

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use super::inject::{self, Injection};
 use super::{Cause, Outside, Peer, Server};
 use crate::harness::{Service, fixture, free_port, program, python, target};
-use crate::postgres;
+use crate::{clock, postgres};
 
 /// What runs for a cause. Fields are dropped in this order: what disturbs first, peers last.
 pub struct Stack {
@@ -28,6 +28,7 @@ pub struct Stack {
 impl Stack {
     /// Starts everything but what disturbs from outside.
     pub fn start(cause: &Cause) -> Result<Self> {
+        clock::favoured().context("priority of the services")?;
         // Not in /tmp, which may be in memory: a disk is to be waited for.
         let directory = tempfile::tempdir_in(target())?;
         let mut peers = Vec::new();

@@ -46,7 +46,7 @@ const fn now_and_then(path: &'static str) -> Outside {
     Outside::Burst { path, count: 1, every: 1500 }
 }
 
-/// A sync worker closes its connection after each reply.
+/// A connection per request; a sync worker closes it after its reply anyway.
 const fn closing(load: Traffic) -> Traffic {
     Traffic { new_connections: true, ..load }
 }
@@ -61,7 +61,7 @@ pub const CAUSES: &[Cause] = &[
     Cause {
         quota: Some((10, 100)),
         expected: &[RunQueue, QueueRunQueue],
-        ..cause("cpu_quota", "cause-server", Server::CauseServer, load("/ok", "/spin/20", 0.005), 60)
+        ..cause("cpu_quota", "cause-server", Server::CauseServer, load("/ok", "/spin/25", 0.01), 40)
     },
     Cause {
         outside: now_and_then("/hold/60"),
