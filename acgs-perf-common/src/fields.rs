@@ -54,6 +54,7 @@ fields! {
     socket_sk = "socket"."sk";
     regs_orig_ax = "pt_regs"."orig_ax";
     regs_di = "pt_regs"."di";
+    regs_dx = "pt_regs"."dx";
     regs_r10 = "pt_regs"."r10";
     sock_family = "sock"."__sk_common.skc_family";
     sock_state = "sock"."__sk_common.skc_state";

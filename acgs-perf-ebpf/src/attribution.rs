@@ -57,7 +57,7 @@ pub fn began(sk: Sock, socket: &mut SocketState, accepted: u64, now: u64) -> Res
     }
     thread.unanswered = 1;
     let address = socket.address(sk);
-    thread.runnable.push(address, now);
+    thread.runnable.push(address, now, true);
     work.start(address, ACTIVE | KNOWN, now);
     let mut since = socket.arrived;
     let queue = queue_of(&mut socket.row);
@@ -311,7 +311,8 @@ fn resume(
     let work = &mut thread.activity;
     work.settle(now);
     let Some(entry) = find(request, began) else { return Ok(()) };
-    let unclaimed = work.is(ACTIVE) && work.request == 0;
+    // What the thread did since it woke for this answer is for the request; if it was busy before, that was for others.
+    let unclaimed = work.is(ACTIVE) && work.request == 0 && work.began >= ready;
     let start = if unclaimed { work.began } else { now };
     let before = entry.at;
     entry.charge(wait, if ready < start { ready } else { start }, peer);
@@ -328,6 +329,22 @@ fn resume(
     thread.activity.copy_from(entry);
     thread.activity.flags = (entry.flags & !READY) | ACTIVE | TABLED;
     thread.activity.touched = now;
+    Ok(())
+}
+
+/// The running thread tells an event loop that something is done: a worker with its job. What it does now is another job.
+#[inline(always)]
+pub fn signals(task: Task, now: u64) -> Result<(), Loss> {
+    let Some(thread) = THREADS.get(task) else { return Ok(()) };
+    let work = &mut thread.activity;
+    if work.is_for_request() && work.is(HANDED) {
+        work.settle(now);
+        work.flags |= READY;
+        park(work, task.pid())?;
+        let depth = work.depth;
+        work.start(0, ACTIVE | HANDED, now);
+        work.depth = depth;
+    }
     Ok(())
 }
 
@@ -383,6 +400,7 @@ pub fn call_sent(sk: Sock, socket: &mut SocketState, service: u32, now: u64) -> 
         resume(thread, call.request, call.began, ready, Component::Downstream, call.peer, now)?;
     }
     claim(thread, pid, now)?;
+    thread.runnable.calls_for(thread.activity.request);
     let work = &mut thread.activity;
     if work.request == 0 {
         work.request = address;
@@ -426,7 +444,7 @@ pub fn call_received(call: &mut Call, service: u32, bytes: u64, arrived: u64, no
         resume(thread, call.request, call.began, arrived, Component::Downstream, call.peer, now)?;
     }
     if thread.activity.is_for(call.request, call.began) {
-        thread.runnable.push(call.request, call.began);
+        thread.runnable.push(call.request, call.began, false);
         if phase == CALLED {
             thread.activity.calls_changed(now, 0, 1);
         }

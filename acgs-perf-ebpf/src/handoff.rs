@@ -162,7 +162,14 @@ fn take_over(thread: &mut ThreadState, waker: Task, state: u32, now: u64) -> Res
     work.depth += 1;
     work.touched = now;
     if state == State::Poll as u32 {
-        given.flags |= GIVEN;
+        if given.is(HANDED) {
+            // A worker has done its job; if it does not sleep now, it does another.
+            let depth = given.depth;
+            given.start(0, ACTIVE | HANDED, now);
+            given.depth = depth;
+        } else {
+            given.flags |= GIVEN;
+        }
     }
     // What it did before was to be idle; a request that it reads now waited for the waker.
     thread.history.copy_from(&giver.history);

@@ -137,6 +137,12 @@ impl Task {
         load(self.regs(), offset!(regs_di))
     }
 
+    /// Third argument of the system call the task is in.
+    #[inline(always)]
+    pub fn third_argument(self) -> u64 {
+        load(self.regs(), offset!(regs_dx))
+    }
+
     /// Whether the futex wait that the task is in has no time limit.
     #[inline(always)]
     pub fn waits_without_limit(self) -> bool {

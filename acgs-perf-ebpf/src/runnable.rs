@@ -22,6 +22,10 @@ pub struct Runnable {
     end: u32,
     /// From 0, it acts at once, to 2 × `SURE`, it queues.
     queues: u32,
+    /// 1 if it has acted since it last read.
+    acted: u32,
+    /// Bit per place: the request is new, and not one whose call was answered.
+    new: u32,
     padding: u32,
     requests: [Request; LENGTH as usize],
     /// For whom the loop acted last since it slept.
@@ -65,7 +69,7 @@ impl Runnable {
 
     /// Something was read for a request.
     #[inline(always)]
-    pub fn push(&mut self, address: u64, began: u64) {
+    pub fn push(&mut self, address: u64, began: u64, new: bool) {
         let last = self.at(self.end.wrapping_sub(1));
         if self.len() != 0 && last.address == address && last.began == began {
             return;
@@ -73,8 +77,20 @@ impl Runnable {
         if self.len() >= LENGTH {
             self.first = self.first.wrapping_add(1);
         }
-        self.requests[(self.end & (LENGTH - 1)) as usize] = Request { address, began };
+        let place = self.end & (LENGTH - 1);
+        self.new = if new { self.new | 1 << place } else { self.new & !(1 << place) };
+        self.requests[place as usize] = Request { address, began };
         self.end = self.end.wrapping_add(1);
+        self.acted = 0;
+    }
+
+    /// It calls a peer, for this request if it acts at once.
+    #[inline(always)]
+    pub fn calls_for(&mut self, address: u64) {
+        self.acted = 1;
+        if !self.is_queue() && self.len() != 0 && self.at(self.end.wrapping_sub(1)).address == address {
+            self.end = self.end.wrapping_sub(1);
+        }
     }
 
     /// The request that has waited longest; when there is none, the one that acted last, which may call several at once.
@@ -147,12 +163,18 @@ impl Runnable {
         }
         let is_first = self.at(self.first).address == address;
         let is_last = self.at(self.end.wrapping_sub(1)).address == address;
-        if len > 1 && is_first && self.queues < 2 * SURE {
-            self.queues += 1;
+        // The first act after a reading tells: for what was read last, or for what was read first. A request that has
+        // been answered by a peer may have waited for a timer since, and says nothing.
+        if len > 1 && self.acted == 0 {
+            let is_new = self.new >> (self.first & (LENGTH - 1)) & 1 != 0;
+            if is_new && is_first && self.queues < 2 * SURE {
+                self.queues += 1;
+            }
+            if is_last && self.queues > 0 {
+                self.queues -= 1;
+            }
         }
-        if len > 1 && is_last && self.queues > 0 {
-            self.queues -= 1;
-        }
+        self.acted = 1;
         if is_first {
             self.first = self.first.wrapping_add(1);
         } else if is_last {

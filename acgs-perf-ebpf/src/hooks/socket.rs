@@ -7,7 +7,7 @@ use crate::attribution;
 use crate::count::Figures;
 use crate::downstream::{is_called_port, slot_of};
 use crate::hooks::tcp::sample_srtt;
-use crate::kernel::{AF_INET, AF_INET6, AF_UNIX, Sock, global, now};
+use crate::kernel::{AF_INET, AF_INET6, AF_UNIX, Sock, Task, global, now};
 use crate::maps::SOCKETS;
 use crate::request_clock::SocketState;
 use crate::service_table::{current_service, service_of_port, service_of_tgid};
@@ -121,6 +121,10 @@ fn send_length(ctx: &BtfTracePointContext) -> Result<(), Loss> {
             socket.set_opened_by(service);
             socket.call.peer = slot_of(sk, service);
             attribution::call_sent(sk, socket, service, now())
+        }
+        // A pair of sockets, which is how asyncio wakes its loop.
+        None if global!(ATTRIBUTION_ACTIVE) != 0 && sk.family() == AF_UNIX && sk.is_stream() => {
+            attribution::signals(Task::current(), now())
         }
         _ => Ok(()),
     }

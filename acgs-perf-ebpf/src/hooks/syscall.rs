@@ -8,6 +8,7 @@ use acgs_perf_common::state::SYSCALLS;
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 
+use crate::activity::HANDED;
 use crate::count::{Figures, atomic_add};
 use crate::kernel::{Task, global, now};
 use crate::maps::{
@@ -15,8 +16,11 @@ use crate::maps::{
 };
 use crate::request_clock::ACCEPTED;
 use crate::service_table::service_of_tgid;
-use crate::{Loss, run};
+use crate::{Loss, attribution, run};
 
+const WRITE: u32 = 1;
+/// Bytes of a write to an eventfd.
+const EVENT_BYTES: u64 = 8;
 const ACCEPT: i64 = 43;
 const ACCEPT4: i64 = 288;
 const MAX_ERRNO: i64 = 4095;
@@ -34,7 +38,16 @@ pub fn sys_enter(ctx: BtfTracePointContext) -> i32 {
         }
         let thread = THREADS.get_or_create(task).ok_or(Loss::TaskStorage)?;
         thread.syscall = ctx.arg::<u32>(1);
-        thread.syscall_entered = now();
+        let now = now();
+        thread.syscall_entered = now;
+        // Only an event counter takes eight bytes: that is how libuv and others wake their loop.
+        if global!(ATTRIBUTION_ACTIVE) != 0
+            && thread.syscall == WRITE
+            && thread.activity.is(HANDED)
+            && task.third_argument() == EVENT_BYTES
+        {
+            return attribution::signals(task, now);
+        }
         Ok(())
     })
 }
