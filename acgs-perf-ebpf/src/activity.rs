@@ -122,6 +122,12 @@ impl Activity {
         self.is(ACTIVE) && self.request == request && self.began == began
     }
 
+    /// Whether it is for a request that was read.
+    #[inline(always)]
+    pub fn is_for_request(&self) -> bool {
+        self.flags & (ACTIVE | KNOWN) == ACTIVE | KNOWN
+    }
+
     /// Whether somebody could ask for it later.
     #[inline(always)]
     pub fn is_live(&self) -> bool {

@@ -73,9 +73,9 @@ pub fn blocks(thread: &mut ThreadState, task: Task, state: u32, now: u64) {
         }
         work.flags = 0;
         thread.runnable.sleeps();
-    } else if without_limit && (!live || work.is(HANDED)) {
+    } else if without_limit && (!work.is_for_request() || work.is(HANDED)) {
         component = Component::QueueIdle;
-        if !live {
+        if !work.is_for_request() {
             work.flags = 0;
         } else if !work.is(GIVEN) {
             // It may have finished, and the thread that replies may be too busy to be woken.
@@ -153,7 +153,7 @@ fn take_over(thread: &mut ThreadState, waker: Task, state: u32, now: u64) -> Res
     }
     let given = &mut giver.activity;
     let work = &mut thread.activity;
-    if work.is_live() && !(work.is(HANDED) && given.is(KNOWN) && !given.is(HANDED)) {
+    if work.is_for_request() && !(work.is(HANDED) && given.is(KNOWN) && !given.is(HANDED)) {
         return Ok(()); // it has a request of its own
     }
     given.flags |= SPREAD;

@@ -10,6 +10,9 @@ use crate::words;
 /// States remembered, a power of two. Longer ago is not known.
 const LENGTH: u32 = 32;
 const COMPONENT_BITS: u32 = 5;
+const COMPONENT_MASK: u64 = (1 << COMPONENT_BITS) - 1;
+/// A break is short if it is less than one in so many parts of what it breaks.
+const SHORT_BREAK: u64 = 32;
 /// Segments of a request's queue time that are kept one by one.
 const SEGMENTS_KEPT: u32 = 10;
 /// Words that a component's number may reach with a mask: those of the queue time are the first.
@@ -54,10 +57,29 @@ fn set(slot: &mut u64, value: u64) {
 
 impl History {
     /// The thread enters a state.
+    ///
+    /// A long wait with short breaks (who waits for an interpreter's global lock looks every 5 ms) is kept as one wait, or
+    /// the ring would not reach far enough back.
     #[inline(always)]
     pub fn push(&mut self, component: Component, now: u64) {
+        for break_states in [1, 2] {
+            let before = self.entry(break_states + 1);
+            if before & COMPONENT_MASK == component as u64 {
+                let (began, broke) = (before >> COMPONENT_BITS, self.entry(break_states) >> COMPONENT_BITS);
+                if began != 0 && (now - broke) * SHORT_BREAK < broke - began {
+                    self.head = self.head.wrapping_sub(break_states);
+                    return;
+                }
+            }
+        }
         self.entries[(self.head & (LENGTH - 1)) as usize] = (now << COMPONENT_BITS) | component as u64;
         self.head = self.head.wrapping_add(1);
+    }
+
+    /// The entry that many states ago, from 1.
+    #[inline(always)]
+    fn entry(&self, back: u32) -> u64 {
+        self.entries[(self.head.wrapping_sub(back) & (LENGTH - 1)) as usize]
     }
 
     /// The thread was in another state after all since its last change.
@@ -77,14 +99,14 @@ impl History {
     /// One step of the walk: the component of the state before, and how much of it lies within the walk. `None` at its end.
     #[inline(always)]
     fn step(&mut self, back: u32) -> Option<(u32, u64)> {
-        let entry = self.entries[(self.head.wrapping_sub(back) & (LENGTH - 1)) as usize];
+        let entry = self.entry(back);
         let (since, end) = (get(&self.walk.since), get(&self.walk.end));
         if entry == 0 || end <= since {
             return None;
         }
         let began = entry >> COMPONENT_BITS;
         let from = if began > since { began } else { since };
-        let component = (entry & ((1 << COMPONENT_BITS) - 1)) as u32;
+        let component = (entry & COMPONENT_MASK) as u32;
         if from >= end {
             return Some((component, 0));
         }

@@ -10,6 +10,11 @@ pub fn now() -> u64 {
     read(libc::CLOCK_MONOTONIC)
 }
 
+/// CLOCK_REALTIME in ns.
+pub fn realtime_now() -> u64 {
+    read(libc::CLOCK_REALTIME)
+}
+
 /// CPU time of this thread in ns, as the scheduler accounts it.
 pub fn thread_cpu() -> u64 {
     read(libc::CLOCK_THREAD_CPUTIME_ID)

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use acgs_perf_tests::signal::on_sigterm;
 use acgs_perf_tests::truth::log::Shared;
+use acgs_perf_tests::truth::script::HELP;
 use acgs_perf_tests::truth::server::{Mode, Options, Stall, listen, serve};
 use acgs_perf_tests::truth::{Distribution, Work};
 use acgs_perf_tests::{clock, limits};
@@ -13,6 +14,7 @@ use clap::Parser;
 
 /// A TCP server that does what its requests say, and logs its own times.
 #[derive(Parser)]
+#[command(after_help = HELP)]
 struct Cli {
     /// 0 takes a free one.
     #[arg(long, default_value_t = 0)]

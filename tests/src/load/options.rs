@@ -10,6 +10,7 @@ use anyhow::{Result, bail};
 use clap::{Parser, ValueEnum};
 
 use super::{Arrivals, Body, Client, Load, Messages};
+use crate::truth::script::HELP;
 
 /// How requests arrive at a given rate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -22,6 +23,7 @@ pub enum Process {
 
 /// Load that does not wait for a slow server, measured from each request's intended moment.
 #[derive(Clone, Debug, Parser)]
+#[command(after_help = HELP)]
 pub struct Options {
     /// For example 127.0.0.1:8016.
     #[arg(long)]

@@ -3,9 +3,10 @@
 //! In: a truth server's log, the load generator's log of the same requests, the report. Out: tables in Markdown, and which
 //! targets were missed.
 //!
-//! The moment in which a request's bytes were ready in the server's kernel is not known to either log: it lies between the
-//! client's stamps before and after its send, which on loopback delivers the bytes itself. So a latency and a queue time
-//! are true within an interval, and the error is the distance from it.
+//! A request arrives when its bytes are ready in the socket. No log knows that moment to the µs. It lies after the kernel's
+//! own receive time stamp of the packet, and at most 10 µs later; and before the client's send returned, for on loopback the
+//! send itself delivers the bytes. So latency and queue time are true within an interval, and the error is the distance
+//! from it. Without a stamp the interval begins when the client sent.
 
 pub mod quantiles;
 pub mod scenario;

@@ -17,11 +17,14 @@ use crate::report::Report;
 
 const NAME: &str = "truth";
 /// Service times whose quantiles are compared.
-const DISTRIBUTIONS: [&str; 5] =
+pub const DISTRIBUTIONS: [&str; 5] =
     ["constant:100", "exponential:200", "bimodal:100,5000,0.01", "lognormal:150,0.8", "pareto:100,1.8"];
 
-/// Runs whose components are compared: name, flags of the server, flags of the load, percentage points allowed.
-const SHARES: [(&str, &str, &str, f64); 6] = [
+/// A run whose components are compared: name, flags of the server, flags of the load, percentage points allowed.
+pub type Run = (&'static str, &'static str, &'static str, f64);
+
+/// All of them.
+pub const SHARES: [Run; 7] = [
     (
         "threads",
         "--mode threads",
@@ -41,7 +44,13 @@ const SHARES: [(&str, &str, &str, f64); 6] = [
         5.0,
     ),
     (
-        "epoll, 8 in flight",
+        "epoll, 8 in flight, calls only",
+        "--mode epoll",
+        "--connections 8 --rate 1500 --script spin:150;call:db[sleep:3000];spin:150",
+        5.0,
+    ),
+    (
+        "epoll, 8 in flight, calls and timers",
         "--mode epoll",
         "--connections 8 --rate 1500 --script spin:150;call:db[sleep:2000];spin:150;sleep:1000;spin:50",
         5.0,
@@ -74,28 +83,43 @@ pub fn all(options: Options) -> Result<Score> {
         quantiles::head(&mut score);
         for distribution in DISTRIBUTIONS {
             eprintln!("truth-score: {distribution}");
-            let server = ["--mode", "epoll", "--work", "spin", "--service", distribution, "--cpu", "1", "--realtime"];
-            // Not the server's CPU, and more connections than requests are ever under way.
-            let load = ["--script", "", "--rate", "1000", "--connections", "64", "--cpu", "0"];
-            let (truth, report) = record(&server, &load, options.requests)?;
-            check(distribution, &truth, &report, &mut score);
-            of_service(distribution, &truth, &report, NAME, &mut score);
+            score.add(quantiles_of(distribution, options.requests)?);
         }
     }
     if options.shares {
         score.line("\n### Components\n");
         shares::head(&mut score);
-        for (name, server, load, allowed) in SHARES {
-            eprintln!("truth-score: {name}");
-            let back = Service::truth(&program("truth-server")?, &["--mode", "threads"])?;
-            let peer = format!("db={}", back.address());
-            let server: Vec<&str> = server.split(' ').chain(["--peer", &peer]).collect();
-            let load: Vec<&str> = load.split(' ').collect();
-            let (truth, report) = record(&server, &load, options.requests.min(4_000))?;
-            check(name, &truth, &report, &mut score);
-            components(name, &truth, &report, NAME, allowed, &mut score)?;
+        for run in &SHARES {
+            eprintln!("truth-score: {}", run.0);
+            score.add(shares_of(run, options.requests.min(4_000))?);
         }
     }
+    Ok(score)
+}
+
+/// Quantiles of one distribution of service times. The server has a CPU and priority, so that nothing comes between the
+/// kernel's events and its stamps.
+pub fn quantiles_of(distribution: &str, requests: u64) -> Result<Score> {
+    let mut score = Score::default();
+    let server = ["--mode", "epoll", "--work", "spin", "--service", distribution, "--cpu", "1", "--realtime"];
+    // Not the server's CPU, and more connections than requests are ever under way.
+    let load = ["--script", "", "--rate", "1000", "--connections", "64", "--cpu", "0"];
+    let (truth, report) = record(&server, &load, requests)?;
+    check(distribution, &truth, &report, &mut score);
+    of_service(distribution, &truth, &report, NAME, &mut score);
+    Ok(score)
+}
+
+/// Components of one of [`SHARES`].
+pub fn shares_of((name, server, load, allowed): &Run, requests: u64) -> Result<Score> {
+    let mut score = Score::default();
+    let back = Service::truth(&program("truth-server")?, &["--mode", "threads"])?;
+    let peer = format!("db={}", back.address());
+    let server: Vec<&str> = server.split(' ').chain(["--peer", &peer]).collect();
+    let load: Vec<&str> = load.split(' ').collect();
+    let (truth, report) = record(&server, &load, requests)?;
+    check(name, &truth, &report, &mut score);
+    components(name, &truth, &report, NAME, *allowed, &mut score)?;
     Ok(score)
 }
 
@@ -168,7 +192,9 @@ fn load(target: SocketAddr, flags: &[&str], requests: u64, log: &Path) -> Result
 /// A program that was built beside this one.
 fn program(name: &str) -> Result<String> {
     let own = std::env::current_exe().context("the path of this program")?;
-    let path: PathBuf = own.with_file_name(name);
+    // A test is one directory further down.
+    let directory = own.parent().map(|parent| if parent.ends_with("deps") { parent.join("..") } else { parent.into() });
+    let path: PathBuf = directory.unwrap_or_default().join(name);
     ensure!(path.exists(), "{} is missing; build all programs of acgs-perf-tests", path.display());
     Ok(path.to_string_lossy().into_owned())
 }

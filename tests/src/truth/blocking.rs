@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use acgs_perf_common::attribution::Component;
 
+use super::arrival::{Received, receive};
 use super::frame;
 use super::inbox::Inbox;
 use super::log::Record;
@@ -44,8 +45,7 @@ impl Worker {
         let message = self.tools.world.options.message;
         let (mut inbox, mut buffer) = (Inbox::new(message), vec![0; 64 * 1024]);
         loop {
-            let count = stream.read(&mut buffer)?;
-            let read_ns = clock::now();
+            let Received { count, read_ns, arrived_ns } = receive(&stream, &mut buffer)?;
             if count == 0 {
                 return Ok(());
             }
@@ -53,7 +53,8 @@ impl Worker {
             while let Some(request) = inbox.next()? {
                 let start = self.tools.meter.sample_from(read_ns);
                 let thread = self.tools.meter.thread;
-                let mut record = Record { id: request.id.unwrap_or(0), read_ns, thread, ..Record::default() };
+                let mut record =
+                    Record { id: request.id.unwrap_or(0), arrived_ns, read_ns, thread, ..Record::default() };
                 let steps = self.tools.steps(&request.text)?;
                 self.run(steps, &mut record)?;
                 stream.write_all(&request.reply(message))?;
@@ -96,7 +97,7 @@ impl Worker {
                 let mut stream = self.connection(peer)?;
                 let before = self.tools.meter.sample();
                 stream.write_all(&frame::encode(0, &text))?;
-                receive(&mut stream)?;
+                answer(&mut stream)?;
                 let ns = waited(before, self.tools.meter.sample());
                 record.add(Component::Downstream, ns);
                 record.peer_ns[peer] += ns;
@@ -156,7 +157,7 @@ impl Worker {
         for (wait, polled) in pending.drain(..).zip(polled) {
             match wait {
                 Pending::Call { strand, peer, mut stream } if polled.revents != 0 => {
-                    receive(&mut stream)?;
+                    answer(&mut stream)?;
                     self.idle[peer].push(stream);
                     over.push(strand);
                 }
@@ -181,7 +182,7 @@ pub fn add_outstanding(record: &mut Record, peers: &[usize], ns: u64, otherwise:
 }
 
 /// Receives one reply.
-fn receive(stream: &mut TcpStream) -> io::Result<()> {
+fn answer(stream: &mut TcpStream) -> io::Result<()> {
     let (mut bytes, mut buffer) = (Vec::new(), [0; 256]);
     while frame::decode(&bytes)?.is_none() {
         match stream.read(&mut buffer)? {

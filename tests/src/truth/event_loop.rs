@@ -13,6 +13,7 @@ use std::sync::Arc;
 use acgs_perf_common::attribution::Component;
 use slab::Slab;
 
+use super::arrival::{Received, receive};
 use super::blocking::add_outstanding;
 use super::frame;
 use super::inbox::{Inbox, Request};
@@ -170,23 +171,23 @@ impl EventLoop {
     /// Reads once, and begins each request that is whole.
     fn receive(&mut self, key: usize) -> io::Result<()> {
         let Some(client) = self.clients.get_mut(key) else { return Ok(()) };
-        let count = match (&*client.stream).read(&mut self.buffer) {
-            Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
-            Ok(count) => count,
+        let Received { count, read_ns, arrived_ns } = match receive(&client.stream, &mut self.buffer) {
+            Ok(Received { count: 0, .. }) => return Err(ErrorKind::UnexpectedEof.into()),
+            Ok(received) => received,
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
             Err(error) => return Err(error),
         };
-        let read_ns = clock::now();
         client.inbox.extend(&self.buffer[..count]);
         let (serial, stream) = (client.serial, Arc::clone(&client.stream));
         while let Some(request) = self.clients.get_mut(key).map_or(Ok(None), |client| client.inbox.next())? {
             let client = (key, serial);
             if let Some(pool) = &self.pool {
-                pool.push(Job { client, stream: Arc::clone(&stream), request, read_ns, enqueued_ns: clock::now() });
+                let (stream, enqueued_ns) = (Arc::clone(&stream), clock::now());
+                pool.push(Job { client, stream, request, arrived_ns, read_ns, enqueued_ns });
                 continue;
             }
             let (thread, id) = (self.tools.meter.thread, request.id.unwrap_or(0));
-            let record = Record { id, read_ns, thread, ..Record::default() };
+            let record = Record { id, arrived_ns, read_ns, thread, ..Record::default() };
             let run = Run::new(self.tools.steps(&request.text)?);
             let active = Active { client, request, run, record, since: read_ns, calls: Vec::new() };
             let key = self.active.insert(active);

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 /// Peers that a server may call.
 pub const MAX_PEERS: usize = 8;
 /// Words of a record.
-const WORDS: usize = 5 + COMPONENTS + MAX_PEERS;
+const WORDS: usize = 6 + COMPONENTS + MAX_PEERS;
 /// Records that are given memory at a time: to grow one long vector would delay a request by milliseconds.
 const CHUNK: usize = 1024;
 /// Reading the clocks of a request takes no longer than this, unless the thread lost its CPU meanwhile.
@@ -25,6 +25,8 @@ const CLOCKS_NS: u64 = 8_000;
 pub struct Record {
     /// Number that the client gave it; 0 without.
     pub id: u64,
+    /// When the kernel received its bytes; 0 where it did not say.
+    pub arrived_ns: u64,
     /// After `recv` returned the last byte of the request.
     pub read_ns: u64,
     /// After the first `send` of the reply returned.
@@ -71,7 +73,7 @@ impl Record {
     }
 
     fn words(&self) -> impl Iterator<Item = u64> + '_ {
-        let head = [self.id, self.read_ns, self.first_sent_ns, self.sent_ns, self.thread];
+        let head = [self.id, self.arrived_ns, self.read_ns, self.first_sent_ns, self.sent_ns, self.thread];
         head.into_iter().chain(self.component_ns).chain(self.peer_ns)
     }
 
@@ -80,6 +82,7 @@ impl Record {
         let mut next = || words.next().unwrap_or(0);
         let mut record = Self {
             id: next(),
+            arrived_ns: next(),
             read_ns: next(),
             first_sent_ns: next(),
             sent_ns: next(),

@@ -1,9 +1,11 @@
 //! The truth server: a TCP server that does what each request's script says, and logs where the time really went.
 //!
 //! In: requests that carry a script, or fixed-size requests with service times drawn from a distribution. Out: replies,
-//! and a log of stamps and components per request on CLOCK_MONOTONIC, which is the clock of the kernel side too. The server
-//! does not know when a request arrived: that is in the load generator's log, under the same number.
+//! and a log of stamps and components per request on CLOCK_MONOTONIC, which is the clock of the kernel side too. When a
+//! request arrived, the kernel tells the server with its bytes; when it was sent is in the load generator's log, under the
+//! same number.
 
+pub mod arrival;
 pub mod blocking;
 mod disk;
 mod event_loop;

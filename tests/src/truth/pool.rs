@@ -24,6 +24,7 @@ pub struct Job {
     pub client: (usize, u64),
     pub stream: Arc<TcpStream>,
     pub request: Request,
+    pub arrived_ns: u64,
     pub read_ns: u64,
     pub enqueued_ns: u64,
 }
@@ -106,10 +107,10 @@ impl Pool {
     fn work(&self, mut worker: Worker) -> io::Result<()> {
         let message = worker.tools.world.options.message;
         loop {
-            let (Job { client, stream, request, read_ns, enqueued_ns }, idle) = self.next(&worker);
+            let (Job { client, stream, request, arrived_ns, read_ns, enqueued_ns }, idle) = self.next(&worker);
             let start = worker.tools.meter.sample();
             let (thread, id) = (worker.tools.meter.thread, request.id.unwrap_or(0));
-            let mut record = Record { id, read_ns, thread, ..Record::default() };
+            let mut record = Record { id, arrived_ns, read_ns, thread, ..Record::default() };
             let waited = start.wall.saturating_sub(enqueued_ns);
             // A thread that was idle is woken for this job: what it then waits for is a CPU.
             let run_queue = idle.map_or(0, |idle| delayed(idle, start)).min(waited);

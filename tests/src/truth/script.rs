@@ -21,6 +21,18 @@
 
 use std::fmt;
 
+/// The items, for a command line's help.
+pub const HELP: &str = "\
+Items of a script, separated by `;` (times in µs):
+  spin:US  sleep:US  block:US        busy; asleep, or a timer of the event loop; asleep with the whole event loop
+  work                               as the server's --work and --service say; an empty script is this
+  lock:NAME:US  lock:NAME[SCRIPT]    spin, or do the script, with a lock held
+  stop:US                            spin while all other threads are stopped
+  fsync:N  odirect:N                 writes that are synced; reads past the page cache
+  allocate:KB  fault:N               fresh pages; page faults that are answered after a time
+  call:PEER  call:PEER[SCRIPT]       ask another truth server (--peer NAME=ADDRESS of this one)
+  parallel[SCRIPT|SCRIPT]            all at once";
+
 /// One item; times in ns.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Item {
@@ -182,6 +194,12 @@ mod tests {
         ];
         assert_eq!(script, want);
         assert_eq!(parse(""), Ok(vec![Item::Work]));
+    }
+
+    #[test]
+    fn the_help_names_each_item() {
+        let words = ["spin", "sleep", "block", "work", "lock", "stop", "fsync", "odirect", "allocate", "fault", "call"];
+        assert!(words.iter().chain(&["parallel"]).all(|word| HELP.contains(&format!("  {word}"))), "{HELP}");
     }
 
     #[test]
