@@ -178,9 +178,9 @@ pub const CAUSES: &[Cause] = &[
     },
     Cause {
         // After each query the client's pool sends another that resets the session: 2 % of the calls are 1 % of the requests.
-        // PostgreSQL waits for a row's lock in epoll_wait on its latch, as for any other event.
+        // PostgreSQL waits for a row's lock in epoll_wait on its latch, until the process that holds it wakes it.
         peers: &[Peer::Postgres],
-        expected: &[Idle, Lock],
+        expected: &[Lock],
         recorded: Some(Peer::Postgres),
         ..cause("row_lock", "postgres", ASYNCIO, load("/query", "/row/40", 0.02), 40)
     },
