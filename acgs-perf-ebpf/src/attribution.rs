@@ -10,11 +10,9 @@ use acgs_perf_common::attribution::{
     ATTRIBUTION_WORDS, CALLS_WORD, COMPONENT_WORD, Component, FIRST_OF_SERVICE_TIME, LATENCY_WORD, MANY_CALLS_WORD,
     ONE_CALL_WORD, PEER_SLOTS, PEER_WORD, SERVICE_COMPONENTS, SHARED_WORD,
 };
-use acgs_perf_common::maps::DownstreamWord;
 
 use crate::Loss;
 use crate::activity::{ACTIVE, Activity, GUESSED, HANDED, KNOWN, READY, TABLED};
-use crate::downstream::{self, CALLED, CONNECTING, Call, MIXED, QUIET};
 use crate::exemplar;
 use crate::history::{History, QUEUE_ROOM};
 use crate::kernel::{Sock, Task};
@@ -37,8 +35,9 @@ fn queue_of(row: &mut [u64; ATTRIBUTION_WORDS]) -> &mut [u64; QUEUE_ROOM] {
     unsafe { &mut *row.as_mut_ptr().add(COMPONENT_WORD).cast() }
 }
 
+/// State of the running thread.
 #[inline(always)]
-fn current() -> Result<&'static mut ThreadState, Loss> {
+pub fn current() -> Result<&'static mut ThreadState, Loss> {
     THREADS.get_or_create(Task::current()).ok_or(Loss::TaskStorage)
 }
 
@@ -181,7 +180,7 @@ fn share(entry: &mut Activity, work: &mut Activity, queues: bool, now: u64) {
 
 /// In a loop that queues: the request that has waited longest is the one that acts now.
 #[inline(always)]
-fn claim(thread: &mut ThreadState, pid: u32, now: u64) -> Result<(), Loss> {
+pub fn claim(thread: &mut ThreadState, pid: u32, now: u64) -> Result<(), Loss> {
     if !thread.runnable.is_queue() {
         return Ok(());
     }
@@ -299,7 +298,7 @@ pub fn replied_more(socket: &mut SocketState, latency: u64, now: u64) {
 
 /// The thread reads or sends for a request that was put away: it goes on with it. `ready` is when it could have.
 #[inline(always)]
-fn resume(
+pub fn resume(
     thread: &mut ThreadState,
     request: u64,
     began: u64,
@@ -329,125 +328,5 @@ fn resume(
     thread.activity.copy_from(entry);
     thread.activity.flags = (entry.flags & !READY) | ACTIVE | TABLED;
     thread.activity.touched = now;
-    Ok(())
-}
-
-/// The running thread tells an event loop that something is done: a worker with its job. What it does now is another job.
-#[inline(always)]
-pub fn signals(task: Task, now: u64) -> Result<(), Loss> {
-    let Some(thread) = THREADS.get(task) else { return Ok(()) };
-    let work = &mut thread.activity;
-    if work.is_for_request() && work.is(HANDED) {
-        work.settle(now);
-        work.flags |= READY;
-        park(work, task.pid())?;
-        let depth = work.depth;
-        work.start(0, ACTIVE | HANDED, now);
-        work.depth = depth;
-    }
-    Ok(())
-}
-
-/// The running thread begins to open a connection.
-#[inline(always)]
-pub fn connecting(sk: Sock, socket: &mut SocketState, service: u32, now: u64) -> Result<(), Loss> {
-    let address = socket.address(sk);
-    let call = &mut socket.call;
-    call.peer = downstream::slot_of(sk, service);
-    downstream::add(service, call.peer, DownstreamWord::Connects, 1);
-    let work = &mut current()?.activity;
-    if work.is(ACTIVE) {
-        work.settle(now);
-        if work.request == 0 {
-            work.request = address;
-        }
-        call.request = work.request;
-        call.began = work.began;
-        call.phase = CONNECTING;
-        call.since = 0;
-        work.peer = call.peer;
-        work.calls_changed(now, 0, 0);
-    }
-    Ok(())
-}
-
-/// The running thread has sent on a connection that the service opened.
-#[inline(always)]
-pub fn call_sent(sk: Sock, socket: &mut SocketState, service: u32, now: u64) -> Result<(), Loss> {
-    let address = socket.address(sk);
-    let call = &mut socket.call;
-    let pid = Task::current().pid();
-    let thread = current()?;
-    let work = &mut thread.activity;
-    if work.is(ACTIVE) {
-        work.settle(now);
-    } else {
-        work.start_anonymous(now);
-    }
-    let same = work.is_for(call.request, call.began);
-    if call.phase == CALLED || call.phase == MIXED {
-        if !same {
-            downstream::add(service, call.peer, DownstreamWord::Multiplexed, 1);
-            if call.phase == CALLED {
-                call.phase = MIXED;
-                return Err(Loss::CallsMixed);
-            }
-        }
-        return Ok(()); // more of the same call
-    }
-    if call.phase == CONNECTING && !same && work.request == 0 {
-        let ready = if call.since != 0 { call.since } else { now };
-        resume(thread, call.request, call.began, ready, Component::Downstream, call.peer, now)?;
-    }
-    claim(thread, pid, now)?;
-    thread.runnable.calls_for(thread.activity.request);
-    let work = &mut thread.activity;
-    if work.request == 0 {
-        work.request = address;
-    }
-    call.request = work.request;
-    call.began = work.began;
-    call.since = now;
-    call.phase = CALLED;
-    work.peer = call.peer;
-    work.touched = now;
-    work.calls_changed(now, 1, 0);
-    downstream::add(service, call.peer, DownstreamWord::Sent, 1);
-    if thread.runnable.is_queue() {
-        // Its turn is over; who acts next is another.
-        park(work, pid)?;
-        work.start_anonymous(now);
-    }
-    Ok(())
-}
-
-/// The running thread has read from such a connection; the bytes had arrived at `arrived`.
-#[inline(always)]
-pub fn call_received(call: &mut Call, service: u32, bytes: u64, arrived: u64, now: u64) -> Result<(), Loss> {
-    let phase = call.phase;
-    call.phase = QUIET;
-    let answers = phase == CALLED && bytes != 0;
-    if answers {
-        let latency = arrived.wrapping_sub(call.since);
-        if latency as i64 >= 0 {
-            downstream::answered(service, call.peer, latency);
-        }
-    }
-    if call.request == 0 || phase == MIXED {
-        return Ok(());
-    }
-    let thread = current()?;
-    if thread.activity.is_for(call.request, call.began) {
-        thread.activity.settle(now);
-        thread.activity.touched = now;
-    } else {
-        resume(thread, call.request, call.began, arrived, Component::Downstream, call.peer, now)?;
-    }
-    if thread.activity.is_for(call.request, call.began) {
-        thread.runnable.push(call.request, call.began, false);
-        if phase == CALLED {
-            thread.activity.calls_changed(now, 0, 1);
-        }
-    }
     Ok(())
 }

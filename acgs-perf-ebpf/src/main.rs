@@ -9,6 +9,7 @@
 
 mod activity;
 mod attribution;
+mod calls;
 mod count;
 mod downstream;
 mod exemplar;

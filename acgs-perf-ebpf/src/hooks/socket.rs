@@ -3,7 +3,7 @@
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 
-use crate::attribution;
+use crate::calls;
 use crate::count::Figures;
 use crate::downstream::{is_called_port, slot_of};
 use crate::hooks::tcp::sample_srtt;
@@ -96,7 +96,7 @@ fn called_back(socket: &mut SocketState, service: u32, bytes: u64) -> Result<(),
     let now = now();
     let arrived = if socket.next_arrived == 0 { now } else { socket.next_arrived };
     socket.next_arrived = 0;
-    attribution::call_received(&mut socket.call, service, bytes, arrived, now)
+    calls::call_received(&mut socket.call, service, bytes, arrived, now)
 }
 
 #[btf_tracepoint]
@@ -115,16 +115,16 @@ fn send_length(ctx: &BtfTracePointContext) -> Result<(), Loss> {
     let Some(sk) = Sock::arg(ctx, 0) else { return Ok(()) };
     match SOCKETS.get(sk) {
         Some(socket) if socket.opened_by().is_none() => socket.sent(sk, Figures::of(service), bytes as u64),
-        Some(socket) if global!(ATTRIBUTION_ACTIVE) != 0 => attribution::call_sent(sk, socket, service, now()),
+        Some(socket) if global!(ATTRIBUTION_ACTIVE) != 0 => calls::call_sent(sk, socket, service, now()),
         None if global!(ATTRIBUTION_ACTIVE) != 0 && is_client_end(sk) => {
             let socket = SOCKETS.get_or_create(sk).ok_or(Loss::SocketStorage)?;
             socket.set_opened_by(service);
             socket.call.peer = slot_of(sk, service);
-            attribution::call_sent(sk, socket, service, now())
+            calls::call_sent(sk, socket, service, now())
         }
         // A pair of sockets, which is how asyncio wakes its loop.
         None if global!(ATTRIBUTION_ACTIVE) != 0 && sk.family() == AF_UNIX && sk.is_stream() => {
-            attribution::signals(Task::current(), now())
+            calls::signals(Task::current(), now())
         }
         _ => Ok(()),
     }

@@ -16,7 +16,7 @@ use crate::maps::{
 };
 use crate::request_clock::ACCEPTED;
 use crate::service_table::service_of_tgid;
-use crate::{Loss, attribution, run};
+use crate::{Loss, calls, run};
 
 const WRITE: u32 = 1;
 /// Bytes of a write to an eventfd.
@@ -46,7 +46,7 @@ pub fn sys_enter(ctx: BtfTracePointContext) -> i32 {
             && thread.activity.is(HANDED)
             && task.third_argument() == EVENT_BYTES
         {
-            return attribution::signals(task, now);
+            return calls::signals(task, now);
         }
         Ok(())
     })

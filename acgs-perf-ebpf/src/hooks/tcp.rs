@@ -9,7 +9,7 @@ use crate::kernel::{Sock, Task, global, now};
 use crate::maps::{ESTABLISHED, PEER, SOCKETS};
 use crate::request_clock::SocketState;
 use crate::service_table::{current_service, service_of_port, set_service_of_port, set_service_of_tgid, wanted_port};
-use crate::{Loss, attribution, request_table, run};
+use crate::{Loss, calls, request_table, run};
 
 const ESTABLISHED_STATE: i32 = 1;
 const SYN_SENT: i32 = 2;
@@ -64,7 +64,7 @@ fn connecting(sk: Sock) -> Result<(), Loss> {
     let now = now();
     socket.connecting_since = now;
     if global!(ATTRIBUTION_ACTIVE) != 0 {
-        attribution::connecting(sk, socket, service, now)?;
+        calls::connecting(sk, socket, service, now)?;
     }
     Ok(())
 }

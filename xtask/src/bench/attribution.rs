@@ -1,8 +1,10 @@
 //! `bench attribution`: what the attribution costs a saturated Redis, over the plain histograms of requests and scheduler.
 //!
-//! In: the release build, `redis-server` and `redis-benchmark`. Out: throughput per arm, and the ratios with their 95 %
-//! intervals. The arms run in an order that is drawn anew for each round, one after the other: nobody attached, plain
-//! histograms twice (the A/A pair: their ratio shows what the machine's noise makes of nothing), and with attribution.
+//! In: the release build, `redis-server` and `redis-benchmark`, each bound to a CPU. Out: throughput and Redis's CPU time
+//! per request in each arm, and the ratios with their 95 % intervals. The arms run in an order that is drawn anew for each
+//! round, one after the other: nobody attached, plain histograms twice (the A/A pair: their ratio shows what the machine's
+//! noise makes of nothing), and with attribution. At the end, by the kernel's own account, the run time of the programs
+//! per request in both.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -10,6 +12,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use serde_json::Value;
 
 use super::redis::{self, Redis};
 use crate::build;
@@ -35,14 +38,20 @@ const ARMS: [(&str, Option<&str>); 4] = [
     ("attribution", Some("request,sched,attribution")),
 ];
 const PLAIN: usize = 1;
+const ATTRIBUTION: usize = 3;
+/// Redis and its load stay apart, or the scheduler's choice would be most of the difference.
+const SERVER_CPU: usize = 1;
+const LOAD_CPU: usize = 0;
 
 /// The whole task.
 pub fn attribution(options: &Options) -> Result<()> {
     redis::check()?;
     let agent = build::agent(&setup::ensure(false)?, true)?;
     let redis = Redis::start()?;
+    redis.bind(SERVER_CPU)?;
     run(&agent, &redis, None, options.requests)?; // the first run is never like the others
     let mut rates: [Vec<f64>; ARMS.len()] = Default::default();
+    let mut costs: [Vec<f64>; ARMS.len()] = Default::default();
     let mut seed = 0x2545_f491_4f6c_dd1d_u64;
     for round in 1..=options.rounds {
         let mut order: Vec<usize> = (0..ARMS.len()).collect();
@@ -51,22 +60,49 @@ pub fn attribution(options: &Options) -> Result<()> {
             order.swap(at, (seed >> 33) as usize % (at + 1));
         }
         for arm in order {
-            rates[arm].push(run(&agent, &redis, ARMS[arm].1, options.requests)?);
+            let (rate, cpu_ns) = run(&agent, &redis, ARMS[arm].1, options.requests)?;
+            rates[arm].push(rate);
+            costs[arm].push(cpu_ns);
         }
-        let line: Vec<String> =
-            ARMS.iter().zip(&rates).map(|((name, _), r)| format!("{name} {:.0}", r[round - 1])).collect();
-        eprintln!("round {round}: {} requests/s", line.join(", "));
+        let figure = |(arm, (name, _)): (usize, &(&str, _))| {
+            format!("{name} {:.0}/s {:.0} ns", rates[arm][round - 1], costs[arm][round - 1])
+        };
+        let line: Vec<String> = ARMS.iter().enumerate().map(figure).collect();
+        eprintln!("round {round}: {}", line.join(", "));
     }
-    println!("| arm | median requests/s | throughput against plain | 95 % interval |");
-    println!("|---|---|---|---|");
-    for (arm, (name, _)) in ARMS.iter().enumerate() {
-        let ratios: Vec<f64> = rates[arm].iter().zip(&rates[PLAIN]).map(|(a, b)| a / b).collect();
-        let [low, middle, high] = median_interval(&ratios);
-        let change = |ratio: f64| (ratio - 1.0) * 100.0;
-        let rate = median_interval(&rates[arm])[1];
-        println!("| {name} | {rate:.0} | {:+.2} % | {:+.2} to {:+.2} % |", change(middle), change(low), change(high));
+    table("requests/s", &rates);
+    table("ns of Redis's CPU per request", &costs);
+    println!("\n| programs' run time | ns per request |\n|---|---|");
+    for (name, probes) in [ARMS[PLAIN], ARMS[ATTRIBUTION]] {
+        println!("| {name} | {:.0} |", programs(&agent, &redis, probes.unwrap_or_default(), options.requests)?);
     }
     Ok(())
+}
+
+/// Medians of a figure, and how it compares with the plain arm of the same round.
+fn table(what: &str, figures: &[Vec<f64>; ARMS.len()]) {
+    println!("\n| arm | median {what} | against plain | 95 % interval |\n|---|---|---|---|");
+    for ((name, _), figure) in ARMS.iter().zip(figures) {
+        let ratios: Vec<f64> = figure.iter().zip(&figures[PLAIN]).map(|(a, b)| a / b).collect();
+        let [low, middle, high] = median_interval(&ratios).map(|ratio| (ratio - 1.0) * 100.0);
+        println!("| {name} | {:.0} | {middle:+.2} % | {low:+.2} to {high:+.2} % |", median_interval(figure)[1]);
+    }
+}
+
+/// Run time of the kernel programs per request, as the kernel accounts it.
+fn programs(agent: &Path, redis: &Redis, probes: &str, requests: u64) -> Result<f64> {
+    let file = target().join("bench-attribution.json");
+    let mut command = Command::new(agent);
+    command.args(["record", "--measure-cost", "--service", &format!("redis=port:{}", redis.port), "--probes", probes]);
+    command.arg("--output").arg(&file).arg("--").args(load(redis, requests)).stdout(Stdio::null());
+    if !command.stderr(Stdio::null()).status()?.success() {
+        bail!("the recording failed");
+    }
+    let report: Value = serde_json::from_slice(&std::fs::read(&file)?)?;
+    let programs = report.pointer("/cost/programs").and_then(Value::as_array).context("no programs in the report")?;
+    let time: u64 = programs.iter().filter_map(|program| program["run_time_ns"].as_u64()).sum();
+    let count = report.pointer("/services/0/requests/count").and_then(Value::as_u64).context("no requests")?;
+    Ok(time as f64 / count.max(1) as f64)
 }
 
 /// Median, and its distribution-free 95 % interval by ranks (binomial with p = 1/2, normal approximation).
@@ -80,8 +116,14 @@ fn median_interval(values: &[f64]) -> [f64; 3] {
     [at((n / 2.0 - reach).floor()), middle, at((n / 2.0 + reach).ceil())]
 }
 
-/// Requests per second of one run, by the load generator's own figure.
-fn run(agent: &Path, redis: &Redis, probes: Option<&str>, requests: u64) -> Result<f64> {
+/// The load generator's command line.
+fn load(redis: &Redis, requests: u64) -> Vec<String> {
+    let words = format!("taskset -c {LOAD_CPU} redis-benchmark -p {} -t get -c 50 --csv -n {requests}", redis.port);
+    words.split(' ').map(str::to_owned).collect()
+}
+
+/// One run: requests per second by the load generator's own figure, and Redis's CPU time per request in ns.
+fn run(agent: &Path, redis: &Redis, probes: Option<&str>, requests: u64) -> Result<(f64, f64)> {
     let mut recording = match probes {
         Some(probes) => {
             let mut command = Command::new(agent);
@@ -93,10 +135,10 @@ fn run(agent: &Path, redis: &Redis, probes: Option<&str>, requests: u64) -> Resu
         }
         None => None,
     };
-    let output = Command::new("redis-benchmark")
-        .args(["-p", &redis.port.to_string(), "-t", "get", "-c", "50", "--csv", "-n", &requests.to_string()])
-        .output()
-        .context("start redis-benchmark")?;
+    let before = redis.cpu_time()?;
+    let words = load(redis, requests);
+    let output = Command::new(&words[0]).args(&words[1..]).output().context("start redis-benchmark")?;
+    let cpu = redis.cpu_time()?.saturating_sub(before);
     if let Some(child) = &mut recording {
         // SAFETY: kill has no memory effects; the child is ours and not waited for yet.
         unsafe { libc::kill(child.id() as i32, libc::SIGINT) };
@@ -108,7 +150,8 @@ fn run(agent: &Path, redis: &Redis, probes: Option<&str>, requests: u64) -> Resu
     let text = String::from_utf8_lossy(&output.stdout);
     let figures = text.lines().find(|line| line.starts_with("\"GET\"")).context("no figure for GET")?;
     let rate = figures.split(',').nth(1).context("no rate")?.trim_matches('"');
-    rate.parse().with_context(|| format!("rate {rate:?}"))
+    let rate = rate.parse().with_context(|| format!("rate {rate:?}"))?;
+    Ok((rate, cpu.as_nanos() as f64 / requests as f64))
 }
 
 #[cfg(test)]

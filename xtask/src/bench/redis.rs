@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use crate::process::{is_root, which};
 use crate::setup::Missing;
@@ -51,5 +51,23 @@ impl Redis {
             .context("start redis-server")?;
         sleep(Duration::from_millis(500));
         Ok(Self { child, port })
+    }
+
+    /// Keeps it on one CPU.
+    pub fn bind(&self, cpu: usize) -> Result<()> {
+        let pid = self.child.id().to_string();
+        let mut command = Command::new("taskset");
+        command.args(["-a", "-p", "-c", &cpu.to_string(), &pid]).stdout(Stdio::null());
+        if !command.status().context("start taskset")?.success() {
+            bail!("taskset failed");
+        }
+        Ok(())
+    }
+
+    /// CPU time that it has used so far, on a CPU's own clock.
+    pub fn cpu_time(&self) -> Result<Duration> {
+        let text = std::fs::read_to_string(format!("/proc/{}/schedstat", self.child.id()))?;
+        let ns = text.split_whitespace().next().and_then(|word| word.parse().ok()).context("no CPU time")?;
+        Ok(Duration::from_nanos(ns))
     }
 }

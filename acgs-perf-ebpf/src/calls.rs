@@ -1,0 +1,136 @@
+//! Downstream calls, and the end of a worker's job: for whom they are.
+//!
+//! In: connections that the service opens, what it sends and reads on them. Out: the request that waits for an answer is
+//! found again when it is read.
+
+use acgs_perf_common::attribution::Component;
+use acgs_perf_common::maps::DownstreamWord;
+
+use crate::Loss;
+use crate::activity::{ACTIVE, HANDED, READY};
+use crate::attribution::{claim, current, resume};
+use crate::downstream::{self, CALLED, CONNECTING, Call, MIXED, QUIET};
+use crate::kernel::{Sock, Task};
+use crate::maps::THREADS;
+use crate::request_clock::SocketState;
+use crate::request_table::park;
+
+/// The running thread tells an event loop that something is done: a worker with its job. What it does now is another job.
+#[inline(always)]
+pub fn signals(task: Task, now: u64) -> Result<(), Loss> {
+    let Some(thread) = THREADS.get(task) else { return Ok(()) };
+    let work = &mut thread.activity;
+    if work.is_for_request() && work.is(HANDED) {
+        work.settle(now);
+        work.flags |= READY;
+        park(work, task.pid())?;
+        let depth = work.depth;
+        work.start(0, ACTIVE | HANDED, now);
+        work.depth = depth;
+    }
+    Ok(())
+}
+
+/// The running thread begins to open a connection.
+#[inline(always)]
+pub fn connecting(sk: Sock, socket: &mut SocketState, service: u32, now: u64) -> Result<(), Loss> {
+    let address = socket.address(sk);
+    let call = &mut socket.call;
+    call.peer = downstream::slot_of(sk, service);
+    downstream::add(service, call.peer, DownstreamWord::Connects, 1);
+    let work = &mut current()?.activity;
+    if work.is(ACTIVE) {
+        work.settle(now);
+        if work.request == 0 {
+            work.request = address;
+        }
+        call.request = work.request;
+        call.began = work.began;
+        call.phase = CONNECTING;
+        call.since = 0;
+        work.peer = call.peer;
+        work.calls_changed(now, 0, 0);
+    }
+    Ok(())
+}
+
+/// The running thread has sent on a connection that the service opened.
+#[inline(always)]
+pub fn call_sent(sk: Sock, socket: &mut SocketState, service: u32, now: u64) -> Result<(), Loss> {
+    let address = socket.address(sk);
+    let call = &mut socket.call;
+    let pid = Task::current().pid();
+    let thread = current()?;
+    let work = &mut thread.activity;
+    if work.is(ACTIVE) {
+        work.settle(now);
+    } else {
+        work.start_anonymous(now);
+    }
+    let same = work.is_for(call.request, call.began);
+    if call.phase == CALLED || call.phase == MIXED {
+        if !same {
+            downstream::add(service, call.peer, DownstreamWord::Multiplexed, 1);
+            if call.phase == CALLED {
+                call.phase = MIXED;
+                return Err(Loss::CallsMixed);
+            }
+        }
+        return Ok(()); // more of the same call
+    }
+    if call.phase == CONNECTING && !same && work.request == 0 {
+        let ready = if call.since != 0 { call.since } else { now };
+        resume(thread, call.request, call.began, ready, Component::Downstream, call.peer, now)?;
+    }
+    claim(thread, pid, now)?;
+    thread.runnable.calls_for(thread.activity.request);
+    let work = &mut thread.activity;
+    if work.request == 0 {
+        work.request = address;
+    }
+    call.request = work.request;
+    call.began = work.began;
+    call.since = now;
+    call.phase = CALLED;
+    work.peer = call.peer;
+    work.touched = now;
+    work.calls_changed(now, 1, 0);
+    downstream::add(service, call.peer, DownstreamWord::Sent, 1);
+    if thread.runnable.is_queue() {
+        // Its turn is over; who acts next is another.
+        park(work, pid)?;
+        work.start_anonymous(now);
+    }
+    Ok(())
+}
+
+/// The running thread has read from such a connection; the bytes had arrived at `arrived`.
+#[inline(always)]
+pub fn call_received(call: &mut Call, service: u32, bytes: u64, arrived: u64, now: u64) -> Result<(), Loss> {
+    let phase = call.phase;
+    call.phase = QUIET;
+    let answers = phase == CALLED && bytes != 0;
+    if answers {
+        let latency = arrived.wrapping_sub(call.since);
+        if latency as i64 >= 0 {
+            downstream::answered(service, call.peer, latency);
+        }
+    }
+    if call.request == 0 || phase == MIXED {
+        return Ok(());
+    }
+    let thread = current()?;
+    if thread.activity.is_for(call.request, call.began) {
+        thread.activity.settle(now);
+        thread.activity.touched = now;
+    } else {
+        resume(thread, call.request, call.began, arrived, Component::Downstream, call.peer, now)?;
+    }
+    if thread.activity.is_for(call.request, call.began) {
+        thread.runnable.push(call.request, call.began, false);
+        if phase == CALLED {
+            thread.activity.calls_changed(now, 0, 1);
+        }
+    }
+    Ok(())
+}
