@@ -24,6 +24,8 @@ pub const GIVEN: u32 = 32;
 pub const SPREAD: u32 = 64;
 /// In the table: it was answered.
 pub const DONE: u32 = 128;
+/// All of it so far was on-CPU, without calls, by one thread: `parts` holds nothing else, and there is no segment for it.
+pub const PLAIN: u32 = 512;
 /// Its last downstream call may be another request's.
 pub const GUESSED: u32 = 256;
 
@@ -32,7 +34,7 @@ const PARTS: usize = 16;
 
 const _: () = assert!(SERVICE_COMPONENTS <= PARTS && PEER_SLOTS.is_power_of_two());
 
-/// The work of a thread, or of a request that waits in the table.
+/// The work of a thread, or of a request that waits in the table. What every request needs comes first: one cache line.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct Activity {
@@ -42,12 +44,23 @@ pub struct Activity {
     pub began: u64,
     /// Up to when it is accounted.
     pub at: u64,
+    /// When the thread last read or sent for it.
+    pub touched: u64,
+    pub flags: u32,
+    /// Thread that parked it.
+    pub parked_by: u32,
+    /// Wake-ups from thread to thread so far.
+    pub depth: u32,
+    /// Component of the wait before it began, for the request that it turns out to be for.
+    pub origin: u32,
+    /// Number of segments.
+    pub segments_len: u32,
+    /// Those at the front that belong to the queue time, newest first.
+    pub queue_segments: u32,
     /// ns per component of the service time; a power of two of them, so that a mask keeps an index in bounds.
     pub parts: [u64; PARTS],
     /// ns that were split with other requests.
     pub shared: u64,
-    /// When the thread last read or sent for it.
-    pub touched: u64,
     /// Since when `outstanding` holds.
     calls_at: u64,
     /// ns with one downstream call outstanding.
@@ -60,17 +73,6 @@ pub struct Activity {
     pub calls: u32,
     /// Slot of the peer that was called last.
     pub peer: u32,
-    pub flags: u32,
-    /// Wake-ups from thread to thread so far.
-    pub depth: u32,
-    /// Component of the wait before it began, for the request that it turns out to be for.
-    pub origin: u32,
-    /// Thread that parked it.
-    pub parked_by: u32,
-    /// Number of segments.
-    pub segments_len: u32,
-    /// Those at the front that belong to the queue time, newest first.
-    pub queue_segments: u32,
     padding: u32,
     /// ns of downstream per peer.
     pub peer_ns: [u64; PEER_SLOTS],
@@ -82,27 +84,46 @@ impl Activity {
     /// Starts anew; the sums are zero.
     #[inline(always)]
     pub fn start(&mut self, request: u64, flags: u32, now: u64) {
-        // Peers are written only after a call was made.
-        if self.calls != 0 || self.peer_ns[0] != 0 {
-            words::clear(&mut self.peer_ns);
-        }
-        words::clear(&mut self.parts);
+        self.clear();
         self.request = request;
         self.began = now;
         self.at = now;
-        self.shared = 0;
         self.touched = now;
-        self.calls_at = now;
+        self.flags = flags | PLAIN;
+        self.depth = 0;
+        self.origin = Component::Idle as u32;
+        self.segments_len = 0;
+        self.queue_segments = 0;
+    }
+
+    /// Empties the sums.
+    #[inline(always)]
+    fn clear(&mut self) {
+        self.parts[ON_CPU] = 0;
+        if self.is(PLAIN) {
+            return; // there is nothing else
+        }
+        words::clear(&mut self.parts);
+        words::clear(&mut self.peer_ns);
+        self.shared = 0;
         self.one_call = 0;
         self.many_calls = 0;
         self.outstanding = 0;
         self.calls = 0;
         self.peer = 0;
-        self.flags = flags;
-        self.depth = 0;
-        self.origin = Component::Idle as u32;
-        self.segments_len = 0;
-        self.queue_segments = 0;
+    }
+
+    /// It is no longer only on-CPU.
+    #[inline(always)]
+    fn is_plain_no_more(&mut self) {
+        if self.is(PLAIN) {
+            self.flags &= !PLAIN;
+            self.calls_at = self.at;
+            let on_cpu = self.parts[ON_CPU];
+            if on_cpu != 0 {
+                self.push(segment(Component::OnCpu as u32, on_cpu, 0));
+            }
+        }
     }
 
     /// Work of which nobody knows yet for whom it is.
@@ -147,6 +168,12 @@ impl Activity {
         if (spent as i64) <= 0 {
             return;
         }
+        if component == Component::OnCpu as u32 && self.is(PLAIN) {
+            self.at = until;
+            self.parts[ON_CPU] += spent;
+            return;
+        }
+        self.is_plain_no_more();
         self.at = until;
         let part = component.wrapping_sub(FIRST_OF_SERVICE_TIME as u32);
         self.parts[part as usize & (PARTS - 1)] += spent;
@@ -178,6 +205,7 @@ impl Activity {
     /// Accounts up to now how many calls were outstanding, and changes their number.
     #[inline(always)]
     pub fn calls_changed(&mut self, now: u64, sent: u32, answered: u32) {
+        self.is_plain_no_more();
         let spent = now.wrapping_sub(self.calls_at);
         if (spent as i64) > 0 {
             match self.outstanding {
@@ -202,6 +230,7 @@ impl Activity {
         if (overlap as i64) <= 0 || whole == 0 {
             return;
         }
+        self.is_plain_no_more();
         let clipped = overlap < whole;
         let mut added = 0;
         for part in 0..SERVICE_COMPONENTS {
@@ -236,6 +265,9 @@ impl Activity {
                 }
                 self.push(work.segments[at]);
             }
+            if work.is(PLAIN) {
+                self.push(segment(Component::OnCpu as u32, overlap, 0));
+            }
         }
         self.at = end;
         self.calls_changed(end, 0, 0);
@@ -245,34 +277,33 @@ impl Activity {
     /// Becomes a copy; what `from` does not use is left alone.
     #[inline(always)]
     pub fn copy_from(&mut self, from: &Self) {
+        self.clear();
         self.request = from.request;
         self.began = from.began;
         self.at = from.at;
-        words::copy(&mut self.parts, &from.parts);
-        self.shared = from.shared;
         self.touched = from.touched;
+        self.flags = from.flags;
+        self.parked_by = from.parked_by;
+        self.depth = from.depth;
+        self.origin = from.origin;
+        self.segments_len = from.segments_len;
+        self.queue_segments = from.queue_segments;
+        self.parts[ON_CPU] = from.parts[ON_CPU];
+        if from.segments_len != 0 {
+            words::copy(&mut self.segments, &from.segments);
+        }
+        if from.is(PLAIN) {
+            return;
+        }
+        words::copy(&mut self.parts, &from.parts);
+        words::copy(&mut self.peer_ns, &from.peer_ns);
+        self.shared = from.shared;
         self.calls_at = from.calls_at;
         self.one_call = from.one_call;
         self.many_calls = from.many_calls;
         self.outstanding = from.outstanding;
-        if self.calls | from.calls != 0 || self.peer_ns[0] | from.peer_ns[0] != 0 {
-            words::copy(&mut self.peer_ns, &from.peer_ns);
-        }
         self.calls = from.calls;
         self.peer = from.peer;
-        self.flags = from.flags;
-        self.depth = from.depth;
-        self.origin = from.origin;
-        self.parked_by = from.parked_by;
-        self.segments_len = from.segments_len;
-        self.queue_segments = from.queue_segments;
-        // Most have one or two; with more, the whole array costs less than to look at each.
-        if from.segments_len <= 2 {
-            self.segments[0] = from.segments[0];
-            self.segments[1] = from.segments[1];
-        } else {
-            words::copy(&mut self.segments, &from.segments);
-        }
     }
 
     /// Brings the accounts up to now while the thread runs on a CPU.
@@ -281,6 +312,20 @@ impl Activity {
         if self.is(ACTIVE) {
             self.charge(Component::OnCpu, now, 0);
         }
+    }
+
+    /// So much of its time was split with another request.
+    #[inline(always)]
+    pub fn share(&mut self, ns: u64) {
+        self.is_plain_no_more();
+        self.shared += ns;
+    }
+
+    /// It waited for a thread of the pool before it began.
+    #[inline(always)]
+    pub fn waited_for_pool(&mut self, ns: u64) {
+        self.is_plain_no_more();
+        self.parts[POOL_WAIT] += ns;
     }
 
     /// The sum of all parts.
@@ -296,6 +341,7 @@ impl Activity {
     /// Moves time from on-CPU to waiting for the thread: half of what two requests cannot tell apart.
     #[inline(always)]
     pub fn give_up(&mut self, ns: u64) {
+        self.is_plain_no_more();
         let on_cpu = &mut self.parts[ON_CPU];
         let moved = if *on_cpu < ns { *on_cpu } else { ns };
         *on_cpu -= moved;
@@ -316,4 +362,5 @@ fn masked(len: &u32, change: u32) -> usize {
 const APPENDED: usize = 12;
 const ON_CPU: usize = Component::OnCpu as usize - FIRST_OF_SERVICE_TIME;
 const LOOP_WAIT: usize = Component::LoopWait as usize - FIRST_OF_SERVICE_TIME;
+const POOL_WAIT: usize = Component::PoolWait as usize - FIRST_OF_SERVICE_TIME;
 const UNKNOWN: usize = Component::Unknown as usize - FIRST_OF_SERVICE_TIME;

@@ -13,6 +13,9 @@ use aya_ebpf::helpers::bpf_get_smp_processor_id;
 use crate::kernel::global;
 use crate::maps::{ATTRIBUTION, COUNTERS, HISTOGRAMS, LEDGER};
 
+const ON_CPU: usize = COMPONENT_WORD + Component::OnCpu as usize;
+const LOOP_WAIT: usize = COMPONENT_WORD + Component::LoopWait as usize;
+const REPLY: usize = COMPONENT_WORD + Component::Reply as usize;
 /// Word of a row without which no peer has time.
 const DOWNSTREAM: usize = COMPONENT_WORD + Component::Downstream as usize;
 
@@ -86,23 +89,38 @@ impl Figures {
         self.service
     }
 
-    /// Adds what a request of this `latency` brings to the attribution histogram, or takes it back.
+    /// Adds what a request of this `latency` brings to the attribution histogram, or takes it back. A narrow row has fewer
+    /// words that can be other than 0.
     #[inline(always)]
-    pub fn add_row(self, latency: u64, row: &[u64; ATTRIBUTION_WORDS], back: bool) {
+    pub fn add_row(self, latency: u64, row: &[u64; ATTRIBUTION_WORDS], narrow: bool, back: bool) {
         let bucket = attribution_bucket(latency).min(ATTRIBUTION_BUCKETS) as u32;
         let Some(sums) = ATTRIBUTION.get_ptr_mut(attribution_row(self.shards, self.service, bucket, self.shard)) else {
             return;
         };
-        let words = if row[DOWNSTREAM] != 0 { ATTRIBUTION_WORDS } else { PEER_WORD };
-        for (word, value) in row.iter().enumerate() {
-            if word == words {
-                break;
-            }
-            let value = *value;
+        let add = |word: usize| {
+            let value = row[word];
             if value != 0 {
                 // SAFETY: `sums` is one entry of the map, as long as `row`.
                 let slot = unsafe { sums.cast::<u64>().add(word) };
                 atomic_add(slot, if back { value.wrapping_neg() } else { value });
+            }
+        };
+        for word in 0..=ON_CPU {
+            add(word);
+        }
+        add(LOOP_WAIT);
+        add(REPLY);
+        if narrow {
+            return;
+        }
+        for word in ON_CPU + 1..PEER_WORD {
+            if word != LOOP_WAIT && word != REPLY {
+                add(word);
+            }
+        }
+        if row[DOWNSTREAM] != 0 {
+            for word in PEER_WORD..ATTRIBUTION_WORDS {
+                add(word);
             }
         }
     }

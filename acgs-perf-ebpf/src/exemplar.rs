@@ -27,6 +27,12 @@ fn read(service: u32, word: Gate) -> u64 {
     gate(service, word).map_or(u64::MAX, |slot| unsafe { slot.read_volatile() })
 }
 
+/// Whether the request is slow enough.
+#[inline(always)]
+pub fn is_wanted(socket: &SocketState, service: u32) -> bool {
+    socket.row[LATENCY_WORD] >= read(service, Gate::AboveP99)
+}
+
 /// Sends the request to the agent if it is slow. `work` has its segments; without it only the sums are known.
 #[inline(always)]
 pub fn offer(sk: Sock, socket: &SocketState, work: Option<&Activity>, service: u32, task: Task) {

@@ -52,6 +52,9 @@ pub struct SocketState {
     early: u32,
     /// Address of the socket, as a number: the verifier lets nobody compute with the pointer.
     address: u64,
+    /// 1 if only the components of a request that was computed in one go can be other than 0 in `row`.
+    pub is_narrow: u32,
+    padding: u32,
     /// The client's end of a connection.
     pub call: Call,
     /// What the last request adds to its row of the attribution histogram.
@@ -174,15 +177,15 @@ impl SocketState {
                 if let Err(loss) = attribution::answered(sk, self, figures.service(), now) {
                     lose(loss);
                 }
-                figures.add_row(latency, &self.row, false);
+                figures.add_row(latency, &self.row, self.is_narrow != 0, false);
             }
         } else {
             figures.unrecord(Histogram::Latency, self.latency);
             figures.add(Counter::LatencySum, latency.wrapping_sub(self.latency));
             if attributes {
-                figures.add_row(self.latency, &self.row, true);
+                figures.add_row(self.latency, &self.row, self.is_narrow != 0, true);
                 attribution::replied_more(self, latency, now);
-                figures.add_row(latency, &self.row, false);
+                figures.add_row(latency, &self.row, self.is_narrow != 0, false);
                 exemplar::offer(sk, self, None, figures.service(), Task::current());
             }
         }

@@ -61,6 +61,12 @@ impl ThreadState {
         Ok(spent)
     }
 
+    /// Whether the thread is known to run.
+    #[inline(always)]
+    pub fn is_on_cpu(&self) -> bool {
+        self.since != 0 && self.state == State::OnCpu as u32
+    }
+
     #[inline(always)]
     fn enter(&mut self, state: u32, now: u64) {
         self.state = state;

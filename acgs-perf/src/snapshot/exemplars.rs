@@ -6,7 +6,9 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
-use acgs_perf_common::attribution::{ATTRIBUTION_WORDS, COMPONENT_WORD, Component, LATENCY_WORD, PEER_SLOTS};
+use acgs_perf_common::attribution::{
+    ATTRIBUTION_WORDS, COMPONENT_WORD, Component, LATENCY_WORD, PEER_SLOTS, QUEUE_COMPONENTS,
+};
 use acgs_perf_common::exemplar::{ExemplarRecord, Gate, SEGMENTS, segment_component, segment_duration, segment_who};
 use acgs_perf_common::maps::{Counter, Histogram};
 use aya::maps::{MapData, RingBuf};
@@ -232,6 +234,11 @@ fn timeline(one: &One) -> (Vec<Segment>, bool) {
     let (queue, service) = known.split_at((record.queue_segments as usize).min(known.len()));
     let truncated = known.iter().any(|segment| segment_component(*segment).is_none());
     let mut all: Vec<Segment> = queue.iter().rev().chain(service).map(|segment| unpack(*segment, one)).collect();
+    if queue.is_empty() && !known.is_empty() {
+        // One component only: the kernel side keeps no segment for it.
+        let of_queue = |segment: &Segment| (segment.component as usize) < QUEUE_COMPONENTS;
+        all.splice(0..0, from_sums(&record.row).into_iter().filter(of_queue));
+    }
     if known.is_empty() {
         all = from_sums(&record.row);
     }
