@@ -1,0 +1,48 @@
+//! Many connections and many threads: nothing is lost, the parts of every row add up, and the maps stay within their bound.
+
+use std::process::Command;
+
+use acgs_perf_tests::harness::{Service, need_root, run};
+use acgs_perf_tests::recording::{Recorder, Report};
+use serde_json::Value;
+
+const SERVER: &str = env!("CARGO_BIN_EXE_truth-server");
+const LOAD: &str = env!("CARGO_BIN_EXE_truth-load");
+/// Maps of one service on few CPUs, all probes: what the documentation states, with room for rounding to pages.
+const MAP_BYTES: u64 = 10 << 20;
+
+fn record(mode: &str, connections: u32, rate: u32, requests: u64, script: &str) -> Report {
+    need_root();
+    let server = Service::truth(SERVER, &["--mode", mode]).unwrap();
+    let recording = Recorder::new("truth", &format!("port:{}", server.port)).start().unwrap();
+    let mut load = Command::new(LOAD);
+    load.args(["--target", &server.address().to_string(), "--rate", &rate.to_string(), "--script", script]);
+    load.args(["--connections", &connections.to_string(), "--requests", &requests.to_string(), "--limit", "60"]);
+    run(&mut load).unwrap();
+    let report = recording.stop().unwrap();
+    report.assert_exact("truth", requests);
+    report
+}
+
+/// Every request is in a row, and the components of each row add up to its latency.
+fn assert_conserved(report: &Report, requests: u64) {
+    let rows = report.service("truth")["attribution"]["rows"].as_array().unwrap();
+    let integer = |value: &Value| value.as_u64().unwrap();
+    assert_eq!(rows.iter().map(|row| integer(&row["count"])).sum::<u64>(), requests);
+    for row in rows {
+        let parts: u64 = row["component_ns"].as_object().unwrap().values().map(integer).sum();
+        assert_eq!(parts, integer(&row["latency_ns"]), "{row}");
+    }
+    let maps = integer(&report.0["cost"]["map_bytes"]);
+    assert!(maps < MAP_BYTES, "{maps} bytes of maps");
+}
+
+#[test]
+fn ten_thousand_connections() {
+    assert_conserved(&record("epoll", 10_000, 6000, 40_000, "spin:20"), 40_000);
+}
+
+#[test]
+fn a_thousand_threads() {
+    assert_conserved(&record("threads", 1000, 4000, 30_000, "sleep:2000"), 30_000);
+}
