@@ -10,6 +10,8 @@ const COMPONENT_BITS: u32 = 5;
 const SHIFT: u32 = WHO_BITS + COMPONENT_BITS;
 const WHO_MASK: u64 = (1 << WHO_BITS) - 1;
 const COMPONENT_MASK: u64 = (1 << COMPONENT_BITS) - 1;
+/// Longest duration of a segment, 137 s; what is longer counts as that.
+const LONGEST: u64 = (1 << (64 - SHIFT)) - 1;
 /// Component number of a segment that stands for several.
 const MORE: u64 = COMPONENT_MASK;
 
@@ -19,6 +21,7 @@ const _: () = assert!(COMPONENTS < MORE as usize);
 #[inline(always)]
 #[must_use]
 pub const fn segment(component: u32, duration_ns: u64, who: u32) -> u64 {
+    let duration_ns = if duration_ns < LONGEST { duration_ns } else { LONGEST };
     (duration_ns << SHIFT) | ((component as u64 & COMPONENT_MASK) << WHO_BITS) | (who as u64 & WHO_MASK)
 }
 
@@ -33,7 +36,9 @@ pub const fn segment_kind(segment: u64) -> u64 {
 #[inline(always)]
 #[must_use]
 pub const fn segment_add(last: u64, new: u64) -> u64 {
-    last.wrapping_add(new & !((1 << SHIFT) - 1))
+    let sum = (last >> SHIFT) + (new >> SHIFT);
+    let sum = if sum < LONGEST { sum } else { LONGEST };
+    (sum << SHIFT) | segment_kind(last)
 }
 
 /// `last` grown by `new` of another kind: from now on it stands for several.

@@ -26,7 +26,7 @@ losses! {
     PreemptorTableFull = 7, "preemptor_table_full", "The table of commands that ran instead is full; the wait counts, but names no command";
     ServiceTable = 8, "service_table", "A process id lies outside the service table; the process is not profiled";
     ExecQueueOverrun = 9, "exec_queue_overrun", "More programs were started between two scans than the queue holds; a full scan of /proc replaces it";
-    RequestTableFull = 10, "request_table_full", "More requests waited at a time than the table holds; part of the request's time is unknown or idle";
+    RequestTableFull = 10, "request_table_full", "More requests waited at a time than the table holds, or the kernel refused memory; the time of the request is unknown";
     DownstreamSlots = 11, "downstream_slots_full", "A service called more peers than there are slots; the peer counts among the others";
     CallsMixed = 12, "calls_multiplexed", "A request sent on a connection while the call of another was outstanding; its answer is not matched";
     Inconsistent = 13, "attribution_inconsistent", "The parts of a request did not add up; its whole service time counts as unknown";

@@ -169,22 +169,20 @@ pub struct Preemptor {
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DownstreamWord {
-    /// Calls that were answered.
-    Calls = 0,
-    /// Sum of their latencies, send → first byte back.
+    /// Calls that were sent; those answered are in the buckets.
+    Sent = 0,
+    /// Sum of the latencies, send → first byte back.
     LatencySum = 1,
     /// Latencies over range.
     OverRange = 2,
-    /// Calls that were sent; those not answered are the difference.
-    Sent = 3,
     /// Connections opened.
-    Connects = 4,
+    Connects = 3,
     /// Sends of a request on a connection on which the call of another request was outstanding.
-    Multiplexed = 5,
+    Multiplexed = 4,
 }
 
 /// Words before the buckets.
-pub const DOWNSTREAM_HEADER: u32 = 6;
+pub const DOWNSTREAM_HEADER: u32 = 5;
 /// Words of one downstream peer.
 pub const DOWNSTREAM_WORDS: u32 = DOWNSTREAM_HEADER + BUCKETS as u32;
 /// Bytes of the downstream peers of one service.

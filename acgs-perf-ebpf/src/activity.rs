@@ -26,6 +26,10 @@ pub const SPREAD: u32 = 64;
 pub const DONE: u32 = 128;
 /// All of it so far was on-CPU, without calls, by one thread: `parts` holds nothing else, and there is no segment for it.
 pub const PLAIN: u32 = 512;
+/// What the thread did last for it was to open a connection to a peer, to call it, or to read its answer.
+pub const AWAY: u32 = 1024;
+/// The table had to put it into the hash map.
+pub const SPILLED: u32 = 2048;
 /// Its last downstream call may be another request's.
 pub const GUESSED: u32 = 256;
 
@@ -277,7 +281,9 @@ impl Activity {
     /// Becomes a copy; what `from` does not use is left alone.
     #[inline(always)]
     pub fn copy_from(&mut self, from: &Self) {
-        self.clear();
+        if from.is(PLAIN) {
+            self.clear();
+        }
         self.request = from.request;
         self.began = from.began;
         self.at = from.at;
@@ -359,7 +365,7 @@ fn masked(len: &u32, change: u32) -> usize {
 }
 
 /// Segments of unknown work that are kept when its request is found.
-const APPENDED: usize = 12;
+const APPENDED: usize = 5;
 const ON_CPU: usize = Component::OnCpu as usize - FIRST_OF_SERVICE_TIME;
 const LOOP_WAIT: usize = Component::LoopWait as usize - FIRST_OF_SERVICE_TIME;
 const POOL_WAIT: usize = Component::PoolWait as usize - FIRST_OF_SERVICE_TIME;

@@ -12,16 +12,19 @@ use acgs_perf_common::attribution::{
 };
 
 use crate::Loss;
-use crate::activity::{ACTIVE, Activity, GUESSED, HANDED, KNOWN, PLAIN, READY, TABLED};
+use crate::activity::{ACTIVE, AWAY, Activity, GUESSED, HANDED, KNOWN, PLAIN, READY, SPREAD, TABLED};
 use crate::exemplar;
 use crate::history::{History, QUEUE_ROOM};
-use crate::kernel::{Sock, Task};
+use crate::kernel::{Sock, Task, now};
 use crate::maps::THREADS;
 use crate::request_clock::SocketState;
 use crate::request_table::{self, find, park};
 use crate::runnable::Request;
 use crate::thread_clock::ThreadState;
 use crate::words;
+
+/// Twice so sure can one become that a thread is an event loop.
+const LOOP_SURE: u32 = 4;
 
 /// Word of a row that holds a component.
 const fn word(component: Component) -> usize {
@@ -45,15 +48,20 @@ pub fn current() -> Result<&'static mut ThreadState, Loss> {
 #[inline(always)]
 pub fn began(sk: Sock, socket: &mut SocketState, accepted: u64, now: u64) -> Result<(), Loss> {
     let pid = Task::current().pid();
+    let queue = queue_of(&mut socket.row);
+    words::clear(&mut queue[..FIRST_OF_SERVICE_TIME]);
+    // Until it is known better.
+    queue[Component::QueueOther as usize] = now.wrapping_sub(socket.arrived);
     let thread = current()?;
     let runs_since = if thread.is_on_cpu() { thread.since } else { now };
     let work = &mut thread.activity;
+    let mut parked = Ok(());
     if work.is_live() {
         work.settle(now);
-        park(work, pid)?;
+        parked = park(work, pid);
     }
-    if thread.unanswered != 0 {
-        thread.is_loop = 1;
+    if thread.unanswered != 0 && thread.is_loop < 2 * LOOP_SURE {
+        thread.is_loop += 1;
     }
     thread.unanswered = 1;
     let address = socket.address(sk);
@@ -61,7 +69,7 @@ pub fn began(sk: Sock, socket: &mut SocketState, accepted: u64, now: u64) -> Res
     work.start(address, ACTIVE | KNOWN, now);
     let mut since = socket.arrived;
     let queue = queue_of(&mut socket.row);
-    words::clear(&mut queue[..FIRST_OF_SERVICE_TIME]);
+    queue[Component::QueueOther as usize] = 0;
     if accepted > since {
         queue[Component::QueueAccept as usize] = accepted - since;
         since = accepted;
@@ -73,18 +81,30 @@ pub fn began(sk: Sock, socket: &mut SocketState, accepted: u64, now: u64) -> Res
         thread.history.explain(since, now, queue, work);
         work.queue_segments = work.segments_len;
     }
-    Ok(())
+    parked
 }
 
 /// The running thread has read more bytes of a request; they had arrived at `arrived`.
 #[inline(always)]
-pub fn continued(sk: Sock, socket: &mut SocketState, arrived: u64, now: u64) -> Result<(), Loss> {
+pub fn continued(sk: Sock, socket: &mut SocketState, arrived: u64) -> Result<(), Loss> {
     let thread = current()?;
     let request = socket.address(sk);
-    if !thread.activity.is_for(request, socket.read) {
-        resume(thread, request, socket.read, arrived, Component::Idle, 0, now)?;
+    if thread.activity.is_for(request, socket.read) {
+        thread.activity.flags &= !AWAY;
+        return Ok(());
     }
+    let now = now();
+    let ready = if arrived == 0 { now } else { arrived };
+    resume(thread, request, socket.read, ready, Component::Idle, 0, now)?;
+    thread.activity.flags &= !AWAY;
     Ok(())
+}
+
+/// Nothing is known of how the request was served.
+#[inline(always)]
+pub fn unknown(socket: &mut SocketState) {
+    socket.is_narrow = 0;
+    clear(socket, socket.replied.wrapping_sub(socket.read));
 }
 
 /// The running thread has sent the first bytes of the reply: fills the socket's row.
@@ -103,6 +123,7 @@ pub fn answered(sk: Sock, socket: &mut SocketState, service: u32, now: u64) -> R
     let work = &mut thread.activity;
     socket.is_narrow = 0;
     if work.is_for(request, began) {
+        thread.is_loop = thread.is_loop.saturating_sub(1);
         let done = finish(socket, work, now);
         exemplar::offer(sk, socket, Some(work), service, task);
         request_table::settle(request, began, work.flags);
@@ -119,19 +140,22 @@ pub fn answered(sk: Sock, socket: &mut SocketState, service: u32, now: u64) -> R
         let work = &mut thread.activity;
         let done = take_up(socket, work, now);
         exemplar::offer(sk, socket, Some(work), service, task);
+        // The thread that has read it may still have it, and must not put it away.
+        request_table::settle(request, began, SPREAD);
         done
     };
     let work = &mut thread.activity;
+    let mut parked = Ok(());
     if work.is(KNOWN) {
-        park(work, task.pid())?;
+        parked = park(work, task.pid());
     } else {
         request_table::settle(work.request, work.began, work.flags);
     }
     work.start_anonymous(now);
-    done
+    done.and(parked)
 }
 
-/// The request could have gone on, but its thread worked for others, or waited for a CPU itself.
+/// The request could have gone on, but its thread worked for others, or waited for a CPU or a disk itself.
 #[inline(always)]
 fn charge_loop_wait(entry: &mut Activity, thread_since: u64, history: &mut History, until: u64) {
     let since = entry.at;
@@ -139,8 +163,9 @@ fn charge_loop_wait(entry: &mut Activity, thread_since: u64, history: &mut Histo
         return;
     }
     if thread_since > since {
-        let waited = history.run_queue_time(since, until);
-        entry.charge(Component::RunQueue, since + waited, 0);
+        let (run_queue, disk) = history.waits(since, until);
+        entry.charge(Component::RunQueue, since + run_queue, 0);
+        entry.charge(Component::Disk, since + run_queue + disk, 0);
     }
     entry.charge(Component::LoopWait, until, 0);
 }
@@ -156,7 +181,7 @@ fn quick(socket: &mut SocketState, thread: &mut ThreadState, request: u64, pid: 
         work.start_anonymous(now);
         return true;
     }
-    if work.flags != ACTIVE | PLAIN || work.depth != 0 {
+    if work.flags != ACTIVE | PLAIN {
         return false;
     }
     let Some(entry) = find(request, socket.read) else { return false };
@@ -200,7 +225,7 @@ fn adopt(entry: &mut Activity, thread: &mut ThreadState, pid: u32, now: u64) {
     let start = if known { work.touched } else { work.began };
     if entry.is(READY) {
         charge_loop_wait(entry, since, history, start);
-    } else if entry.parked_by == pid && work.depth == 0 {
+    } else if entry.parked_by == pid && !work.is(HANDED) {
         // Until the thread woke it waited for something; after that the thread worked for others.
         entry.charge_part(work.origin, if tick < start { tick } else { start }, 0);
         charge_loop_wait(entry, since, history, start);
@@ -258,6 +283,10 @@ pub fn hands_over(thread: &mut ThreadState, pid: u32, now: u64) -> Result<(), Lo
             return Ok(());
         }
     } else if work.is_live() {
+        return Ok(());
+    }
+    // Without a pool it would wake a helper of its own.
+    if thread.has_pool == 0 {
         return Ok(());
     }
     match thread.runnable.next_waiting(|address| request_table::waiting(address, pid)) {

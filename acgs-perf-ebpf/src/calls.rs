@@ -7,13 +7,17 @@ use acgs_perf_common::attribution::Component;
 use acgs_perf_common::maps::DownstreamWord;
 
 use crate::Loss;
-use crate::activity::{ACTIVE, HANDED, READY};
+use crate::activity::{ACTIVE, AWAY, HANDED, READY};
 use crate::attribution::{claim, current, resume};
+use crate::count::lose;
 use crate::downstream::{self, CALLED, CONNECTING, Call, MIXED, QUIET};
 use crate::kernel::{Sock, Task};
 use crate::maps::THREADS;
 use crate::request_clock::SocketState;
 use crate::request_table::park;
+
+/// Sends of a loop that follow so soon upon the first one belong to the same call: headers, then a body.
+const SAME_CALL_NS: u64 = 1_000_000;
 
 /// The running thread tells an event loop that something is done: a worker with its job. What it does now is another job.
 #[inline(always)]
@@ -38,9 +42,12 @@ pub fn connecting(sk: Sock, socket: &mut SocketState, service: u32, now: u64) ->
     let call = &mut socket.call;
     call.peer = downstream::slot_of(sk, service);
     downstream::add(service, call.peer, DownstreamWord::Connects, 1);
-    let work = &mut current()?.activity;
+    let pid = Task::current().pid();
+    let thread = current()?;
+    thread.activity.settle(now);
+    claim(thread, pid, now)?;
+    let work = &mut thread.activity;
     if work.is(ACTIVE) {
-        work.settle(now);
         if work.request == 0 {
             work.request = address;
         }
@@ -50,6 +57,11 @@ pub fn connecting(sk: Sock, socket: &mut SocketState, service: u32, now: u64) ->
         call.since = 0;
         work.peer = call.peer;
         work.calls_changed(now, 0, 0);
+        work.flags |= AWAY;
+        if thread.runnable.is_queue() {
+            park(work, pid)?;
+            work.start_anonymous(now);
+        }
     }
     Ok(())
 }
@@ -69,20 +81,27 @@ pub fn call_sent(sk: Sock, socket: &mut SocketState, service: u32, now: u64) -> 
     }
     let same = work.is_for(call.request, call.began);
     if call.phase == CALLED || call.phase == MIXED {
-        if !same {
+        // A loop that queues has put the request away after the first of two sends.
+        let more = same || (thread.runnable.is_queue() && now.wrapping_sub(call.since) < SAME_CALL_NS);
+        if !more {
             downstream::add(service, call.peer, DownstreamWord::Multiplexed, 1);
             if call.phase == CALLED {
                 call.phase = MIXED;
                 return Err(Loss::CallsMixed);
             }
         }
-        return Ok(()); // more of the same call
+        return Ok(());
     }
-    if call.phase == CONNECTING && !same && work.request == 0 {
-        let ready = if call.since != 0 { call.since } else { now };
-        resume(thread, call.request, call.began, ready, Component::Downstream, call.peer, now)?;
+    // Whose connection this is was known when it was opened.
+    let opened_for = call.request != address || work.request == 0;
+    if call.phase == CONNECTING && (same || opened_for) {
+        if !same {
+            let ready = if call.since != 0 { call.since } else { now };
+            resume(thread, call.request, call.began, ready, Component::Downstream, call.peer, now)?;
+        }
+    } else {
+        claim(thread, pid, now)?;
     }
-    claim(thread, pid, now)?;
     thread.runnable.calls_for(thread.activity.request);
     let work = &mut thread.activity;
     if work.request == 0 {
@@ -95,6 +114,7 @@ pub fn call_sent(sk: Sock, socket: &mut SocketState, service: u32, now: u64) -> 
     work.peer = call.peer;
     work.touched = now;
     work.calls_changed(now, 1, 0);
+    work.flags |= AWAY;
     downstream::add(service, call.peer, DownstreamWord::Sent, 1);
     if thread.runnable.is_queue() {
         // Its turn is over; who acts next is another.
@@ -108,15 +128,20 @@ pub fn call_sent(sk: Sock, socket: &mut SocketState, service: u32, now: u64) -> 
 #[inline(always)]
 pub fn call_received(call: &mut Call, service: u32, bytes: u64, arrived: u64, now: u64) -> Result<(), Loss> {
     let phase = call.phase;
+    if phase == MIXED {
+        return Ok(()); // whose answer this is nobody knows, from now on
+    }
     call.phase = QUIET;
     let answers = phase == CALLED && bytes != 0;
     if answers {
         let latency = arrived.wrapping_sub(call.since);
         if latency as i64 >= 0 {
             downstream::answered(service, call.peer, latency);
+        } else {
+            lose(Loss::NegativeDifference);
         }
     }
-    if call.request == 0 || phase == MIXED {
+    if call.request == 0 {
         return Ok(());
     }
     let thread = current()?;
@@ -128,6 +153,7 @@ pub fn call_received(call: &mut Call, service: u32, bytes: u64, arrived: u64, no
     }
     if thread.activity.is_for(call.request, call.began) {
         thread.runnable.push(call.request, call.began, false);
+        thread.activity.flags |= AWAY;
         if phase == CALLED {
             thread.activity.calls_changed(now, 0, 1);
         }

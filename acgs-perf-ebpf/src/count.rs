@@ -3,7 +3,8 @@
 use core::intrinsics::{AtomicOrdering, atomic_xadd};
 
 use acgs_perf_common::attribution::{
-    ATTRIBUTION_BUCKETS, ATTRIBUTION_WORDS, COMPONENT_WORD, Component, PEER_WORD, attribution_bucket, attribution_row,
+    ATTRIBUTION_BUCKETS, ATTRIBUTION_WORDS, COMPONENT_WORD, Component, LATENCY_WORD, PEER_WORD, attribution_bucket,
+    attribution_row,
 };
 use acgs_perf_common::histogram::{BUCKETS, bucket_index};
 use acgs_perf_common::ledger::Loss;
@@ -121,6 +122,19 @@ impl Figures {
         if row[DOWNSTREAM] != 0 {
             for word in PEER_WORD..ATTRIBUTION_WORDS {
                 add(word);
+            }
+        }
+    }
+
+    /// A reply of this `latency` has grown by `ns` and stays in its row.
+    #[inline(always)]
+    pub fn add_growth(self, latency: u64, ns: u64) {
+        let bucket = attribution_bucket(latency).min(ATTRIBUTION_BUCKETS) as u32;
+        if let Some(sums) = ATTRIBUTION.get_ptr_mut(attribution_row(self.shards, self.service, bucket, self.shard)) {
+            // SAFETY: both words are in the entry.
+            unsafe {
+                atomic_add(sums.cast::<u64>().add(LATENCY_WORD), ns);
+                atomic_add(sums.cast::<u64>().add(REPLY), ns);
             }
         }
     }

@@ -55,7 +55,6 @@ fn add_at(service: u32, peer: u32, word: u32, value: u64) {
 /// A call was answered after `latency` ns.
 #[inline(always)]
 pub fn answered(service: u32, peer: u32, latency: u64) {
-    add(service, peer, DownstreamWord::Calls, 1);
     add(service, peer, DownstreamWord::LatencySum, latency);
     let bucket = bucket_index(latency);
     if bucket < BUCKETS {

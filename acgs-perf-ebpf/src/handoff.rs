@@ -6,7 +6,7 @@ use acgs_perf_common::attribution::Component;
 use acgs_perf_common::state::{CallClass, State};
 
 use crate::Loss;
-use crate::activity::{ACTIVE, GIVEN, HANDED, KNOWN, READY, SPREAD};
+use crate::activity::{ACTIVE, AWAY, GIVEN, HANDED, KNOWN, PLAIN, READY, SPREAD};
 use crate::attribution::hands_over;
 use crate::count::lose;
 use crate::kernel::Task;
@@ -16,6 +16,15 @@ use crate::service_table::service_byte_of_tgid;
 use crate::thread_clock::ThreadState;
 
 const FUTEX: i64 = 202;
+const WRITE: i64 = 1;
+const KILL: i64 = 62;
+const TGKILL: i64 = 234;
+/// Bytes that a thread writes to wake another one, at most: one to a pipe or pair of sockets, eight to an eventfd.
+pub const WAKE_BYTES: u64 = 8;
+/// So often more than it replied directly has a thread read a request while another one of its own waited.
+const LOOP: u32 = 2;
+/// Sleeps of a loop for which a result from a pool is remembered.
+const POOL_SLEEPS: u32 = 64;
 /// Wake-ups from thread to thread that a request follows.
 const MAX_DEPTH: u32 = 3;
 
@@ -63,7 +72,7 @@ pub fn blocks(thread: &mut ThreadState, task: Task, state: u32, now: u64) {
     thread.without_limit = u32::from(without_limit);
     let mut component = queue_component_of(state);
     if waits_for_events {
-        component = if live && work.calls != 0 && thread.is_loop == 0 {
+        component = if live && work.is(AWAY) && thread.is_loop <= LOOP {
             Component::QueueDownstream
         } else {
             Component::QueueIdle
@@ -71,12 +80,13 @@ pub fn blocks(thread: &mut ThreadState, task: Task, state: u32, now: u64) {
         if live && let Err(loss) = park(work, task.pid()) {
             lose(loss);
         }
-        work.flags = 0;
+        work.flags &= PLAIN;
         thread.runnable.sleeps();
+        thread.has_pool = thread.has_pool.saturating_sub(1);
     } else if without_limit && (!work.is_for_request() || work.is(HANDED)) {
         component = Component::QueueIdle;
         if !work.is_for_request() {
-            work.flags = 0;
+            work.flags &= PLAIN;
         } else if !work.is(GIVEN) {
             // It may have finished, and the thread that replies may be too busy to be woken.
             work.flags |= READY;
@@ -87,7 +97,7 @@ pub fn blocks(thread: &mut ThreadState, task: Task, state: u32, now: u64) {
             }
         }
     } else if state == State::Socket as u32 {
-        component = if live && work.calls != 0 { Component::QueueDownstream } else { Component::QueueIdle };
+        component = if live && work.is(AWAY) { Component::QueueDownstream } else { Component::QueueIdle };
     }
     thread.history.push(component, now);
 }
@@ -106,7 +116,8 @@ pub fn woken(thread: &mut ThreadState, task: Task, service: u32, state: u32, now
     let (tgid, waker_tgid) = (task.tgid(), waker.tgid());
     if tgid != waker_tgid {
         // A process of the same service lets it go on, as the backends of PostgreSQL do.
-        if state == State::Poll as u32 && service_byte_of_tgid(waker_tgid) == service + 1 {
+        let deliberate = matches!(waker.syscall(), KILL | TGKILL | WRITE);
+        if state == State::Poll as u32 && deliberate && service_byte_of_tgid(waker_tgid) == service + 1 {
             work.origin = Component::Lock as u32;
         }
     } else if may_hand_over(thread, state, waker) && waker.pid() != task.pid() {
@@ -135,7 +146,9 @@ fn may_hand_over(thread: &ThreadState, state: u32, waker: Task) -> bool {
         return false;
     }
     let class = CALL_CLASS.get(call as u32).map_or(0, |class| *class);
-    class == CallClass::ByDescriptor as u64 || class == CallClass::Socket as u64
+    // An interrupt upon a thread that sends data may wake anybody.
+    (class == CallClass::ByDescriptor as u64 || class == CallClass::Socket as u64)
+        && waker.third_argument() <= WAKE_BYTES
 }
 
 /// The woken thread works for whom the waker works for.
@@ -159,7 +172,15 @@ fn take_over(thread: &mut ThreadState, waker: Task, state: u32, now: u64) -> Res
     given.flags |= SPREAD;
     work.copy_from(given);
     work.flags = (work.flags | HANDED) & !GIVEN;
-    work.depth += 1;
+    let comes_back = state == State::Poll as u32 && given.is(HANDED);
+    work.depth = match comes_back {
+        true => given.depth.saturating_sub(1),
+        false if given.is(KNOWN) => given.depth + 1,
+        false => 1,
+    };
+    if comes_back {
+        thread.has_pool = POOL_SLEEPS;
+    }
     work.touched = now;
     if state == State::Poll as u32 {
         if given.is(HANDED) {

@@ -8,7 +8,9 @@ use crate::activity::Activity;
 use crate::words;
 
 /// States remembered, a power of two. Longer ago is not known.
-const LENGTH: u32 = 32;
+const LENGTH: u32 = 64;
+/// States looked at for what a loop did since a request could have gone on; that is a moment ago.
+const RECENT: u32 = 12;
 const COMPONENT_BITS: u32 = 5;
 const COMPONENT_MASK: u64 = (1 << COMPONENT_BITS) - 1;
 /// A break is short if it is less than one in so many parts of what it breaks.
@@ -40,7 +42,8 @@ pub struct History {
 struct Walk {
     since: u64,
     end: u64,
-    sum: u64,
+    run_queue: u64,
+    disk: u64,
 }
 
 #[inline(always)]
@@ -86,7 +89,9 @@ impl History {
     #[inline(always)]
     pub fn set_last(&mut self, component: Component) {
         let last = &mut self.entries[(self.head.wrapping_sub(1) & (LENGTH - 1)) as usize];
-        *last = (*last >> COMPONENT_BITS << COMPONENT_BITS) | component as u64;
+        if *last != 0 {
+            *last = (*last >> COMPONENT_BITS << COMPONENT_BITS) | component as u64;
+        }
     }
 
     /// Becomes that of another thread.
@@ -114,20 +119,24 @@ impl History {
         Some((component, end - from))
     }
 
-    /// How long the thread waited for a CPU between `since` and `until`, as far as is remembered.
+    /// How long the thread waited for a CPU and for a disk between `since` and `until`, as far as is remembered.
     #[inline(always)]
-    pub fn run_queue_time(&mut self, since: u64, until: u64) -> u64 {
+    pub fn waits(&mut self, since: u64, until: u64) -> (u64, u64) {
         set(&mut self.walk.since, since);
         set(&mut self.walk.end, until);
-        set(&mut self.walk.sum, 0);
-        for back in 1..=LENGTH {
+        set(&mut self.walk.run_queue, 0);
+        set(&mut self.walk.disk, 0);
+        for back in 1..=RECENT {
             let Some((component, spent)) = self.step(back) else { break };
             if component == Component::QueueRunQueue as u32 {
-                let sum = get(&self.walk.sum);
-                set(&mut self.walk.sum, sum + spent);
+                let sum = get(&self.walk.run_queue);
+                set(&mut self.walk.run_queue, sum + spent);
+            } else if component == Component::QueueDisk as u32 {
+                let sum = get(&self.walk.disk);
+                set(&mut self.walk.disk, sum + spent);
             }
         }
-        get(&self.walk.sum)
+        (get(&self.walk.run_queue), get(&self.walk.disk))
     }
 
     /// Adds to `queue` what the thread did between `since` and `until`, and tells `activity` the segments, newest first.

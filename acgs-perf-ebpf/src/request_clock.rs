@@ -4,7 +4,7 @@
 //! each send records the latency up to itself and takes back what the send before it recorded: the histograms are right
 //! after every event, and nothing is pending when a snapshot is taken or a process dies.
 
-use acgs_perf_common::attribution::{ATTRIBUTION_WORDS, COUNT_WORD, LATENCY_WORD};
+use acgs_perf_common::attribution::{ATTRIBUTION_WORDS, COUNT_WORD, LATENCY_WORD, attribution_bucket};
 use acgs_perf_common::maps::{Counter, Histogram};
 
 use crate::count::{Figures, lose};
@@ -104,12 +104,10 @@ impl SocketState {
         if self.phase == READ {
             // More of the same request.
             self.bytes_in += bytes;
-            if global!(ATTRIBUTION_ACTIVE) != 0 {
-                let now = now();
-                let arrived = if arrived == 0 { now } else { arrived };
-                if let Err(loss) = attribution::continued(sk, self, arrived, now) {
-                    lose(loss);
-                }
+            if global!(ATTRIBUTION_ACTIVE) != 0
+                && let Err(loss) = attribution::continued(sk, self, arrived)
+            {
+                lose(loss);
             }
             return false;
         }
@@ -133,15 +131,15 @@ impl SocketState {
         true
     }
 
-    /// When the connection was accepted, whose first request was there before; if nobody saw it, when it was read.
+    /// When the connection was accepted, whose first request was there before; 0 if nobody saw it.
     #[inline(always)]
     fn accepted(&mut self, sk: Sock) -> u64 {
         self.early = 0;
-        let Some(entry) = ESTABLISHED.get_ptr_mut(sk.address()) else { return self.read };
+        let Some(entry) = ESTABLISHED.get_ptr_mut(sk.address()) else { return 0 };
         // SAFETY: `entry` points into the map's value.
         let time = unsafe { *entry };
         let _gone_meanwhile = ESTABLISHED.remove(sk.address());
-        if time & ACCEPTED != 0 { time & !ACCEPTED } else { self.read }
+        if time & ACCEPTED != 0 { time & !ACCEPTED } else { 0 }
     }
 
     /// The service sent `bytes`.
@@ -176,6 +174,9 @@ impl SocketState {
                 self.row[LATENCY_WORD] = latency;
                 if let Err(loss) = attribution::answered(sk, self, figures.service(), now) {
                     lose(loss);
+                    if loss == Loss::TaskStorage {
+                        attribution::unknown(self);
+                    }
                 }
                 figures.add_row(latency, &self.row, self.is_narrow != 0, false);
             }
@@ -183,10 +184,15 @@ impl SocketState {
             figures.unrecord(Histogram::Latency, self.latency);
             figures.add(Counter::LatencySum, latency.wrapping_sub(self.latency));
             if attributes {
-                figures.add_row(self.latency, &self.row, self.is_narrow != 0, true);
-                attribution::replied_more(self, latency, now);
-                figures.add_row(latency, &self.row, self.is_narrow != 0, false);
-                exemplar::offer(sk, self, None, figures.service(), Task::current());
+                if attribution_bucket(latency) == attribution_bucket(self.latency) {
+                    figures.add_growth(latency, latency.wrapping_sub(self.latency));
+                    attribution::replied_more(self, latency, now);
+                } else {
+                    figures.add_row(self.latency, &self.row, self.is_narrow != 0, true);
+                    attribution::replied_more(self, latency, now);
+                    figures.add_row(latency, &self.row, self.is_narrow != 0, false);
+                    exemplar::offer(sk, self, None, figures.service(), Task::current());
+                }
             }
         }
         self.latency = latency;

@@ -5,13 +5,13 @@
 //! taken. Redis answers in a second pass over what it has read: there each request is put away once.
 
 use crate::Loss;
-use crate::activity::{Activity, DONE, KNOWN, SPREAD, TABLED};
+use crate::activity::{Activity, DONE, KNOWN, PLAIN, SPILLED, SPREAD, TABLED};
 use crate::maps::{PARKED, PARKING};
 use crate::runnable::Request;
 use acgs_perf_common::maps::PARKING_PLACES;
 
 /// An entry that nobody has asked for in this time gives its place to another.
-const STALE_NS: u64 = 60_000_000_000;
+const STALE_NS: i64 = 60_000_000_000;
 
 /// The place of a request in the array. Sockets are objects of some hundred bytes, aligned to 64.
 #[inline(always)]
@@ -53,7 +53,10 @@ pub fn park(activity: &mut Activity, by: u32) -> Result<(), Loss> {
     if entry.request == request && entry.began == activity.began && entry.is(DONE) {
         return Ok(()); // another thread has answered it
     }
-    if entry.request == 0 || entry.request == request || entry.is(DONE) || activity.at.wrapping_sub(entry.at) > STALE_NS
+    if entry.request == 0
+        || entry.request == request
+        || entry.is(DONE)
+        || activity.at.wrapping_sub(entry.at) as i64 > STALE_NS
     {
         entry.copy_from(activity);
         return Ok(());
@@ -61,7 +64,10 @@ pub fn park(activity: &mut Activity, by: u32) -> Result<(), Loss> {
     match PARKED.get_ptr_mut(request) {
         // SAFETY: as in `place`.
         Some(entry) => unsafe { (*entry).copy_from(activity) },
-        None => PARKED.insert(request, activity, 0).map_err(|_| Loss::RequestTableFull)?,
+        None => {
+            activity.flags |= SPILLED;
+            PARKED.insert(request, activity, 0).map_err(|_| Loss::RequestTableFull)?;
+        }
     }
     Ok(())
 }
@@ -73,13 +79,15 @@ pub fn settle(request: u64, began: u64, flags: u32) {
         return;
     }
     let Some(entry) = place(request) else { return };
-    if entry.request == request || (entry.request == 0 || entry.is(DONE)) && flags & SPREAD != 0 {
-        // A thread that still has a copy must not put it back.
-        entry.request = if flags & SPREAD != 0 { request } else { 0 };
+    let is_here = entry.request == request;
+    // A thread that still has a copy must not put it back.
+    let leaves_mark = flags & SPREAD != 0 && (is_here || entry.request == 0 || entry.is(DONE));
+    if is_here || leaves_mark {
+        entry.request = if leaves_mark { request } else { 0 };
         entry.began = began;
-        entry.flags = DONE;
+        entry.flags = DONE | (entry.flags & PLAIN);
     }
-    if flags & TABLED != 0 && entry.request != request && entry.request != 0 {
+    if flags & SPILLED != 0 || (flags & TABLED != 0 && !is_here) {
         let _was_not_there = PARKED.remove(request);
     }
 }

@@ -1,7 +1,7 @@
 //! The requests that an event loop has read from, but not acted for yet, oldest first.
 //!
 //! Some loops act at once for what they read (nginx, Node); others put it in a queue and work that off in order
-//! (asyncio, Redis with its replies). Which of the two a thread does is learnt from replies, because the socket of a reply
+//! (asyncio). Which of the two a thread does is learnt from replies, because the socket of a reply
 //! says for whom it is. In a loop that queues, a downstream call belongs to the request that has waited longest.
 
 /// Requests remembered, a power of two.

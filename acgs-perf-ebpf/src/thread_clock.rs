@@ -5,7 +5,7 @@ use acgs_perf_common::maps::{BLOCKED_HISTOGRAM, Counter, Histogram, STATE_COUNTE
 use acgs_perf_common::state::{CallClass, FIRST_BLOCKED, STATES, State};
 
 use crate::Loss;
-use crate::activity::{ACTIVE, Activity};
+use crate::activity::{ACTIVE, AWAY, Activity};
 use crate::count::Figures;
 use crate::handoff::{self, blocks, component_of, woken};
 use crate::history::History;
@@ -30,6 +30,10 @@ pub struct ThreadState {
     pub unanswered: u32,
     /// 1 if it is blocked on a futex without a time limit.
     pub without_limit: u32,
+    /// See `forget`.
+    scratch: u32,
+    /// Sleeps for which a pool is known to give results back to this loop.
+    pub has_pool: u32,
     padding: u32,
     /// When it last woke for events.
     pub tick: u64,
@@ -54,7 +58,7 @@ impl ThreadState {
             figures.add_at(STATE_COUNTER + state, spent);
         }
         if global!(ATTRIBUTION_ACTIVE) != 0 && self.activity.is(ACTIVE) {
-            let component = component_of(state, self.activity.calls != 0);
+            let component = component_of(state, self.activity.is(AWAY));
             let who = if component as u32 == Component::Downstream as u32 { self.activity.peer } else { who };
             self.activity.charge(component, now, who);
         }
@@ -69,8 +73,12 @@ impl ThreadState {
 
     #[inline(always)]
     fn enter(&mut self, state: u32, now: u64) {
-        self.state = state;
-        self.since = now;
+        // The state last: a waker on another CPU leaves a thread alone that is not blocked yet.
+        // SAFETY: references are valid for writes.
+        unsafe {
+            core::ptr::from_mut(&mut self.since).write_volatile(now);
+            core::ptr::from_mut(&mut self.state).write_volatile(state);
+        }
     }
 }
 
@@ -173,8 +181,8 @@ pub fn switched_out(task: Task, service: u32, runnable: bool, now: u64) -> Resul
         if runnable {
             thread.history.push(Component::QueueRunQueue, now);
         } else {
-            thread.state = state;
-            let state = forget(&thread.state);
+            thread.scratch = state;
+            let state = forget(&thread.scratch);
             blocks(thread, task, state, now);
         }
     }

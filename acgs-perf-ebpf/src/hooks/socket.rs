@@ -6,6 +6,7 @@ use aya_ebpf::programs::BtfTracePointContext;
 use crate::calls;
 use crate::count::Figures;
 use crate::downstream::{is_called_port, slot_of};
+use crate::handoff::WAKE_BYTES;
 use crate::hooks::tcp::sample_srtt;
 use crate::kernel::{AF_INET, AF_INET6, AF_UNIX, Sock, Task, global, now};
 use crate::maps::SOCKETS;
@@ -26,7 +27,12 @@ pub fn sk_data_ready(ctx: BtfTracePointContext) -> i32 {
 #[inline(always)]
 fn data_ready(ctx: &BtfTracePointContext) -> Result<(), Loss> {
     let Some(sk) = Sock::arg(ctx, 0) else { return Ok(()) };
-    let known = if server_side(sk).is_some() {
+    let known = if sk.family() == AF_UNIX
+        && sk.is_stream()
+        && let Some(socket) = SOCKETS.get(sk)
+    {
+        Some(socket)
+    } else if server_side(sk).is_some() {
         Some(SOCKETS.get_or_create(sk).ok_or(Loss::SocketStorage)?)
     } else if may_be_called(sk) {
         SOCKETS.get(sk)
@@ -45,7 +51,7 @@ fn may_be_called(sk: Sock) -> bool {
     global!(ATTRIBUTION_ACTIVE) != 0
         && match sk.family() {
             AF_INET | AF_INET6 => is_called_port(u32::from(sk.peer_port())),
-            family => family == AF_UNIX && sk.is_stream(),
+            _ => false,
         }
 }
 
@@ -123,7 +129,11 @@ fn send_length(ctx: &BtfTracePointContext) -> Result<(), Loss> {
             calls::call_sent(sk, socket, service, now())
         }
         // A pair of sockets, which is how asyncio wakes its loop.
-        None if global!(ATTRIBUTION_ACTIVE) != 0 && sk.family() == AF_UNIX && sk.is_stream() => {
+        None if global!(ATTRIBUTION_ACTIVE) != 0
+            && bytes as u64 <= WAKE_BYTES
+            && sk.family() == AF_UNIX
+            && sk.is_stream() =>
+        {
             calls::signals(Task::current(), now())
         }
         _ => Ok(()),

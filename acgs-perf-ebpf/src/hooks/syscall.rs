@@ -10,7 +10,8 @@ use aya_ebpf::programs::BtfTracePointContext;
 
 use crate::activity::HANDED;
 use crate::count::{Figures, atomic_add};
-use crate::kernel::{Task, global, now};
+use crate::handoff::WAKE_BYTES;
+use crate::kernel::{Descriptor, Task, global, now};
 use crate::maps::{
     ERRNO, ESTABLISHED, SYSCALL_CLAIMS, SYSCALL_OWNER, SYSCALL_RECORDS, SYSCALL_SLOT, SYSCALL_SLOTS_USED, THREADS,
 };
@@ -19,8 +20,6 @@ use crate::service_table::service_of_tgid;
 use crate::{Loss, calls, run};
 
 const WRITE: u32 = 1;
-/// Bytes of a write to an eventfd.
-const EVENT_BYTES: u64 = 8;
 const ACCEPT: i64 = 43;
 const ACCEPT4: i64 = 288;
 const MAX_ERRNO: i64 = 4095;
@@ -40,11 +39,12 @@ pub fn sys_enter(ctx: BtfTracePointContext) -> i32 {
         thread.syscall = ctx.arg::<u32>(1);
         let now = now();
         thread.syscall_entered = now;
-        // Only an event counter takes eight bytes: that is how libuv and others wake their loop.
+        // Eight bytes to something that is neither a file nor a socket: an eventfd, with which libuv and others wake their loop.
         if global!(ATTRIBUTION_ACTIVE) != 0
             && thread.syscall == WRITE
             && thread.activity.is(HANDED)
-            && task.third_argument() == EVENT_BYTES
+            && task.third_argument() == WAKE_BYTES
+            && task.descriptor(task.first_argument()) == Descriptor::Other
         {
             return calls::signals(task, now);
         }
@@ -64,7 +64,7 @@ fn exit(ctx: &BtfTracePointContext) -> Result<(), Loss> {
     let result = ctx.arg::<i64>(1);
     // The number comes from the registers here: a server usually sits in accept since before we attached.
     let accepting = matches!(task.syscall(), ACCEPT | ACCEPT4);
-    if accepting && global!(TCP_ACTIVE) != 0 && result >= 0 {
+    if accepting && global!(TCP_ACTIVE) | global!(ATTRIBUTION_ACTIVE) != 0 && result >= 0 {
         accepted(task, service, result as u64);
     }
     let Some(thread) = THREADS.get(task) else { return Ok(()) };

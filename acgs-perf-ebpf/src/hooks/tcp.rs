@@ -33,7 +33,7 @@ fn set_state(ctx: &BtfTracePointContext) -> Result<(), Loss> {
         (_, LISTEN) => listens(sk),
         (_, SYN_SENT) if global!(TCP_ACTIVE) | global!(ATTRIBUTION_ACTIVE) != 0 => connecting(sk),
         (SYN_SENT, ESTABLISHED_STATE) if global!(TCP_ACTIVE) | global!(ATTRIBUTION_ACTIVE) != 0 => connected(sk),
-        (SYN_RECV, ESTABLISHED_STATE) if global!(TCP_ACTIVE) != 0 => accepted(sk),
+        (SYN_RECV, ESTABLISHED_STATE) if global!(TCP_ACTIVE) | global!(ATTRIBUTION_ACTIVE) != 0 => accepted(sk),
         (_, CLOSE) => closed(sk, old == SYN_SENT),
         _ => Ok(()),
     }

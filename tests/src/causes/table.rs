@@ -156,9 +156,9 @@ pub const CAUSES: &[Cause] = &[
     },
     Cause {
         outside: now_and_then("/collect"),
-        // The other threads wait for the interpreter's lock.
+        // The other threads wait for the interpreter's lock; the one that collects computes, and then reads what has come.
         environment: &[("HEAP", "600000")],
-        expected: &[QueueLock, Lock],
+        expected: &[QueueLock, Lock, QueueOnCpu],
         ..cause("garbage_collection", "gunicorn-gthread", Server::Gunicorn("gthread", 1, 8), victims("/ok"), 30)
     },
     Cause {

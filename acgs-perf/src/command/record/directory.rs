@@ -1,7 +1,7 @@
 //! Who listens where, to give downstream peers a name.
 //!
 //! In: the recorded services, the catalogue, what listens on this host. Out: names by address. A recorded service wins
-//! over the catalogue; the catalogue names a port wherever its host is.
+//! over the catalogue on loopback; the catalogue names a port wherever its host is.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -55,7 +55,7 @@ fn ports(spec: &ServiceSpec) -> impl Iterator<Item = u16> {
 impl Directory for Listeners {
     fn tcp(&self, address: SocketAddr) -> Option<String> {
         let port = address.port();
-        let here = self.own_ports.get(&port);
+        let here = self.own_ports.get(&port).filter(|_| address.ip().is_loopback());
         here.or_else(|| self.catalogue_ports.get(&port)).cloned()
     }
 
