@@ -6,6 +6,8 @@
 use acgs_perf_common::attribution::{Component, FIRST_OF_SERVICE_TIME, PEER_SLOTS, SERVICE_COMPONENTS};
 use acgs_perf_common::exemplar::{SEGMENTS, segment, segment_add, segment_kind, segment_more};
 
+use acgs_perf_common::state::State;
+
 use crate::words;
 
 /// The thread is at work; without this flag the rest means nothing.
@@ -28,6 +30,8 @@ pub const DONE: u32 = 128;
 pub const PLAIN: u32 = 512;
 /// What the thread did last for it was to open a connection to a peer, to call it, or to read its answer.
 pub const AWAY: u32 = 1024;
+/// A connection to a peer is being opened for it.
+pub const OPENING: u32 = 4096;
 /// The table had to put it into the hash map.
 pub const SPILLED: u32 = 2048;
 /// Its last downstream call may be another request's.
@@ -151,6 +155,13 @@ impl Activity {
     #[inline(always)]
     pub fn is_for_request(&self) -> bool {
         self.flags & (ACTIVE | KNOWN) == ACTIVE | KNOWN
+    }
+
+    /// Whether a thread that blocks in `state` with it waits for a peer: in a call on a socket, if it had to do with one
+    /// last; waiting for events, only while an answer is outstanding, because timers are waited for in the same way.
+    #[inline(always)]
+    pub fn waits_for_peer(&self, state: u32) -> bool {
+        if state == State::Poll as u32 { self.outstanding != 0 || self.is(OPENING) } else { self.is(AWAY) }
     }
 
     /// Whether somebody could ask for it later.

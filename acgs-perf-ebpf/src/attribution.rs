@@ -23,8 +23,8 @@ use crate::runnable::Request;
 use crate::thread_clock::ThreadState;
 use crate::words;
 
-/// Twice so sure can one become that a thread is an event loop.
-const LOOP_SURE: u32 = 4;
+/// So sure can one become that a thread is an event loop.
+const LOOP_SURE: u32 = 16;
 
 /// Word of a row that holds a component.
 const fn word(component: Component) -> usize {
@@ -60,7 +60,7 @@ pub fn began(sk: Sock, socket: &mut SocketState, accepted: u64, now: u64) -> Res
         work.settle(now);
         parked = park(work, pid);
     }
-    if thread.unanswered != 0 && thread.is_loop < 2 * LOOP_SURE {
+    if thread.unanswered != 0 && thread.is_loop < LOOP_SURE {
         thread.is_loop += 1;
     }
     thread.unanswered = 1;

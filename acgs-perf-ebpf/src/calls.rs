@@ -7,7 +7,7 @@ use acgs_perf_common::attribution::Component;
 use acgs_perf_common::maps::DownstreamWord;
 
 use crate::Loss;
-use crate::activity::{ACTIVE, AWAY, HANDED, READY};
+use crate::activity::{ACTIVE, AWAY, HANDED, OPENING, READY};
 use crate::attribution::{claim, current, resume};
 use crate::count::lose;
 use crate::downstream::{self, CALLED, CONNECTING, Call, MIXED, QUIET};
@@ -57,7 +57,7 @@ pub fn connecting(sk: Sock, socket: &mut SocketState, service: u32, now: u64) ->
         call.since = 0;
         work.peer = call.peer;
         work.calls_changed(now, 0, 0);
-        work.flags |= AWAY;
+        work.flags |= AWAY | OPENING;
         if thread.runnable.is_queue() {
             park(work, pid)?;
             work.start_anonymous(now);
@@ -114,7 +114,7 @@ pub fn call_sent(sk: Sock, socket: &mut SocketState, service: u32, now: u64) -> 
     work.peer = call.peer;
     work.touched = now;
     work.calls_changed(now, 1, 0);
-    work.flags |= AWAY;
+    work.flags = (work.flags | AWAY) & !OPENING;
     downstream::add(service, call.peer, DownstreamWord::Sent, 1);
     if thread.runnable.is_queue() {
         // Its turn is over; who acts next is another.

@@ -6,7 +6,7 @@ use acgs_perf_common::attribution::Component;
 use acgs_perf_common::state::{CallClass, State};
 
 use crate::Loss;
-use crate::activity::{ACTIVE, AWAY, GIVEN, HANDED, KNOWN, PLAIN, READY, SPREAD};
+use crate::activity::{ACTIVE, GIVEN, HANDED, KNOWN, PLAIN, READY, SPREAD};
 use crate::attribution::hands_over;
 use crate::count::lose;
 use crate::kernel::Task;
@@ -21,8 +21,6 @@ const KILL: i64 = 62;
 const TGKILL: i64 = 234;
 /// Bytes that a thread writes to wake another one, at most: one to a pipe or pair of sockets, eight to an eventfd.
 pub const WAKE_BYTES: u64 = 8;
-/// So often more than it replied directly has a thread read a request while another one of its own waited.
-const LOOP: u32 = 2;
 /// Sleeps of a loop for which a result from a pool is remembered.
 const POOL_SLEEPS: u32 = 64;
 /// Wake-ups from thread to thread that a request follows.
@@ -72,15 +70,18 @@ pub fn blocks(thread: &mut ThreadState, task: Task, state: u32, now: u64) {
     thread.without_limit = u32::from(without_limit);
     let mut component = queue_component_of(state);
     if waits_for_events {
-        component = if live && work.is(AWAY) && thread.is_loop <= LOOP {
+        component = if live && work.waits_for_peer(state) && thread.is_loop == 0 {
             Component::QueueDownstream
         } else {
             Component::QueueIdle
         };
-        if live && let Err(loss) = park(work, task.pid()) {
-            lose(loss);
+        // A thread that is no event loop goes on with its request, whatever it waits for.
+        if !work.is_for_request() || thread.is_loop != 0 {
+            if live && let Err(loss) = park(work, task.pid()) {
+                lose(loss);
+            }
+            work.flags &= PLAIN;
         }
-        work.flags &= PLAIN;
         thread.runnable.sleeps();
         thread.has_pool = thread.has_pool.saturating_sub(1);
     } else if without_limit && (!work.is_for_request() || work.is(HANDED)) {
@@ -97,7 +98,7 @@ pub fn blocks(thread: &mut ThreadState, task: Task, state: u32, now: u64) {
             }
         }
     } else if state == State::Socket as u32 {
-        component = if live && work.is(AWAY) { Component::QueueDownstream } else { Component::QueueIdle };
+        component = if live && work.waits_for_peer(state) { Component::QueueDownstream } else { Component::QueueIdle };
     }
     thread.history.push(component, now);
 }
@@ -115,24 +116,31 @@ pub fn woken(thread: &mut ThreadState, task: Task, service: u32, state: u32, now
     let waker = Task::current();
     let (tgid, waker_tgid) = (task.tgid(), waker.tgid());
     if tgid != waker_tgid {
-        // A process of the same service lets it go on, as the backends of PostgreSQL do.
-        let deliberate = matches!(waker.syscall(), KILL | TGKILL | WRITE);
-        if state == State::Poll as u32 && deliberate && service_byte_of_tgid(waker_tgid) == service + 1 {
+        if state == State::Poll as u32 && is_let_go_on(tgid, service, waker) {
             work.origin = Component::Lock as u32;
         }
     } else if may_hand_over(thread, state, waker) && waker.pid() != task.pid() {
-        take_over(thread, waker, state, now)?;
+        take_over(thread, task, waker, state, now)?;
     }
     Ok(())
 }
 
 /// A thread starts: a pool grows by one for the job that its maker works for.
 #[inline(always)]
-pub fn born(thread: &mut ThreadState, maker: Task, now: u64) -> Result<(), Loss> {
+pub fn born(thread: &mut ThreadState, task: Task, maker: Task, now: u64) -> Result<(), Loss> {
     thread.activity.start_anonymous(now);
-    take_over(thread, maker, State::Lock as u32, now)?;
+    take_over(thread, task, maker, State::Lock as u32, now)?;
     thread.history.push(Component::QueueRunQueue, now);
     Ok(())
+}
+
+/// Whether a process of the same service lets the thread go on on purpose, as the backends of PostgreSQL do.
+#[inline(always)]
+pub fn is_let_go_on(tgid: u32, service: u32, waker: Task) -> bool {
+    let waker_tgid = waker.tgid();
+    tgid != waker_tgid
+        && service_byte_of_tgid(waker_tgid) == service + 1
+        && matches!(waker.syscall(), KILL | TGKILL | WRITE)
 }
 
 /// Whether this looks like a job or a result that is handed over, not like an interrupt or a lock that became free.
@@ -153,7 +161,7 @@ fn may_hand_over(thread: &ThreadState, state: u32, waker: Task) -> bool {
 
 /// The woken thread works for whom the waker works for.
 #[inline(always)]
-fn take_over(thread: &mut ThreadState, waker: Task, state: u32, now: u64) -> Result<(), Loss> {
+fn take_over(thread: &mut ThreadState, task: Task, waker: Task, state: u32, now: u64) -> Result<(), Loss> {
     let Some(giver) = THREADS.get(waker) else { return Ok(()) };
     if !giver.activity.is(ACTIVE) || giver.activity.depth >= MAX_DEPTH {
         return Ok(());
@@ -166,7 +174,11 @@ fn take_over(thread: &mut ThreadState, waker: Task, state: u32, now: u64) -> Res
     }
     let given = &mut giver.activity;
     let work = &mut thread.activity;
-    if work.is_for_request() && !(work.is(HANDED) && given.is(KNOWN) && !given.is(HANDED)) {
+    if work.is_for_request() && state == State::Poll as u32 {
+        if work.request != given.request {
+            park(work, task.pid())?;
+        }
+    } else if work.is_for_request() && !(work.is(HANDED) && given.is(KNOWN) && !given.is(HANDED)) {
         return Ok(()); // it has a request of its own
     }
     given.flags |= SPREAD;

@@ -5,9 +5,9 @@ use acgs_perf_common::maps::{BLOCKED_HISTOGRAM, Counter, Histogram, STATE_COUNTE
 use acgs_perf_common::state::{CallClass, FIRST_BLOCKED, STATES, State};
 
 use crate::Loss;
-use crate::activity::{ACTIVE, AWAY, Activity};
+use crate::activity::{ACTIVE, Activity};
 use crate::count::Figures;
-use crate::handoff::{self, blocks, component_of, woken};
+use crate::handoff::{self, blocks, component_of, is_let_go_on, woken};
 use crate::history::History;
 use crate::kernel::{Descriptor, Task, global, now};
 use crate::maps::{CALL_CLASS, THREADS};
@@ -24,7 +24,8 @@ pub struct ThreadState {
     pub syscall: u32,
     /// A `State`.
     state: u32,
-    /// 1 if the thread reads requests while others of its own wait.
+    /// How often more than it replied directly the thread has read a request while another one of its own waited; 0 for
+    /// a thread that is no event loop.
     pub is_loop: u32,
     /// 1 if a request that it has read is not answered.
     pub unanswered: u32,
@@ -58,7 +59,7 @@ impl ThreadState {
             figures.add_at(STATE_COUNTER + state, spent);
         }
         if global!(ATTRIBUTION_ACTIVE) != 0 && self.activity.is(ACTIVE) {
-            let component = component_of(state, self.activity.is(AWAY));
+            let component = component_of(state, self.activity.waits_for_peer(state));
             let who = if component as u32 == Component::Downstream as u32 { self.activity.peer } else { who };
             self.activity.charge(component, now, who);
         }
@@ -97,7 +98,7 @@ pub fn born(task: Task, maker: Option<Task>) -> Result<(), Loss> {
     let now = now();
     thread.enter(State::RunQueue as u32, now);
     match maker {
-        Some(maker) if global!(ATTRIBUTION_ACTIVE) != 0 => handoff::born(thread, maker, now),
+        Some(maker) if global!(ATTRIBUTION_ACTIVE) != 0 => handoff::born(thread, task, maker, now),
         _ => Ok(()),
     }
 }
@@ -119,6 +120,14 @@ pub fn waking(task: Task, service: u32) -> Result<(), Loss> {
     let waker = Task::current();
     // Timers and disks wake from an interrupt, which comes upon whoever runs.
     let is_deliberate = waker.syscall() >= 0 && !matches_any(state, [State::Sleep, State::Disk, State::Fault]);
+    if global!(ATTRIBUTION_ACTIVE) != 0
+        && state == State::Poll as u32
+        && thread.activity.is(ACTIVE)
+        && !thread.activity.waits_for_peer(state)
+        && is_let_go_on(task.tgid(), service, waker)
+    {
+        thread.activity.charge(Component::Lock, now, waker.tgid());
+    }
     let spent = thread.leave(figures, now, if is_deliberate { waker.tgid() } else { 0 });
     if global!(ATTRIBUTION_ACTIVE) != 0 {
         let state = forget(&thread.state);
