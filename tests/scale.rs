@@ -3,7 +3,8 @@
 use std::process::Command;
 
 use acgs_perf_tests::harness::{Service, need_root, run};
-use acgs_perf_tests::recording::{Recorder, Report};
+use acgs_perf_tests::recording::Recorder;
+use acgs_perf_tests::report::Report;
 use serde_json::Value;
 
 const SERVER: &str = env!("CARGO_BIN_EXE_truth-server");
