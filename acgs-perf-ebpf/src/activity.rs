@@ -5,7 +5,6 @@
 
 use acgs_perf_common::attribution::{Component, FIRST_OF_SERVICE_TIME, PEER_SLOTS, SERVICE_COMPONENTS};
 use acgs_perf_common::exemplar::{SEGMENTS, segment, segment_add, segment_kind, segment_more};
-
 use acgs_perf_common::state::State;
 
 use crate::words;

@@ -53,7 +53,7 @@ fn main() -> Result<ExitCode> {
             let (truth, report) = (Truth::read(&server_log, &client_log)?, Report::read(&report)?);
             let mut score = Score::default();
             quantiles::head(&mut score);
-            scenario::of_service(&service, &truth, &report, &service, &mut score);
+            scenario::of_service(&service, &truth, &report, &service, quantiles::CLAIMED, &mut score);
             score.line("");
             shares::head(&mut score);
             scenario::components(&service, &truth, &report, &service, allowed, &mut score)?;

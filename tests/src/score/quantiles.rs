@@ -12,8 +12,23 @@ use crate::truth::log::quantile;
 /// What is compared.
 pub const QUANTILES: [(&str, f64); 5] =
     [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999), ("p99.99", 0.9999)];
-/// An error below this is never too much: nothing finer is claimed.
-const FLOOR_NS: u64 = 3_000;
+
+/// How far the report may be from the truth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tolerance {
+    /// One in so many parts of the truth.
+    pub part: u64,
+    /// An error below this is never too much.
+    pub floor_ns: u64,
+    /// How many of [`QUANTILES`] are compared.
+    pub quantiles: usize,
+}
+
+/// What is claimed: 1 %, or 3 µs where that is more, up to p99.99. For a bench on a quiet machine.
+pub const CLAIMED: Tolerance = Tolerance { part: 100, floor_ns: 3_000, quantiles: 5 };
+/// What a test may assert where others use the machine: an interrupt between the kernel's event and the stamp moves the
+/// outermost values.
+pub const WIDE: Tolerance = Tolerance { part: 20, floor_ns: 25_000, quantiles: 3 };
 
 /// One quantile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,20 +41,20 @@ pub struct Quantile {
     pub report: (u64, u64),
     /// Distance between the two.
     pub off: u64,
-    /// What it may be: 1 %, or 3 µs where that is more.
+    /// What it may be.
     pub allowed: u64,
 }
 
 /// Compares all quantiles of one time.
-pub fn compare(truth: &Bounds, report: &Histogram<u64>) -> Vec<Quantile> {
+pub fn compare(truth: &Bounds, report: &Histogram<u64>, tolerance: Tolerance) -> Vec<Quantile> {
     let one = |(name, q): (&'static str, f64)| {
         let truth = (quantile(&truth.low, q), quantile(&truth.high, q));
         let value = report.value_at_quantile(q);
         let report = (report.lowest_equivalent(value), report.highest_equivalent(value));
         let off = report.0.saturating_sub(truth.1).max(truth.0.saturating_sub(report.1));
-        Quantile { name, truth, report, off, allowed: (truth.0 / 100).max(FLOOR_NS) }
+        Quantile { name, truth, report, off, allowed: (truth.0 / tolerance.part).max(tolerance.floor_ns) }
     };
-    QUANTILES.map(one).to_vec()
+    QUANTILES.into_iter().take(tolerance.quantiles).map(one).collect()
 }
 
 /// All times of one run.
@@ -48,6 +63,8 @@ pub struct Times<'a> {
     pub run: &'a str,
     /// `latency`, `queue time`, `service time`, each with the truth and the report.
     pub times: Vec<(&'static str, &'a Bounds, Histogram<u64>)>,
+    /// How near they must be.
+    pub tolerance: Tolerance,
 }
 
 /// The table's head.
@@ -57,10 +74,10 @@ pub fn head(score: &mut Score) {
 }
 
 /// The rows of one run.
-pub fn rows(Times { run, times }: Times<'_>, score: &mut Score) {
+pub fn rows(Times { run, times, tolerance }: Times<'_>, score: &mut Score) {
     let micros = |ns: u64| format!("{:.1}", ns as f64 / 1000.0);
     for (time, truth, histogram) in times {
-        for Quantile { name, truth, report, off, allowed } in compare(truth, &histogram) {
+        for Quantile { name, truth, report, off, allowed } in compare(truth, &histogram, tolerance) {
             let missed = off > allowed;
             let range =
                 |(low, high)| if low == high { micros(low) } else { format!("{}–{}", micros(low), micros(high)) };
@@ -92,7 +109,7 @@ mod tests {
     fn the_distance_is_between_the_bucket_and_the_interval() {
         // 1,000,000 lies in the bucket from 999,424 to 1,003,519.
         let report = histogram(&[1_000_000; 1000]);
-        let off = |low, high| compare(&bounds(low, high), &report)[0].off;
+        let off = |low, high| compare(&bounds(low, high), &report, CLAIMED)[0].off;
         assert_eq!(off(1_000_000, 1_000_000), 0);
         assert_eq!(off(1_003_519, 1_003_519), 0);
         assert_eq!(off(1_003_529, 1_010_000), 10);
@@ -106,7 +123,7 @@ mod tests {
             let mut score = Score::default();
             let bounds = bounds(truth, truth);
             let times = vec![("latency", &bounds, histogram(&[report; 1000]))];
-            rows(Times { run: "constant", times }, &mut score);
+            rows(Times { run: "constant", times, tolerance: CLAIMED }, &mut score);
             assert_eq!(score.text.lines().count(), QUANTILES.len());
             score.missed.len()
         };
@@ -123,7 +140,7 @@ mod tests {
         let mut report = vec![100_000; 995];
         report.extend([6_000_000; 5]);
         let truth = Bounds { low: truth.clone(), high: truth };
-        let missed = compare(&truth, &histogram(&report)).into_iter().filter(|row| row.off > row.allowed);
+        let missed = compare(&truth, &histogram(&report), CLAIMED).into_iter().filter(|row| row.off > row.allowed);
         assert_eq!(missed.map(|row| row.name).collect::<Vec<_>>(), ["p99.9", "p99.99"]);
     }
 }

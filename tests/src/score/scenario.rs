@@ -8,7 +8,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use super::quantiles::{self, Times};
+use super::quantiles::{self, CLAIMED, Times, Tolerance};
 use super::shares::{self, Attribution};
 use super::{Score, Truth};
 use crate::harness::{Service, run};
@@ -83,7 +83,7 @@ pub fn all(options: Options) -> Result<Score> {
         quantiles::head(&mut score);
         for distribution in DISTRIBUTIONS {
             eprintln!("truth-score: {distribution}");
-            score.add(quantiles_of(distribution, options.requests)?);
+            score.add(quantiles_of(distribution, options.requests, CLAIMED)?);
         }
     }
     if options.shares {
@@ -99,14 +99,14 @@ pub fn all(options: Options) -> Result<Score> {
 
 /// Quantiles of one distribution of service times. The server has a CPU and priority, so that nothing comes between the
 /// kernel's events and its stamps.
-pub fn quantiles_of(distribution: &str, requests: u64) -> Result<Score> {
+pub fn quantiles_of(distribution: &str, requests: u64, tolerance: Tolerance) -> Result<Score> {
     let mut score = Score::default();
     let server = ["--mode", "epoll", "--work", "spin", "--service", distribution, "--cpu", "1", "--realtime"];
     // Not the server's CPU, and more connections than requests are ever under way.
     let load = ["--script", "", "--rate", "1000", "--connections", "64", "--cpu", "0"];
     let (truth, report) = record(&server, &load, requests)?;
     check(distribution, &truth, &report, &mut score);
-    of_service(distribution, &truth, &report, NAME, &mut score);
+    of_service(distribution, &truth, &report, NAME, tolerance, &mut score);
     Ok(score)
 }
 
@@ -124,14 +124,14 @@ pub fn shares_of((name, server, load, allowed): &Run, requests: u64) -> Result<S
 }
 
 /// Quantiles of one service of a report.
-pub fn of_service(run: &str, truth: &Truth, report: &Report, service: &str, score: &mut Score) {
+pub fn of_service(run: &str, truth: &Truth, report: &Report, service: &str, tolerance: Tolerance, score: &mut Score) {
     let histogram = |pointer: &str| report.spread(service, pointer).histogram();
     let times = vec![
         ("latency", &truth.latency, histogram("/requests/latency")),
         ("queue time", &truth.queue, histogram("/requests/queue_time")),
         ("service time", &truth.service, histogram("/requests/service_time")),
     ];
-    quantiles::rows(Times { run, times }, score);
+    quantiles::rows(Times { run, times, tolerance }, score);
 }
 
 /// Components of one service of a report.
