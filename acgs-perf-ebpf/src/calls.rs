@@ -128,10 +128,10 @@ pub fn call_sent(sk: Sock, socket: &mut SocketState, service: u32, now: u64) -> 
 #[inline(always)]
 pub fn call_received(call: &mut Call, service: u32, bytes: u64, arrived: u64, now: u64) -> Result<(), Loss> {
     let phase = call.phase;
-    if phase == MIXED {
-        return Ok(()); // whose answer this is nobody knows, from now on
-    }
     call.phase = QUIET;
+    if phase == MIXED {
+        return Ok(()); // whose answer this is nobody knows
+    }
     let answers = phase == CALLED && bytes != 0;
     if answers {
         let latency = arrived.wrapping_sub(call.since);
