@@ -13,7 +13,7 @@ const PASSED_OVER: u32 = 8;
 /// Requests that have gone, in a row, that are skipped.
 const GONE: u32 = 4;
 /// How sure one can become.
-const SURE: u32 = 8;
+const SURE: u32 = 3;
 
 /// A queue of requests.
 #[repr(C)]
@@ -163,11 +163,11 @@ impl Runnable {
         }
         let is_first = self.at(self.first).address == address;
         let is_last = self.at(self.end.wrapping_sub(1)).address == address;
-        // The first act after a reading tells: for what was read last, or for what was read first. A request that has
-        // been answered by a peer may have waited for a timer since, and says nothing.
-        if len > 1 && self.acted == 0 {
-            let is_new = self.new >> (self.first & (LENGTH - 1)) & 1 != 0;
-            if is_new && is_first && self.queues < 2 * SURE {
+        // The first act after a new request was read tells: for that one, or for what was read first. (After an answer of
+        // a peer it would not: a request may go on to wait for a timer then.)
+        let last = self.end.wrapping_sub(1) & (LENGTH - 1);
+        if len > 1 && self.acted == 0 && self.new >> last & 1 != 0 {
+            if is_first && self.queues < 2 * SURE {
                 self.queues += 1;
             }
             if is_last && self.queues > 0 {
