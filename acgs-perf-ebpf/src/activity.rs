@@ -37,6 +37,8 @@ pub const SPILLED: u32 = 2048;
 /// Its last downstream call may be another request's.
 pub const GUESSED: u32 = 256;
 
+/// So many segments are copied at once; most requests have no more.
+const FEW_SEGMENTS: usize = 8;
 /// Room for the components of the service time.
 const PARTS: usize = 16;
 
@@ -46,7 +48,7 @@ const _: () = assert!(SERVICE_COMPONENTS <= PARTS && PEER_SLOTS.is_power_of_two(
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct Activity {
-    /// Address of the server-side socket of the request; of a client socket for work whose request is not known; 0 before.
+    /// Name of the server-side socket of the request; of a client socket for work whose request is not known; 0 before.
     pub request: u64,
     /// When it began: for a request, when it was read, which tells the requests of a connection apart.
     pub began: u64,
@@ -300,7 +302,11 @@ impl Activity {
         self.queue_segments = from.queue_segments;
         self.parts[ON_CPU] = from.parts[ON_CPU];
         if from.segments_len != 0 {
-            words::copy(&mut self.segments, &from.segments);
+            let (few, more) = (&from.segments[..FEW_SEGMENTS], &from.segments[FEW_SEGMENTS..]);
+            words::copy_slice(&mut self.segments[..FEW_SEGMENTS], few);
+            if from.segments_len > FEW_SEGMENTS as u32 {
+                words::copy_slice(&mut self.segments[FEW_SEGMENTS..], more);
+            }
         }
         if from.is(PLAIN) {
             return;

@@ -66,9 +66,9 @@ pub fn began(sk: Sock, socket: &mut SocketState, accepted: u64, now: u64) -> Res
         thread.is_loop += 1;
     }
     thread.unanswered = 1;
-    let address = socket.address(sk);
-    thread.runnable.push(address, now, true);
-    work.start(address, ACTIVE | KNOWN, now);
+    let id = socket.id(sk);
+    thread.runnable.push(id, now, true);
+    work.start(id, ACTIVE | KNOWN, now);
     let mut since = socket.arrived;
     let queue = queue_of(&mut socket.row);
     queue[Component::QueueOther as usize] = 0;
@@ -98,7 +98,7 @@ subprogram! {
 #[inline(always)]
 pub fn continued(sk: Sock, socket: &mut SocketState, arrived: u64) -> Result<(), Loss> {
     let thread = current()?;
-    let request = socket.address(sk);
+    let request = socket.id(sk);
     if thread.activity.is_for(request, socket.read) {
         thread.activity.flags &= !AWAY;
         return Ok(());
@@ -123,7 +123,7 @@ pub fn unknown(socket: &mut SocketState) {
 pub fn answered(sk: Sock, socket: &mut SocketState, service: u32, now: u64) -> Result<(), Loss> {
     let task = Task::current();
     let thread = current()?;
-    let request = socket.address(sk);
+    let request = socket.id(sk);
     thread.unanswered = 0;
     thread.runnable.acts_for(request);
     thread.activity.settle(now);
@@ -140,7 +140,7 @@ subprogram! {
     /// The same where the figures are not plain, or the request may be an exemplar.
     fn answer = attribution_answer(thread: &mut ThreadState, socket: &mut SocketState; service: u32, now: u64) {
         let pid = Task::current().pid();
-        let (request, began) = (socket.known_address(), socket.read);
+        let (request, began) = (socket.known_id(), socket.read);
         let work = &mut thread.activity;
         socket.is_narrow = 0;
         if work.is_for(request, began) {

@@ -37,7 +37,7 @@ pub fn signals(task: Task, now: u64) -> Result<(), Loss> {
 /// The running thread begins to open a connection.
 #[inline(always)]
 pub fn connecting(sk: Sock, socket: &mut SocketState, service: u32, now: u64) -> Result<(), Loss> {
-    let address = socket.address(sk);
+    let id = socket.id(sk);
     let call = &mut socket.call;
     call.peer = downstream::slot_of(sk, service);
     downstream::add(service, call.peer, DownstreamWord::Connects, 1);
@@ -48,7 +48,7 @@ pub fn connecting(sk: Sock, socket: &mut SocketState, service: u32, now: u64) ->
     let work = &mut thread.activity;
     if work.is(ACTIVE) {
         if work.request == 0 {
-            work.request = address;
+            work.request = id;
         }
         call.request = work.request;
         call.began = work.began;
@@ -68,7 +68,7 @@ pub fn connecting(sk: Sock, socket: &mut SocketState, service: u32, now: u64) ->
 /// The running thread has sent on a connection that the service opened.
 #[inline(always)]
 pub fn call_sent(sk: Sock, socket: &mut SocketState, service: u32, now: u64) -> Result<(), Loss> {
-    let address = socket.address(sk);
+    let id = socket.id(sk);
     let call = &mut socket.call;
     let pid = Task::current().pid();
     let thread = current()?;
@@ -92,7 +92,7 @@ pub fn call_sent(sk: Sock, socket: &mut SocketState, service: u32, now: u64) -> 
         return Ok(());
     }
     // Whose connection this is was known when it was opened.
-    let opened_for = call.request != address || work.request == 0;
+    let opened_for = call.request != id || work.request == 0;
     if call.phase == CONNECTING && (same || opened_for) {
         if !same {
             let ready = if call.since != 0 { call.since } else { now };
@@ -105,7 +105,7 @@ pub fn call_sent(sk: Sock, socket: &mut SocketState, service: u32, now: u64) -> 
     thread.runnable.calls_for(thread.activity.request);
     let work = &mut thread.activity;
     if work.request == 0 {
-        work.request = address;
+        work.request = id;
     }
     call.request = work.request;
     call.began = work.began;

@@ -77,7 +77,7 @@ fn send(socket: &SocketState, work: Option<&Activity>, service: u32, slowest: bo
     let record: *mut ExemplarRecord = entry.as_mut_ptr();
     // SAFETY: the memory was reserved for one record, and every field is written before it is submitted.
     unsafe {
-        (*record).socket = socket.known_address();
+        (*record).socket = socket.known_id();
         (*record).arrived = socket.arrived;
         (*record).read = socket.read;
         (*record).first = socket.replied;

@@ -104,10 +104,13 @@ pub static EXECED_HEAD: Array<u64, 1, MMAPABLE> = Array::new();
 /// The attribution histogram; see `acgs_perf_common::attribution`.
 #[btf_map]
 pub static ATTRIBUTION: Array<[u64; ATTRIBUTION_WORDS], 1, MMAPABLE> = Array::new();
-/// Requests that wait, each in the place that its socket's address gives; see `request_table`.
+/// Places of `PARKING` given out so far.
+#[btf_map]
+pub static NEXT_PLACE: Array<u64, 1> = Array::new();
+/// Requests that wait, each in the place that its socket's name gives; see `request_table`.
 #[btf_map]
 pub static PARKING: Array<Activity, { PARKING_PLACES as usize }> = Array::new();
-/// Those whose place is taken, by the address of their socket. Memory is taken only for those that do wait.
+/// Those whose place is taken, by the name of their socket. Memory is taken only for those that do wait.
 #[btf_map]
 pub static PARKED: HashMap<u64, Activity, { PARKED_REQUESTS as usize }, NO_PREALLOC> = HashMap::new();
 /// Remote port → 1 if a service called somebody there, one byte each.

@@ -11,7 +11,7 @@ use crate::count::{Figures, lose};
 use crate::downstream::Call;
 use crate::kernel::{AF_UNIX, Sock, global, now};
 use crate::maps::ESTABLISHED;
-use crate::{Loss, attribution, exemplar};
+use crate::{Loss, attribution, exemplar, request_table};
 
 /// No request has been read yet.
 const IDLE: u32 = 0;
@@ -50,8 +50,8 @@ pub struct SocketState {
     pub requests: u32,
     /// 1 if the first request arrived before the connection was accepted.
     early: u32,
-    /// Address of the socket, as a number: the verifier lets nobody compute with the pointer.
-    address: u64,
+    /// Names the socket in `Activity::request`; see [`Self::id`].
+    id: u64,
     /// 1 if only the components of a request that was computed in one go can be other than 0 in `row`.
     pub is_narrow: u32,
     padding: u32,
@@ -85,18 +85,22 @@ impl SocketState {
         self.opened_by = service + 1;
     }
 
-    /// Address of the socket as a number.
+    /// A number that names the socket: its address, and where its requests wait. The verifier lets nobody compute with the
+    /// pointer itself, so the number goes through memory.
     #[inline(always)]
-    pub fn address(&mut self, sk: Sock) -> u64 {
-        self.address = sk.address();
-        // SAFETY: a reference is valid for reads. Volatile, or the compiler would use the pointer itself.
-        unsafe { (&raw const self.address).read_volatile() }
+    pub fn id(&mut self, sk: Sock) -> u64 {
+        if self.id == 0 {
+            self.id = sk.address();
+            self.id = request_table::id(self.known_id());
+        }
+        self.known_id()
     }
 
-    /// The same after [`Self::address`] was called.
+    /// The same after [`Self::id`] was called.
     #[inline(always)]
-    pub fn known_address(&self) -> u64 {
-        self.address
+    pub fn known_id(&self) -> u64 {
+        // SAFETY: a reference is valid for reads. Volatile, or the compiler would use the pointer itself.
+        unsafe { (&raw const self.id).read_volatile() }
     }
 
     /// Remembers the other end.

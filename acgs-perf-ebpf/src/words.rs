@@ -6,6 +6,12 @@
 /// `to = from`.
 #[inline(always)]
 pub fn copy<const N: usize>(to: &mut [u64; N], from: &[u64; N]) {
+    copy_slice(to, from);
+}
+
+/// The same for slices of equal length, which the compiler has to know.
+#[inline(always)]
+pub fn copy_slice(to: &mut [u64], from: &[u64]) {
     for (to, from) in to.iter_mut().zip(from) {
         copy_one(to, from);
     }

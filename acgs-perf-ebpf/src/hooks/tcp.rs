@@ -108,7 +108,7 @@ fn closed(sk: Sock, refused: bool) -> Result<(), Loss> {
     if global!(ATTRIBUTION_ACTIVE) != 0
         && let Some(socket) = SOCKETS.get(sk)
     {
-        request_table::forget(socket.address(sk));
+        request_table::forget(socket.id(sk));
     }
     if global!(TCP_ACTIVE) == 0 {
         return Ok(());
