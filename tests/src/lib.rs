@@ -15,3 +15,4 @@ pub mod report;
 pub mod score;
 pub mod signal;
 pub mod truth;
+pub mod vm;
