@@ -78,6 +78,12 @@ impl Btf {
         (kind(info) == KIND_FUNC_PROTO).then(|| vlen(info).saturating_sub(1))
     }
 
+    /// Whether the kernel has a function of this name.
+    #[must_use]
+    pub fn has_function(&self, name: &str) -> bool {
+        self.find(name, KIND_FUNC).is_some()
+    }
+
     /// The same numbering of types with nothing in it but the entry points that programs attach to.
     ///
     /// The loader finds a tracepoint or an iterator by name and needs its id. Of the kernel's 100,000 types it would keep

@@ -4,6 +4,7 @@
 
 pub mod btf;
 pub mod calls;
+pub mod needs;
 pub mod offsets;
 pub mod session;
 pub mod table;
@@ -26,6 +27,14 @@ pub enum ProbeError {
         path: String,
         /// What is wrong.
         reason: String,
+    },
+    /// The kernel lacks what every probe needs.
+    #[error("Linux {release} is too old: it lacks {missing}; acgs-perf needs {first} or newer", first = needs::FIRST_RELEASE)]
+    TooOld {
+        /// The running release.
+        release: String,
+        /// What it lacks.
+        missing: String,
     },
     /// A field that every supported kernel has is missing.
     #[error("the kernel's BTF has no field {0}; this kernel is not supported, please report its version")]
@@ -59,6 +68,12 @@ pub enum ProbeError {
 
 /// Where the kernel tells its types.
 pub const KERNEL_BTF: &str = "/sys/kernel/btf/vmlinux";
+
+/// The running kernel's release; empty where it cannot be read.
+#[must_use]
+pub fn kernel_release() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/osrelease").map(|text| text.trim_end().to_owned()).unwrap_or_default()
+}
 
 /// Reads the running kernel's BTF.
 ///

@@ -133,6 +133,7 @@ pub async fn record(plan: &Plan) -> anyhow::Result<(Capture, Ending)> {
 /// Resolves the kernel's fields and loads the programs.
 fn load(plan: &Plan) -> anyhow::Result<Session> {
     let btf = probe::kernel_btf()?;
+    probe::needs::check(&btf, &probe::kernel_release())?;
     let fields = probe::offsets::resolve(&btf)?;
     let states = table::states(&btf, &plan.probes);
     let entry_points = btf.entry_points();
