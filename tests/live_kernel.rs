@@ -56,8 +56,8 @@ fn times(measured: &Value) -> Vec<u64> {
     measured["times_ns"].as_array().unwrap().iter().map(|time| time.as_u64().unwrap()).collect()
 }
 
-/// How often the program blocked, by the kernel's own count. A thread that is preempted, or whose virtual CPU stands still,
-/// on its way into a wait until the wait is over does not block; that is rare.
+/// How often the program blocked in its waits, by the kernel's own count. A thread that is preempted, or whose virtual CPU
+/// stands still, on its way into a wait until the wait is over does not block; that is rare.
 fn blocked(measured: &Value, count: u64) -> u64 {
     let voluntary = measured["voluntary"].as_u64().unwrap();
     assert!(voluntary <= count && voluntary + count / 10 >= count, "{count} waits, blocked {voluntary} times");
@@ -65,23 +65,41 @@ fn blocked(measured: &Value, count: u64) -> u64 {
 }
 
 /// All waits, and nothing else, are in this class, and each is as long as the program found, less the way in and out.
+///
+/// A wake-up that comes while the thread is still switching out makes its wait one for a CPU (docs/probes.md). Where the host
+/// stops a virtual CPU at that moment it happens to one wait in some thousand: one run in three has to be without it.
 fn in_class(class: &str, kind: &str, ns: u64) {
     need_root();
+    let mut runs = Vec::new();
+    while runs.len() < 3 {
+        let (seen, waits) = waits_in_class(class, kind, ns);
+        if seen == waits {
+            return;
+        }
+        runs.push((seen, waits));
+    }
+    panic!("{class}: (seen, waits) in three runs: {runs:?}");
+}
+
+/// One run: waits in the class, and waits by the kernel's own count.
+fn waits_in_class(class: &str, kind: &str, ns: u64) -> (u64, u64) {
     let count = COUNT.to_string();
     let (report, measured) = Waits::start(&[kind, "--count", &count, "--ns", &ns.to_string()]).record();
     let spread = report.spread("waits", &format!("/scheduler/blocked/{class}"));
     let waits = blocked(&measured, COUNT);
-    assert_eq!(spread.get("count"), waits, "{class}: {spread:?}");
+    let seen = spread.get("count");
+    assert!((waits - waits / 10..=waits).contains(&seen), "{class}: {seen} of {waits} waits: {spread:?}");
     let times = times(&measured);
     let longest = times[times.len() - 1];
-    // A bucket's width beside the exact length at both ends.
-    // In emulation it takes some hundred µs from the call to the switch, in which the wait has begun and the thread not left.
+    // A bucket's width beside the exact length at both ends. In emulation up to a millisecond passes between the call, from
+    // which the length counts, and the switch.
     let (low, high) = (ns - ns / vm::amount(100, 3), longest + longest / 100);
-    assert_eq!(spread.between(low, high), waits, "{class} between {low} and {high}: {spread:?}");
+    assert_eq!(spread.between(low, high), seen, "{class} between {low} and {high}: {spread:?}");
     // The program's own times hold its wait for a CPU too.
     let (p50, middle) = (spread.get("p50_ns"), times[times.len() / 2]);
     assert!((low..=middle + middle / 100).contains(&p50), "{class}: p50 {p50}, the program's own {middle}");
     assert!(report.losses().is_empty(), "{:?}", report.losses());
+    (seen, waits)
 }
 
 #[test]
@@ -111,8 +129,14 @@ fn an_fsync_is_disk() {
     let (count, times) = (spread.get("count"), times(&measured));
     assert!((COUNT..=6 * COUNT).contains(&count), "{count} waits in {COUNT} calls");
     let own = |field: &str| measured[field].as_u64().unwrap();
-    let (inside, blocked) = (own("sum_ns") - own("run_delay_ns").min(own("sum_ns")), spread.get("time_ns"));
-    assert!(blocked <= own("sum_ns") && blocked * 2 >= inside, "blocked for {blocked} ns, {inside} ns in calls");
+    // What the program did not run, nor wait for a CPU, it waited for the disk. Where the host takes the virtual CPU away,
+    // that is in the calls too, but in none of the kernel's accounts: the wide bound is for that.
+    let waited = own("sum_ns").saturating_sub(own("run_delay_ns") + own("cpu_ns"));
+    let blocked = spread.get("time_ns");
+    assert!(blocked <= own("sum_ns") && blocked * 4 >= waited, "blocked for {blocked} ns of {waited} ns: {measured}");
+    // Each time that it gave up its CPU was for the disk.
+    let switches = own("voluntary");
+    assert!((switches - switches / 10..=switches).contains(&count), "{count} waits, {switches} switches");
     assert!(spread.get("max_ns") <= times[times.len() - 1] * 101 / 100, "longer than the longest call: {spread:?}");
     assert!(report.losses().is_empty(), "{:?}", report.losses());
 }

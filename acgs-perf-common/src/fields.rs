@@ -14,11 +14,18 @@ macro_rules! fields {
             pub task_in_iowait_mask: u32,
             /// 1 if `sched_process_exit` passes `group_dead` as its second argument.
             pub exit_has_group_dead: u32,
+            /// 1 if `sched_switch` passes the previous thread's state as its fourth argument.
+            pub switch_has_state: u32,
         }
 
         impl Fields {
             /// All zero, before the agent fills it.
-            pub const ZERO: Self = Self { $($name: 0,)* task_in_iowait_mask: 0, exit_has_group_dead: 0 };
+            pub const ZERO: Self = Self {
+                $($name: 0,)*
+                task_in_iowait_mask: 0,
+                exit_has_group_dead: 0,
+                switch_has_state: 0,
+            };
 
             /// From offsets in the order of [`FIELD_PATHS`].
             #[must_use]
@@ -26,13 +33,14 @@ macro_rules! fields {
                 offsets: &[u32; FIELD_PATHS.len()],
                 task_in_iowait_mask: u32,
                 exit_has_group_dead: u32,
+                switch_has_state: u32,
             ) -> Self {
                 let [$($name),*] = *offsets;
-                Self { $($name,)* task_in_iowait_mask, exit_has_group_dead }
+                Self { $($name,)* task_in_iowait_mask, exit_has_group_dead, switch_has_state }
             }
         }
 
-        /// (kernel type, field path) in the order of [`Fields`]; the two flags at its end are not offsets.
+        /// (kernel type, field path) in the order of [`Fields`]; the three words at its end are not offsets.
         pub const FIELD_PATHS: &[(&str, &str)] = &[$(($type, $path),)*];
     };
 }
@@ -77,4 +85,4 @@ fields! {
 // SAFETY: `Fields` is `repr(C)`, consists of `u32` only, has no padding and is valid for every bit pattern.
 unsafe impl aya::Pod for Fields {}
 
-const _: () = assert!(size_of::<Fields>() == (FIELD_PATHS.len() + 2) * 4);
+const _: () = assert!(size_of::<Fields>() == (FIELD_PATHS.len() + 3) * 4);

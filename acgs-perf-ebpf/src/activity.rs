@@ -7,6 +7,7 @@ use acgs_perf_common::attribution::{Component, FIRST_OF_SERVICE_TIME, PEER_SLOTS
 use acgs_perf_common::exemplar::{SEGMENTS, segment, segment_add, segment_kind, segment_more};
 use acgs_perf_common::state::State;
 
+use crate::subprogram::subprogram;
 use crate::words;
 
 /// The thread is at work; without this flag the rest means nothing.
@@ -187,14 +188,7 @@ impl Activity {
             self.parts[ON_CPU] += spent;
             return;
         }
-        self.is_plain_no_more();
-        self.at = until;
-        let part = component.wrapping_sub(FIRST_OF_SERVICE_TIME as u32);
-        self.parts[part as usize & (PARTS - 1)] += spent;
-        if component == Component::Downstream as u32 {
-            self.peer_ns[who as usize & (PEER_SLOTS - 1)] += spent;
-        }
-        self.push(segment(component, spent, who));
+        charge(self, component, who, until);
     }
 
     /// Adds a segment; the last one grows when it is of the same kind, or when there is no room.
@@ -237,7 +231,7 @@ impl Activity {
     /// Adds what a thread did before it was known for whom: `work` began at or after `self.at`, and ends now. What began
     /// earlier is counted in proportion, as shared.
     #[inline(always)]
-    pub fn append(&mut self, work: &Self) {
+    fn append_inline(&mut self, work: &Self) {
         let end = work.at;
         let overlap = end.wrapping_sub(self.at);
         let whole = end.wrapping_sub(work.began);
@@ -290,7 +284,7 @@ impl Activity {
 
     /// Becomes a copy; what `from` does not use is left alone.
     #[inline(always)]
-    pub fn copy_from(&mut self, from: &Self) {
+    fn copy_inline(&mut self, from: &Self) {
         if from.is(PLAIN) {
             self.clear();
         }
@@ -362,6 +356,35 @@ impl Activity {
         let moved = if *on_cpu < ns { *on_cpu } else { ns };
         *on_cpu -= moved;
         self.parts[LOOP_WAIT] += moved;
+    }
+}
+
+subprogram! {
+    /// Accounts the time up to `until`, which lies ahead, as `component`.
+    fn charge = activity_charge(activity: &mut Activity; component: u32, who: u32, until: u64) {
+        activity.is_plain_no_more();
+        let spent = until.wrapping_sub(activity.at);
+        activity.at = until;
+        let part = component.wrapping_sub(FIRST_OF_SERVICE_TIME as u32);
+        activity.parts[part as usize & (PARTS - 1)] += spent;
+        if component == Component::Downstream as u32 {
+            activity.peer_ns[who as usize & (PEER_SLOTS - 1)] += spent;
+        }
+        activity.push(segment(component, spent, who));
+    }
+}
+
+subprogram! {
+    /// See [`Activity::append_inline`].
+    pub fn append = activity_append(to: &mut Activity, work: &mut Activity) {
+        to.append_inline(work);
+    }
+}
+
+subprogram! {
+    /// See [`Activity::copy_inline`].
+    pub fn copy = activity_copy(to: &mut Activity, from: &mut Activity) {
+        to.copy_inline(from);
     }
 }
 

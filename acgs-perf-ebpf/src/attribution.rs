@@ -12,14 +12,17 @@ use acgs_perf_common::attribution::{
 };
 
 use crate::Loss;
-use crate::activity::{ACTIVE, AWAY, Activity, GUESSED, HANDED, KNOWN, PLAIN, READY, SPREAD, TABLED};
+use crate::activity::{self, ACTIVE, AWAY, Activity, GUESSED, HANDED, KNOWN, PLAIN, READY, SPREAD, TABLED};
+use crate::count::lose;
+use crate::downstream::Call;
 use crate::exemplar;
-use crate::history::{History, QUEUE_ROOM};
+use crate::history::QUEUE_ROOM;
 use crate::kernel::{Sock, Task, now};
 use crate::maps::THREADS;
 use crate::request_clock::SocketState;
 use crate::request_table::{self, find, park};
 use crate::runnable::Request;
+use crate::subprogram::subprogram;
 use crate::thread_clock::ThreadState;
 use crate::words;
 
@@ -55,10 +58,9 @@ pub fn began(sk: Sock, socket: &mut SocketState, accepted: u64, now: u64) -> Res
     let thread = current()?;
     let runs_since = if thread.is_on_cpu() { thread.since } else { now };
     let work = &mut thread.activity;
-    let mut parked = Ok(());
     if work.is_live() {
         work.settle(now);
-        parked = park(work, pid);
+        park(work, pid);
     }
     if thread.unanswered != 0 && thread.is_loop < LOOP_SURE {
         thread.is_loop += 1;
@@ -78,10 +80,18 @@ pub fn began(sk: Sock, socket: &mut SocketState, accepted: u64, now: u64) -> Res
         // It was on its CPU all the time; there is nothing to look up, and the segment follows from the sum.
         queue[Component::QueueOnCpu as usize] += now.saturating_sub(since);
     } else if since < now {
-        thread.history.explain(since, now, queue, work);
+        explain(thread, socket, since, now);
+    }
+    Ok(())
+}
+
+subprogram! {
+    /// What the thread that reads the request did between `since` and `until`, while the request waited.
+    fn explain = explain_queue(thread: &mut ThreadState, socket: &mut SocketState; since: u64, until: u64) {
+        let work = &mut thread.activity;
+        thread.history.explain(since, until, queue_of(&mut socket.row), work);
         work.queue_segments = work.segments_len;
     }
-    parked
 }
 
 /// The running thread has read more bytes of a request; they had arrived at `arrived`.
@@ -95,7 +105,8 @@ pub fn continued(sk: Sock, socket: &mut SocketState, arrived: u64) -> Result<(),
     }
     let now = now();
     let ready = if arrived == 0 { now } else { arrived };
-    resume(thread, request, socket.read, ready, Component::Idle, 0, now)?;
+    let mut how = Resume { request, began: socket.read, ready, wait: Component::Idle as u32, peer: 0 };
+    resume(thread, &mut how, now);
     thread.activity.flags &= !AWAY;
     Ok(())
 }
@@ -112,62 +123,69 @@ pub fn unknown(socket: &mut SocketState) {
 pub fn answered(sk: Sock, socket: &mut SocketState, service: u32, now: u64) -> Result<(), Loss> {
     let task = Task::current();
     let thread = current()?;
-    let (request, began) = (socket.address(sk), socket.read);
+    let request = socket.address(sk);
     thread.unanswered = 0;
     thread.runnable.acts_for(request);
-    let work = &mut thread.activity;
-    work.settle(now);
-    if !exemplar::is_wanted(socket, service) && quick(socket, thread, request, task.pid(), now) {
+    thread.activity.settle(now);
+    if exemplar::is_wanted(socket, service) {
+        socket.note_client(sk);
+    } else if quick(socket, thread, request, task.pid(), now) {
         return Ok(());
     }
-    let work = &mut thread.activity;
-    socket.is_narrow = 0;
-    if work.is_for(request, began) {
-        thread.is_loop = thread.is_loop.saturating_sub(1);
-        let done = finish(socket, work, now);
-        exemplar::offer(sk, socket, Some(work), service, task);
-        request_table::settle(request, began, work.flags);
-        work.start_anonymous(now);
-        return done;
-    }
-    let done = if let Some(entry) = find(request, began) {
-        adopt(entry, thread, task.pid(), now);
-        let done = finish(socket, entry, now);
-        exemplar::offer(sk, socket, Some(entry), service, task);
-        request_table::settle(request, began, entry.flags | TABLED);
-        done
-    } else {
-        let work = &mut thread.activity;
-        let done = take_up(socket, work, now);
-        exemplar::offer(sk, socket, Some(work), service, task);
-        // The thread that has read it may still have it, and must not put it away.
-        request_table::settle(request, began, SPREAD);
-        done
-    };
-    let work = &mut thread.activity;
-    let mut parked = Ok(());
-    if work.is(KNOWN) {
-        parked = park(work, task.pid());
-    } else {
-        request_table::settle(work.request, work.began, work.flags);
-    }
-    work.start_anonymous(now);
-    done.and(parked)
+    answer(thread, socket, service, now);
+    Ok(())
 }
 
-/// The request could have gone on, but its thread worked for others, or waited for a CPU or a disk itself.
-#[inline(always)]
-fn charge_loop_wait(entry: &mut Activity, thread_since: u64, history: &mut History, until: u64) {
-    let since = entry.at;
-    if until.wrapping_sub(since) as i64 <= 0 {
-        return;
+subprogram! {
+    /// The same where the figures are not plain, or the request may be an exemplar.
+    fn answer = attribution_answer(thread: &mut ThreadState, socket: &mut SocketState; service: u32, now: u64) {
+        let pid = Task::current().pid();
+        let (request, began) = (socket.known_address(), socket.read);
+        let work = &mut thread.activity;
+        socket.is_narrow = 0;
+        if work.is_for(request, began) {
+            thread.is_loop = thread.is_loop.saturating_sub(1);
+            finish(socket, work, now);
+            exemplar::offer(socket, work, service);
+            request_table::settle(request, began, work.flags);
+            work.start_anonymous(now);
+            return;
+        }
+        if let Some(entry) = find(request, began) {
+            adopt(entry, thread, pid, now);
+            finish(socket, entry, now);
+            exemplar::offer(socket, entry, service);
+            request_table::settle(request, began, entry.flags | TABLED);
+        } else {
+            take_up(socket, work, now);
+            exemplar::offer(socket, work, service);
+            // The thread that has read it may still have it, and must not put it away.
+            request_table::settle(request, began, SPREAD);
+        }
+        let work = &mut thread.activity;
+        if work.is(KNOWN) {
+            park(work, pid);
+        } else {
+            request_table::settle(work.request, work.began, work.flags);
+        }
+        work.start_anonymous(now);
     }
-    if thread_since > since {
-        let (run_queue, disk) = history.waits(since, until);
-        entry.charge(Component::RunQueue, since + run_queue, 0);
-        entry.charge(Component::Disk, since + run_queue + disk, 0);
+}
+
+subprogram! {
+    /// The request could have gone on, but its thread worked for others, or waited for a CPU or a disk itself.
+    fn charge_loop_wait = charge_loop_wait_until(entry: &mut Activity, thread: &mut ThreadState; until: u64) {
+        let since = entry.at;
+        if until.wrapping_sub(since) as i64 <= 0 {
+            return;
+        }
+        if thread.since > since {
+            let (run_queue, disk) = thread.history.waits(since, until);
+            entry.charge(Component::RunQueue, since + run_queue, 0);
+            entry.charge(Component::Disk, since + run_queue + disk, 0);
+        }
+        entry.charge(Component::LoopWait, until, 0);
     }
-    entry.charge(Component::LoopWait, until, 0);
 }
 
 /// The usual cases of a busy server: the thread has only computed for this request; or it has read others meanwhile, and
@@ -212,31 +230,33 @@ fn narrow(socket: &mut SocketState, on_cpu: u64, loop_wait: u64) {
     socket.row[word(Component::Reply)] = 0;
 }
 
-/// The parked request turns out to be the one that the thread works for.
-#[inline(always)]
-fn adopt(entry: &mut Activity, thread: &mut ThreadState, pid: u32, now: u64) {
-    let (tick, since) = (thread.tick, thread.since);
-    let (work, history) = (&mut thread.activity, &mut thread.history);
-    if !work.is(ACTIVE) {
-        entry.charge(Component::Unknown, now, 0);
-        return;
+subprogram! {
+    /// The parked request turns out to be the one that the thread works for.
+    fn adopt = attribution_adopt(entry: &mut Activity, thread: &mut ThreadState; pid: u32, now: u64) {
+        let (tick, work) = (thread.tick, &mut thread.activity);
+        if !work.is(ACTIVE) {
+            entry.charge(Component::Unknown, now, 0);
+            return;
+        }
+        let known = work.is(KNOWN);
+        let start = if known { work.touched } else { work.began };
+        let own = entry.parked_by == pid && !work.is(HANDED);
+        if !entry.is(READY) && own {
+            // Until the thread woke it waited for something; after that the thread worked for others.
+            entry.charge_part(work.origin, if tick < start { tick } else { start }, 0);
+        }
+        if entry.is(READY) || own {
+            charge_loop_wait(entry, thread, start);
+        } else {
+            entry.charge(Component::PoolWait, start, 0);
+        }
+        if !known {
+            activity::append(entry, &mut thread.activity);
+            return;
+        }
+        let queues = thread.runnable.is_queue();
+        share(entry, &mut thread.activity, queues, now);
     }
-    let known = work.is(KNOWN);
-    let start = if known { work.touched } else { work.began };
-    if entry.is(READY) {
-        charge_loop_wait(entry, since, history, start);
-    } else if entry.parked_by == pid && !work.is(HANDED) {
-        // Until the thread woke it waited for something; after that the thread worked for others.
-        entry.charge_part(work.origin, if tick < start { tick } else { start }, 0);
-        charge_loop_wait(entry, since, history, start);
-    } else {
-        entry.charge(Component::PoolWait, start, 0);
-    }
-    if !known {
-        entry.append(work);
-        return;
-    }
-    share(entry, work, thread.runnable.is_queue(), now);
 }
 
 /// The thread went from one request to another unseen: since its last event nobody can tell them apart. A loop that queues
@@ -254,87 +274,89 @@ fn share(entry: &mut Activity, work: &mut Activity, queues: bool, now: u64) {
     }
 }
 
-/// In a loop that queues: the request that has waited longest is the one that acts now.
-#[inline(always)]
-pub fn claim(thread: &mut ThreadState, pid: u32, now: u64) -> Result<(), Loss> {
-    if !thread.runnable.is_queue() {
-        return Ok(());
-    }
-    let ambiguous = thread.runnable.is_ambiguous();
-    let Some(next) = thread.runnable.next() else { return Ok(()) };
-    turn_to(thread, next, Component::LoopWait, pid, now)?;
-    if ambiguous {
-        thread.activity.flags |= GUESSED;
-    }
-    Ok(())
-}
-
-/// The thread wakes a worker: finds out for whom. If for none of those that it has just read, then for the one that has
-/// waited longest without a call, which is how a pool without a free thread looks.
-#[inline(always)]
-pub fn hands_over(thread: &mut ThreadState, pid: u32, now: u64) -> Result<(), Loss> {
-    let work = &thread.activity;
-    let own = work.is_live() && !work.is(HANDED);
-    if thread.runnable.is_queue() {
-        if let Some(next) = thread.runnable.pop() {
-            return turn_to(thread, next, Component::LoopWait, pid, now);
+subprogram! {
+    /// In a loop that queues: the request that has waited longest is the one that acts now.
+    pub fn claim = attribution_claim(thread: &mut ThreadState; pid: u32, now: u64) {
+        if !thread.runnable.is_queue() {
+            return;
         }
-        if own {
-            return Ok(());
+        let ambiguous = thread.runnable.is_ambiguous();
+        let Some(mut next) = thread.runnable.next() else { return };
+        turn_to(thread, &mut next, Component::LoopWait as u32, pid, now);
+        if ambiguous {
+            thread.activity.flags |= GUESSED;
         }
-    } else if work.is_live() {
-        return Ok(());
-    }
-    // Without a pool it would wake a helper of its own.
-    if thread.has_pool == 0 {
-        return Ok(());
-    }
-    match thread.runnable.next_waiting(|address| request_table::waiting(address, pid)) {
-        Some(next) => turn_to(thread, next, Component::PoolWait, pid, now),
-        None => Ok(()),
     }
 }
 
-/// The thread, whose work is accounted up to now, works for the parked request `next`; until then it waited in `wait`.
-#[inline(always)]
-fn turn_to(thread: &mut ThreadState, next: Request, wait: Component, pid: u32, now: u64) -> Result<(), Loss> {
-    let work = &mut thread.activity;
-    if work.is_for(next.address, next.began) {
-        return Ok(());
+subprogram! {
+    /// The thread wakes a worker: finds out for whom. If for none of those that it has just read, then for the one that has
+    /// waited longest without a call, which is how a pool without a free thread looks.
+    pub fn hands_over = attribution_hands_over(thread: &mut ThreadState; pid: u32, now: u64) {
+        let work = &thread.activity;
+        let own = work.is_live() && !work.is(HANDED);
+        if thread.runnable.is_queue() {
+            if let Some(mut next) = thread.runnable.pop() {
+                turn_to(thread, &mut next, Component::LoopWait as u32, pid, now);
+                return;
+            }
+            if own {
+                return;
+            }
+        } else if work.is_live() {
+            return;
+        }
+        // Without a pool it would wake a helper of its own.
+        if thread.has_pool == 0 {
+            return;
+        }
+        if let Some(mut next) = thread.runnable.next_waiting(|address| request_table::waiting(address, pid)) {
+            turn_to(thread, &mut next, Component::PoolWait as u32, pid, now);
+        }
     }
-    let Some(entry) = find(next.address, next.began) else { return Ok(()) };
-    if entry.parked_by != pid {
-        return Ok(());
+}
+
+subprogram! {
+    /// The thread, whose work is accounted up to now, works for the parked request `next`; until then it waited in `wait`.
+    fn turn_to = attribution_turn_to(thread: &mut ThreadState, next: &mut Request; wait: u32, pid: u32, now: u64) {
+        let work = &mut thread.activity;
+        if work.is_for(next.address, next.began) {
+            return;
+        }
+        let Some(entry) = find(next.address, next.began) else { return };
+        if entry.parked_by != pid {
+            return;
+        }
+        let known = work.is_live();
+        let start = if known { work.touched } else { work.began };
+        if wait == Component::LoopWait as u32 {
+            charge_loop_wait(entry, thread, start);
+        } else {
+            entry.charge_part(wait, start, 0);
+        }
+        let work = &mut thread.activity;
+        if known {
+            share(entry, work, true, now);
+            park(work, pid);
+        } else {
+            activity::append(entry, work);
+        }
+        activity::copy(work, entry);
+        work.flags = (entry.flags & !READY) | ACTIVE | TABLED;
+        work.touched = now;
     }
-    let known = work.is_live();
-    let start = if known { work.touched } else { work.began };
-    if wait as u32 == Component::LoopWait as u32 {
-        charge_loop_wait(entry, thread.since, &mut thread.history, start);
-    } else {
-        entry.charge(wait, start, 0);
-    }
-    if known {
-        share(entry, work, true, now);
-        park(work, pid)?;
-    } else {
-        entry.append(work);
-    }
-    work.copy_from(entry);
-    work.flags = (entry.flags & !READY) | ACTIVE | TABLED;
-    work.touched = now;
-    Ok(())
 }
 
 /// Nobody put the request away: another thread has taken it up from a queue without having slept.
 #[inline(always)]
-fn take_up(socket: &mut SocketState, work: &mut Activity, now: u64) -> Result<(), Loss> {
+fn take_up(socket: &mut SocketState, work: &mut Activity, now: u64) {
     if work.is(ACTIVE) && !work.is(KNOWN) && work.began >= socket.read {
         let waited = work.began - socket.read;
         work.waited_for_pool(waited);
-        return finish(socket, work, now);
+        finish(socket, work, now);
+    } else {
+        clear(socket, now.wrapping_sub(socket.read));
     }
-    clear(socket, now.wrapping_sub(socket.read));
-    Ok(())
 }
 
 /// A row whose service time is unknown.
@@ -344,29 +366,30 @@ fn clear(socket: &mut SocketState, unknown: u64) {
     socket.row[word(Component::Unknown)] = unknown;
 }
 
-/// Writes the work into the socket's row.
-#[inline(always)]
-fn finish(socket: &mut SocketState, work: &mut Activity, now: u64) -> Result<(), Loss> {
-    work.calls_changed(now, 0, 0);
-    let (total, time) = (work.total(), now.wrapping_sub(socket.read));
-    if total > time {
-        clear(socket, time);
-        return Err(Loss::Inconsistent);
+subprogram! {
+    /// Writes the work into the socket's row.
+    fn finish = attribution_finish(socket: &mut SocketState, work: &mut Activity; now: u64) {
+        work.calls_changed(now, 0, 0);
+        let (total, time) = (work.total(), now.wrapping_sub(socket.read));
+        if total > time {
+            clear(socket, time);
+            lose(Loss::Inconsistent);
+            return;
+        }
+        for part in 0..SERVICE_COMPONENTS {
+            let at = word(Component::OnCpu) + part;
+            words::copy_one(&mut socket.row[at], &work.parts[part]);
+        }
+        socket.row[word(Component::Unknown)] += time - total;
+        socket.row[word(Component::Reply)] = 0;
+        socket.row[SHARED_WORD] = work.shared;
+        socket.row[CALLS_WORD] = u64::from(work.calls);
+        socket.row[ONE_CALL_WORD] = work.one_call;
+        socket.row[MANY_CALLS_WORD] = work.many_calls;
+        for slot in 0..PEER_SLOTS {
+            words::copy_one(&mut socket.row[PEER_WORD + slot], &work.peer_ns[slot]);
+        }
     }
-    for part in 0..SERVICE_COMPONENTS {
-        let at = word(Component::OnCpu) + part;
-        words::copy_one(&mut socket.row[at], &work.parts[part]);
-    }
-    socket.row[word(Component::Unknown)] += time - total;
-    socket.row[word(Component::Reply)] = 0;
-    socket.row[SHARED_WORD] = work.shared;
-    socket.row[CALLS_WORD] = u64::from(work.calls);
-    socket.row[ONE_CALL_WORD] = work.one_call;
-    socket.row[MANY_CALLS_WORD] = work.many_calls;
-    for slot in 0..PEER_SLOTS {
-        words::copy_one(&mut socket.row[PEER_WORD + slot], &work.peer_ns[slot]);
-    }
-    Ok(())
 }
 
 /// More of a reply was sent: all of it since the first byte is the component `reply`.
@@ -376,37 +399,54 @@ pub fn replied_more(socket: &mut SocketState, latency: u64, now: u64) {
     socket.row[word(Component::Reply)] = now.wrapping_sub(socket.replied);
 }
 
-/// The thread reads or sends for a request that was put away: it goes on with it. `ready` is when it could have.
-#[inline(always)]
-pub fn resume(
-    thread: &mut ThreadState,
-    request: u64,
-    began: u64,
-    ready: u64,
-    wait: Component,
-    peer: u32,
-    now: u64,
-) -> Result<(), Loss> {
-    let work = &mut thread.activity;
-    work.settle(now);
-    let Some(entry) = find(request, began) else { return Ok(()) };
-    // What the thread did since it woke for this answer is for the request; if it was busy before, that was for others.
-    let unclaimed = work.is(ACTIVE) && work.request == 0 && work.began >= ready;
-    let start = if unclaimed { work.began } else { now };
-    let before = entry.at;
-    entry.charge(wait, if ready < start { ready } else { start }, peer);
-    if entry.is(GUESSED) {
-        entry.share(entry.at - before);
-        entry.flags &= !GUESSED;
+/// How a request that was put away goes on.
+#[repr(C)]
+pub struct Resume {
+    /// See `Activity`.
+    pub request: u64,
+    pub began: u64,
+    /// When it could have gone on.
+    pub ready: u64,
+    /// Component of the wait until then.
+    pub wait: u32,
+    /// Slot of the peer, for downstream.
+    pub peer: u32,
+}
+
+impl Resume {
+    /// A call got its answer, or its connection, at `ready`.
+    #[inline(always)]
+    pub fn answered(call: &Call, ready: u64) -> Self {
+        let Call { request, began, peer, .. } = *call;
+        Self { request, began, ready, wait: Component::Downstream as u32, peer }
     }
-    charge_loop_wait(entry, thread.since, &mut thread.history, start);
-    if unclaimed {
-        entry.append(work);
-    } else if work.is_live() {
-        park(work, Task::current().pid())?;
+}
+
+subprogram! {
+    /// The thread reads or sends for a request that was put away: it goes on with it.
+    pub fn resume = attribution_resume(thread: &mut ThreadState, how: &mut Resume; now: u64) {
+        let work = &mut thread.activity;
+        work.settle(now);
+        let Some(entry) = find(how.request, how.began) else { return };
+        // What the thread did since it woke for this answer is for the request; if it was busy before, that was for others.
+        let ready = how.ready;
+        let unclaimed = work.is(ACTIVE) && work.request == 0 && work.began >= ready;
+        let start = if unclaimed { work.began } else { now };
+        let before = entry.at;
+        entry.charge_part(how.wait, if ready < start { ready } else { start }, how.peer);
+        if entry.is(GUESSED) {
+            entry.share(entry.at - before);
+            entry.flags &= !GUESSED;
+        }
+        charge_loop_wait(entry, thread, start);
+        let work = &mut thread.activity;
+        if unclaimed {
+            activity::append(entry, work);
+        } else if work.is_live() {
+            park(work, Task::current().pid());
+        }
+        activity::copy(work, entry);
+        work.flags = (entry.flags & !READY) | ACTIVE | TABLED;
+        work.touched = now;
     }
-    thread.activity.copy_from(entry);
-    thread.activity.flags = (entry.flags & !READY) | ACTIVE | TABLED;
-    thread.activity.touched = now;
-    Ok(())
 }

@@ -3,12 +3,11 @@
 //! In: connections that the service opens, what it sends and reads on them. Out: the request that waits for an answer is
 //! found again when it is read.
 
-use acgs_perf_common::attribution::Component;
 use acgs_perf_common::maps::DownstreamWord;
 
 use crate::Loss;
 use crate::activity::{ACTIVE, AWAY, HANDED, OPENING, READY};
-use crate::attribution::{claim, current, resume};
+use crate::attribution::{Resume, claim, current, resume};
 use crate::count::lose;
 use crate::downstream::{self, CALLED, CONNECTING, Call, MIXED, QUIET};
 use crate::kernel::{Sock, Task};
@@ -27,7 +26,7 @@ pub fn signals(task: Task, now: u64) -> Result<(), Loss> {
     if work.is_for_request() && work.is(HANDED) {
         work.settle(now);
         work.flags |= READY;
-        park(work, task.pid())?;
+        park(work, task.pid());
         let depth = work.depth;
         work.start(0, ACTIVE | HANDED, now);
         work.depth = depth;
@@ -45,7 +44,7 @@ pub fn connecting(sk: Sock, socket: &mut SocketState, service: u32, now: u64) ->
     let pid = Task::current().pid();
     let thread = current()?;
     thread.activity.settle(now);
-    claim(thread, pid, now)?;
+    claim(thread, pid, now);
     let work = &mut thread.activity;
     if work.is(ACTIVE) {
         if work.request == 0 {
@@ -59,7 +58,7 @@ pub fn connecting(sk: Sock, socket: &mut SocketState, service: u32, now: u64) ->
         work.calls_changed(now, 0, 0);
         work.flags |= AWAY | OPENING;
         if thread.runnable.is_queue() {
-            park(work, pid)?;
+            park(work, pid);
             work.start_anonymous(now);
         }
     }
@@ -97,10 +96,11 @@ pub fn call_sent(sk: Sock, socket: &mut SocketState, service: u32, now: u64) -> 
     if call.phase == CONNECTING && (same || opened_for) {
         if !same {
             let ready = if call.since != 0 { call.since } else { now };
-            resume(thread, call.request, call.began, ready, Component::Downstream, call.peer, now)?;
+            let mut how = Resume::answered(call, ready);
+            resume(thread, &mut how, now);
         }
     } else {
-        claim(thread, pid, now)?;
+        claim(thread, pid, now);
     }
     thread.runnable.calls_for(thread.activity.request);
     let work = &mut thread.activity;
@@ -118,7 +118,7 @@ pub fn call_sent(sk: Sock, socket: &mut SocketState, service: u32, now: u64) -> 
     downstream::add(service, call.peer, DownstreamWord::Sent, 1);
     if thread.runnable.is_queue() {
         // Its turn is over; who acts next is another.
-        park(work, pid)?;
+        park(work, pid);
         work.start_anonymous(now);
     }
     Ok(())
@@ -149,7 +149,8 @@ pub fn call_received(call: &mut Call, service: u32, bytes: u64, arrived: u64, no
         thread.activity.settle(now);
         thread.activity.touched = now;
     } else {
-        resume(thread, call.request, call.began, arrived, Component::Downstream, call.peer, now)?;
+        let mut how = Resume::answered(call, arrived);
+        resume(thread, &mut how, now);
     }
     if thread.activity.is_for(call.request, call.began) {
         thread.runnable.push(call.request, call.began, false);

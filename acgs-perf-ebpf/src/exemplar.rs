@@ -7,9 +7,10 @@ use acgs_perf_common::exemplar::{ExemplarRecord, GATE_WORDS, Gate};
 
 use crate::activity::Activity;
 use crate::count::atomic_add;
-use crate::kernel::{AF_UNIX, Sock, Task};
+use crate::kernel::Task;
 use crate::maps::{EXEMPLAR_GATE, EXEMPLARS};
 use crate::request_clock::SocketState;
+use crate::subprogram::subprogram;
 use crate::words;
 
 /// `BPF_RB_NO_WAKEUP`: the agent looks by itself.
@@ -33,9 +34,22 @@ pub fn is_wanted(socket: &SocketState, service: u32) -> bool {
     socket.row[LATENCY_WORD] >= read(service, Gate::AboveP99)
 }
 
-/// Sends the request to the agent if it is slow. `work` has its segments; without it only the sums are known.
+subprogram! {
+    /// Sends the request to the agent if it is slow. `work` has its segments.
+    pub fn offer = exemplar_offer(socket: &mut SocketState, work: &mut Activity; service: u32) {
+        propose(socket, Some(work), service);
+    }
+}
+
+subprogram! {
+    /// The same when only the sums are known.
+    pub fn offer_sums = exemplar_offer_sums(socket: &mut SocketState; service: u32) {
+        propose(socket, None, service);
+    }
+}
+
 #[inline(always)]
-pub fn offer(sk: Sock, socket: &SocketState, work: Option<&Activity>, service: u32, task: Task) {
+fn propose(socket: &SocketState, work: Option<&Activity>, service: u32) {
     let latency = socket.row[LATENCY_WORD];
     if latency < read(service, Gate::AboveP99) {
         return;
@@ -47,7 +61,7 @@ pub fn offer(sk: Sock, socket: &SocketState, work: Option<&Activity>, service: u
     let allowed = unsafe { left.read_volatile() } as i64 > 0;
     if allowed {
         atomic_add(left, 1u64.wrapping_neg());
-        if send(sk, socket, work, service, task, slowest).is_some() {
+        if send(socket, work, service, slowest).is_some() {
             return;
         }
     }
@@ -57,20 +71,13 @@ pub fn offer(sk: Sock, socket: &SocketState, work: Option<&Activity>, service: u
 }
 
 #[inline(always)]
-fn send(
-    sk: Sock,
-    socket: &SocketState,
-    work: Option<&Activity>,
-    service: u32,
-    task: Task,
-    slowest: bool,
-) -> Option<()> {
+fn send(socket: &SocketState, work: Option<&Activity>, service: u32, slowest: bool) -> Option<()> {
+    let task = Task::current();
     let mut entry = EXEMPLARS.reserve(0)?;
     let record: *mut ExemplarRecord = entry.as_mut_ptr();
-    let family = sk.family();
     // SAFETY: the memory was reserved for one record, and every field is written before it is submitted.
     unsafe {
-        (*record).socket = sk.address();
+        (*record).socket = socket.known_address();
         (*record).arrived = socket.arrived;
         (*record).read = socket.read;
         (*record).first = socket.replied;
@@ -80,9 +87,9 @@ fn send(
         (*record).service = service;
         (*record).pid = task.pid();
         (*record).tgid = task.tgid();
-        (*record).family = u32::from(family);
-        (*record).client_address = if family == AF_UNIX { [0; 4] } else { sk.peer_address() };
-        (*record).client_port = if family == AF_UNIX { 0 } else { u32::from(sk.peer_port()) };
+        (*record).family = socket.client.family;
+        (*record).client_address = socket.client.address;
+        (*record).client_port = socket.client.port;
         (*record).slowest = u32::from(slowest);
         (*record).comm = task.comm();
         words::copy(&mut (*record).row, &socket.row);

@@ -5,14 +5,13 @@
 use acgs_perf_common::attribution::Component;
 use acgs_perf_common::state::{CallClass, State};
 
-use crate::Loss;
-use crate::activity::{ACTIVE, GIVEN, HANDED, KNOWN, PLAIN, READY, SPREAD};
+use crate::activity::{self, ACTIVE, GIVEN, HANDED, KNOWN, PLAIN, READY, SPREAD};
 use crate::attribution::hands_over;
-use crate::count::lose;
 use crate::kernel::Task;
 use crate::maps::{CALL_CLASS, THREADS};
 use crate::request_table::park;
 use crate::service_table::service_byte_of_tgid;
+use crate::subprogram::subprogram;
 use crate::thread_clock::ThreadState;
 
 const FUTEX: i64 = 202;
@@ -77,8 +76,8 @@ pub fn blocks(thread: &mut ThreadState, task: Task, state: u32, now: u64) {
         };
         // A thread that is no event loop goes on with its request, whatever it waits for.
         if !work.is_for_request() || thread.is_loop != 0 {
-            if live && let Err(loss) = park(work, task.pid()) {
-                lose(loss);
+            if live {
+                park(work, task.pid());
             }
             work.flags &= PLAIN;
         }
@@ -91,11 +90,8 @@ pub fn blocks(thread: &mut ThreadState, task: Task, state: u32, now: u64) {
         } else if !work.is(GIVEN) {
             // It may have finished, and the thread that replies may be too busy to be woken.
             work.flags |= READY;
-            let parked = park(work, task.pid());
+            park(work, task.pid());
             work.flags &= !READY;
-            if let Err(loss) = parked {
-                lose(loss);
-            }
         }
     } else if state == State::Socket as u32 {
         component = if live && work.waits_for_peer(state) { Component::QueueDownstream } else { Component::QueueIdle };
@@ -105,7 +101,7 @@ pub fn blocks(thread: &mut ThreadState, task: Task, state: u32, now: u64) {
 
 /// The thread is woken from `state` by the running one; its time in that state is accounted already.
 #[inline(always)]
-pub fn woken(thread: &mut ThreadState, task: Task, service: u32, state: u32, now: u64) -> Result<(), Loss> {
+pub fn woken(thread: &mut ThreadState, task: Task, service: u32, state: u32, now: u64) {
     let work = &mut thread.activity;
     if !work.is(ACTIVE) {
         work.start_anonymous(now);
@@ -120,18 +116,16 @@ pub fn woken(thread: &mut ThreadState, task: Task, service: u32, state: u32, now
             work.origin = Component::Lock as u32;
         }
     } else if may_hand_over(thread, state, waker) && waker.pid() != task.pid() {
-        take_over(thread, task, waker, state, now)?;
+        take_over(thread, task.pid(), state, now);
     }
-    Ok(())
 }
 
-/// A thread starts: a pool grows by one for the job that its maker works for.
+/// A thread starts: a pool grows by one for the job that the running one works for.
 #[inline(always)]
-pub fn born(thread: &mut ThreadState, task: Task, maker: Task, now: u64) -> Result<(), Loss> {
+pub fn born(thread: &mut ThreadState, task: Task, now: u64) {
     thread.activity.start_anonymous(now);
-    take_over(thread, task, maker, State::Lock as u32, now)?;
+    take_over(thread, task.pid(), State::Lock as u32, now);
     thread.history.push(Component::QueueRunQueue, now);
-    Ok(())
 }
 
 /// Whether a process of the same service lets the thread go on on purpose, as the backends of PostgreSQL do.
@@ -159,56 +153,57 @@ fn may_hand_over(thread: &ThreadState, state: u32, waker: Task) -> bool {
         && waker.third_argument() <= WAKE_BYTES
 }
 
-/// The woken thread works for whom the waker works for.
-#[inline(always)]
-fn take_over(thread: &mut ThreadState, task: Task, waker: Task, state: u32, now: u64) -> Result<(), Loss> {
-    let Some(giver) = THREADS.get(waker) else { return Ok(()) };
-    if !giver.activity.is(ACTIVE) || giver.activity.depth >= MAX_DEPTH {
-        return Ok(());
-    }
-    giver.activity.settle(now);
-    // A loop hands a job to a worker.
-    let queues = state == State::Lock as u32 && giver.runnable.is_queue();
-    if state == State::Lock as u32 {
-        hands_over(giver, waker.pid(), now)?;
-    }
-    let given = &mut giver.activity;
-    let work = &mut thread.activity;
-    if work.is_for_request() && state == State::Poll as u32 {
-        if work.request != given.request {
-            park(work, task.pid())?;
+subprogram! {
+    /// The woken thread `pid` works for whom the running one works for.
+    fn take_over = thread_take_over(thread: &mut ThreadState; pid: u32, state: u32, now: u64) {
+        let waker = Task::current();
+        let Some(giver) = THREADS.get(waker) else { return };
+        if !giver.activity.is(ACTIVE) || giver.activity.depth >= MAX_DEPTH {
+            return;
         }
-    } else if work.is_for_request() && !(work.is(HANDED) && given.is(KNOWN) && !given.is(HANDED)) {
-        return Ok(()); // it has a request of its own
-    }
-    given.flags |= SPREAD;
-    work.copy_from(given);
-    work.flags = (work.flags | HANDED) & !GIVEN;
-    let comes_back = state == State::Poll as u32 && given.is(HANDED);
-    work.depth = match comes_back {
-        true => given.depth.saturating_sub(1),
-        false if given.is(KNOWN) => given.depth + 1,
-        false => 1,
-    };
-    if comes_back {
-        thread.has_pool = POOL_SLEEPS;
-    }
-    work.touched = now;
-    if state == State::Poll as u32 {
-        if given.is(HANDED) {
-            // A worker has done its job; if it does not sleep now, it does another.
-            let depth = given.depth;
-            given.start(0, ACTIVE | HANDED, now);
-            given.depth = depth;
-        } else {
-            given.flags |= GIVEN;
+        giver.activity.settle(now);
+        // A loop hands a job to a worker.
+        let queues = state == State::Lock as u32 && giver.runnable.is_queue();
+        if state == State::Lock as u32 {
+            hands_over(giver, waker.pid(), now);
+        }
+        let given = &mut giver.activity;
+        let work = &mut thread.activity;
+        if work.is_for_request() && state == State::Poll as u32 {
+            if work.request != given.request {
+                park(work, pid);
+            }
+        } else if work.is_for_request() && !(work.is(HANDED) && given.is(KNOWN) && !given.is(HANDED)) {
+            return; // it has a request of its own
+        }
+        given.flags |= SPREAD;
+        activity::copy(work, given);
+        work.flags = (work.flags | HANDED) & !GIVEN;
+        let comes_back = state == State::Poll as u32 && given.is(HANDED);
+        work.depth = match comes_back {
+            true => given.depth.saturating_sub(1),
+            false if given.is(KNOWN) => given.depth + 1,
+            false => 1,
+        };
+        if comes_back {
+            thread.has_pool = POOL_SLEEPS;
+        }
+        work.touched = now;
+        if state == State::Poll as u32 {
+            if given.is(HANDED) {
+                // A worker has done its job; if it does not sleep now, it does another.
+                let depth = given.depth;
+                given.start(0, ACTIVE | HANDED, now);
+                given.depth = depth;
+            } else {
+                given.flags |= GIVEN;
+            }
+        }
+        // What it did before was to be idle; a request that it reads now waited for the waker.
+        thread.history.copy_from(&giver.history);
+        if queues && given.is_live() {
+            park(given, waker.pid());
+            given.start_anonymous(now);
         }
     }
-    // What it did before was to be idle; a request that it reads now waited for the waker.
-    thread.history.copy_from(&giver.history);
-    if queues && given.is_live() {
-        park(given, waker.pid())?;
-        given.start_anonymous(now);
-    }
-    Ok(())
 }

@@ -200,7 +200,19 @@ pub struct Sock(*const u8);
 impl Sock {
     #[inline(always)]
     pub fn arg(ctx: &BtfTracePointContext, n: usize) -> Option<Self> {
-        let sk = ctx.arg::<*const u8>(n);
+        Self::from_raw(ctx.arg::<*const u8>(n))
+    }
+
+    /// The socket behind a `struct socket *`.
+    #[inline(always)]
+    pub fn behind(socket: *const u8) -> Option<Self> {
+        let sk: *const u8 = load(socket, offset!(socket_sk));
+        (!sk.is_null()).then_some(Self(sk))
+    }
+
+    /// A `struct sock *`.
+    #[inline(always)]
+    pub fn from_raw(sk: *const u8) -> Option<Self> {
         (!sk.is_null()).then_some(Self(sk))
     }
 

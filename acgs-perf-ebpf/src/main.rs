@@ -22,6 +22,7 @@ mod request_table;
 mod runnable;
 mod service_table;
 mod storage;
+mod subprogram;
 mod thread_clock;
 mod words;
 
@@ -30,6 +31,7 @@ mod hooks {
     mod process;
     mod sched;
     mod socket;
+    mod socket_functions;
     mod syscall;
     mod task_iter;
     mod tcp;

@@ -9,7 +9,7 @@ use acgs_perf_common::maps::{Counter, Histogram};
 
 use crate::count::{Figures, lose};
 use crate::downstream::Call;
-use crate::kernel::{Sock, Task, global, now};
+use crate::kernel::{AF_UNIX, Sock, global, now};
 use crate::maps::ESTABLISHED;
 use crate::{Loss, attribution, exemplar};
 
@@ -55,10 +55,22 @@ pub struct SocketState {
     /// 1 if only the components of a request that was computed in one go can be other than 0 in `row`.
     pub is_narrow: u32,
     padding: u32,
+    /// Who sends the requests, once one of them may have been slow.
+    pub client: Client,
     /// The client's end of a connection.
     pub call: Call,
     /// What the last request adds to its row of the attribution histogram.
     pub row: [u64; ATTRIBUTION_WORDS],
+}
+
+/// The other end of a server-side socket.
+#[repr(C)]
+pub struct Client {
+    /// IPv4 as an IPv6-mapped one, network byte order; 0 for UNIX.
+    pub address: [u32; 4],
+    pub port: u32,
+    /// Address family; 0 before it is known.
+    pub family: u32,
 }
 
 impl SocketState {
@@ -79,6 +91,25 @@ impl SocketState {
         self.address = sk.address();
         // SAFETY: a reference is valid for reads. Volatile, or the compiler would use the pointer itself.
         unsafe { (&raw const self.address).read_volatile() }
+    }
+
+    /// The same after [`Self::address`] was called.
+    #[inline(always)]
+    pub fn known_address(&self) -> u64 {
+        self.address
+    }
+
+    /// Remembers the other end.
+    #[inline(always)]
+    pub fn note_client(&mut self, sk: Sock) {
+        if self.client.family == 0 {
+            let family = sk.family();
+            if family != AF_UNIX {
+                self.client.address = sk.peer_address();
+                self.client.port = u32::from(sk.peer_port());
+            }
+            self.client.family = u32::from(family);
+        }
     }
 
     /// Bytes arrived in the receive queue.
@@ -191,7 +222,10 @@ impl SocketState {
                     figures.add_row(self.latency, &self.row, self.is_narrow != 0, true);
                     attribution::replied_more(self, latency, now);
                     figures.add_row(latency, &self.row, self.is_narrow != 0, false);
-                    exemplar::offer(sk, self, None, figures.service(), Task::current());
+                    if exemplar::is_wanted(self, figures.service()) {
+                        self.note_client(sk);
+                        exemplar::offer_sums(self, figures.service());
+                    }
                 }
             }
         }

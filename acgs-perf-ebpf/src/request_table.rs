@@ -5,9 +5,11 @@
 //! taken. Redis answers in a second pass over what it has read: there each request is put away once.
 
 use crate::Loss;
-use crate::activity::{Activity, DONE, KNOWN, PLAIN, SPILLED, SPREAD, TABLED};
+use crate::activity::{self, Activity, DONE, KNOWN, PLAIN, SPILLED, SPREAD, TABLED};
+use crate::count::lose;
 use crate::maps::{PARKED, PARKING};
 use crate::runnable::Request;
+use crate::subprogram::subprogram;
 use acgs_perf_common::maps::PARKING_PLACES;
 
 /// An entry that nobody has asked for in this time gives its place to another.
@@ -43,33 +45,35 @@ pub fn waiting(address: u64, by: u32) -> Option<Request> {
     waits.then_some(Request { address, began: entry.began })
 }
 
-/// Puts the work of thread `by` away.
-#[inline(always)]
-pub fn park(activity: &mut Activity, by: u32) -> Result<(), Loss> {
-    activity.flags |= TABLED;
-    activity.parked_by = by;
-    let request = activity.request;
-    let Some(entry) = place(request) else { return Ok(()) };
-    if entry.request == request && entry.began == activity.began && entry.is(DONE) {
-        return Ok(()); // another thread has answered it
-    }
-    if entry.request == 0
-        || entry.request == request
-        || entry.is(DONE)
-        || activity.at.wrapping_sub(entry.at) as i64 > STALE_NS
-    {
-        entry.copy_from(activity);
-        return Ok(());
-    }
-    match PARKED.get_ptr_mut(request) {
-        // SAFETY: as in `place`.
-        Some(entry) => unsafe { (*entry).copy_from(activity) },
-        None => {
-            activity.flags |= SPILLED;
-            PARKED.insert(request, activity, 0).map_err(|_| Loss::RequestTableFull)?;
+subprogram! {
+    /// Puts the work of thread `by` away.
+    pub fn park = request_park(activity: &mut Activity; by: u32) {
+        activity.flags |= TABLED;
+        activity.parked_by = by;
+        let request = activity.request;
+        let Some(entry) = place(request) else { return };
+        if entry.request == request && entry.began == activity.began && entry.is(DONE) {
+            return; // another thread has answered it
+        }
+        if entry.request == 0
+            || entry.request == request
+            || entry.is(DONE)
+            || activity.at.wrapping_sub(entry.at) as i64 > STALE_NS
+        {
+            activity::copy(entry, activity);
+            return;
+        }
+        match PARKED.get_ptr_mut(request) {
+            // SAFETY: as in `place`.
+            Some(entry) => activity::copy(unsafe { &mut *entry }, activity),
+            None => {
+                activity.flags |= SPILLED;
+                if PARKED.insert(request, &*activity, 0).is_err() {
+                    lose(Loss::RequestTableFull);
+                }
+            }
         }
     }
-    Ok(())
 }
 
 /// Forgets a request that is answered; `flags` are those of its work.

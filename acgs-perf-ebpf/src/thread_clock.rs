@@ -91,16 +91,17 @@ fn forget(slot: &u32) -> u32 {
     unsafe { core::ptr::from_ref(slot).read_volatile() }
 }
 
-/// The thread starts to exist and will be runnable at once; `maker` is another one of its process.
+/// The running task makes a new one, which will be runnable at once; `is_thread`: another one of its process.
 #[inline(always)]
-pub fn born(task: Task, maker: Option<Task>) -> Result<(), Loss> {
+pub fn born(task: Task, is_thread: bool) -> Result<(), Loss> {
     let thread = THREADS.get_or_create(task).ok_or(Loss::TaskStorage)?;
     let now = now();
     thread.enter(State::RunQueue as u32, now);
-    match maker {
-        Some(maker) if global!(ATTRIBUTION_ACTIVE) != 0 => handoff::born(thread, task, maker, now),
-        _ => Ok(()),
+    match is_thread {
+        true if global!(ATTRIBUTION_ACTIVE) != 0 => handoff::born(thread, task, now),
+        _ => {}
     }
+    Ok(())
 }
 
 /// The thread is about to be made runnable.
@@ -131,7 +132,7 @@ pub fn waking(task: Task, service: u32) -> Result<(), Loss> {
     let spent = thread.leave(figures, now, if is_deliberate { waker.tgid() } else { 0 });
     if global!(ATTRIBUTION_ACTIVE) != 0 {
         let state = forget(&thread.state);
-        woken(thread, task, service, state, now)?;
+        woken(thread, task, service, state, now);
         thread.history.push(Component::QueueRunQueue, now);
     }
     thread.enter(State::RunQueue as u32, now);

@@ -26,7 +26,7 @@ fn fork(ctx: &BtfTracePointContext) -> Result<(), Loss> {
         Figures::of(service).add(Counter::Forked, 1);
     }
     if global!(SCHED_ACTIVE) != 0 {
-        thread_clock::born(child, is_thread.then_some(parent))?;
+        thread_clock::born(child, is_thread)?;
     }
     Ok(())
 }

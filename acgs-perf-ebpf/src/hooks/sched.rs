@@ -6,7 +6,7 @@ use aya_ebpf::programs::BtfTracePointContext;
 
 use crate::count::{atomic_add, lose};
 use crate::kernel::{Task, now};
-use crate::maps::PREEMPTOR;
+use crate::maps::{FIELDS, PREEMPTOR};
 use crate::service_table::{service_byte_of_tgid, service_of_tgid};
 use crate::{Loss, run, thread_clock};
 
@@ -36,7 +36,9 @@ fn switch(ctx: &BtfTracePointContext) -> Result<(), Loss> {
     let now = now();
     if from != 0 {
         let preempted = ctx.arg::<u64>(0) & 1 != 0;
-        let runnable = preempted || ctx.arg::<u32>(3) == 0;
+        // SAFETY: read-only memory that the agent filled before the program was loaded.
+        let has_state = unsafe { core::ptr::read_volatile(&raw const FIELDS.switch_has_state) } != 0;
+        let runnable = preempted || if has_state { ctx.arg::<u32>(3) == 0 } else { prev.is_runnable() };
         if let Err(loss) = thread_clock::switched_out(prev, from - 1, runnable, now) {
             lose(loss);
         }

@@ -1,4 +1,5 @@
-//! Socket layer: data arrived, data read, data sent. These three hooks are the request clock; TCP and UNIX alike.
+//! Socket layer: data arrived, data read, data sent. These three hooks are the request clock; TCP and UNIX alike. Kernels
+//! before 6.3 have no tracepoints here: `socket_functions` watches the functions in their place.
 
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
@@ -21,12 +22,13 @@ const SRTT_EVERY: u32 = 64;
 
 #[btf_tracepoint]
 pub fn sk_data_ready(ctx: BtfTracePointContext) -> i32 {
-    run(|| data_ready(&ctx))
+    run(|| data_ready(Sock::arg(&ctx, 0)))
 }
 
+/// Data has arrived on a socket.
 #[inline(always)]
-fn data_ready(ctx: &BtfTracePointContext) -> Result<(), Loss> {
-    let Some(sk) = Sock::arg(ctx, 0) else { return Ok(()) };
+pub fn data_ready(sk: Option<Sock>) -> Result<(), Loss> {
+    let Some(sk) = sk else { return Ok(()) };
     let known = if sk.family() == AF_UNIX
         && sk.is_stream()
         && let Some(socket) = SOCKETS.get(sk)
@@ -70,17 +72,17 @@ fn server_side(sk: Sock) -> Option<u32> {
 
 #[btf_tracepoint]
 pub fn sock_recv_length(ctx: BtfTracePointContext) -> i32 {
-    run(|| recv_length(&ctx))
+    run(|| received(ctx.arg(1), ctx.arg(2), || Sock::arg(&ctx, 0)))
 }
 
+/// A read from a socket returned `bytes`, or an error.
 #[inline(always)]
-fn recv_length(ctx: &BtfTracePointContext) -> Result<(), Loss> {
-    let bytes = ctx.arg::<i32>(1);
-    if bytes < 0 || ctx.arg::<i32>(2) & MSG_PEEK != 0 {
+pub fn received(bytes: i32, flags: i32, sk: impl FnOnce() -> Option<Sock>) -> Result<(), Loss> {
+    if bytes < 0 || flags & MSG_PEEK != 0 {
         return Ok(());
     }
     let Some(service) = current_service() else { return Ok(()) };
-    let Some(sk) = Sock::arg(ctx, 0) else { return Ok(()) };
+    let Some(sk) = sk() else { return Ok(()) };
     let Some(socket) = SOCKETS.get(sk) else { return Ok(()) };
     if socket.opened_by().is_some() {
         return called_back(socket, service, bytes as u64);
@@ -107,18 +109,18 @@ fn called_back(socket: &mut SocketState, service: u32, bytes: u64) -> Result<(),
 
 #[btf_tracepoint]
 pub fn sock_send_length(ctx: BtfTracePointContext) -> i32 {
-    run(|| send_length(&ctx))
+    run(|| sent(ctx.arg(1), || Sock::arg(&ctx, 0)))
 }
 
+/// A send on a socket returned `bytes`, or an error.
 #[inline(always)]
-fn send_length(ctx: &BtfTracePointContext) -> Result<(), Loss> {
-    let bytes = ctx.arg::<i32>(1);
+pub fn sent(bytes: i32, sk: impl FnOnce() -> Option<Sock>) -> Result<(), Loss> {
     if bytes <= 0 {
         return Ok(());
     }
     // The running process's service: two may listen on the same port at different addresses or in different namespaces.
     let Some(service) = current_service() else { return Ok(()) };
-    let Some(sk) = Sock::arg(ctx, 0) else { return Ok(()) };
+    let Some(sk) = sk() else { return Ok(()) };
     match SOCKETS.get(sk) {
         Some(socket) if socket.opened_by().is_none() => socket.sent(sk, Figures::of(service), bytes as u64),
         Some(socket) if global!(ATTRIBUTION_ACTIVE) != 0 => calls::call_sent(sk, socket, service, now()),

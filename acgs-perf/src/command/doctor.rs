@@ -5,13 +5,14 @@
 use clap::ValueEnum;
 use serde::Serialize;
 
-use crate::probe::{self, session, table};
+use crate::probe::{self, hooks, session, table};
 use crate::{capture, output};
 
 /// Examples for `--help`.
 pub const EXAMPLES: &str = "\
 Examples:
   sudo acgs-perf doctor
+  sudo acgs-perf doctor --load        # also has the kernel verify every program
   acgs-perf doctor --format json | jq '.checks[] | select(.ok | not)'";
 
 /// Arguments of `acgs-perf doctor`.
@@ -20,6 +21,9 @@ pub struct Args {
     /// Output format
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,
+    /// Also load every program, and say what the kernel's verifier made of it; needs root
+    #[arg(long)]
+    pub load: bool,
 }
 
 /// Output format.
@@ -37,6 +41,30 @@ struct Diagnosis {
     can_record: bool,
     checks: Vec<Check>,
     probes: Vec<ProbeState>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    programs: Option<Vec<ProgramState>>,
+}
+
+#[derive(Serialize)]
+struct ProgramState {
+    name: &'static str,
+    hook: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verified_instructions: Option<u32>,
+    jited_bytes: u32,
+    load_time_ns: u64,
+}
+
+impl From<session::Load> for ProgramState {
+    fn from(load: session::Load) -> Self {
+        Self {
+            name: load.name,
+            hook: load.hook,
+            verified_instructions: load.verified_instructions,
+            jited_bytes: load.jited_bytes,
+            load_time_ns: load.time.as_nanos() as u64,
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -61,7 +89,7 @@ struct ProbeState {
 /// # Errors
 /// Only when the result cannot be printed.
 pub fn run(args: &Args) -> anyhow::Result<u8> {
-    let diagnosis = diagnose();
+    let diagnosis = diagnose(args.load);
     let text = match args.format {
         Format::Text => text(&diagnosis),
         Format::Json => serde_json::to_string_pretty(&diagnosis)? + "\n",
@@ -70,7 +98,7 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
     Ok(u8::from(!diagnosis.can_record))
 }
 
-fn diagnose() -> Diagnosis {
+fn diagnose(load: bool) -> Diagnosis {
     let read = |path: &str| std::fs::read_to_string(path).map(|s| s.trim_end().to_owned());
     let mut checks = Vec::new();
     let mut check = |name, ok, detail: String| checks.push(Check { name, ok, detail });
@@ -94,24 +122,33 @@ fn diagnose() -> Diagnosis {
                 Ok(_) => check("kernel fields", true, "all found".into()),
                 Err(error) => check("kernel fields", false, error.to_string()),
             }
-            let missing: Vec<_> =
-                table::PROCESS_HOOKS.iter().filter(|hook| btf.tracepoint_arguments(hook).is_none()).copied().collect();
-            let detail =
-                if missing.is_empty() { "all found".into() } else { format!("missing: {}", missing.join(", ")) };
-            check("process hooks", missing.is_empty(), detail);
-            table::states(&btf, &all)
+            let process = hooks::choose(&btf, hooks::PROCESS);
+            check("process hooks", process.is_ok(), process.err().unwrap_or_else(|| "all found".into()));
+            table::choose(&btf, &all).into_iter().map(|choice| choice.probe).collect()
         }
         Err(error) => {
             check("kernel BTF", false, error.to_string());
             Vec::new()
         }
     };
+    let (mut probes, mut programs): (Vec<capture::Probe>, _) = (probes, None);
+    if load {
+        match probe::start(&all, 1) {
+            Ok(session) => {
+                check("verifier", true, format!("{} programs accepted", session.loads.len()));
+                probes = session.probes();
+                programs = Some(session.loads.into_iter().map(ProgramState::from).collect());
+            }
+            Err(error) => check("verifier", false, error.to_string()),
+        }
+    }
     let can_record = checks.iter().all(|check| check.ok) && probes.iter().any(|probe| probe.state == "active");
     Diagnosis {
         constitutional_hash: acgs_perf_common::CONSTITUTIONAL_HASH,
         can_record,
         checks,
         probes: probes.into_iter().map(with_purpose).collect(),
+        programs,
     }
 }
 
@@ -133,6 +170,17 @@ fn text(diagnosis: &Diagnosis) -> String {
             out += &format!("  {reason}\n");
         }
         out += &format!("  hooks: {}\n", probe.hooks.join(", "));
+    }
+    if let Some(programs) = &diagnosis.programs {
+        out += "\nprogram                  verified      code  load time  hook\n";
+        for program in programs {
+            let verified = program.verified_instructions.map_or_else(|| "–".to_owned(), |n| n.to_string());
+            let time = output::units::duration(program.load_time_ns);
+            out += &format!(
+                "{:<22} {verified:>10} {:>9} {time:>10}  {}\n",
+                program.name, program.jited_bytes, program.hook
+            );
+        }
     }
     out += if diagnosis.can_record {
         "\nThis host can be profiled.\n"

@@ -78,7 +78,7 @@ impl Btf {
         (kind(info) == KIND_FUNC_PROTO).then(|| vlen(info).saturating_sub(1))
     }
 
-    /// Whether the kernel has a function of this name.
+    /// Whether the kernel has a function of this name to which programs can be attached.
     #[must_use]
     pub fn has_function(&self, name: &str) -> bool {
         self.find(name, KIND_FUNC).is_some()
@@ -87,9 +87,9 @@ impl Btf {
     /// The same numbering of types with nothing in it but the entry points that programs attach to.
     ///
     /// The loader finds a tracepoint or an iterator by name and needs its id. Of the kernel's 100,000 types it would keep
-    /// every member in memory; of this it keeps an empty shell each.
+    /// every member in memory; of this it keeps an empty shell each. `functions` are those to attach to.
     #[must_use]
-    pub fn entry_points(&self) -> Vec<u8> {
+    pub fn entry_points(&self, functions: &[&str]) -> Vec<u8> {
         const EMPTY: [u32; 3] = [0, KIND_FWD << 24, 0];
         let mut strings = vec![0u8];
         let mut last = 0;
@@ -98,7 +98,11 @@ impl Btf {
             let name = self.name(id).unwrap_or_default();
             let entry = match self.info(id).map(kind) {
                 Some(KIND_TYPEDEF) if name.starts_with(b"btf_trace_") => Some([KIND_TYPEDEF << 24, 0]),
-                Some(KIND_FUNC) if name.starts_with(b"bpf_iter_") => Some([KIND_FUNC << 24, 0]),
+                Some(KIND_FUNC)
+                    if name.starts_with(b"bpf_iter_") || functions.iter().any(|wanted| wanted.as_bytes() == name) =>
+                {
+                    Some([KIND_FUNC << 24, 0])
+                }
                 _ => None,
             };
             let words = match entry {
@@ -268,7 +272,7 @@ mod tests {
     #[test]
     fn entry_points_keep_their_ids() {
         let whole = Btf::parse(sample()).expect("valid");
-        let stub = Btf::parse(whole.entry_points()).expect("valid");
+        let stub = Btf::parse(whole.entry_points(&[])).expect("valid");
         assert_eq!(stub.find("btf_trace_t", KIND_TYPEDEF), whole.find("btf_trace_t", KIND_TYPEDEF));
         assert_eq!(stub.find("outer", KIND_STRUCT), None);
     }

@@ -4,8 +4,10 @@
 
 pub mod btf;
 pub mod calls;
+pub mod hooks;
 pub mod needs;
 pub mod offsets;
+mod program;
 pub mod session;
 pub mod table;
 
@@ -45,6 +47,9 @@ pub enum ProbeError {
     /// Too many services.
     #[error("{0} services: at most {max} can be recorded at once", max = acgs_perf_common::maps::MAX_SERVICES)]
     TooManyServices(usize),
+    /// Every probe failed.
+    #[error("no probe can run on this kernel: {0}")]
+    NoProbe(String),
     /// The object was refused.
     #[error("the kernel refused the programs: {0}")]
     Load(#[from] aya::EbpfError),
@@ -83,4 +88,20 @@ pub fn kernel_btf() -> Result<btf::Btf, ProbeError> {
     let path = || KERNEL_BTF.to_owned();
     let data = std::fs::read(KERNEL_BTF).map_err(|source| ProbeError::NoBtf { path: path(), source })?;
     btf::Btf::parse(data).map_err(|reason| ProbeError::BadBtf { path: path(), reason })
+}
+
+/// Resolves the kernel's fields, chooses hooks, and loads the programs for `services` services.
+///
+/// # Errors
+/// When this kernel can do nothing of what was asked for, with the reason.
+pub fn start(probes: &[&table::Probe], services: usize) -> Result<session::Session, ProbeError> {
+    let btf = kernel_btf()?;
+    needs::check(&btf, &kernel_release())?;
+    let fields = offsets::resolve(&btf)?;
+    let process = hooks::choose(&btf, hooks::PROCESS).map_err(ProbeError::NoProbe)?;
+    let choices = table::choose(&btf, probes);
+    let functions: Vec<&str> = hooks::functions().collect();
+    let entry_points = btf.entry_points(&functions);
+    drop(btf);
+    session::Session::load(&fields, &entry_points, process, choices, services)
 }

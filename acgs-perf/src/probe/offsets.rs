@@ -30,7 +30,9 @@ pub fn resolve(btf: &Btf) -> Result<Fields, ProbeError> {
         }
     }
     let exit_arguments = btf.tracepoint_arguments("sched_process_exit").unwrap_or(1);
-    Ok(Fields::from_offsets(&offsets, in_iowait_mask, u32::from(exit_arguments > 1)))
+    let switch_arguments = btf.tracepoint_arguments("sched_switch").unwrap_or(3);
+    let (group_dead, state) = (u32::from(exit_arguments > 1), u32::from(switch_arguments > 3));
+    Ok(Fields::from_offsets(&offsets, in_iowait_mask, group_dead, state))
 }
 
 #[cfg(test)]
@@ -51,7 +53,7 @@ mod tests {
         assert_eq!((fields.sock_peer_pid, fields.unix_peer, fields.tcp_srtt_us), (624, 872, 1680));
         assert_eq!((fields.regs_orig_ax, fields.pid_numbers, fields.file_private_data), (120, 144, 24));
         assert_eq!((fields.regs_r10, fields.sock_socket, fields.unix_address_name), (56, 288, 8));
-        assert_eq!(fields.exit_has_group_dead, 1);
+        assert_eq!((fields.exit_has_group_dead, fields.switch_has_state), (1, 1));
     }
 
     #[test]

@@ -15,11 +15,11 @@ use acgs_perf_common::maps::{
 };
 use aya::maps::{MapData, RingBuf};
 use aya::programs::links::FdLink;
-use aya::programs::{BtfTracePoint, Iter, ProgramError};
 use aya::{Btf as KernelTypes, Ebpf, EbpfLoader, Endianness};
 
-use super::table::{PROBES, PROCESS_HOOKS};
-use super::{ProbeError, calls};
+use super::hooks::Program;
+use super::table::{self, Choice};
+use super::{ProbeError, calls, program};
 use crate::capture;
 use crate::snapshot::maps::{self, Maps};
 
@@ -36,10 +36,29 @@ pub struct Session {
     pub maps: Maps,
     /// Where exemplars come from.
     ring: Option<RingBuf<MapData>>,
+    /// Programs that keep the service table right.
+    process: Vec<Program>,
     /// What each probe does.
-    pub probes: Vec<capture::Probe>,
+    probes: Vec<Choice>,
+    /// What each program took to load.
+    pub loads: Vec<Load>,
     /// Time spent loading and attaching.
     pub attach: Duration,
+}
+
+/// What loading a program took.
+#[derive(Clone, Debug)]
+pub struct Load {
+    /// Name in the object.
+    pub name: &'static str,
+    /// What it attaches to, such as `tp_btf/sched_switch`.
+    pub hook: String,
+    /// Instructions that the verifier looked at; `None` before Linux 5.16.
+    pub verified_instructions: Option<u32>,
+    /// Bytes of the machine code.
+    pub jited_bytes: u32,
+    /// Time in the system call.
+    pub time: Duration,
 }
 
 /// Whether the agent was built with its kernel programs.
@@ -50,14 +69,16 @@ pub fn has_object() -> bool {
 
 impl Session {
     /// Loads the programs for `services` services. Nothing is attached yet, so nothing is measured. `entry_points` are
-    /// those of the kernel's BTF; they are parsed only when the object's own memory peak is over.
+    /// those of the kernel's BTF; they are parsed only when the object's own memory peak is over. A probe of which the
+    /// kernel refuses a program is `unsupported` and leaves the others alone.
     ///
     /// # Errors
-    /// When the kernel refuses programs or maps, with what it said.
+    /// When the kernel refuses maps, or the programs without which no probe can work, with what it said.
     pub fn load(
         fields: &Fields,
         entry_points: &[u8],
-        probes: Vec<capture::Probe>,
+        process: Vec<Program>,
+        probes: Vec<Choice>,
         services: usize,
     ) -> Result<Self, ProbeError> {
         let began = Instant::now();
@@ -67,7 +88,7 @@ impl Session {
         if services > MAX_SERVICES as usize {
             return Err(ProbeError::TooManyServices(services));
         }
-        let active = |name: &str| u32::from(probes.iter().any(|p| p.name == name && p.state == "active"));
+        let active = |name: &str| u32::from(probes.iter().any(|p| p.probe.name == name && p.is_active()));
         let (sched, tcp, syscalls) = (active("sched"), active("tcp"), active("syscalls"));
         let attribution = active("attribution");
         let shards = shards();
@@ -98,19 +119,48 @@ impl Session {
         let maps = Maps::open(&mut ebpf, services, shards)?;
         maps.set_call_classes(&calls::classes());
         let ring = Some(maps::exemplar_ring(&mut ebpf)?);
-        let mut session = Self { ebpf, links: Vec::new(), maps, ring, probes, attach: Duration::ZERO };
         let types = KernelTypes::parse(entry_points, Endianness::Little).map_err(|e| map_error("BTF", &e))?;
-        for hook in session.hooks() {
-            let program = session.program(hook)?;
-            program.load(hook, &types).map_err(|e| refused(hook, e))?;
-        }
-        if session.is_active("sched") {
-            for name in ITERATORS {
-                session.iterator(name)?.load("task", &types).map_err(|e| refused(name, e))?;
-            }
-        }
+        let (links, loads, attach) = (Vec::new(), Vec::new(), Duration::ZERO);
+        let mut session = Self { ebpf, links, maps, ring, process, probes, loads, attach };
+        session.load_all(&types)?;
         session.attach = began.elapsed();
         Ok(session)
+    }
+
+    fn load_all(&mut self, types: &KernelTypes) -> Result<(), ProbeError> {
+        for program in self.process.clone() {
+            self.load_one(program, types)?;
+        }
+        for at in 0..self.probes.len() {
+            let programs = self.probes[at].programs.clone();
+            if let Err(error) = programs.into_iter().try_for_each(|program| self.load_one(program, types)) {
+                self.probes[at].fail("unsupported", error.to_string());
+            }
+        }
+        table::settle(&mut self.probes);
+        if !self.probes.iter().any(Choice::is_active) {
+            let reasons: Vec<String> = self.probes.iter().filter_map(|choice| choice.probe.reason.clone()).collect();
+            return Err(ProbeError::NoProbe(reasons.join("; ")));
+        }
+        if self.is_active("sched") {
+            for name in ITERATORS {
+                program::iterator(&mut self.ebpf, name)?.load("task", types).map_err(|e| program::refused(name, e))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn load_one(&mut self, program: Program, types: &KernelTypes) -> Result<(), ProbeError> {
+        let began = Instant::now();
+        let info = program::load(&mut self.ebpf, &program, types)?;
+        self.loads.push(Load {
+            name: program.name,
+            hook: program.hook(),
+            verified_instructions: info.verified_instruction_count(),
+            jited_bytes: info.size_jitted(),
+            time: began.elapsed(),
+        });
+        Ok(())
     }
 
     /// Attaches the hooks that keep the service table right. From here on forks are inherited.
@@ -118,7 +168,7 @@ impl Session {
     /// # Errors
     /// When the kernel refuses a hook.
     pub fn attach_process_hooks(&mut self) -> Result<(), ProbeError> {
-        self.attach_all(PROCESS_HOOKS)
+        self.attach_all(&self.process.clone())
     }
 
     /// Attaches the hooks of the active probes and begins the clocks of the threads that exist.
@@ -127,10 +177,8 @@ impl Session {
     /// When the kernel refuses a hook.
     pub fn attach_probes(&mut self) -> Result<(), ProbeError> {
         let began = Instant::now();
-        for probe in PROBES {
-            if self.is_active(probe.name) {
-                self.attach_all(probe.hooks)?;
-            }
+        for at in 0..self.probes.len() {
+            self.attach_all(&self.probes[at].programs.clone())?;
         }
         // After the hooks: a thread that they have seen meanwhile keeps its clock.
         if self.is_active("sched") {
@@ -160,63 +208,50 @@ impl Session {
     /// Whether a probe is active.
     #[must_use]
     pub fn is_active(&self, probe: &str) -> bool {
-        self.probes.iter().any(|p| p.name == probe && p.state == "active")
+        self.probes.iter().any(|choice| choice.probe.name == probe && choice.is_active())
     }
 
-    /// Runs and run time of each attached program.
+    /// What each probe does, for the report.
+    #[must_use]
+    pub fn probes(&self) -> Vec<capture::Probe> {
+        self.probes.iter().map(|choice| choice.probe.clone()).collect()
+    }
+
+    /// Runs and run time of each loaded program.
     ///
     /// # Errors
     /// When the kernel does not tell.
     pub fn program_costs(&self) -> Result<Vec<capture::ProgramCost>, ProbeError> {
-        self.hooks()
-            .into_iter()
-            .filter_map(|hook| Some((hook, self.ebpf.program(hook)?)))
-            .map(|(hook, program)| {
-                let info = program.info().map_err(|e| refused(hook, e))?;
-                Ok(capture::ProgramCost { name: hook.to_owned(), runs: info.run_count(), run_time: info.run_time() })
+        self.programs()
+            .filter_map(|program| Some((program.name, self.ebpf.program(program.name)?)))
+            .map(|(name, program)| {
+                let info = program.info().map_err(|e| program::refused(name, e))?;
+                Ok(capture::ProgramCost { name: name.to_owned(), runs: info.run_count(), run_time: info.run_time() })
             })
             .collect()
     }
 
-    /// Tracepoints of the process hooks and of all active probes.
-    fn hooks(&self) -> Vec<&'static str> {
-        let of_probes = PROBES.iter().filter(|probe| self.is_active(probe.name)).flat_map(|probe| probe.hooks);
-        PROCESS_HOOKS.iter().chain(of_probes).copied().collect()
+    /// Programs of the process hooks and of all active probes.
+    fn programs(&self) -> impl Iterator<Item = &Program> {
+        self.process.iter().chain(self.probes.iter().flat_map(|choice| &choice.programs))
     }
 
-    fn attach_all(&mut self, hooks: &[&'static str]) -> Result<(), ProbeError> {
-        for &hook in hooks {
-            let program = self.program(hook)?;
-            let id = program.attach().map_err(|e| refused(hook, e))?;
-            let link = program.take_link(id).map_err(|e| refused(hook, e))?;
-            self.links.push((hook, link.into()));
+    fn attach_all(&mut self, programs: &[Program]) -> Result<(), ProbeError> {
+        for program in programs {
+            self.links.push((program.name, program::attach(&mut self.ebpf, program)?));
         }
         Ok(())
     }
 
     /// Runs a task iterator once over all threads.
     fn iterate(&mut self, name: &'static str) -> Result<(), ProbeError> {
-        let program = self.iterator(name)?;
-        let id = program.attach().map_err(|e| refused(name, e))?;
-        let link = program.take_link(id).map_err(|e| refused(name, e))?;
+        let program = program::iterator(&mut self.ebpf, name)?;
+        let id = program.attach().map_err(|e| program::refused(name, e))?;
+        let link = program.take_link(id).map_err(|e| program::refused(name, e))?;
         let mut file = link.into_file().map_err(|e| map_error(name, &e))?;
         file.read_to_end(&mut Vec::new()).map_err(|e| map_error(name, &e))?;
         Ok(())
     }
-
-    fn program(&mut self, name: &'static str) -> Result<&mut BtfTracePoint, ProbeError> {
-        let program = self.ebpf.program_mut(name).ok_or_else(|| map_error(name, &"no such program in the object"))?;
-        program.try_into().map_err(|e| refused(name, e))
-    }
-
-    fn iterator(&mut self, name: &'static str) -> Result<&mut Iter, ProbeError> {
-        let program = self.ebpf.program_mut(name).ok_or_else(|| map_error(name, &"no such program in the object"))?;
-        program.try_into().map_err(|e| refused(name, e))
-    }
-}
-
-fn refused(name: &'static str, source: ProgramError) -> ProbeError {
-    ProbeError::Program { name, source: Box::new(source) }
 }
 
 fn map_error(name: &'static str, reason: &dyn std::fmt::Display) -> ProbeError {

@@ -1,55 +1,52 @@
-//! The probes: sets of hooks that one can switch. To add a probe, add a line here, a hook file in the kernel crate and a
-//! section in `snapshot`.
+//! The probes: sets of hooks that one can switch. To add a probe, add a line here, its hooks in `hooks`, a hook file in the
+//! kernel crate and a section in `snapshot`.
 
 use super::btf::Btf;
+use super::hooks::{self, Hook, Program};
 use crate::capture;
 
-/// A probe and the tracepoints it attaches to; each has a program of the same name.
+/// A probe and the hooks it attaches to.
 #[derive(Debug)]
 pub struct Probe {
     /// Name on the command line and in the report.
     pub name: &'static str,
     /// What it measures, for `--help` and `doctor`.
     pub purpose: &'static str,
-    /// Its own tracepoints, in the order in which they are attached.
-    pub hooks: &'static [&'static str],
+    /// Its own hooks, in the order in which they are attached.
+    pub hooks: &'static [Hook],
     /// Probes without which it has nothing to work on.
     pub needs: &'static [&'static str],
     /// Whether `record` has it on unless told otherwise.
     pub default: bool,
 }
 
-/// Hooks that keep the service table right; always attached, and before all others.
-pub const PROCESS_HOOKS: &[&str] =
-    &["sched_process_fork", "sched_process_exit", "sched_process_exec", "inet_sock_set_state"];
-
-/// All probes. In `request` the hook that starts clocks comes last: what is in flight at attach is never half counted.
+/// All probes.
 pub const PROBES: &[Probe] = &[
     Probe {
         name: "sched",
         purpose: "thread states, run-queue latency, blocked time per class, who ran instead",
-        hooks: &["sched_waking", "sched_switch"],
+        hooks: hooks::SCHED,
         needs: &[],
         default: true,
     },
     Probe {
         name: "syscalls",
         purpose: "count, errors and latency per system call; accept wait",
-        hooks: &["sys_enter", "sys_exit"],
+        hooks: hooks::SYSCALLS,
         needs: &[],
         default: true,
     },
     Probe {
         name: "tcp",
         purpose: "connections, connect latency, round-trip time, retransmissions, resets",
-        hooks: &["tcp_retransmit_skb", "tcp_receive_reset", "tcp_send_reset"],
+        hooks: hooks::TCP,
         needs: &[],
         default: true,
     },
     Probe {
         name: "request",
         purpose: "latency, queue time and service time of requests on TCP and UNIX stream sockets",
-        hooks: &["sock_send_length", "sock_recv_length", "sk_data_ready"],
+        hooks: hooks::REQUEST,
         needs: &[],
         default: true,
     },
@@ -61,6 +58,30 @@ pub const PROBES: &[Probe] = &[
         default: true,
     },
 ];
+
+/// A probe on this kernel.
+#[derive(Clone, Debug)]
+pub struct Choice {
+    /// Its state, for the report.
+    pub probe: capture::Probe,
+    /// Its programs, if it is active.
+    pub programs: Vec<Program>,
+}
+
+impl Choice {
+    /// Whether it is to be used.
+    #[must_use]
+    pub fn is_active(&self) -> bool {
+        self.probe.state == "active"
+    }
+
+    /// It cannot run.
+    pub fn fail(&mut self, state: &str, reason: String) {
+        state.clone_into(&mut self.probe.state);
+        self.probe.reason = Some(reason);
+        self.programs.clear();
+    }
+}
 
 /// Parses `--probes`: a comma-separated list.
 ///
@@ -85,36 +106,42 @@ pub fn parse(list: &str) -> Result<Vec<&'static Probe>, String> {
 
 /// What this kernel can do for each probe, given the names the user chose.
 #[must_use]
-pub fn states(btf: &Btf, chosen: &[&Probe]) -> Vec<capture::Probe> {
-    let mut states: Vec<capture::Probe> = PROBES
+pub fn choose(btf: &Btf, chosen: &[&Probe]) -> Vec<Choice> {
+    let mut choices: Vec<Choice> = PROBES
         .iter()
         .map(|probe| {
-            let missing: Vec<_> =
-                probe.hooks.iter().filter(|hook| btf.tracepoint_arguments(hook).is_none()).copied().collect();
-            let (state, reason) = if !chosen.iter().any(|c| c.name == probe.name) {
-                ("disabled", Some("not among --probes".to_owned()))
-            } else if missing.is_empty() {
-                ("active", None)
-            } else {
-                ("unsupported", Some(format!("this kernel has no tracepoint {}", missing.join(", "))))
+            let wanted = chosen.iter().any(|c| c.name == probe.name);
+            let programs = hooks::choose(btf, probe.hooks);
+            let (state, reason) = match &programs {
+                _ if !wanted => ("disabled", Some("not among --probes".to_owned())),
+                Ok(_) => ("active", None),
+                Err(reason) => ("unsupported", Some(reason.clone())),
             };
-            capture::Probe {
-                name: probe.name.to_owned(),
-                state: state.to_owned(),
-                reason,
-                hooks: probe.hooks.iter().map(|hook| format!("tp_btf/{hook}")).collect(),
+            let programs = programs.unwrap_or_default();
+            Choice {
+                probe: capture::Probe {
+                    name: probe.name.to_owned(),
+                    state: state.to_owned(),
+                    reason,
+                    hooks: programs.iter().map(Program::hook).collect(),
+                },
+                programs: if state == "active" { programs } else { Vec::new() },
             }
         })
         .collect();
-    let active: Vec<String> = states.iter().filter(|p| p.state == "active").map(|p| p.name.clone()).collect();
-    for (state, probe) in states.iter_mut().zip(PROBES).filter(|(state, _)| state.state == "active") {
+    settle(&mut choices);
+    choices
+}
+
+/// Probes that lack another one on which they stand are disabled.
+pub fn settle(choices: &mut [Choice]) {
+    let active: Vec<String> = choices.iter().filter(|c| c.is_active()).map(|c| c.probe.name.clone()).collect();
+    for (choice, probe) in choices.iter_mut().zip(PROBES).filter(|(choice, _)| choice.is_active()) {
         let absent: Vec<_> = probe.needs.iter().filter(|name| !active.iter().any(|a| a == *name)).copied().collect();
         if !absent.is_empty() {
-            state.state = "disabled".to_owned();
-            state.reason = Some(format!("needs the probe {}", absent.join(" and the probe ")));
+            choice.fail("disabled", format!("needs the probe {}", absent.join(" and the probe ")));
         }
     }
-    states
 }
 
 #[cfg(test)]

@@ -53,19 +53,23 @@ fn main() -> Result<()> {
     let mut wait = prepare(&cli)?;
     println!("ready");
     line()?;
-    let (delay, start, switches) = (run_delay()?, clock::now(), switches());
+    let ([cpu, delay], start) = (schedstat()?, clock::now());
     let mut times = Vec::with_capacity(cli.count as usize);
+    let (mut voluntary, mut involuntary) = (0, 0);
     for _ in 0..cli.count {
-        let before = clock::now();
+        let (before, switches_before) = (clock::now(), switches());
         wait()?;
-        times.push(clock::now() - before);
+        let (after, switches_after) = (clock::now(), switches());
+        times.push(after - before);
+        voluntary += switches_after.0 - switches_before.0;
+        involuntary += switches_after.1 - switches_before.1;
     }
-    let (elapsed, delay) = (clock::now() - start, run_delay()? - delay);
-    let (voluntary, involuntary) = (self::switches().0 - switches.0, self::switches().1 - switches.1);
+    let elapsed = clock::now() - start;
+    let [cpu, delay] = [schedstat()?[0] - cpu, schedstat()?[1] - delay];
     times.sort_unstable();
     let sum: u64 = times.iter().sum();
     let own = json!({
-        "elapsed_ns": elapsed, "run_delay_ns": delay, "sum_ns": sum, "times_ns": times,
+        "elapsed_ns": elapsed, "cpu_ns": cpu, "run_delay_ns": delay, "sum_ns": sum, "times_ns": times,
         "voluntary": voluntary, "involuntary": involuntary,
     });
     println!("{own}");
@@ -85,10 +89,12 @@ fn switches() -> (u64, u64) {
     (usage.ru_nvcsw as u64, usage.ru_nivcsw as u64)
 }
 
-/// Time on the run queue, as the kernel itself counts it.
-fn run_delay() -> Result<u64> {
+/// Time on a CPU, and on the run queue, as the kernel itself counts them.
+fn schedstat() -> Result<[u64; 2]> {
     let text = fs::read_to_string("/proc/thread-self/schedstat")?;
-    Ok(text.split_whitespace().nth(1).context("schedstat")?.parse()?)
+    let mut words = text.split_whitespace();
+    let mut next = || -> Result<u64> { Ok(words.next().context("schedstat")?.parse()?) };
+    Ok([next()?, next()?])
 }
 
 fn prepare(cli: &Cli) -> Result<Box<dyn FnMut() -> Result<()>>> {

@@ -20,13 +20,6 @@ pub struct Outcome {
     pub failed: u64,
 }
 
-impl Outcome {
-    /// Whether this is an agent that cannot load its programs for the doctor.
-    pub fn lacks_load(&self) -> bool {
-        self.lines.iter().any(|line| line.contains("unexpected argument '--load'"))
-    }
-}
-
 /// A whole run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Console {

@@ -30,7 +30,7 @@ use console::Console;
 use doctor::Diagnosis;
 use image::Image;
 use kernels::{Expected, Kernel};
-use plan::{DOCTOR, LOAD, Step};
+use plan::{DOCTOR, Step};
 use programs::Programs;
 use qemu::{Acceleration, Ended};
 use table::Row;
@@ -124,7 +124,7 @@ fn machine(kernel: &Kernel, image: &Image, programs: &Programs, acceleration: Ac
         log.push_str(line);
         log.push('\n');
         // The doctor's JSON is for the table.
-        if !Console::is_marker(line) && !matches!(console.running(), Some(DOCTOR | LOAD)) {
+        if !Console::is_marker(line) && console.running() != Some(DOCTOR) {
             println!("{line}");
         }
         console.release.is_some()
@@ -135,9 +135,8 @@ fn machine(kernel: &Kernel, image: &Image, programs: &Programs, acceleration: Ac
     fs::remove_file(&initrd).with_context(|| format!("remove {}", initrd.display()))?;
 
     let mut faults = faults(kernel, &steps, &console, ended);
-    let source = [LOAD, DOCTOR].into_iter().filter_map(|name| console.steps.get(name)).find(|step| !step.lacks_load());
-    let diagnosis = source.map_or(Ok(Diagnosis::default()), |step| Diagnosis::among(&step.lines));
-    let diagnosis = diagnosis.unwrap_or_else(|error| {
+    let diagnosis = console.steps.get(DOCTOR).map(|step| Diagnosis::among(&step.lines));
+    let diagnosis = diagnosis.unwrap_or(Ok(Diagnosis::default())).unwrap_or_else(|error| {
         faults.push(format!("{error:#}"));
         Diagnosis::default()
     });
@@ -172,10 +171,6 @@ fn faults(kernel: &Kernel, steps: &[Step], console: &Console, ended: Ended) -> V
             faults.push(format!("{} did not run", step.name));
             continue;
         };
-        if outcome.lacks_load() {
-            println!("the agent has no `doctor --load`: nothing is known of the verifier's work");
-            continue;
-        }
         let status = outcome.status.as_deref().unwrap_or("none");
         // The doctor's code 1 says that nothing can be recorded, which on an old kernel is the right answer.
         let right = match (step.is_test(), kernel.expected) {

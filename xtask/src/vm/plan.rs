@@ -14,10 +14,8 @@ use super::programs::{AGENT, INIT, Programs};
 
 /// Where programs are inside; `vm-init` has it too.
 const INSIDE: &str = "acgs-perf/release";
-/// The step that asks the agent what it would use.
+/// The step that asks the agent which hooks it uses, and what loading its programs took.
 pub const DOCTOR: &str = "doctor";
-/// The step that has it load every program, and asks what that took.
-pub const LOAD: &str = "doctor-load";
 /// The tests that need a working agent, shortest first, and those of each that cannot run inside, with the reason.
 const RING: &[(&str, &[(&str, &str)])] = &[
     ("live_kernel", &[("an_fsync_is_disk", "there is no disk")]),
@@ -46,7 +44,7 @@ impl Step {
 
     /// Whether it is a test, of which at least one must have run.
     pub fn is_test(&self) -> bool {
-        self.name != DOCTOR && self.name != LOAD
+        self.name != DOCTOR
     }
 
     fn line(&self) -> String {
@@ -71,11 +69,11 @@ pub fn steps(kernel: &Kernel) -> Vec<Step> {
         Expected::Everything => RING.iter().map(|(name, without)| test(name, without)).collect(),
         Expected::Refusal => vec![test(REFUSAL, &[])],
     };
-    let agent = format!("/{INSIDE}/{AGENT}");
-    steps.push(Step::new(DOCTOR, 60, &agent, &["doctor", "--format", "json"]));
+    let mut arguments = vec!["doctor", "--format", "json"];
     if kernel.expected == Expected::Everything {
-        steps.push(Step::new(LOAD, 240, &agent, &["doctor", "--load", "--format", "json"]));
+        arguments.push("--load");
     }
+    steps.push(Step::new(DOCTOR, 240, &format!("/{INSIDE}/{AGENT}"), &arguments));
     steps
 }
 
@@ -114,12 +112,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_kernel_runs_a_test_and_asks_the_doctor_after_it() {
+    fn every_kernel_runs_a_test_and_asks_the_doctor_last() {
         for kernel in KERNELS {
             let steps = steps(kernel);
             assert!(steps.iter().any(Step::is_test), "{}", kernel.name);
-            let last = if kernel.expected == Expected::Everything { LOAD } else { DOCTOR };
-            assert_eq!(steps.last().map(|step| step.name.as_str()), Some(last));
+            assert_eq!(steps.last().map(|step| step.name.as_str()), Some(DOCTOR));
             assert!(steps.iter().filter(|step| step.is_test()).all(|step| tests().contains(&step.name.as_str())));
         }
     }

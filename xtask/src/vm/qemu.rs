@@ -5,6 +5,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{BufRead, BufReader};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, channel};
@@ -119,6 +120,14 @@ impl Acceleration {
         command.args(["-serial", "stdio", "-no-reboot", "-kernel"]).arg(vmlinuz).arg("-initrd").arg(initrd);
         command.args(["-append", "console=ttyS0 panic=-1 quiet"]);
         command.stdin(Stdio::null()).stdout(Stdio::piped());
+        // SAFETY: prctl is a system call and nothing else, which may be made between fork and exec.
+        unsafe {
+            command.pre_exec(|| {
+                // Ends with this process, however that ends.
+                libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+                Ok(())
+            })
+        };
         if self == Self::Hardware {
             // That it does not work is the answer, and no complaint.
             command.stderr(Stdio::null());

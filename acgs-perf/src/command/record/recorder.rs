@@ -16,8 +16,8 @@ use super::membership::Membership;
 use super::plan::Plan;
 use super::{Ending, facts};
 use crate::capture::{Attribution, Capture, Cost, Service};
+use crate::probe;
 use crate::probe::session::Session;
-use crate::probe::{self, table};
 use crate::snapshot::exemplars::Exemplars;
 use crate::snapshot::series::Series;
 use crate::snapshot::{attribution, collect};
@@ -122,7 +122,7 @@ pub async fn record(plan: &Plan) -> anyhow::Result<(Capture, Ending)> {
         services: (0..plan.specs.len())
             .map(|i| Service { attribution: attribution(i), ..service(plan, &session, &members, &mut series, i) })
             .collect(),
-        probes: session.probes.clone(),
+        probes: session.probes(),
         ledger,
         cost,
         ended_by: ending.text.clone(),
@@ -130,15 +130,9 @@ pub async fn record(plan: &Plan) -> anyhow::Result<(Capture, Ending)> {
     Ok((capture, ending))
 }
 
-/// Resolves the kernel's fields and loads the programs.
+/// Loads the programs, and tells which probes cannot run.
 fn load(plan: &Plan) -> anyhow::Result<Session> {
-    let btf = probe::kernel_btf()?;
-    probe::needs::check(&btf, &probe::kernel_release())?;
-    let fields = probe::offsets::resolve(&btf)?;
-    let states = table::states(&btf, &plan.probes);
-    let entry_points = btf.entry_points();
-    drop(btf);
-    Ok(Session::load(&fields, &entry_points, states, plan.specs.len())?)
+    Ok(probe::start(&plan.probes, plan.specs.len())?)
 }
 
 /// Sleeps until the deadline; for ever without one.

@@ -1,0 +1,147 @@
+//! The hooks: for each event that a probe needs, the ways in which kernels show it, best first.
+//!
+//! In: the kernel's BTF. Out: the programs to load for an event, or why there are none. To give an event another way, add it
+//! here and its programs in the kernel crate. There is no kprobe among the ways: such a program may not use the storage of a
+//! socket or of a task, on which both clocks stand.
+
+use super::btf::Btf;
+
+/// How a program is attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// At a tracepoint, with typed arguments.
+    Tracepoint,
+    /// Where a function is entered.
+    Fentry,
+    /// Where a function returns.
+    Fexit,
+}
+
+impl Kind {
+    /// As in the report: `tp_btf`, `fentry`, `fexit`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Tracepoint => "tp_btf",
+            Self::Fentry => "fentry",
+            Self::Fexit => "fexit",
+        }
+    }
+}
+
+/// A program of the object, and what it is attached to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Program {
+    /// Its name in the object.
+    pub name: &'static str,
+    /// How it is attached.
+    pub kind: Kind,
+    /// Tracepoint or function.
+    pub target: &'static str,
+    /// Whether kernels may do without it: a function that only some of them have.
+    optional: bool,
+}
+
+impl Program {
+    const fn tracepoint(name: &'static str) -> Self {
+        Self { name, kind: Kind::Tracepoint, target: name, optional: false }
+    }
+
+    const fn fentry(name: &'static str, target: &'static str) -> Self {
+        Self { name, kind: Kind::Fentry, target, optional: false }
+    }
+
+    const fn fexit(name: &'static str, target: &'static str) -> Self {
+        Self { name, kind: Kind::Fexit, target, optional: false }
+    }
+
+    const fn where_it_exists(self) -> Self {
+        Self { optional: true, ..self }
+    }
+
+    /// As in the report, such as `tp_btf/sched_switch`.
+    #[must_use]
+    pub fn hook(&self) -> String {
+        format!("{}/{}", self.kind.name(), self.target)
+    }
+
+    fn exists(&self, btf: &Btf) -> bool {
+        match self.kind {
+            Kind::Tracepoint => btf.tracepoint_arguments(self.target).is_some(),
+            Kind::Fentry | Kind::Fexit => btf.has_function(self.target),
+        }
+    }
+}
+
+/// An event, and the ways to see it: sets of programs, best first.
+#[derive(Debug)]
+pub struct Hook(&'static [&'static [Program]]);
+
+macro_rules! tracepoints {
+    ($($name:literal),* $(,)?) => { &[$(Hook(&[&[Program::tracepoint($name)]])),*] };
+}
+
+/// Keep the service table right.
+pub const PROCESS: &[Hook] =
+    tracepoints!["sched_process_fork", "sched_process_exit", "sched_process_exec", "inet_sock_set_state"];
+/// Thread clocks.
+pub const SCHED: &[Hook] = tracepoints!["sched_waking", "sched_switch"];
+/// System calls.
+pub const SYSCALLS: &[Hook] = tracepoints!["sys_enter", "sys_exit"];
+/// Trouble on connections.
+pub const TCP: &[Hook] = tracepoints!["tcp_retransmit_skb", "tcp_receive_reset", "tcp_send_reset"];
+/// Request clocks. The tracepoints came with Linux 6.3; before, the functions beneath the system calls are watched. The one
+/// that starts clocks comes last: what is in flight at attach is never half counted.
+pub const REQUEST: &[Hook] = &[
+    Hook(&[
+        &[Program::tracepoint("sock_send_length")],
+        &[
+            Program::fexit("sent_inet", "inet_sendmsg"),
+            Program::fexit("sent_inet6", "inet6_sendmsg"),
+            Program::fexit("sent_unix", "unix_stream_sendmsg"),
+            Program::fexit("sent_page_inet", "inet_sendpage").where_it_exists(),
+            Program::fexit("sent_page_unix", "unix_stream_sendpage").where_it_exists(),
+        ],
+    ]),
+    Hook(&[
+        &[Program::tracepoint("sock_recv_length")],
+        &[
+            Program::fexit("received_inet", "inet_recvmsg"),
+            Program::fexit("received_inet6", "inet6_recvmsg"),
+            Program::fexit("received_unix", "unix_stream_recvmsg"),
+        ],
+    ]),
+    Hook(&[&[Program::tracepoint("sk_data_ready")], &[Program::fentry("readable", "sock_def_readable")]]),
+];
+
+/// The programs for a set of hooks on this kernel.
+///
+/// # Errors
+/// Says which event the kernel does not show.
+pub fn choose(btf: &Btf, hooks: &'static [Hook]) -> Result<Vec<Program>, String> {
+    let mut chosen = Vec::new();
+    for hook in hooks {
+        let usable = hook.0.iter().find(|way| way.iter().all(|program| program.optional || program.exists(btf)));
+        let Some(way) = usable else {
+            let missing: Vec<String> = hook
+                .0
+                .iter()
+                .filter_map(|way| way.iter().find(|program| !program.optional && !program.exists(btf)))
+                .map(|program| match program.kind {
+                    Kind::Tracepoint => format!("no tracepoint {}", program.target),
+                    Kind::Fentry | Kind::Fexit => format!("no function {}", program.target),
+                })
+                .collect();
+            return Err(format!("this kernel has {}", missing.join(" and ")));
+        };
+        chosen.extend(way.iter().filter(|program| program.exists(btf)));
+    }
+    Ok(chosen)
+}
+
+/// Functions to which programs may be attached: the loader looks them up in the kernel's BTF.
+pub fn functions() -> impl Iterator<Item = &'static str> {
+    let all = [PROCESS, SCHED, SYSCALLS, TCP, REQUEST];
+    let programs = all.into_iter().flatten().flat_map(|hook| hook.0).flat_map(|way| way.iter());
+    programs.filter(|program| program.kind != Kind::Tracepoint).map(|program| program.target)
+}
