@@ -8,6 +8,7 @@ use std::process::{Command, Output, Stdio};
 
 use acgs_perf_tests::bpf;
 use acgs_perf_tests::harness::{need_root, program};
+use acgs_perf_tests::kernel;
 use acgs_perf_tests::recording::agent;
 use serde_json::Value;
 
@@ -17,10 +18,8 @@ const FIRST: (u32, u32) = (5, 15);
 /// The release, when it is too old.
 fn too_old() -> Option<String> {
     need_root();
-    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap().trim().to_owned();
-    let mut numbers = release.split(['.', '-']).map(|part| part.parse::<u32>().unwrap_or(0));
-    let version = (numbers.next().unwrap(), numbers.next().unwrap());
-    if version >= FIRST {
+    let release = kernel::release();
+    if !kernel::older_than(FIRST.0, FIRST.1) {
         println!("{release} is no old kernel: nothing to show here; run `cargo xtask test --vm 5.10`");
         return None;
     }

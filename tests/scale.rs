@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use acgs_perf_tests::harness::{Service, need_root, program, run};
+use acgs_perf_tests::kernel;
 use acgs_perf_tests::recording::Recorder;
 use acgs_perf_tests::report::Report;
 use acgs_perf_tests::vm;
@@ -34,7 +35,8 @@ fn assert_conserved(report: &Report, requests: u64) {
         assert_eq!(parts, integer(&row["latency_ns"]), "{row}");
     }
     let maps = integer(&report.0["cost"]["map_bytes"]);
-    assert!(maps < MAP_BYTES, "{maps} bytes of maps");
+    // Before 6.4 the kernel tells how much the maps could take, not how much they take.
+    assert!(maps < MAP_BYTES || kernel::older_than(6, 4), "{maps} bytes of maps");
 }
 
 #[test]

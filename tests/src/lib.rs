@@ -6,6 +6,7 @@ pub mod causes;
 pub mod clock;
 pub mod epoll;
 pub mod harness;
+pub mod kernel;
 pub mod limits;
 pub mod load;
 pub mod postgres;
