@@ -105,7 +105,8 @@ fn diagnose(load: bool) -> Diagnosis {
     let release = probe::kernel_release();
     let btf = probe::kernel_btf();
     let fit = btf.as_ref().map_or(Ok(()), |btf| probe::needs::check(btf, &release));
-    check("kernel", fit.is_ok(), fit.map_or_else(|error| error.to_string(), |()| release));
+    let unfit = fit.err().map(|error| error.to_string());
+    check("kernel", unfit.is_none(), unfit.clone().unwrap_or(release));
     // SAFETY: geteuid has no preconditions.
     let root = unsafe { libc::geteuid() } == 0;
     check("root", root, if root { "yes".into() } else { "no; recording needs it, run with sudo".into() });
@@ -140,6 +141,12 @@ fn diagnose(load: bool) -> Diagnosis {
                 programs = Some(session.loads.into_iter().map(ProgramState::from).collect());
             }
             Err(error) => check("verifier", false, error.to_string()),
+        }
+    }
+    if let Some(reason) = unfit {
+        for probe in probes.iter_mut().filter(|probe| probe.state == "active") {
+            probe.state = "unsupported".to_owned();
+            probe.reason = Some(reason.clone());
         }
     }
     let can_record = checks.iter().all(|check| check.ok) && probes.iter().any(|probe| probe.state == "active");

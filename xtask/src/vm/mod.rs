@@ -17,8 +17,12 @@ mod programs;
 mod qemu;
 mod table;
 
+use std::collections::VecDeque;
 use std::fs;
+use std::num::NonZero;
 use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
@@ -58,11 +62,10 @@ pub fn run(names: &[String], accept: bool) -> Result<()> {
     let acceleration = first.map_or(Ok(Acceleration::Emulation), |image| {
         Acceleration::of_this_machine(&image.vmlinuz, &programs, &directory)
     })?;
+    let results = machines(images, &programs, acceleration);
     let mut lines = Vec::new();
     let mut failed = Vec::new();
-    for (kernel, image) in images {
-        println!("\n=== kernel {} ===", kernel.name);
-        let ran = image.and_then(|image| machine(kernel, &image, &programs, acceleration));
+    for (kernel, ran) in results {
         let mut ran = match ran {
             Ok(ran) => ran,
             Err(error) => {
@@ -87,6 +90,63 @@ pub fn run(names: &[String], accept: bool) -> Result<()> {
     if failed.is_empty() { Ok(()) } else { bail!("failed kernels: {}", failed.join(", ")) }
 }
 
+/// Runs the machines, as many at a time as there are CPUs for them, and gives what each came to in the order of the matrix.
+/// Alone, a machine's output is shown as it comes; together, each one's when it is done.
+fn machines<'k>(
+    images: Vec<(&'k Kernel, Result<Image>)>,
+    programs: &Programs,
+    acceleration: Acceleration,
+) -> Vec<(&'k Kernel, Result<Run>)> {
+    let cpus = thread::available_parallelism().map_or(1, NonZero::get);
+    let jobs = (cpus / acceleration.cpus()).clamp(1, images.len().max(1));
+    let waiting: Mutex<VecDeque<_>> = Mutex::new(images.into_iter().enumerate().collect());
+    let done = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for _ in 0..jobs {
+            scope.spawn(|| {
+                while let Some((place, (kernel, image))) = lock(&waiting).pop_front() {
+                    let mut output = Output { held: (jobs > 1).then(String::new) };
+                    output.line(&format!("\n=== kernel {} ===", kernel.name));
+                    let ran = image.and_then(|image| machine(kernel, &image, programs, acceleration, &mut output));
+                    // Under the lock, so that the outputs of two machines do not mix.
+                    let mut done = lock(&done);
+                    output.show();
+                    done.push((place, (kernel, ran)));
+                }
+            });
+        }
+    });
+    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    done.sort_by_key(|(place, _)| *place);
+    done.into_iter().map(|(_, result)| result).collect()
+}
+
+/// A lock that another thread's panic, which ends the task anyway, does not close.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Lines for the terminal, shown at once or held back.
+struct Output {
+    held: Option<String>,
+}
+
+impl Output {
+    fn line(&mut self, line: &str) {
+        match &mut self.held {
+            Some(held) => {
+                held.push_str(line);
+                held.push('\n');
+            }
+            None => println!("{line}"),
+        }
+    }
+
+    fn show(&mut self) {
+        print!("{}", self.held.take().unwrap_or_default());
+    }
+}
+
 fn list() -> Result<()> {
     let directory = directory()?;
     for kernel in kernels::KERNELS {
@@ -107,11 +167,17 @@ fn directory() -> Result<PathBuf> {
 }
 
 /// Boots one kernel, passes its output through, and judges what it printed.
-fn machine(kernel: &Kernel, image: &Image, programs: &Programs, acceleration: Acceleration) -> Result<Run> {
+fn machine(
+    kernel: &Kernel,
+    image: &Image,
+    programs: &Programs,
+    acceleration: Acceleration,
+    output: &mut Output,
+) -> Result<Run> {
     let steps = plan::steps(kernel);
-    println!("{} by {}", image.package, acceleration.name());
+    output.line(&format!("{} by {}", image.package, acceleration.name()));
     for test in plan::left_out(kernel) {
-        println!("left out: {test}");
+        output.line(&format!("left out: {test}"));
     }
     let directory = directory()?;
     let initrd = directory.join(format!("{}.cpio", kernel.name));
@@ -125,7 +191,7 @@ fn machine(kernel: &Kernel, image: &Image, programs: &Programs, acceleration: Ac
         log.push('\n');
         // The doctor's JSON is for the table.
         if !Console::is_marker(line) && console.running() != Some(DOCTOR) {
-            println!("{line}");
+            output.line(line);
         }
         console.release.is_some()
     })?;

@@ -69,6 +69,14 @@ impl Acceleration {
         }
     }
 
+    /// CPUs of this machine that one virtual machine keeps busy.
+    pub fn cpus(self) -> usize {
+        match self {
+            Self::Hardware => 2,
+            Self::Emulation => 1,
+        }
+    }
+
     /// Runs a machine with the limits of the matrix.
     pub fn run(self, vmlinuz: &Path, initrd: &Path, line: impl FnMut(&str) -> bool) -> Result<Ended> {
         self.boot(vmlinuz, initrd, (BOOT, WHOLE), line)
