@@ -5,12 +5,12 @@
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
-use acgs_perf_tests::harness::{end, need_root, target};
+use acgs_perf_tests::harness::{end, need_root, program, target};
 use acgs_perf_tests::recording::Recorder;
 use acgs_perf_tests::report::Report;
+use acgs_perf_tests::vm;
 use serde_json::Value;
 
-const WAITS: &str = env!("CARGO_BIN_EXE_truth-waits");
 const MILLISECOND: u64 = 1_000_000;
 const COUNT: u64 = 50;
 
@@ -24,7 +24,7 @@ impl Drop for Waits {
 
 impl Waits {
     fn start(arguments: &[&str]) -> Self {
-        let mut command = Command::new(WAITS);
+        let mut command = Command::new(program("truth-waits"));
         command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let output = BufReader::new(child.stdout.take().unwrap());
@@ -91,8 +91,9 @@ fn waits_in_class(class: &str, kind: &str, ns: u64) -> (u64, u64) {
     assert!((waits - waits / 10..=waits).contains(&seen), "{class}: {seen} of {waits} waits: {spread:?}");
     let times = times(&measured);
     let longest = times[times.len() - 1];
-    // A bucket's width beside the exact length at both ends.
-    let (low, high) = (ns - ns / 100, longest + longest / 100);
+    // A bucket's width beside the exact length at both ends. In emulation up to a millisecond passes between the call, from
+    // which the length counts, and the switch.
+    let (low, high) = (ns - ns / vm::amount(100, 3), longest + longest / 100);
     assert_eq!(spread.between(low, high), seen, "{class} between {low} and {high}: {spread:?}");
     // The program's own times hold its wait for a CPU too.
     let (p50, middle) = (spread.get("p50_ns"), times[times.len() / 2]);
@@ -152,7 +153,10 @@ fn waiting_behind_a_pinned_spinner_is_run_queue() {
 
     let spread = report.spread("waits", "/scheduler/run_queue");
     let waited = report.integer("waits", "/scheduler/run_queue_ns");
-    assert!(waited.abs_diff(kernel) * 50 <= kernel, "run queue {waited} ns, by the kernel's own count {kernel} ns");
+    assert!(
+        waited.abs_diff(kernel) * vm::amount(50, 10) <= kernel,
+        "run queue {waited} ns, by the kernel's own count {kernel} ns"
+    );
     // Two that want one CPU take turns of some milliseconds.
     let long = spread.between(MILLISECOND, 100 * MILLISECOND);
     assert!(long * 100 * MILLISECOND >= kernel / 2, "{long} waits of 1 to 100 ms add up to less than {kernel} ns");
@@ -170,5 +174,7 @@ fn sleeps_without_a_spinner_wait_little_for_a_cpu() {
     assert!((given_up..=given_up + 20).contains(&spread.get("count")), "gave up {given_up} times: {spread:?}");
     let waited = report.integer("waits", "/scheduler/run_queue_ns");
     let kernel = measured["run_delay_ns"].as_u64().unwrap();
-    assert!(waited < kernel + 10 * MILLISECOND, "run queue {waited} ns, by the kernel's own count {kernel} ns");
+    // Between the wake-up and the moment from which the kernel counts an interrupt of another CPU may lie; emulation takes long.
+    let between = vm::amount(10, 200) * MILLISECOND;
+    assert!(waited < kernel + between, "run queue {waited} ns, by the kernel's own count {kernel} ns");
 }

@@ -2,21 +2,21 @@
 
 use std::process::Command;
 
-use acgs_perf_tests::harness::{Service, need_root, run};
+use acgs_perf_tests::harness::{Service, need_root, program, run};
+use acgs_perf_tests::kernel;
 use acgs_perf_tests::recording::Recorder;
 use acgs_perf_tests::report::Report;
+use acgs_perf_tests::vm;
 use serde_json::Value;
 
-const SERVER: &str = env!("CARGO_BIN_EXE_truth-server");
-const LOAD: &str = env!("CARGO_BIN_EXE_truth-load");
 /// Maps of one service on few CPUs, all probes: what the documentation states, with room for rounding to pages.
 const MAP_BYTES: u64 = 10 << 20;
 
 fn record(mode: &str, connections: u32, rate: u32, requests: u64, script: &str) -> Report {
     need_root();
-    let server = Service::truth(SERVER, &["--mode", mode]).unwrap();
+    let server = Service::truth(program("truth-server"), &["--mode", mode]).unwrap();
     let recording = Recorder::new("truth", &format!("port:{}", server.port)).start().unwrap();
-    let mut load = Command::new(LOAD);
+    let mut load = Command::new(program("truth-load"));
     load.args(["--target", &server.address().to_string(), "--rate", &rate.to_string(), "--script", script]);
     load.args(["--connections", &connections.to_string(), "--requests", &requests.to_string(), "--limit", "60"]);
     run(&mut load).unwrap();
@@ -35,15 +35,18 @@ fn assert_conserved(report: &Report, requests: u64) {
         assert_eq!(parts, integer(&row["latency_ns"]), "{row}");
     }
     let maps = integer(&report.0["cost"]["map_bytes"]);
-    assert!(maps < MAP_BYTES, "{maps} bytes of maps");
+    // Before 6.4 the kernel tells how much the maps could take, not how much they take.
+    assert!(maps < MAP_BYTES || kernel::older_than(6, 4), "{maps} bytes of maps");
 }
 
 #[test]
 fn ten_thousand_connections() {
-    assert_conserved(&record("epoll", 10_000, 6000, 40_000, "spin:20"), 40_000);
+    let (connections, rate, requests) = vm::amount((10_000, 6000, 40_000), (2000, 300, 6000));
+    assert_conserved(&record("epoll", connections, rate, requests, "spin:20"), requests);
 }
 
 #[test]
 fn a_thousand_threads() {
-    assert_conserved(&record("threads", 1000, 4000, 30_000, "sleep:2000"), 30_000);
+    let (connections, rate, requests) = vm::amount((1000, 4000, 30_000), (300, 200, 3000));
+    assert_conserved(&record("threads", connections, rate, requests, "sleep:2000"), requests);
 }

@@ -6,10 +6,10 @@ use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 
-use acgs_perf_tests::harness::{end, fixture, free_port, need_root};
+use acgs_perf_tests::harness::{end, free_port, need_root, program};
 use acgs_perf_tests::recording::Recorder;
 
-/// Pairs of calls in the fixture, and requests on each.
+/// Pairs of calls that the server has, and requests on each.
 const PAIRS: u64 = 5;
 const REQUESTS: u64 = 200;
 
@@ -23,8 +23,8 @@ impl Drop for Server {
 
 impl Server {
     fn start(kind: &str, place: &str) -> Self {
-        let mut command = Command::new("python3");
-        command.arg(fixture("socket_calls.py")).args([kind, place]).stdout(Stdio::piped());
+        let mut command = Command::new(program("socket-calls"));
+        command.args([kind, place]).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();

@@ -111,7 +111,8 @@ impl Task {
 
     #[inline(always)]
     pub fn is_on_cpu(self) -> bool {
-        load::<u32>(self.0, offset!(task_on_cpu)) != 0
+        // 0 or 1; an `int` on older kernels, a single byte in 7.3: the first byte is all that may be read everywhere.
+        load::<u8>(self.0, offset!(task_on_cpu)) != 0
     }
 
     #[inline(always)]

@@ -82,15 +82,20 @@ subprogram! {
             activity::copy(entry, activity);
             return;
         }
-        match PARKED.get_ptr_mut(request) {
-            // SAFETY: as in `place`.
-            Some(entry) => activity::copy(unsafe { &mut *entry }, activity),
-            None => {
-                activity.flags |= SPILLED;
-                if PARKED.insert(request, &*activity, 0).is_err() {
-                    lose(Loss::RequestTableFull);
-                }
+        let mut spilled = PARKED.get_ptr_mut(request);
+        if spilled.is_none() {
+            activity.flags |= SPILLED;
+            // Linux 6.1 takes a new entry only from a map or the stack, not from an argument. So it begins as a copy of what
+            // has the place, which nobody takes for this request, since that began at another time.
+            if PARKED.insert(request, &*entry, 0).is_err() {
+                lose(Loss::RequestTableFull);
+                return;
             }
+            spilled = PARKED.get_ptr_mut(request);
+        }
+        if let Some(spilled) = spilled {
+            // SAFETY: as in `place`.
+            activity::copy(unsafe { &mut *spilled }, activity);
         }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! In: a command line. Out: a running service with its port and pid; its output when it fails to start.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -93,7 +94,7 @@ impl Service {
     }
 
     /// Starts the truth server, which chooses its port itself.
-    pub fn truth(program: &str, arguments: &[&str]) -> Result<Self> {
+    pub fn truth(program: impl AsRef<OsStr>, arguments: &[&str]) -> Result<Self> {
         let directory = tempfile::tempdir()?;
         let mut command = Command::new(program);
         command.args(arguments).arg("--log").arg(directory.path().join("log"));

@@ -17,6 +17,10 @@ use crate::harness::{end, target, wait};
 use crate::report::Report;
 use crate::signal;
 
+/// How long the agent may take to attach: most of it is the kernel's verifier, which in software emulation is some thirty
+/// times slower.
+const ATTACH_LIMIT: Duration = Duration::from_secs(120);
+
 /// The agent that is tested: `ACGS_PERF_BIN`, or the release build.
 pub fn agent() -> PathBuf {
     std::env::var_os("ACGS_PERF_BIN").map_or_else(|| target().join("release/acgs-perf"), PathBuf::from)
@@ -101,7 +105,7 @@ pub struct Recording {
 
 impl Recording {
     fn wait_until_attached(&mut self) -> Result<()> {
-        let limit = Instant::now() + Duration::from_secs(30);
+        let limit = Instant::now() + ATTACH_LIMIT;
         loop {
             match self.lines.recv_timeout(limit.saturating_duration_since(Instant::now())) {
                 Ok(line) => {
@@ -111,7 +115,9 @@ impl Recording {
                         return Ok(());
                     }
                 }
-                Err(RecvTimeoutError::Timeout) => bail!("not attached after 30 s\n{}", self.said.join("\n")),
+                Err(RecvTimeoutError::Timeout) => {
+                    bail!("not attached after {ATTACH_LIMIT:?}\n{}", self.said.join("\n"))
+                }
                 Err(RecvTimeoutError::Disconnected) => bail!("the agent ended\n{}", self.said.join("\n")),
             }
         }

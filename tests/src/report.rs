@@ -13,6 +13,8 @@ use hdrhistogram::Histogram;
 use hdrhistogram::serialization::Deserializer;
 use serde_json::Value;
 
+use crate::kernel;
+
 /// The report.
 #[derive(Clone, Debug)]
 pub struct Report(pub Value);
@@ -62,10 +64,12 @@ impl Report {
         counts.filter(|(_, count)| *count != 0).collect()
     }
 
-    /// The service counted exactly these requests, and nothing was lost.
+    /// The service counted exactly these requests, and nothing was lost; up to two losses in a hundred requests where
+    /// [`kernel::unavoidable`] says so.
     #[track_caller]
     pub fn assert_exact(&self, name: &str, requests: u64) {
-        let (counted, losses) = (self.requests(name), self.losses());
+        let (counted, mut losses) = (self.requests(name), self.losses());
+        losses.retain(|(loss, count)| !kernel::unavoidable(loss) || *count * 50 > requests);
         assert!(
             counted == requests && losses.is_empty(),
             "{name}: counted {counted}, sent {requests}, difference {}; losses {losses:?}",

@@ -1,4 +1,4 @@
-//! Project tasks: `cargo xtask setup | build | lint | test | bench | demo`.
+//! Project tasks: `cargo xtask setup | build | lint | test | verifier | bench | demo`.
 //!
 //! In: the command line. Out: the task's own output; exit code 0, 1 when a check failed, 2 when something is missing
 //! that this program may not or cannot install.
@@ -10,6 +10,7 @@ mod lint;
 mod process;
 mod rings;
 mod setup;
+mod vm;
 
 use std::process::ExitCode;
 
@@ -30,6 +31,9 @@ enum Task {
         /// Also what the tests need: services, load tools, a Python environment.
         #[arg(long)]
         tests: bool,
+        /// Also what other kernels need: QEMU.
+        #[arg(long)]
+        vm: bool,
     },
     /// Build the agent with its kernel side.
     Build {
@@ -44,6 +48,18 @@ enum Task {
         /// Run only these rings.
         #[arg(long, value_enum)]
         ring: Vec<rings::Ring>,
+        /// Run the live-kernel ring on other kernels in virtual machines: those named, or all; `list` prints them.
+        #[arg(long, value_name = "KERNEL", num_args = 0.., conflicts_with = "ring")]
+        vm: Option<Vec<String>>,
+        /// Take the verifier's work on each program as it is now into docs/verifier.tsv.
+        #[arg(long)]
+        accept: bool,
+    },
+    /// Compare the verifier's work on each program, on this kernel, with docs/verifier.tsv. Needs root.
+    Verifier {
+        /// Take it as it is now.
+        #[arg(long)]
+        accept: bool,
     },
     /// Measure what the tool costs, and how near it is to the truth.
     Bench {
@@ -68,10 +84,12 @@ enum Bench {
 
 fn main() -> ExitCode {
     let result = match Cli::parse().task {
-        Task::Setup { tests } => setup::run(tests),
+        Task::Setup { tests, vm } => setup::run(tests, vm),
         Task::Build { release } => build::run(release),
         Task::Lint => lint::run(),
-        Task::Test { ring } => rings::run(&ring),
+        Task::Test { vm: Some(kernels), accept, .. } => vm::run(&kernels, accept),
+        Task::Test { ring, vm: None, accept } => rings::run(&ring, accept),
+        Task::Verifier { accept } => vm::live::run(accept),
         Task::Bench { what: Bench::Attribution(options) } => bench::attribution::attribution(&options),
         Task::Bench { what: Bench::Causes(options) } => bench::causes::causes(&options),
         Task::Bench { what: Bench::Agent } => bench::agent::agent(),

@@ -12,6 +12,7 @@ use clap::ValueEnum;
 use crate::build;
 use crate::process::{announce, cargo, describe, is_root};
 use crate::setup::{self, Toolchain};
+use crate::vm;
 
 /// A set of tests with the same needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -64,7 +65,7 @@ fn one(name: &'static str) -> Vec<&'static str> {
 }
 
 /// The whole task.
-pub fn run(chosen: &[Ring]) -> Result<()> {
+pub fn run(chosen: &[Ring], accept: bool) -> Result<()> {
     let rings: Vec<Ring> = Ring::ALL.into_iter().filter(|ring| chosen.is_empty() || chosen.contains(ring)).collect();
     let toolchain = setup::ensure(rings.contains(&Ring::Services))?;
     if rings.iter().any(|ring| *ring != Ring::Host) {
@@ -73,7 +74,7 @@ pub fn run(chosen: &[Ring]) -> Result<()> {
     let mut failed = Vec::new();
     for ring in rings {
         println!("\n=== ring: {} ===", ring.title());
-        match self::ring(ring, &toolchain) {
+        match self::ring(ring, &toolchain, accept) {
             Ok(tests) => println!("=== ring: {}: {tests} tests passed ===", ring.title()),
             Err(error) => {
                 println!("=== ring: {}: FAILED: {error:#} ===", ring.title());
@@ -84,7 +85,7 @@ pub fn run(chosen: &[Ring]) -> Result<()> {
     if failed.is_empty() { Ok(()) } else { bail!("failed rings: {}", failed.join(", ")) }
 }
 
-fn ring(ring: Ring, toolchain: &Toolchain) -> Result<u64> {
+fn ring(ring: Ring, toolchain: &Toolchain, accept: bool) -> Result<u64> {
     if ring != Ring::Host && !is_root() {
         bail!("needs root; run `cargo xtask test` as root, or `cargo xtask test --ring host`");
     }
@@ -107,6 +108,9 @@ fn ring(ring: Ring, toolchain: &Toolchain) -> Result<u64> {
         }
         ran += tests;
     }
+    if ring == Ring::Kernel && failed.is_empty() {
+        vm::live::check(Some((ran, ran)), accept).context("the verifier's budget")?;
+    }
     if failed.is_empty() { Ok(ran) } else { bail!("{}", failed.join("; ")) }
 }
 
@@ -119,34 +123,37 @@ fn counted(command: &mut Command) -> Result<(u64, bool)> {
     if let Some(stdout) = child.stdout.take() {
         for text in BufReader::new(stdout).lines().map_while(Result::ok) {
             println!("{text}");
-            tests += ran(&text);
+            let (passed, failed) = summary(&text);
+            tests += passed + failed;
         }
     }
     let status = child.wait().with_context(|| format!("wait for `{line}`"))?;
     Ok((tests, status.success()))
 }
 
-/// Tests that ran, by a line of the test runner: `test result: ok. 3 passed; 1 failed; 0 ignored; …`.
-fn ran(line: &str) -> u64 {
-    let Some((_, counts)) = line.strip_prefix("test result:").and_then(|rest| rest.split_once(". ")) else { return 0 };
+/// Tests that passed and that failed, by a line of the test runner: `test result: ok. 3 passed; 1 failed; 0 ignored; …`.
+pub fn summary(line: &str) -> (u64, u64) {
+    let Some((_, counts)) = line.strip_prefix("test result:").and_then(|rest| rest.split_once(". ")) else {
+        return (0, 0);
+    };
     let number = |word: &str| {
         let part = counts.split(';').map(str::trim).find_map(|part| part.strip_suffix(word))?;
         part.trim().parse::<u64>().ok()
     };
-    number("passed").unwrap_or(0) + number("failed").unwrap_or(0)
+    (number("passed").unwrap_or(0), number("failed").unwrap_or(0))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::ran;
+    use super::summary;
 
     #[test]
     fn counts_passed_and_failed_but_not_ignored() {
         assert_eq!(
-            ran("test result: ok. 3 passed; 0 failed; 2 ignored; 0 measured; 0 filtered out; finished in 0.00s"),
-            3
+            summary("test result: ok. 3 passed; 0 failed; 2 ignored; 0 measured; 0 filtered out; finished in 0.00s"),
+            (3, 0)
         );
-        assert_eq!(ran("test result: FAILED. 3 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out"), 5);
-        assert_eq!(ran("running 3 tests"), 0);
+        assert_eq!(summary("test result: FAILED. 3 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out"), (3, 2));
+        assert_eq!(summary("running 3 tests"), (0, 0));
     }
 }

@@ -102,7 +102,11 @@ fn diagnose(load: bool) -> Diagnosis {
     let read = |path: &str| std::fs::read_to_string(path).map(|s| s.trim_end().to_owned());
     let mut checks = Vec::new();
     let mut check = |name, ok, detail: String| checks.push(Check { name, ok, detail });
-    check("kernel", true, read("/proc/sys/kernel/osrelease").unwrap_or_else(|e| e.to_string()));
+    let release = probe::kernel_release();
+    let btf = probe::kernel_btf();
+    let fit = btf.as_ref().map_or(Ok(()), |btf| probe::needs::check(btf, &release));
+    let unfit = fit.err().map(|error| error.to_string());
+    check("kernel", unfit.is_none(), unfit.clone().unwrap_or(release));
     // SAFETY: geteuid has no preconditions.
     let root = unsafe { libc::geteuid() } == 0;
     check("root", root, if root { "yes".into() } else { "no; recording needs it, run with sudo".into() });
@@ -112,7 +116,7 @@ fn diagnose(load: bool) -> Diagnosis {
     let jit = read("/proc/sys/net/core/bpf_jit_enable").unwrap_or_else(|_| "unknown".into());
     check("BPF JIT", jit != "0", if jit == "0" { "off; set net.core.bpf_jit_enable=1".into() } else { "on".into() });
     let all: Vec<&table::Probe> = table::PROBES.iter().collect();
-    let probes = match probe::kernel_btf() {
+    let probes = match btf {
         Ok(btf) => {
             check("kernel BTF", true, probe::KERNEL_BTF.into());
             match probe::offsets::resolve(&btf) {
@@ -137,6 +141,12 @@ fn diagnose(load: bool) -> Diagnosis {
                 programs = Some(session.loads.into_iter().map(ProgramState::from).collect());
             }
             Err(error) => check("verifier", false, error.to_string()),
+        }
+    }
+    if let Some(reason) = unfit {
+        for probe in probes.iter_mut().filter(|probe| probe.state == "active") {
+            probe.state = "unsupported".to_owned();
+            probe.reason = Some(reason.clone());
         }
     }
     let can_record = checks.iter().all(|check| check.ok) && probes.iter().any(|probe| probe.state == "active");

@@ -5,6 +5,7 @@
 pub mod btf;
 pub mod calls;
 pub mod hooks;
+pub mod needs;
 pub mod offsets;
 mod program;
 pub mod session;
@@ -28,6 +29,14 @@ pub enum ProbeError {
         path: String,
         /// What is wrong.
         reason: String,
+    },
+    /// The kernel lacks what every probe needs.
+    #[error("Linux {release} is too old: it lacks {missing}; acgs-perf needs {first} or newer", first = needs::FIRST_RELEASE)]
+    TooOld {
+        /// The running release.
+        release: String,
+        /// What it lacks.
+        missing: String,
     },
     /// A field that every supported kernel has is missing.
     #[error("the kernel's BTF has no field {0}; this kernel is not supported, please report its version")]
@@ -65,6 +74,12 @@ pub enum ProbeError {
 /// Where the kernel tells its types.
 pub const KERNEL_BTF: &str = "/sys/kernel/btf/vmlinux";
 
+/// The running kernel's release; empty where it cannot be read.
+#[must_use]
+pub fn kernel_release() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/osrelease").map(|text| text.trim_end().to_owned()).unwrap_or_default()
+}
+
 /// Reads the running kernel's BTF.
 ///
 /// # Errors
@@ -81,6 +96,7 @@ pub fn kernel_btf() -> Result<btf::Btf, ProbeError> {
 /// When this kernel can do nothing of what was asked for, with the reason.
 pub fn start(probes: &[&table::Probe], services: usize) -> Result<session::Session, ProbeError> {
     let btf = kernel_btf()?;
+    needs::check(&btf, &kernel_release())?;
     let fields = offsets::resolve(&btf)?;
     let process = hooks::choose(&btf, hooks::PROCESS).map_err(ProbeError::NoProbe)?;
     let choices = table::choose(&btf, probes);

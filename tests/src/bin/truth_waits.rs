@@ -20,6 +20,8 @@ enum Kind {
     Fsync,
     /// Keeps its CPU busy for `ns`, `count` times.
     Spin,
+    /// Does nothing, and ends with `count` as its exit code.
+    Exit,
 }
 
 /// Waits of known length.
@@ -41,6 +43,9 @@ struct Cli {
 
 fn main() -> Result<()> {
     let cli = Cli::parse();
+    if matches!(cli.kind, Kind::Exit) {
+        std::process::exit(i32::try_from(cli.count)?);
+    }
     clock::no_timer_slack();
     if let Some(cpu) = cli.cpu {
         clock::pin(cpu).context("pin")?;
@@ -103,6 +108,7 @@ fn prepare(cli: &Cli) -> Result<Box<dyn FnMut() -> Result<()>>> {
             clock::spin(ns);
             Ok(())
         }),
+        Kind::Exit => bail!("ends before it waits"),
         Kind::Futex => Box::new(move || futex(ns)),
         Kind::Epoll => {
             // SAFETY: epoll_create1 takes one integer.

@@ -77,6 +77,18 @@ pub fn ensure_services(found: &mut Vec<Found>) -> Result<()> {
     Ok(())
 }
 
+/// QEMU, and what unpacks a kernel's package.
+pub fn ensure_qemu(found: &mut Vec<Found>) -> Result<()> {
+    for (program, package) in [("qemu-system-x86_64", "qemu-system-x86"), ("dpkg-deb", "dpkg")] {
+        if which(program).is_none() {
+            install(&[package])?;
+        }
+        let path = which(program).with_context(|| format!("{program} is missing although {package} is installed"))?;
+        found.push(Found::new(program, version_of(&path, "--version"), path.display().to_string()));
+    }
+    Ok(())
+}
+
 /// Where the newest PostgreSQL with all its programs lives.
 fn postgres() -> Option<PathBuf> {
     let mut versions: Vec<PathBuf> =

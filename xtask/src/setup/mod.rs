@@ -43,12 +43,21 @@ impl Found {
 }
 
 /// The whole task.
-pub fn run(tests: bool) -> Result<()> {
-    ensure(tests).map(drop)
+pub fn run(tests: bool, vm: bool) -> Result<()> {
+    all(tests, vm).map(drop)
 }
 
 /// Sets up, prints the table, and gives the toolchain for the kernel side.
 pub fn ensure(tests: bool) -> Result<Toolchain> {
+    all(tests, false)
+}
+
+/// The same with what virtual machines need.
+pub fn ensure_for_vm() -> Result<Toolchain> {
+    all(false, true)
+}
+
+fn all(tests: bool, vm: bool) -> Result<Toolchain> {
     let mut found = vec![user_space()];
     let mut missing = Vec::new();
 
@@ -57,6 +66,9 @@ pub fn ensure(tests: bool) -> Result<Toolchain> {
     if tests {
         keep(debian::ensure_services(&mut found), &mut missing);
         keep(python::ensure(&mut found), &mut missing);
+    }
+    if vm {
+        keep(debian::ensure_qemu(&mut found), &mut missing);
     }
     print(&found);
     match toolchain {

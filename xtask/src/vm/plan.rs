@@ -1,0 +1,129 @@
+//! What runs inside a machine, and the initial file system that brings it there.
+//!
+//! In: a kernel, the programs that were built. Out: the steps, and the cpio archive with them. Inside, programs lie as cargo
+//! lays them out, so that the tests find the agent and the servers where they always do.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+use super::cpio::Archive;
+use super::kernels::{Expected, Kernel};
+use super::programs::{AGENT, INIT, Programs};
+
+/// Where programs are inside; `vm-init` has it too.
+const INSIDE: &str = "acgs-perf/release";
+/// The step that asks the agent which hooks it uses, and what loading its programs took.
+pub const DOCTOR: &str = "doctor";
+/// The tests that need a working agent, shortest first, and those of each that cannot run inside, with the reason.
+const RING: &[(&str, &[(&str, &str)])] = &[
+    ("live_kernel", &[("an_fsync_is_disk", "there is no disk")]),
+    ("socket_calls", &[]),
+    ("bad_input", &[]),
+    ("scale", &[]),
+];
+/// The test of what an old kernel is told.
+const REFUSAL: &str = "old_kernel";
+
+/// One command that runs inside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// Its name in the output.
+    pub name: String,
+    seconds: u32,
+    program: String,
+    arguments: Vec<String>,
+}
+
+impl Step {
+    fn new(name: &str, seconds: u32, program: &str, arguments: &[&str]) -> Self {
+        let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+        Self { name: name.to_owned(), seconds, program: program.to_owned(), arguments }
+    }
+
+    /// Whether it is a test, of which at least one must have run.
+    pub fn is_test(&self) -> bool {
+        self.name != DOCTOR
+    }
+
+    fn line(&self) -> String {
+        let words = [self.name.clone(), self.seconds.to_string(), self.program.clone()];
+        words.into_iter().chain(self.arguments.iter().cloned()).collect::<Vec<_>>().join("\t") + "\n"
+    }
+}
+
+/// Every test that the matrix needs, to be built.
+pub fn tests() -> Vec<&'static str> {
+    RING.iter().map(|(name, _)| *name).chain([REFUSAL]).collect()
+}
+
+/// What runs on this kernel.
+pub fn steps(kernel: &Kernel) -> Vec<Step> {
+    let test = |name: &str, without: &[(&str, &str)]| {
+        let mut arguments = vec!["--test-threads=1", "--color=never"];
+        arguments.extend(without.iter().flat_map(|(name, _)| ["--skip", name]));
+        Step::new(name, 480, &format!("/{INSIDE}/deps/{name}"), &arguments)
+    };
+    let mut steps = match kernel.expected {
+        Expected::Everything => RING.iter().map(|(name, without)| test(name, without)).collect(),
+        Expected::Refusal => vec![test(REFUSAL, &[])],
+    };
+    let mut arguments = vec!["doctor", "--format", "json"];
+    if kernel.expected == Expected::Everything {
+        arguments.push("--load");
+    }
+    steps.push(Step::new(DOCTOR, 240, &format!("/{INSIDE}/{AGENT}"), &arguments));
+    steps
+}
+
+/// Tests that are left out inside, with the reason, for the output.
+pub fn left_out(kernel: &Kernel) -> Vec<String> {
+    if kernel.expected == Expected::Refusal {
+        return vec!["every test but old_kernel: nothing can be recorded on a kernel that old".into()];
+    }
+    RING.iter().flat_map(|(_, without)| *without).map(|(name, why)| format!("{name}: {why}")).collect()
+}
+
+/// The archive that the kernel unpacks.
+pub fn initial_files(programs: &Programs, steps: &[Step]) -> Result<Vec<u8>> {
+    let mut archive = Archive::new();
+    for directory in ["proc", "sys", "tmp", "run", "acgs-perf", INSIDE, "acgs-perf/release/deps"] {
+        archive.directory(directory);
+    }
+    for (name, path) in &programs.binaries {
+        let place = if name == INIT { "init".to_owned() } else { format!("{INSIDE}/{name}") };
+        archive.file(&place, &read(path)?);
+    }
+    for (name, path) in programs.tests.iter().filter(|(name, _)| steps.iter().any(|step| step.name == **name)) {
+        archive.file(&format!("{INSIDE}/deps/{name}"), &read(path)?);
+    }
+    archive.file("plan", steps.iter().map(Step::line).collect::<String>().as_bytes());
+    Ok(archive.finish())
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    fs::read(path).with_context(|| format!("read {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::kernels::KERNELS;
+    use super::*;
+
+    #[test]
+    fn every_kernel_runs_a_test_and_asks_the_doctor_last() {
+        for kernel in KERNELS {
+            let steps = steps(kernel);
+            assert!(steps.iter().any(Step::is_test), "{}", kernel.name);
+            assert_eq!(steps.last().map(|step| step.name.as_str()), Some(DOCTOR));
+            assert!(steps.iter().filter(|step| step.is_test()).all(|step| tests().contains(&step.name.as_str())));
+        }
+    }
+
+    #[test]
+    fn a_line_of_the_plan_is_what_the_init_reads() {
+        let step = Step::new("scale", 30, "/x/scale", &["--skip", "a"]);
+        assert_eq!(step.line(), "scale\t30\t/x/scale\t--skip\ta\n");
+    }
+}

@@ -1,0 +1,174 @@
+//! Booting a kernel in QEMU and reading its console.
+//!
+//! In: a kernel's image and its initial file system. Out: each line of the console as it comes, and why the machine ended.
+//! No disk, no network card, no modules.
+
+use std::fs::{self, OpenOptions};
+use std::io::{BufRead, BufReader};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+use super::console::Console;
+use super::plan;
+use super::programs::Programs;
+use crate::process::describe;
+
+/// The program.
+pub const QEMU: &str = "qemu-system-x86_64";
+/// A boot takes 2 to 5 s in emulation; an archive of this size some more.
+const BOOT: Duration = Duration::from_secs(120);
+/// A kernel of the matrix must be done in ten minutes.
+const WHOLE: Duration = Duration::from_secs(590);
+/// A boot that uses the hardware takes about a second.
+const PROBE: Duration = Duration::from_secs(30);
+const MEMORY: &str = "1024M";
+
+/// Who runs the machine's instructions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Acceleration {
+    /// The processor itself.
+    Hardware,
+    /// QEMU's emulation, one thread for all virtual CPUs. With one thread for each, kernels that patch their own text, as
+    /// attaching to functions does, crash or hang (QEMU 7.2).
+    Emulation,
+}
+
+impl Acceleration {
+    /// What a real boot shows to work: a `/dev/kvm` may be there and be unusable.
+    pub fn of_this_machine(vmlinuz: &Path, programs: &Programs, directory: &Path) -> Result<Self> {
+        let usable = OpenOptions::new().read(true).write(true).open("/dev/kvm").is_ok();
+        if !usable {
+            return Ok(Self::Emulation);
+        }
+        let initrd = directory.join("probe.cpio");
+        let init = Programs { binaries: programs.only_init(), ..Programs::default() };
+        fs::write(&initrd, plan::initial_files(&init, &[])?).with_context(|| format!("write {}", initrd.display()))?;
+        let mut console = Console::default();
+        let ended = Self::Hardware.boot(vmlinuz, &initrd, (PROBE, PROBE), |line| {
+            console.note(line);
+            console.release.is_some()
+        });
+        Ok(if ended.is_ok_and(|ended| ended == Ended::ByItself) && console.done {
+            Self::Hardware
+        } else {
+            Self::Emulation
+        })
+    }
+
+    /// For the output and the table.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Hardware => "KVM",
+            Self::Emulation => "TCG",
+        }
+    }
+
+    /// CPUs of this machine that one virtual machine keeps busy.
+    pub fn cpus(self) -> usize {
+        match self {
+            Self::Hardware => 2,
+            Self::Emulation => 1,
+        }
+    }
+
+    /// Runs a machine with the limits of the matrix.
+    pub fn run(self, vmlinuz: &Path, initrd: &Path, line: impl FnMut(&str) -> bool) -> Result<Ended> {
+        self.boot(vmlinuz, initrd, (BOOT, WHOLE), line)
+    }
+
+    /// Boots, hands each line to `line`, which says whether the machine is up, and waits for the end.
+    fn boot(
+        self,
+        vmlinuz: &Path,
+        initrd: &Path,
+        (boot, whole): (Duration, Duration),
+        mut line: impl FnMut(&str) -> bool,
+    ) -> Result<Ended> {
+        let mut command = self.command(vmlinuz, initrd);
+        let words = describe(&command);
+        let mut child = command.spawn().with_context(|| format!("start `{words}`"))?;
+        let console = child.stdout.take().context("no console")?;
+        let machine = Machine(child);
+        let (sender, lines) = channel();
+        thread::spawn(move || {
+            // The console is bytes; a kernel that dies may print anything.
+            let bytes = BufReader::new(console).split(b'\n').map_while(Result::ok);
+            for line in bytes {
+                let text = String::from_utf8_lossy(&line).trim_end_matches('\r').to_owned();
+                if sender.send(text).is_err() {
+                    break;
+                }
+            }
+        });
+        let start = Instant::now();
+        let mut up = false;
+        loop {
+            let limit = if up { whole } else { boot };
+            match lines.recv_timeout(limit.saturating_sub(start.elapsed())) {
+                Ok(text) => up |= line(&text),
+                Err(RecvTimeoutError::Disconnected) => return machine.end(),
+                Err(RecvTimeoutError::Timeout) => return Ok(Ended::TimedOut(limit)),
+            }
+        }
+    }
+
+    fn command(self, vmlinuz: &Path, initrd: &Path) -> Command {
+        let mut command = Command::new(QEMU);
+        match self {
+            Self::Hardware => command.args(["-accel", "kvm", "-cpu", "host"]),
+            Self::Emulation => command.args(["-accel", "tcg,thread=single", "-cpu", "qemu64"]),
+        };
+        command.args(["-M", "pc", "-smp", "2", "-m", MEMORY, "-nodefaults", "-nic", "none", "-display", "none"]);
+        command.args(["-serial", "stdio", "-no-reboot", "-kernel"]).arg(vmlinuz).arg("-initrd").arg(initrd);
+        command.args(["-append", "console=ttyS0 panic=-1 quiet"]);
+        command.stdin(Stdio::null()).stdout(Stdio::piped());
+        // SAFETY: prctl is a system call and nothing else, which may be made between fork and exec.
+        unsafe {
+            command.pre_exec(|| {
+                // Ends with this process, however that ends.
+                libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+                Ok(())
+            })
+        };
+        if self == Self::Hardware {
+            // That it does not work is the answer, and no complaint.
+            command.stderr(Stdio::null());
+        }
+        command
+    }
+}
+
+/// Why a machine is not running any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It switched itself off, or rebooted after a panic.
+    ByItself,
+    /// QEMU failed.
+    Failed,
+    /// It took longer than this, and was ended.
+    TimedOut(Duration),
+}
+
+/// A running QEMU, ended with this value.
+struct Machine(Child);
+
+impl Machine {
+    fn end(mut self) -> Result<Ended> {
+        let status = self.0.wait().context("wait for QEMU")?;
+        Ok(if status.success() { Ended::ByItself } else { Ended::Failed })
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        // It may have ended by itself, which is as good.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
