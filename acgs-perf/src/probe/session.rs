@@ -10,8 +10,8 @@ use acgs_perf_common::attribution::attribution_row;
 use acgs_perf_common::exemplar::GATE_WORDS;
 use acgs_perf_common::fields::Fields;
 use acgs_perf_common::maps::{
-    COUNTERS, HISTOGRAMS, MAX_SERVICES, MAX_SHARDS, SYSCALL_SLOTS, SYSCALL_WORDS, counter_index, downstream_base,
-    histogram_base, syscall_slot_index,
+    COUNTERS, HISTOGRAMS, MAX_SERVICES, MAX_SHARDS, STOPPED_ATTRIBUTION, STOPPED_SCHED, SYSCALL_SLOTS, SYSCALL_WORDS,
+    counter_index, downstream_base, histogram_base, syscall_slot_index,
 };
 use aya::maps::{MapData, RingBuf};
 use aya::programs::links::FdLink;
@@ -50,7 +50,8 @@ pub fn has_object() -> bool {
 
 impl Session {
     /// Loads the programs for `services` services. Nothing is attached yet, so nothing is measured. `entry_points` are
-    /// those of the kernel's BTF; they are parsed only when the object's own memory peak is over.
+    /// those of the kernel's BTF; they are parsed only when the object's own memory peak is over. `map_entries` are sizes of
+    /// maps that tests want to be other than usual.
     ///
     /// # Errors
     /// When the kernel refuses programs or maps, with what it said.
@@ -59,6 +60,7 @@ impl Session {
         entry_points: &[u8],
         probes: Vec<capture::Probe>,
         services: usize,
+        map_entries: &[(String, u32)],
     ) -> Result<Self, ProbeError> {
         let began = Instant::now();
         if !has_object() {
@@ -94,6 +96,9 @@ impl Session {
             .map_max_entries("DOWNSTREAM_SLOTS_USED", n)
             .map_max_entries("EXEMPLAR_GATE", n * GATE_WORDS)
             .map_max_entries("SYSCALL_RECORDS", (syscall_services * SYSCALL_SLOTS * SYSCALL_WORDS).max(1));
+        for (name, entries) in map_entries {
+            loader.map_max_entries(name, *entries);
+        }
         let mut ebpf = loader.load(OBJECT)?;
         let maps = Maps::open(&mut ebpf, services, shards)?;
         maps.set_call_classes(&calls::classes());
@@ -152,6 +157,30 @@ impl Session {
         Ok(())
     }
 
+    /// Stops a probe for good, `after` the begin of the window: its hooks come off, and what it has counted stays.
+    ///
+    /// # Errors
+    /// When the threads cannot be walked.
+    pub fn stop(&mut self, name: &str, after: Duration, reason: String) -> Result<(), ProbeError> {
+        let hooks = PROBES.iter().find(|probe| probe.name == name).map_or(&[][..], |probe| probe.hooks);
+        self.links.retain(|(hook, _)| !hooks.contains(hook));
+        self.maps.stop(match name {
+            "attribution" => STOPPED_ATTRIBUTION,
+            // It has nothing to work on then.
+            "sched" => STOPPED_ATTRIBUTION | STOPPED_SCHED,
+            _ => 0,
+        });
+        if name == "sched" {
+            self.iterate(ITERATORS[1])?;
+        }
+        if let Some(probe) = self.probes.iter_mut().find(|probe| probe.name == name) {
+            probe.state = "stopped".to_owned();
+            probe.reason = Some(reason);
+            probe.stopped_after = Some(after);
+        }
+        Ok(())
+    }
+
     /// Gives the ring buffer of exemplars away, once.
     pub fn take_ring(&mut self) -> Option<RingBuf<MapData>> {
         self.ring.take()
@@ -163,7 +192,13 @@ impl Session {
         self.probes.iter().any(|p| p.name == probe && p.state == "active")
     }
 
-    /// Runs and run time of each attached program.
+    /// Whether a probe is active, or was until it was stopped.
+    #[must_use]
+    pub fn has_figures(&self, probe: &str) -> bool {
+        self.is_active(probe) || self.probes.iter().any(|p| p.name == probe && p.stopped_after.is_some())
+    }
+
+    /// Runs and run time of each program that is or was attached.
     ///
     /// # Errors
     /// When the kernel does not tell.
@@ -178,9 +213,9 @@ impl Session {
             .collect()
     }
 
-    /// Tracepoints of the process hooks and of all active probes.
+    /// Tracepoints of the process hooks and of all probes that are or were active.
     fn hooks(&self) -> Vec<&'static str> {
-        let of_probes = PROBES.iter().filter(|probe| self.is_active(probe.name)).flat_map(|probe| probe.hooks);
+        let of_probes = PROBES.iter().filter(|probe| self.has_figures(probe.name)).flat_map(|probe| probe.hooks);
         PROCESS_HOOKS.iter().chain(of_probes).copied().collect()
     }
 

@@ -102,6 +102,7 @@ pub fn states(btf: &Btf, chosen: &[&Probe]) -> Vec<capture::Probe> {
                 name: probe.name.to_owned(),
                 state: state.to_owned(),
                 reason,
+                stopped_after: None,
                 hooks: probe.hooks.iter().map(|hook| format!("tp_btf/{hook}")).collect(),
             }
         })
