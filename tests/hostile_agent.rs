@@ -76,7 +76,7 @@ fn slope(samples: &[(f64, f64)]) -> f64 {
 #[test]
 fn a_day_of_recording_needs_no_more_memory_than_a_minute() {
     need_root();
-    let (speed, seconds) = (1000, if in_vm() { 20 } else { 60 });
+    let (speed, seconds) = (1000, if in_vm() { 20 } else { 87 });
     let server = start(Kind::Echo, &[]).unwrap();
     let recording = Recorder::new("hostile", &format!("port:{}", server.port))
         .arg("--interval=1s")

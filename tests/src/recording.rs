@@ -28,6 +28,10 @@ pub fn says_attached(line: &str) -> bool {
     line.starts_with("acgs-perf: recording ") && (line.contains(" for ") || line.contains(" until "))
 }
 
+/// How long the agent may take to attach: most of it is the kernel's verifier, which in software emulation is some thirty
+/// times slower.
+const ATTACH_LIMIT: Duration = Duration::from_secs(120);
+
 /// A recording that is being put together.
 pub struct Recorder {
     arguments: Vec<String>,
@@ -113,7 +117,7 @@ pub struct Recording {
 
 impl Recording {
     fn wait_until_attached(&mut self) -> Result<()> {
-        let limit = Instant::now() + Duration::from_secs(30);
+        let limit = Instant::now() + ATTACH_LIMIT;
         loop {
             match self.lines.recv_timeout(limit.saturating_duration_since(Instant::now())) {
                 Ok(line) => {
@@ -123,7 +127,9 @@ impl Recording {
                         return Ok(());
                     }
                 }
-                Err(RecvTimeoutError::Timeout) => bail!("not attached after 30 s\n{}", self.said.join("\n")),
+                Err(RecvTimeoutError::Timeout) => {
+                    bail!("not attached after {ATTACH_LIMIT:?}\n{}", self.said.join("\n"))
+                }
                 Err(RecvTimeoutError::Disconnected) => bail!("the agent ended\n{}", self.said.join("\n")),
             }
         }

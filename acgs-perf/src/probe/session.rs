@@ -162,8 +162,8 @@ impl Session {
     /// # Errors
     /// When the threads cannot be walked.
     pub fn stop(&mut self, name: &str, after: Duration, reason: String) -> Result<(), ProbeError> {
-        let hooks = PROBES.iter().find(|probe| probe.name == name).map_or(&[][..], |probe| probe.hooks);
-        self.links.retain(|(hook, _)| !hooks.contains(hook));
+        let links = std::mem::take(&mut self.links);
+        self.links = links.into_iter().filter(|(hook, _)| self.probe_of(hook) != Some(name)).collect();
         self.maps.stop(match name {
             "attribution" => STOPPED_ATTRIBUTION,
             // It has nothing to work on then.
@@ -196,6 +196,12 @@ impl Session {
     #[must_use]
     pub fn has_figures(&self, probe: &str) -> bool {
         self.is_active(probe) || self.probes.iter().any(|p| p.name == probe && p.stopped_after.is_some())
+    }
+
+    /// The probe that a program belongs to; `None` for those of the service table.
+    #[must_use]
+    pub fn probe_of(&self, program: &str) -> Option<&'static str> {
+        PROBES.iter().find(|probe| probe.hooks.contains(&program)).map(|probe| probe.name)
     }
 
     /// Runs and run time of each program that is or was attached.

@@ -115,7 +115,9 @@ fn threads(count: usize) -> Result<()> {
     let barrier = Arc::new(Barrier::new(count + 1));
     let start = |_| {
         let barrier = barrier.clone();
-        thread::Builder::new().stack_size(STACK).spawn(move || drop(barrier.wait()))
+        thread::Builder::new().stack_size(STACK).spawn(move || {
+            barrier.wait();
+        })
     };
     let all = (0..count).map(start).collect::<io::Result<Vec<_>>>()?;
     barrier.wait();

@@ -1,10 +1,9 @@
 //! The decision of `--max-overhead`: whether a probe must be stopped, and which.
 //!
-//! In: what each hook and the agent itself cost in an interval, as shares of the CPU time of all online CPUs, and the probe
-//! table. Out: a [`Decision`]. Pure: `overhead` measures, and carries the decision out.
+//! In: what each program and the agent itself cost in an interval, as shares of the CPU time of all online CPUs, and the states
+//! of the probes. Out: a [`Decision`]. Pure: `overhead` measures, and carries the decision out.
 
 use crate::capture;
-use crate::probe::table::PROBES;
 
 /// So many intervals in a row must be over the limit: one may be a burst.
 const PATIENCE: u32 = 2;
@@ -19,8 +18,8 @@ const LAST: &[&str] = &["attribution", "sched"];
 /// What an interval has cost, as shares of the CPU time of all online CPUs: 0.01 is one percent.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Interval {
-    /// Of each hook.
-    pub hooks: Vec<(String, f64)>,
+    /// Of each kernel program, with the probe that it belongs to.
+    pub programs: Vec<(Option<&'static str>, f64)>,
     /// Of the agent itself.
     pub agent: f64,
 }
@@ -28,13 +27,12 @@ pub struct Interval {
 impl Interval {
     /// Of all together.
     pub fn total(&self) -> f64 {
-        self.agent + self.hooks.iter().map(|(_, share)| share).sum::<f64>()
+        self.agent + self.programs.iter().map(|(_, share)| share).sum::<f64>()
     }
 
-    /// Of the hooks that only this probe uses.
+    /// Of the programs that only this probe uses.
     fn of(&self, probe: &str) -> f64 {
-        let hooks = PROBES.iter().find(|known| known.name == probe).map_or(&[][..], |known| known.hooks);
-        self.hooks.iter().filter(|(hook, _)| hooks.contains(&hook.as_str())).map(|(_, share)| share).sum()
+        self.programs.iter().filter(|(of, _)| *of == Some(probe)).map(|(_, share)| share).sum()
     }
 }
 
@@ -96,9 +94,10 @@ fn dearest(interval: &Interval, probes: &[capture::Probe]) -> Option<&'static st
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::probe::table::PROBES;
 
-    fn interval(hooks: &[(&str, f64)]) -> Interval {
-        Interval { hooks: hooks.iter().map(|(hook, share)| ((*hook).to_owned(), *share)).collect(), agent: 0.001 }
+    fn interval(programs: &[(&'static str, f64)]) -> Interval {
+        Interval { programs: programs.iter().map(|(probe, share)| (Some(*probe), *share)).collect(), agent: 0.001 }
     }
 
     fn probes(active: &[&str]) -> Vec<capture::Probe> {
@@ -122,14 +121,14 @@ mod tests {
 
     #[test]
     fn below_the_limit_nothing_is_stopped() {
-        let cost = interval(&[("sys_enter", 0.01), ("sched_switch", 0.02)]);
+        let cost = interval(&[("syscalls", 0.01), ("sched", 0.02)]);
         assert_eq!(decide(3.2, &cost, ALL), Decision::Keep);
         assert_eq!(decide(3.0, &cost, ALL), Decision::Stop("syscalls"));
     }
 
     #[test]
     fn one_interval_over_the_limit_is_not_enough() {
-        let (high, low) = (interval(&[("sys_exit", 0.5)]), interval(&[]));
+        let (high, low) = (interval(&[("syscalls", 0.5)]), interval(&[]));
         let mut limit = Limit::new(1.0);
         let judged: Vec<_> =
             [&high, &low, &high, &low, &high, &high, &high, &high].map(|i| limit.judge(i, &probes(ALL))).to_vec();
@@ -139,27 +138,27 @@ mod tests {
 
     #[test]
     fn the_dearer_of_the_measured_probes_goes_first() {
-        let cost = interval(&[("sys_enter", 0.01), ("sys_exit", 0.01), ("tcp_retransmit_skb", 0.03)]);
+        let cost = interval(&[("syscalls", 0.01), ("syscalls", 0.01), ("tcp", 0.03)]);
         assert_eq!(decide(1.0, &cost, ALL), Decision::Stop("tcp"));
         assert_eq!(decide(1.0, &cost, &["request", "syscalls"]), Decision::Stop("syscalls"));
     }
 
     #[test]
     fn what_stopping_would_not_save_is_left_alone() {
-        let cost = interval(&[("tcp_retransmit_skb", 0.000_001), ("sched_switch", 0.05), ("sock_recv_length", 0.05)]);
+        let cost = interval(&[("tcp", 0.000_001), ("sched", 0.05), ("request", 0.05)]);
         assert_eq!(decide(1.0, &cost, &["request", "sched", "tcp", "attribution"]), Decision::Stop("attribution"));
         assert_eq!(decide(1.0, &cost, &["request", "sched", "tcp"]), Decision::Stop("sched"));
     }
 
     #[test]
     fn requests_are_counted_to_the_end() {
-        let cost = interval(&[("sock_recv_length", 0.05)]);
+        let cost = interval(&[("request", 0.05)]);
         assert_eq!(decide(1.0, &cost, &["request", "tcp"]), Decision::End);
     }
 
     #[test]
     fn the_agent_counts_too() {
-        let cost = Interval { hooks: Vec::new(), agent: 0.02 };
+        let cost = Interval { programs: vec![(None, 0.0)], agent: 0.02 };
         assert_eq!(decide(1.0, &cost, &["request"]), Decision::End);
         assert_eq!(decide(2.0, &cost, &["request"]), Decision::Keep);
     }

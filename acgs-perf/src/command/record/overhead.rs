@@ -134,13 +134,15 @@ impl Watch {
         let share = |spent: Duration, of: Duration| spent.as_secs_f64() / (of.as_secs_f64().max(1e-9) * cpus);
         let before = |name: &str| window.programs.iter().find(|program| program.name == name).map(|p| p.run_time);
         let in_window = now - window.began;
-        let hooks = programs
+        let programs = programs
             .iter()
-            .filter_map(|p| Some((p.name.clone(), share(p.run_time.saturating_sub(before(&p.name)?), in_window))))
+            .filter_map(|p| {
+                Some((session.probe_of(&p.name), share(p.run_time.saturating_sub(before(&p.name)?), in_window)))
+            })
             .collect();
         let agent = share(agent_cpu.saturating_sub(self.agent_cpu), now - self.began);
         self.began = now;
         self.agent_cpu = agent_cpu;
-        Ok(Interval { hooks, agent })
+        Ok(Interval { programs, agent })
     }
 }
