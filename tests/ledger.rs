@@ -24,6 +24,11 @@ const WAITS: &str = env!("CARGO_BIN_EXE_truth-waits");
 fn every_counter_has_a_test() {
     let counters = LOSSES.iter().map(|(name, _)| *name).chain(["recursion_misses"]);
     assert_eq!(counters.collect::<BTreeSet<_>>(), PROVOKED.iter().copied().collect(), "a counter without a test");
+    let tests = [include_str!("ledger.rs"), include_str!("ledger_rare.rs"), include_str!("overhead.rs")];
+    for counter in PROVOKED {
+        let name = format!("\"{counter}\"");
+        assert!(tests.iter().any(|text| text.contains(&name)), "no test names {counter}");
+    }
 }
 
 fn port(service: &Service) -> String {

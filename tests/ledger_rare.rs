@@ -71,7 +71,11 @@ fn starved(recording: &Recording, group: &Group, work: impl FnOnce()) {
 fn a_thread_without_room_for_its_state_is_not_followed() {
     need_root();
     // What the kernel keeps per thread is charged to the control group of the agent, which has made the map.
-    let group = Group::new("ledger").unwrap().expect("no memory controller: this kernel cannot refuse memory by name");
+    let Some(group) = Group::new("ledger").unwrap() else {
+        assert!(in_vm(), "no memory controller: the kernel cannot be made to refuse memory to one process");
+        println!("skipped: no control groups in this virtual machine");
+        return;
+    };
     let (server, starter) = (start(Kind::Echo, &[]).unwrap(), start(Kind::Threads, &[]).unwrap());
     let threads = format!("threads={}", port(&starter));
     let recorder = record(&server).arg("--service").arg(&threads).in_group(group.procs());
