@@ -12,13 +12,11 @@ use std::time::Duration;
 
 use acgs_perf_common::ledger::LOSSES;
 use acgs_perf_common::maps::{EXEC_QUEUE, PEERS, SYSCALL_SLOTS};
-use acgs_perf_tests::harness::{Service, end, free_port, need_root};
+use acgs_perf_tests::harness::{Service, end, free_port, need_root, program};
 use acgs_perf_tests::hostile::{Kind, MESSAGE, PROVOKED, ask, command, kill, request, start};
 use acgs_perf_tests::recording::Recorder;
 use acgs_perf_tests::report::Report;
 use socket2::{Domain, Socket, Type};
-
-const WAITS: &str = env!("CARGO_BIN_EXE_truth-waits");
 
 #[test]
 fn every_counter_has_a_test() {
@@ -170,7 +168,7 @@ fn commands_beyond_the_table_of_those_that_ran_instead_have_no_name() {
     need_root();
     let server = start(Kind::Echo, &["--cpu", "0"]).unwrap();
     let spin = |_| {
-        let mut command = Command::new(WAITS);
+        let mut command = Command::new(program("truth-waits"));
         command.args(["spin", "--count", "1", "--ns", "2500000000", "--cpu", "0"]);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         child.stdout.as_mut().unwrap().read_exact(&mut [0; "ready\n".len()]).unwrap();
