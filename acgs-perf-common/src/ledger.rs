@@ -30,6 +30,7 @@ losses! {
     DownstreamSlots = 11, "downstream_slots_full", "A service called more peers than there are slots; the peer counts among the others";
     CallsMixed = 12, "calls_multiplexed", "A request sent on a connection while the call of another was outstanding; its answer is not matched";
     Inconsistent = 13, "attribution_inconsistent", "The parts of a request did not add up; its whole service time counts as unknown";
+    ProbesStopped = 14, "probes_stopped", "A probe was stopped to keep to --max-overhead; its figures end there";
 }
 
 /// Number of counters.

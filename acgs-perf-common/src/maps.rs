@@ -13,6 +13,11 @@ pub const MAX_SHARDS: u32 = 4;
 /// At most this many services in one recording; a service id is a `u8`, and 0 means "no target".
 pub const MAX_SERVICES: u32 = 64;
 
+/// Bit of the word in `SWITCHES`: the agent has stopped the probe `attribution`.
+pub const STOPPED_ATTRIBUTION: u64 = 1;
+/// The same of the probe `sched`.
+pub const STOPPED_SCHED: u64 = 2;
+
 /// Which distribution a histogram holds; the blocked classes follow [`Histogram::BLOCKED`] in the order of `State`.
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,11 +6,12 @@
 use core::ffi::c_void;
 use core::ptr::read_volatile;
 
+use acgs_perf_common::maps::{STOPPED_ATTRIBUTION, STOPPED_SCHED};
 use aya_ebpf::helpers::generated::{bpf_get_current_task_btf, bpf_ktime_get_ns, bpf_task_pt_regs};
 use aya_ebpf::helpers::{bpf_probe_read_kernel, bpf_probe_read_kernel_buf};
 use aya_ebpf::programs::BtfTracePointContext;
 
-use crate::maps::FIELDS;
+use crate::maps::{FIELDS, SWITCHES};
 
 /// The offset of a kernel field, a constant to the verifier.
 macro_rules! offset {
@@ -28,6 +29,26 @@ macro_rules! global {
     };
 }
 pub(crate) use global;
+
+/// Whether the agent has stopped this, one of the bits of `SWITCHES`.
+#[inline(always)]
+fn is_stopped(bit: u64) -> bool {
+    // SAFETY: the pointer is into the map's value, which the agent changes meanwhile.
+    SWITCHES.get_ptr(0).is_some_and(|switches| unsafe { switches.read_volatile() } & bit != 0)
+}
+
+/// Whether the probe `attribution` is on: chosen, and not stopped since. It is only ever switched off, so that a later
+/// answer of yes within a run means that an earlier one was yes too.
+#[inline(always)]
+pub fn attributes() -> bool {
+    global!(ATTRIBUTION_ACTIVE) != 0 && !is_stopped(STOPPED_ATTRIBUTION)
+}
+
+/// The same of the thread clocks of the probe `sched`, for hooks that are not its own.
+#[inline(always)]
+pub fn keeps_thread_clocks() -> bool {
+    global!(SCHED_ACTIVE) != 0 && !is_stopped(STOPPED_SCHED)
+}
 
 pub const AF_UNIX: u16 = 1;
 pub const AF_INET: u16 = 2;

@@ -41,6 +41,9 @@ pub static SYSCALLS_ACTIVE: u32 = 0;
 #[unsafe(no_mangle)]
 pub static ATTRIBUTION_ACTIVE: u32 = 0;
 
+/// What the agent has stopped since the programs were loaded, a bit each; see `acgs_perf_common::maps::STOPPED_SCHED`.
+#[btf_map]
+pub static SWITCHES: Array<u64, 1, MMAPABLE> = Array::new();
 /// tgid → service + 1, one byte each, eight to an entry.
 #[btf_map]
 pub static SERVICE_OF_TGID: Array<[u8; 8], 1, MMAPABLE> = Array::new();

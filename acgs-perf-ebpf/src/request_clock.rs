@@ -9,7 +9,7 @@ use acgs_perf_common::maps::{Counter, Histogram};
 
 use crate::count::{Figures, lose};
 use crate::downstream::Call;
-use crate::kernel::{AF_UNIX, Sock, global, now};
+use crate::kernel::{AF_UNIX, Sock, attributes, now};
 use crate::maps::ESTABLISHED;
 use crate::{Loss, attribution, exemplar, request_table};
 
@@ -139,7 +139,7 @@ impl SocketState {
         if self.phase == READ {
             // More of the same request.
             self.bytes_in += bytes;
-            if global!(ATTRIBUTION_ACTIVE) != 0
+            if attributes()
                 && let Err(loss) = attribution::continued(sk, self, arrived)
             {
                 lose(loss);
@@ -157,7 +157,7 @@ impl SocketState {
         self.bytes_out = 0;
         figures.add(Counter::Read, 1);
         self.requests = self.requests.wrapping_add(1);
-        if global!(ATTRIBUTION_ACTIVE) != 0 {
+        if attributes() {
             let accepted = if self.early != 0 { self.accepted(sk) } else { 0 };
             if let Err(loss) = attribution::began(sk, self, accepted, now) {
                 lose(loss);
@@ -187,7 +187,7 @@ impl SocketState {
         }
         let now = now();
         let latency = now.wrapping_sub(self.arrived);
-        let attributes = global!(ATTRIBUTION_ACTIVE) != 0;
+        let attributes = attributes();
         self.bytes_out += bytes;
         if self.phase == READ {
             self.phase = REPLIED;

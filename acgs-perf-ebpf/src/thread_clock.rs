@@ -9,7 +9,7 @@ use crate::activity::{ACTIVE, Activity};
 use crate::count::Figures;
 use crate::handoff::{self, blocks, component_of, is_let_go_on, woken};
 use crate::history::History;
-use crate::kernel::{Descriptor, Task, global, now};
+use crate::kernel::{Descriptor, Task, attributes, now};
 use crate::maps::{CALL_CLASS, THREADS};
 use crate::runnable::Runnable;
 
@@ -49,7 +49,7 @@ pub struct ThreadState {
 impl ThreadState {
     /// Leaves the current state: accounts the time spent in it and returns that time. `who` is the process that ended it.
     #[inline(always)]
-    fn leave(&mut self, figures: Figures, now: u64, who: u32) -> Result<u64, Loss> {
+    fn leave(&mut self, figures: Figures, now: u64, who: u32, attributes: bool) -> Result<u64, Loss> {
         let spent = now.wrapping_sub(self.since);
         if (spent as i64) < 0 {
             return Err(Loss::NegativeDifference);
@@ -58,7 +58,7 @@ impl ThreadState {
         if state < STATES as u32 {
             figures.add_at(STATE_COUNTER + state, spent);
         }
-        if global!(ATTRIBUTION_ACTIVE) != 0 && self.activity.is(ACTIVE) {
+        if attributes && self.activity.is(ACTIVE) {
             let component = component_of(state, self.activity.waits_for_peer(state));
             let who = if component as u32 == Component::Downstream as u32 { self.activity.peer } else { who };
             self.activity.charge(component, now, who);
@@ -97,9 +97,8 @@ pub fn born(task: Task, is_thread: bool) -> Result<(), Loss> {
     let thread = THREADS.get_or_create(task).ok_or(Loss::TaskStorage)?;
     let now = now();
     thread.enter(State::RunQueue as u32, now);
-    match is_thread {
-        true if global!(ATTRIBUTION_ACTIVE) != 0 => handoff::born(thread, task, now),
-        _ => {}
+    if is_thread && attributes() {
+        handoff::born(thread, task, now);
     }
     Ok(())
 }
@@ -121,7 +120,8 @@ pub fn waking(task: Task, service: u32) -> Result<(), Loss> {
     let waker = Task::current();
     // Timers and disks wake from an interrupt, which comes upon whoever runs.
     let is_deliberate = waker.syscall() >= 0 && !matches_any(state, [State::Sleep, State::Disk, State::Fault]);
-    if global!(ATTRIBUTION_ACTIVE) != 0
+    let attributes = attributes();
+    if attributes
         && state == State::Poll as u32
         && thread.activity.is(ACTIVE)
         && !thread.activity.waits_for_peer(state)
@@ -129,8 +129,8 @@ pub fn waking(task: Task, service: u32) -> Result<(), Loss> {
     {
         thread.activity.charge(Component::Lock, now, waker.tgid());
     }
-    let spent = thread.leave(figures, now, if is_deliberate { waker.tgid() } else { 0 });
-    if global!(ATTRIBUTION_ACTIVE) != 0 {
+    let spent = thread.leave(figures, now, if is_deliberate { waker.tgid() } else { 0 }, attributes);
+    if attributes {
         let state = forget(&thread.state);
         woken(thread, task, service, state, now);
         thread.history.push(Component::QueueRunQueue, now);
@@ -153,7 +153,7 @@ fn matches_any(state: u32, states: [State; 3]) -> bool {
 pub fn switched_in(task: Task, service: u32, prev: Task, now: u64) -> Result<u64, Loss> {
     let thread = THREADS.get_or_create(task).ok_or(Loss::TaskStorage)?;
     let known = thread.since != 0 && thread.state != State::OnCpu as u32;
-    let attributes = global!(ATTRIBUTION_ACTIVE) != 0;
+    let attributes = attributes();
     if attributes {
         if thread.state != State::RunQueue as u32 {
             thread.history.set_last(Component::QueueRunQueue);
@@ -169,7 +169,7 @@ pub fn switched_in(task: Task, service: u32, prev: Task, now: u64) -> Result<u64
     }
     let figures = Figures::of(service);
     thread.state = State::RunQueue as u32;
-    let waited = thread.leave(figures, now, prev.tgid());
+    let waited = thread.leave(figures, now, prev.tgid(), attributes);
     thread.enter(State::OnCpu as u32, now);
     let waited = waited?;
     figures.record(Histogram::RunQueue, waited);
@@ -181,13 +181,14 @@ pub fn switched_in(task: Task, service: u32, prev: Task, now: u64) -> Result<u64
 pub fn switched_out(task: Task, service: u32, runnable: bool, now: u64) -> Result<(), Loss> {
     let thread = THREADS.get_or_create(task).ok_or(Loss::TaskStorage)?;
     let figures = Figures::of(service);
-    let spent = if thread.since != 0 { thread.leave(figures, now, 0) } else { Ok(0) };
+    let attributes = attributes();
+    let spent = if thread.since != 0 { thread.leave(figures, now, 0, attributes) } else { Ok(0) };
     let (state, counter) = if runnable {
         (State::RunQueue as u32, Counter::InvoluntarySwitches)
     } else {
         (blocked_state(task), Counter::VoluntarySwitches)
     };
-    if global!(ATTRIBUTION_ACTIVE) != 0 {
+    if attributes {
         if runnable {
             thread.history.push(Component::QueueRunQueue, now);
         } else {
@@ -222,7 +223,7 @@ pub fn settle(task: Task, service: u32) -> Result<(), Loss> {
     let Some(thread) = THREADS.get(task) else { return Ok(()) };
     if thread.since != 0 {
         let now = now();
-        let spent = thread.leave(Figures::of(service), now, 0);
+        let spent = thread.leave(Figures::of(service), now, 0, attributes());
         thread.since = now;
         spent?;
     }

@@ -59,10 +59,12 @@ pub struct Host {
 pub struct Probe {
     /// `request`, `sched`, `syscalls`, `tcp`.
     pub name: String,
-    /// `active`, `disabled` or `unsupported`.
+    /// `active`, `disabled`, `unsupported` or `stopped`.
     pub state: String,
     /// Why it is not active.
     pub reason: Option<String>,
+    /// When it was stopped, after the begin of the window.
+    pub stopped_after: Option<Duration>,
     /// Kernel hooks it uses, such as `tp_btf/sched_switch`.
     pub hooks: Vec<String>,
 }
@@ -80,6 +82,21 @@ pub struct Cost {
     pub attach: Duration,
     /// Per program (name, runs, run time); `None` unless `--measure-cost`.
     pub programs: Option<Vec<ProgramCost>>,
+    /// What `--max-overhead` has seen; `None` without it.
+    pub overhead: Option<Overhead>,
+}
+
+/// Cost as `--max-overhead` measures it, in shares of the CPU time of all online CPUs.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Overhead {
+    /// The limit.
+    pub limit: f64,
+    /// Intervals that were measured.
+    pub intervals: u32,
+    /// The last one.
+    pub last: Option<f64>,
+    /// The dearest one.
+    pub highest: Option<f64>,
 }
 
 /// Cost of one kernel program.

@@ -6,6 +6,7 @@ pub mod causes;
 pub mod clock;
 pub mod epoll;
 pub mod harness;
+pub mod hostile;
 pub mod kernel;
 pub mod limits;
 pub mod load;

@@ -4,6 +4,7 @@
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -31,16 +32,21 @@ pub fn says_attached(line: &str) -> bool {
     line.starts_with("acgs-perf: recording ") && (line.contains(" for ") || line.contains(" until "))
 }
 
+/// How long the agent may take to attach: most of it is the kernel's verifier, which in software emulation is some thirty
+/// times slower.
+const ATTACH_LIMIT: Duration = Duration::from_secs(120);
+
 /// A recording that is being put together.
 pub struct Recorder {
     arguments: Vec<String>,
     duration: Option<String>,
+    group: Option<PathBuf>,
 }
 
 impl Recorder {
     /// Records one service.
     pub fn new(name: &str, selector: &str) -> Self {
-        Self { arguments: vec!["--service".into(), format!("{name}={selector}")], duration: None }
+        Self { arguments: vec!["--service".into(), format!("{name}={selector}")], duration: None, group: None }
     }
 
     /// One more argument.
@@ -55,9 +61,19 @@ impl Recorder {
         self
     }
 
+    /// Runs the agent in a control group, by the file that its members are written to.
+    pub fn in_group(mut self, procs: PathBuf) -> Self {
+        self.group = Some(procs);
+        self
+    }
+
     fn command(&self, directory: &Path, duration: Option<&str>) -> Command {
         let mut command = Command::new(agent());
         command.arg("record").args(&self.arguments);
+        if let Some(group) = self.group.clone() {
+            // SAFETY: between fork and exec only a file is written; 0 stands for the process that writes.
+            unsafe { command.pre_exec(move || fs::write(&group, "0")) };
+        }
         if let Some(duration) = duration {
             command.args(["--duration", duration]);
         }
@@ -121,6 +137,24 @@ impl Recording {
                 Err(RecvTimeoutError::Disconnected) => bail!("the agent ended\n{}", self.said.join("\n")),
             }
         }
+    }
+
+    /// Waits until the agent says a line with these words.
+    pub fn wait_for(&mut self, words: &str, limit: Duration) -> Result<()> {
+        let limit = Instant::now() + limit;
+        while !self.said(words) {
+            if Instant::now() > limit {
+                bail!("the agent does not say {words:?}\n{}", self.said.join("\n"));
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
+    }
+
+    /// Whether the agent has said a line with these words.
+    pub fn said(&mut self, words: &str) -> bool {
+        self.said.extend(self.lines.try_iter());
+        self.said.iter().any(|line| line.contains(words))
     }
 
     /// Process id of the agent.

@@ -13,6 +13,7 @@ use hdrhistogram::Histogram;
 use hdrhistogram::serialization::Deserializer;
 use serde_json::Value;
 
+use crate::hostile::PROVOKED;
 use crate::kernel;
 
 /// The report.
@@ -62,6 +63,31 @@ impl Report {
         assert!(!ledger.is_empty(), "the ledger is empty");
         let counts = ledger.iter().map(|(name, count)| (name.clone(), integer(count, name)));
         counts.filter(|(_, count)| *count != 0).collect()
+    }
+
+    /// The ledger has this counter above 0, and no other but it and those `beside` it; gives the count.
+    #[track_caller]
+    pub fn lost(&self, counter: &str, beside: &[&str]) -> u64 {
+        assert!(PROVOKED.contains(&counter), "{counter} is missing in the list");
+        let losses = self.losses();
+        let others = losses.iter().filter(|(name, _)| name != counter && !beside.contains(&name.as_str()));
+        assert_eq!(others.count(), 0, "more than {counter}: {losses:?}");
+        let count = losses.iter().find(|(name, _)| name == counter).map(|(_, count)| *count);
+        count.unwrap_or_else(|| panic!("{counter} is 0: {losses:?}"))
+    }
+
+    /// Every request is in the count, and in a row of the attribution histogram whose components add up.
+    #[track_caller]
+    pub fn assert_requests(&self, name: &str, requests: u64) {
+        assert_eq!(self.requests(name), requests);
+        let rows = self.service(name).pointer("/attribution/rows").and_then(Value::as_array);
+        let mut in_rows = 0;
+        for row in rows.unwrap_or_else(|| panic!("no rows in {}", self.service(name))) {
+            let parts = row["component_ns"].as_object().into_iter().flatten().map(|(name, ns)| integer(ns, name));
+            assert_eq!(parts.sum::<u64>(), integer(&row["latency_ns"], "latency_ns"), "{row}");
+            in_rows += integer(&row["count"], "count");
+        }
+        assert_eq!(in_rows, requests, "requests in rows");
     }
 
     /// The service counted exactly these requests, and nothing was lost; up to two losses in a hundred requests where

@@ -40,9 +40,22 @@ impl Ring {
     fn runs(self) -> Vec<Vec<&'static str>> {
         match self {
             Self::Host => vec![vec!["test"], vec!["test", "--package", "acgs-perf-tests", "--lib", "--bins"]],
-            Self::Kernel => {
-                ["live_kernel", "socket_calls", "accuracy", "shares", "scale", "stall", "bad_input"].map(one).to_vec()
-            }
+            Self::Kernel => [
+                "live_kernel",
+                "socket_calls",
+                "accuracy",
+                "shares",
+                "scale",
+                "stall",
+                "bad_input",
+                "ledger",
+                "ledger_rare",
+                "hostile",
+                "hostile_agent",
+                "overhead",
+            ]
+            .map(one)
+            .to_vec(),
             Self::Services => [
                 "services_redis",
                 "services_nginx",

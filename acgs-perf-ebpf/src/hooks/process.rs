@@ -5,7 +5,7 @@ use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 
 use crate::count::{Figures, atomic_add};
-use crate::kernel::{Task, global};
+use crate::kernel::{Task, keeps_thread_clocks};
 use crate::maps::{EXECED, EXECED_HEAD, FIELDS};
 use crate::service_table::{service_of_tgid, set_service_of_tgid};
 use crate::{Loss, run, thread_clock};
@@ -25,7 +25,7 @@ fn fork(ctx: &BtfTracePointContext) -> Result<(), Loss> {
         set_service_of_tgid(child.tgid(), Some(service))?;
         Figures::of(service).add(Counter::Forked, 1);
     }
-    if global!(SCHED_ACTIVE) != 0 {
+    if keeps_thread_clocks() {
         thread_clock::born(child, is_thread)?;
     }
     Ok(())
@@ -45,7 +45,7 @@ fn exit(ctx: &BtfTracePointContext) -> Result<(), Loss> {
     let has_group_dead = unsafe { core::ptr::read_volatile(&raw const FIELDS.exit_has_group_dead) } != 0;
     let last = if has_group_dead { ctx.arg::<u64>(1) & 1 != 0 } else { task.pid() == tgid };
     if last {
-        if global!(SCHED_ACTIVE) != 0 {
+        if keeps_thread_clocks() {
             thread_clock::settle(task, service)?; // its last switch is a stranger's
         }
         // Before the id is freed: whoever gets it next starts as a stranger.

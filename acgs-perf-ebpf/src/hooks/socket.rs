@@ -9,7 +9,7 @@ use crate::count::Figures;
 use crate::downstream::{is_called_port, slot_of};
 use crate::handoff::WAKE_BYTES;
 use crate::hooks::tcp::sample_srtt;
-use crate::kernel::{AF_INET, AF_INET6, AF_UNIX, Sock, Task, global, now};
+use crate::kernel::{AF_INET, AF_INET6, AF_UNIX, Sock, Task, attributes, global, now};
 use crate::maps::SOCKETS;
 use crate::request_clock::SocketState;
 use crate::service_table::{current_service, service_of_port, service_of_tgid};
@@ -50,7 +50,7 @@ pub fn data_ready(sk: Option<Sock>) -> Result<(), Loss> {
 /// Whether `sk` may be a service's end of a connection to somebody else; a lookup tells.
 #[inline(always)]
 fn may_be_called(sk: Sock) -> bool {
-    global!(ATTRIBUTION_ACTIVE) != 0
+    attributes()
         && match sk.family() {
             AF_INET | AF_INET6 => is_called_port(u32::from(sk.peer_port())),
             _ => false,
@@ -98,7 +98,7 @@ pub fn received(bytes: i32, flags: i32, sk: impl FnOnce() -> Option<Sock>) -> Re
 /// The service has read from a connection that it opened.
 #[inline(always)]
 fn called_back(socket: &mut SocketState, service: u32, bytes: u64) -> Result<(), Loss> {
-    if global!(ATTRIBUTION_ACTIVE) == 0 {
+    if !attributes() {
         return Ok(());
     }
     let now = now();
@@ -123,19 +123,16 @@ pub fn sent(bytes: i32, sk: impl FnOnce() -> Option<Sock>) -> Result<(), Loss> {
     let Some(sk) = sk() else { return Ok(()) };
     match SOCKETS.get(sk) {
         Some(socket) if socket.opened_by().is_none() => socket.sent(sk, Figures::of(service), bytes as u64),
-        Some(socket) if global!(ATTRIBUTION_ACTIVE) != 0 => calls::call_sent(sk, socket, service, now()),
-        None if global!(ATTRIBUTION_ACTIVE) != 0 && is_client_end(sk) => {
+        _ if !attributes() => Ok(()),
+        Some(socket) => calls::call_sent(sk, socket, service, now()),
+        None if is_client_end(sk) => {
             let socket = SOCKETS.get_or_create(sk).ok_or(Loss::SocketStorage)?;
             socket.set_opened_by(service);
             socket.call.peer = slot_of(sk, service);
             calls::call_sent(sk, socket, service, now())
         }
         // A pair of sockets, which is how asyncio wakes its loop.
-        None if global!(ATTRIBUTION_ACTIVE) != 0
-            && bytes as u64 <= WAKE_BYTES
-            && sk.family() == AF_UNIX
-            && sk.is_stream() =>
-        {
+        None if bytes as u64 <= WAKE_BYTES && sk.family() == AF_UNIX && sk.is_stream() => {
             calls::signals(Task::current(), now())
         }
         _ => Ok(()),

@@ -11,7 +11,7 @@ use aya_ebpf::programs::BtfTracePointContext;
 use crate::activity::HANDED;
 use crate::count::{Figures, atomic_add};
 use crate::handoff::WAKE_BYTES;
-use crate::kernel::{Descriptor, Task, global, now};
+use crate::kernel::{Descriptor, Task, attributes, global, now};
 use crate::maps::{
     ERRNO, ESTABLISHED, SYSCALL_CLAIMS, SYSCALL_OWNER, SYSCALL_RECORDS, SYSCALL_SLOT, SYSCALL_SLOTS_USED, THREADS,
 };
@@ -40,7 +40,7 @@ pub fn sys_enter(ctx: BtfTracePointContext) -> i32 {
         let now = now();
         thread.syscall_entered = now;
         // Eight bytes to something that is neither a file nor a socket: an eventfd, with which libuv and others wake their loop.
-        if global!(ATTRIBUTION_ACTIVE) != 0
+        if attributes()
             && thread.syscall == WRITE
             && thread.activity.is(HANDED)
             && task.third_argument() == WAKE_BYTES
@@ -64,7 +64,7 @@ fn exit(ctx: &BtfTracePointContext) -> Result<(), Loss> {
     let result = ctx.arg::<i64>(1);
     // The number comes from the registers here: a server usually sits in accept since before we attached.
     let accepting = matches!(task.syscall(), ACCEPT | ACCEPT4);
-    if accepting && global!(TCP_ACTIVE) | global!(ATTRIBUTION_ACTIVE) != 0 && result >= 0 {
+    if accepting && (global!(TCP_ACTIVE) != 0 || attributes()) && result >= 0 {
         accepted(task, service, result as u64);
     }
     let Some(thread) = THREADS.get(task) else { return Ok(()) };
@@ -156,7 +156,7 @@ fn accepted(task: Task, service: u32, fd: u64) {
     let now = now();
     // SAFETY: `established` points into the map's value.
     let waited = now.wrapping_sub(unsafe { *established });
-    if global!(ATTRIBUTION_ACTIVE) != 0 {
+    if attributes() {
         // The first request may ask when.
         let _least_recent_makes_room = ESTABLISHED.insert(sock, now | ACCEPTED, 0);
     } else {

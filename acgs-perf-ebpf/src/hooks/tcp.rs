@@ -5,7 +5,7 @@ use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 
 use crate::count::{Figures, atomic_add};
-use crate::kernel::{Sock, Task, global, now};
+use crate::kernel::{Sock, Task, attributes, global, now};
 use crate::maps::{ESTABLISHED, PEER, SOCKETS};
 use crate::request_clock::SocketState;
 use crate::service_table::{current_service, service_of_port, set_service_of_port, set_service_of_tgid, wanted_port};
@@ -31,9 +31,9 @@ fn set_state(ctx: &BtfTracePointContext) -> Result<(), Loss> {
     let (old, new) = (ctx.arg::<i32>(1), ctx.arg::<i32>(2));
     match (old, new) {
         (_, LISTEN) => listens(sk),
-        (_, SYN_SENT) if global!(TCP_ACTIVE) | global!(ATTRIBUTION_ACTIVE) != 0 => connecting(sk),
-        (SYN_SENT, ESTABLISHED_STATE) if global!(TCP_ACTIVE) | global!(ATTRIBUTION_ACTIVE) != 0 => connected(sk),
-        (SYN_RECV, ESTABLISHED_STATE) if global!(TCP_ACTIVE) | global!(ATTRIBUTION_ACTIVE) != 0 => accepted(sk),
+        (_, SYN_SENT) if global!(TCP_ACTIVE) != 0 || attributes() => connecting(sk),
+        (SYN_SENT, ESTABLISHED_STATE) if global!(TCP_ACTIVE) != 0 || attributes() => connected(sk),
+        (SYN_RECV, ESTABLISHED_STATE) if global!(TCP_ACTIVE) != 0 || attributes() => accepted(sk),
         (_, CLOSE) => closed(sk, old == SYN_SENT),
         _ => Ok(()),
     }
@@ -63,7 +63,7 @@ fn connecting(sk: Sock) -> Result<(), Loss> {
     socket.set_opened_by(service);
     let now = now();
     socket.connecting_since = now;
-    if global!(ATTRIBUTION_ACTIVE) != 0 {
+    if attributes() {
         calls::connecting(sk, socket, service, now)?;
     }
     Ok(())
@@ -105,7 +105,7 @@ fn accepted(sk: Sock) -> Result<(), Loss> {
 
 #[inline(always)]
 fn closed(sk: Sock, refused: bool) -> Result<(), Loss> {
-    if global!(ATTRIBUTION_ACTIVE) != 0
+    if attributes()
         && let Some(socket) = SOCKETS.get(sk)
     {
         request_table::forget(socket.id(sk));

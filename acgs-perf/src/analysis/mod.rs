@@ -70,14 +70,20 @@ fn probe(probe: &crate::capture::Probe) -> ProbeReport {
         name: probe.name.clone(),
         state: probe.state.clone(),
         reason: probe.reason.clone(),
+        stopped_after_ns: probe.stopped_after.map(nanos),
         hooks: probe.hooks.clone(),
     }
 }
 
 fn service(service: &Service, capture: &Capture) -> ServiceReport {
     let per_second = service.requests.as_ref().map(|r| (&r.latency, rate(r.count, nanos(capture.duration))));
-    let answered = service.requests.as_ref().map_or(0, |r| r.count);
     let where_from = service.attribution.as_ref();
+    let stopped = capture.probes.iter().any(|probe| probe.name == "attribution" && probe.stopped_after.is_some());
+    // Those of the time in which calls were counted too.
+    let answered = match where_from {
+        Some(attribution) if stopped => attribution.rows.iter().map(|row| row.count).sum(),
+        _ => service.requests.as_ref().map_or(0, |r| r.count),
+    };
     let attribution = where_from.map(attribution::attribution);
     let downstream = where_from.map(|a| attribution::downstream(a, answered));
     let exemplars = where_from.map(attribution::exemplars);

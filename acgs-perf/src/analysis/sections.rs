@@ -8,8 +8,8 @@ use super::distribution::distribution;
 use super::number::{measured, nanos, rate};
 use crate::capture::{Cost, Probe, Scheduler, SeriesPoint, Syscall, Tcp};
 use crate::report::{
-    Blocked, CostReport, PeerReport, ProgramCostReport, RanInsteadReport, SchedulerReport, SeriesPointReport, Switches,
-    SyscallReport, TcpReport,
+    Blocked, CostReport, OverheadReport, PeerReport, ProgramCostReport, RanInsteadReport, SchedulerReport,
+    SeriesPointReport, Switches, SyscallReport, TcpReport,
 };
 
 /// Scheduler figures; a state whose time or waits the capture lacks is absent.
@@ -109,7 +109,14 @@ pub fn cost(cost: &Cost) -> CostReport {
             .map(|p| ProgramCostReport { name: p.name.clone(), runs: p.runs, run_time_ns: nanos(p.run_time) })
             .collect()
     });
+    let ppm = |share: f64| (share * 1e6).round() as u64;
     CostReport {
+        overhead: cost.overhead.as_ref().map(|overhead| OverheadReport {
+            limit_ppm: ppm(overhead.limit),
+            intervals: overhead.intervals,
+            last_ppm: overhead.last.map(ppm),
+            highest_ppm: overhead.highest.map(ppm),
+        }),
         agent_cpu_ns: measured(nanos(cost.agent_cpu)),
         agent_max_rss_bytes: measured(cost.agent_max_rss_bytes),
         map_bytes: measured(cost.map_bytes),

@@ -134,7 +134,7 @@ fn diagnose(load: bool) -> Diagnosis {
     };
     let (mut probes, mut programs): (Vec<capture::Probe>, _) = (probes, None);
     if load {
-        match probe::start(&all, 1) {
+        match probe::start(&all, 1, &[]) {
             Ok(session) => {
                 check("verifier", true, format!("{} programs accepted", session.loads.len()));
                 probes = session.probes();

@@ -90,11 +90,16 @@ pub fn kernel_btf() -> Result<btf::Btf, ProbeError> {
     btf::Btf::parse(data).map_err(|reason| ProbeError::BadBtf { path: path(), reason })
 }
 
-/// Resolves the kernel's fields, chooses hooks, and loads the programs for `services` services.
+/// Resolves the kernel's fields, chooses hooks, and loads the programs for `services` services; `map_entries` are sizes of
+/// maps that tests want to be other than usual.
 ///
 /// # Errors
 /// When this kernel can do nothing of what was asked for, with the reason.
-pub fn start(probes: &[&table::Probe], services: usize) -> Result<session::Session, ProbeError> {
+pub fn start(
+    probes: &[&table::Probe],
+    services: usize,
+    map_entries: &[(String, u32)],
+) -> Result<session::Session, ProbeError> {
     let btf = kernel_btf()?;
     needs::check(&btf, &kernel_release())?;
     let fields = offsets::resolve(&btf)?;
@@ -103,5 +108,5 @@ pub fn start(probes: &[&table::Probe], services: usize) -> Result<session::Sessi
     let functions: Vec<&str> = hooks::functions().collect();
     let entry_points = btf.entry_points(&functions);
     drop(btf);
-    session::Session::load(&fields, &entry_points, process, choices, services)
+    session::Session::load(&fields, &entry_points, process, choices, services, map_entries)
 }

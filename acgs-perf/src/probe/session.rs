@@ -10,15 +10,15 @@ use acgs_perf_common::attribution::attribution_row;
 use acgs_perf_common::exemplar::GATE_WORDS;
 use acgs_perf_common::fields::Fields;
 use acgs_perf_common::maps::{
-    COUNTERS, HISTOGRAMS, MAX_SERVICES, MAX_SHARDS, SYSCALL_SLOTS, SYSCALL_WORDS, counter_index, downstream_base,
-    histogram_base, syscall_slot_index,
+    COUNTERS, HISTOGRAMS, MAX_SERVICES, MAX_SHARDS, STOPPED_ATTRIBUTION, STOPPED_SCHED, SYSCALL_SLOTS, SYSCALL_WORDS,
+    counter_index, downstream_base, histogram_base, syscall_slot_index,
 };
 use aya::maps::{MapData, RingBuf};
 use aya::programs::links::FdLink;
 use aya::{Btf as KernelTypes, Ebpf, EbpfLoader, Endianness};
 
 use super::hooks::Program;
-use super::table::{self, Choice};
+use super::table::{self, Choice, PROBES};
 use super::{ProbeError, calls, program};
 use crate::capture;
 use crate::snapshot::maps::{self, Maps};
@@ -69,8 +69,9 @@ pub fn has_object() -> bool {
 
 impl Session {
     /// Loads the programs for `services` services. Nothing is attached yet, so nothing is measured. `entry_points` are
-    /// those of the kernel's BTF; they are parsed only when the object's own memory peak is over. A probe of which the
-    /// kernel refuses a program is `unsupported` and leaves the others alone.
+    /// those of the kernel's BTF; they are parsed only when the object's own memory peak is over. `map_entries` are sizes of
+    /// maps that tests want to be other than usual. A probe of which the kernel refuses a program is `unsupported` and
+    /// leaves the others alone.
     ///
     /// # Errors
     /// When the kernel refuses maps, or the programs without which no probe can work, with what it said.
@@ -80,6 +81,7 @@ impl Session {
         process: Vec<Program>,
         probes: Vec<Choice>,
         services: usize,
+        map_entries: &[(String, u32)],
     ) -> Result<Self, ProbeError> {
         let began = Instant::now();
         if !has_object() {
@@ -115,6 +117,9 @@ impl Session {
             .map_max_entries("DOWNSTREAM_SLOTS_USED", n)
             .map_max_entries("EXEMPLAR_GATE", n * GATE_WORDS)
             .map_max_entries("SYSCALL_RECORDS", (syscall_services * SYSCALL_SLOTS * SYSCALL_WORDS).max(1));
+        for (name, entries) in map_entries {
+            loader.map_max_entries(name, *entries);
+        }
         let mut ebpf = loader.load(OBJECT)?;
         let maps = Maps::open(&mut ebpf, services, shards)?;
         maps.set_call_classes(&calls::classes());
@@ -200,6 +205,30 @@ impl Session {
         Ok(())
     }
 
+    /// Stops a probe for good, `after` the begin of the window: its hooks come off, and what it has counted stays.
+    ///
+    /// # Errors
+    /// When the threads cannot be walked.
+    pub fn stop(&mut self, name: &str, after: Duration, reason: String) -> Result<(), ProbeError> {
+        let links = std::mem::take(&mut self.links);
+        self.links = links.into_iter().filter(|(hook, _)| self.probe_of(hook) != Some(name)).collect();
+        self.maps.stop(match name {
+            "attribution" => STOPPED_ATTRIBUTION,
+            // It has nothing to work on then.
+            "sched" => STOPPED_ATTRIBUTION | STOPPED_SCHED,
+            _ => 0,
+        });
+        if name == "sched" {
+            self.iterate(ITERATORS[1])?;
+        }
+        if let Some(choice) = self.probes.iter_mut().find(|choice| choice.probe.name == name) {
+            choice.probe.state = "stopped".to_owned();
+            choice.probe.reason = Some(reason);
+            choice.probe.stopped_after = Some(after);
+        }
+        Ok(())
+    }
+
     /// Gives the ring buffer of exemplars away, once.
     pub fn take_ring(&mut self) -> Option<RingBuf<MapData>> {
         self.ring.take()
@@ -217,7 +246,22 @@ impl Session {
         self.probes.iter().map(|choice| choice.probe.clone()).collect()
     }
 
-    /// Runs and run time of each loaded program.
+    /// Whether a probe is active, or was until it was stopped.
+    #[must_use]
+    pub fn has_figures(&self, probe: &str) -> bool {
+        self.is_active(probe)
+            || self.probes.iter().any(|choice| choice.probe.name == probe && choice.probe.stopped_after.is_some())
+    }
+
+    /// The probe that a program belongs to; `None` for those of the service table.
+    #[must_use]
+    pub fn probe_of(&self, program: &str) -> Option<&'static str> {
+        let is_of = |choice: &&Choice| choice.programs.iter().any(|of| of.name == program);
+        let choice = self.probes.iter().find(is_of)?;
+        PROBES.iter().find(|probe| probe.name == choice.probe.name).map(|probe| probe.name)
+    }
+
+    /// Runs and run time of each program that is or was attached.
     ///
     /// # Errors
     /// When the kernel does not tell.

@@ -123,6 +123,7 @@ pub fn choose(btf: &Btf, chosen: &[&Probe]) -> Vec<Choice> {
                     name: probe.name.to_owned(),
                     state: state.to_owned(),
                     reason,
+                    stopped_after: None,
                     hooks: programs.iter().map(Program::hook).collect(),
                 },
                 programs: if state == "active" { programs } else { Vec::new() },

@@ -20,7 +20,8 @@ pub use attribution::{
 };
 pub use load::{Document, LoadError, load, load_document, verify, verify_bytes};
 pub use model::{
-    CostReport, Finding, HostReport, ProbeReport, ProgramCostReport, Report, SCHEMA_VERSION, Severity, Tool, Window,
+    CostReport, Finding, HostReport, OverheadReport, ProbeReport, ProgramCostReport, Report, SCHEMA_VERSION, Severity,
+    Tool, Window,
 };
 pub use schema::schema;
 pub use seal::seal;

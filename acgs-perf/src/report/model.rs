@@ -82,11 +82,14 @@ pub struct Window {
 pub struct ProbeReport {
     /// `request`, `sched`, `syscalls`, `tcp`.
     pub name: String,
-    /// `active`, `disabled` or `unsupported`.
+    /// `active`, `disabled`, `unsupported`, or `stopped` during the recording.
     pub state: String,
     /// Why it is not active.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// When it was stopped, after the begin of the window: its figures are those of the time until then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stopped_after_ns: Option<u64>,
     /// Kernel hooks it uses.
     pub hooks: Vec<String>,
 }
@@ -112,6 +115,24 @@ pub struct CostReport {
     /// Why `programs` is absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub programs_unmeasured: Option<String>,
+    /// What `--max-overhead` has seen; absent without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub overhead: Option<OverheadReport>,
+}
+
+/// Cost of kernel programs and agent in intervals of a second, in millionths of the CPU time of all online CPUs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct OverheadReport {
+    /// The limit.
+    pub limit_ppm: u64,
+    /// Intervals that were measured.
+    pub intervals: u32,
+    /// The last one; absent if the recording was too short.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_ppm: Option<u64>,
+    /// The dearest one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub highest_ppm: Option<u64>,
 }
 
 /// Cost of one kernel program.

@@ -48,6 +48,7 @@ pub struct Maps {
     histograms: Words,
     counters: Words,
     ledger: Words,
+    switches: Words,
     service_of_tgid: Words,
     service_of_port: Words,
     wanted_port: Words,
@@ -77,6 +78,7 @@ impl Maps {
             histograms: Words::open(ebpf, "HISTOGRAMS")?,
             counters: Words::open(ebpf, "COUNTERS")?,
             ledger: Words::open(ebpf, "LEDGER")?,
+            switches: Words::open(ebpf, "SWITCHES")?,
             service_of_tgid: Words::open(ebpf, "SERVICE_OF_TGID")?,
             service_of_port: Words::open(ebpf, "SERVICE_OF_PORT")?,
             wanted_port: Words::open(ebpf, "WANTED_PORT")?,
@@ -99,6 +101,11 @@ impl Maps {
     #[must_use]
     pub fn services(&self) -> usize {
         self.services
+    }
+
+    /// Stops what these bits stand for; see `acgs_perf_common::maps::STOPPED_SCHED`.
+    pub fn stop(&self, bits: u64) {
+        self.switches.set(0, self.switches.get(0) | bits);
     }
 
     /// Writes the table from system call to class.

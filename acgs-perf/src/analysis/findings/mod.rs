@@ -1,7 +1,7 @@
 //! Findings: what deserves attention, each with the numbers that show it.
 //!
 //! In: the report so far. Out: findings, most severe first. Kinds: `objective_missed`, `queue_time_dominates`,
-//! `nothing_answered`, `measurement_incomplete`; `tail` has those of the attribution.
+//! `nothing_answered`, `measurement_incomplete`, `overhead_limited`; `tail` has those of the attribution.
 
 mod tail;
 
@@ -20,9 +20,13 @@ const SEE_TAIL: &str = "the finding about its tail says what the slow requests w
 const SEE_TIMES: &str = "compare queue time with service time: a high queue time calls for more workers or shorter work \
                          between reads, a high service time for a look at blocked time and system calls";
 
+/// What ends a recording when no probe is left to stop.
+const ENDED_BY_OVERHEAD: &str = "overhead";
+
 /// All findings of a report.
 pub fn findings(report: &Report) -> Vec<Finding> {
     let mut all: Vec<_> = report.services.iter().flat_map(of_service).collect();
+    all.extend(overhead_limited(report));
     all.extend(losses(report));
     all.sort_by_key(|finding| finding.severity);
     all
@@ -113,6 +117,37 @@ fn nothing_answered(service: &ServiceReport) -> Option<Finding> {
     })
 }
 
+/// Probes were stopped, or the recording was ended, because of `--max-overhead`.
+fn overhead_limited(report: &Report) -> Option<Finding> {
+    let stopped = report.probes.iter().filter(|probe| probe.stopped_after_ns.is_some());
+    let mut evidence: Vec<_> = stopped
+        .map(|probe| format!("{} stopped: {}", probe.name, probe.reason.as_deref().unwrap_or("no reason given")))
+        .collect();
+    let ended = report.window.ended_by == ENDED_BY_OVERHEAD;
+    if evidence.is_empty() && !ended {
+        return None;
+    }
+    if let Some(overhead) = &report.cost.overhead
+        && let (true, Some(last)) = (ended, overhead.last_ppm)
+    {
+        evidence.push(format!("at the end {last} ppm of the host's CPU time, limit {} ppm", overhead.limit_ppm));
+    }
+    Some(Finding {
+        id: "overhead_limited".into(),
+        severity: Severity::Warning,
+        service: None,
+        title: match ended {
+            true => "the recording ended early: it cost more than --max-overhead allows".into(),
+            false => "probes were stopped: the measurement cost more than --max-overhead allows".into(),
+        },
+        evidence: evidence.join("; "),
+        recommendation:
+            "the figures of a stopped probe end where it was stopped: raise --max-overhead, or choose fewer \
+                         probes with --probes from the start"
+                .into(),
+    })
+}
+
 fn losses(report: &Report) -> Option<Finding> {
     let lost: Vec<_> = report.ledger.iter().filter(|(_, count)| **count > 0).collect();
     if lost.is_empty() {
@@ -178,6 +213,25 @@ mod tests {
         assert_eq!((finding.id.as_str(), finding.severity), ("objective_missed", Severity::Warning));
         assert!(finding.evidence.contains("30,000 requests/s is not above 1,000,000"), "{}", finding.evidence);
         assert!(finding.recommendation.contains("min_rps"));
+    }
+
+    #[test]
+    fn stopped_probes_and_an_early_end_are_told_with_what_was_measured() {
+        let mut capture = healthy();
+        capture.probes[2].state = "stopped".into();
+        capture.probes[2].reason = Some("after 2s the measurement took 5 %".into());
+        capture.probes[2].stopped_after = Some(std::time::Duration::from_secs(2));
+        let finding = analyse(&capture).findings.remove(0);
+        assert_eq!((finding.id.as_str(), finding.severity), ("overhead_limited", Severity::Warning));
+        assert_eq!(finding.evidence, "syscalls stopped: after 2s the measurement took 5 %");
+        capture.ended_by = "overhead".into();
+        let overhead = crate::capture::Overhead { limit: 0.001, intervals: 8, last: Some(0.02), highest: Some(0.03) };
+        capture.cost.overhead = Some(overhead);
+        let report = analyse(&capture);
+        assert_eq!(report.probes[2].stopped_after_ns, Some(2_000_000_000));
+        let finding = &report.findings[0];
+        assert!(finding.title.contains("ended early"), "{}", finding.title);
+        assert!(finding.evidence.ends_with("at the end 20000 ppm of the host's CPU time, limit 1000 ppm"));
     }
 
     #[test]

@@ -40,6 +40,7 @@ fn probe(name: &str, state: &str, reason: Option<&str>, hooks: &[&str]) -> Probe
         name: name.into(),
         state: state.into(),
         reason: reason.map(Into::into),
+        stopped_after: None,
         hooks: hooks.iter().map(|hook| (*hook).into()).collect(),
     }
 }
@@ -73,6 +74,7 @@ pub fn capture() -> Capture {
                 runs: 600_000,
                 run_time: Duration::from_millis(66),
             }]),
+            overhead: None,
         },
         services: vec![redis(), attribution::api()],
         ended_by: "duration".into(),

@@ -6,7 +6,9 @@
 mod child;
 mod directory;
 mod facts;
+mod limit;
 mod membership;
+mod overhead;
 mod plan;
 mod recorder;
 
@@ -56,6 +58,16 @@ pub struct Args {
     /// Have the kernel time its programs, and report their cost, which adds a little to each run
     #[arg(long)]
     pub measure_cost: bool,
+    /// Stop probes, the dearest first, while the measurement takes more than this share of the host's whole CPU capacity,
+    /// which is the CPU time of all online CPUs together: kernel programs and agent; a decimal, above 0 and at most 100
+    #[arg(long, value_name = "PERCENT")]
+    pub max_overhead: Option<String>,
+    /// Give maps of the kernel side other sizes, as NAME=ENTRIES,…; for tests of what happens when they are full
+    #[arg(long, value_name = "LIST", hide = true)]
+    pub debug_map_entries: Option<String>,
+    /// Do what is done at times this many times as often; for tests of long recordings
+    #[arg(long, value_name = "FACTOR", hide = true, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub debug_speed: u32,
     /// Record for as long as this command runs
     #[arg(last = true, value_name = "COMMAND")]
     pub command: Vec<OsString>,

@@ -19,6 +19,8 @@ const MIN_DURATION: Duration = Duration::from_millis(10);
 /// Over a year: surely a mistake.
 const MAX_DURATION: Duration = Duration::from_secs(366 * 24 * 3600);
 const MIN_INTERVAL: Duration = Duration::from_millis(100);
+/// Maps that `--debug-map-entries` takes: those of which the kernel side may find fewer entries than usual.
+const RESIZABLE: &[&str] = &["SERVICE_OF_TGID", "ERRNO", "PEER", "PREEMPTOR", "PARKED", "DOWNSTREAM_PEER", "EXEMPLARS"];
 
 /// What to record.
 pub struct Plan {
@@ -36,6 +38,12 @@ pub struct Plan {
     pub output: PathBuf,
     /// Whether the kernel times its programs.
     pub measure_cost: bool,
+    /// At most this much of the host's CPU time, in percent.
+    pub max_overhead: Option<f64>,
+    /// How many times as often as usual points are taken, processes looked for, and exemplars read.
+    pub speed: u32,
+    /// Maps with other sizes than usual.
+    pub map_entries: Vec<(String, u32)>,
     /// The command to run, empty for none.
     pub command: Vec<OsString>,
 }
@@ -56,6 +64,8 @@ impl Plan {
             Some(list) => table::parse(list).map_err(|e| anyhow::anyhow!("--probes {list}: {e}"))?,
             None => table::PROBES.iter().filter(|probe| probe.default).collect(),
         };
+        let max_overhead = args.max_overhead.as_deref().map(parse_percent).transpose()?;
+        let map_entries = args.debug_map_entries.as_deref().map(parse_map_entries).transpose()?.unwrap_or_default();
         if let Some(program) = args.command.first() {
             which::which(program).map_err(|e| anyhow::anyhow!("cannot run {}: {e}", program.to_string_lossy()))?;
         }
@@ -76,6 +86,9 @@ impl Plan {
             probes,
             output: args.output.clone(),
             measure_cost: args.measure_cost,
+            max_overhead,
+            map_entries,
+            speed: args.debug_speed,
             command: args.command.clone(),
         })
     }
@@ -90,6 +103,28 @@ fn parse_duration(text: &str) -> anyhow::Result<Duration> {
         bail!("--duration {text}: over a year; write for example 30s or 24h");
     }
     Ok(duration)
+}
+
+fn parse_percent(text: &str) -> anyhow::Result<f64> {
+    match text.parse::<f64>() {
+        Ok(percent) if percent > 0.0 && percent <= 100.0 => Ok(percent),
+        _ => bail!("--max-overhead {text}: want a percentage above 0 and at most 100, for example 0.5"),
+    }
+}
+
+fn parse_map_entries(list: &str) -> anyhow::Result<Vec<(String, u32)>> {
+    let entry = |text: &str| {
+        let (name, entries) = text.split_once('=')?;
+        let entries = entries.parse().ok().filter(|entries| *entries > 0)?;
+        RESIZABLE.contains(&name).then(|| (name.to_owned(), entries))
+    };
+    list.split(',')
+        .map(|text| {
+            entry(text).ok_or_else(|| {
+                anyhow::anyhow!("--debug-map-entries {text}: want NAME=ENTRIES with NAME of {}", RESIZABLE.join(", "))
+            })
+        })
+        .collect()
 }
 
 /// The services that were asked for.

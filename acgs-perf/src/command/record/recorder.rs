@@ -13,6 +13,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep_until};
 use super::child::Task;
 use super::directory::Listeners;
 use super::membership::Membership;
+use super::overhead::Watch;
 use super::plan::Plan;
 use super::{Ending, facts};
 use crate::capture::{Attribution, Capture, Cost, Service};
@@ -47,18 +48,18 @@ pub async fn record(plan: &Plan) -> anyhow::Result<(Capture, Ending)> {
     let start_ns = facts::monotonic_ns();
     let start_unix_ns = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as u64;
     let (cpu_before, _) = facts::usage();
-    let mut series = Series::new(plan.specs.len(), plan.interval.as_nanos() as u64);
+    let mut series = Series::new(plan.specs.len(), (plan.interval / plan.speed).as_nanos() as u64);
     announce(plan);
     let mut task = Task::start(&plan.command, plan.output == Path::new("-"))?;
     let deadline = plan.duration.map(|duration| tokio::time::Instant::from_std(start + duration));
-    let mut look = interval(LOOK_EVERY);
+    let mut look = interval(LOOK_EVERY / plan.speed);
     look.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    let mut point = interval(plan.interval);
+    let mut point = interval(plan.interval / plan.speed);
     point.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut exemplars = session.take_ring().map(|ring| Exemplars::new(ring, &session.maps));
-    let mut glance = interval(GLANCE_EVERY);
+    let mut glance = interval(GLANCE_EVERY / plan.speed);
     glance.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    let attributes = session.is_active("attribution");
+    let mut watch = plan.max_overhead.map(|percent| Watch::begin(percent, plan.measure_cost));
     let mut died = false;
     let (ending, stop_with) = loop {
         tokio::select! {
@@ -68,6 +69,13 @@ pub async fn record(plan: &Plan) -> anyhow::Result<(Capture, Ending)> {
             _ = terminate.recv() => break (Ending { text: "terminated".into(), code: 143 }, libc::SIGTERM),
             ending = task.wait() => break (ending?, 0),
             () = until(deadline) => break (Ending { text: "duration".into(), code: 0 }, libc::SIGINT),
+            () = until(watch.as_ref().map(Watch::due)) => {
+                if let Some(watch) = &mut watch
+                    && watch.tick(&mut session, start.elapsed())?
+                {
+                    break (Ending { text: "overhead".into(), code: 1 }, libc::SIGINT);
+                }
+            }
             _ = look.tick() => {
                 members.tick(&session.maps);
                 members.list(&session.maps);
@@ -76,7 +84,7 @@ pub async fn record(plan: &Plan) -> anyhow::Result<(Capture, Ending)> {
                     eprintln!("acgs-perf: note: all recorded processes have exited; waiting for new ones to match");
                 }
             }
-            _ = glance.tick(), if attributes => {
+            _ = glance.tick(), if session.is_active("attribution") => {
                 if let Some(exemplars) = &mut exemplars {
                     exemplars.look(&session.maps);
                 }
@@ -104,8 +112,9 @@ pub async fn record(plan: &Plan) -> anyhow::Result<(Capture, Ending)> {
         map_bytes,
         attach: session.attach,
         programs: plan.measure_cost.then(|| session.program_costs()).transpose()?,
+        overhead: watch.as_ref().map(Watch::figures),
     };
-    let directory = attributes.then(|| Listeners::find(&plan.specs, &session.maps));
+    let directory = session.has_figures("attribution").then(|| Listeners::find(&plan.specs, &session.maps));
     let attribution = |service: usize| {
         let directory = directory.as_ref()?;
         Some(Attribution {
@@ -120,7 +129,12 @@ pub async fn record(plan: &Plan) -> anyhow::Result<(Capture, Ending)> {
         start_unix_ns,
         duration,
         services: (0..plan.specs.len())
-            .map(|i| Service { attribution: attribution(i), ..service(plan, &session, &members, &mut series, i) })
+            .map(|i| {
+                let mut service = service(plan, &session, &members, &mut series, i);
+                service.attribution = attribution(i);
+                service.tcp = watch.as_ref().and_then(|watch| watch.tcp(i)).or(service.tcp);
+                service
+            })
             .collect(),
         probes: session.probes(),
         ledger,
@@ -132,7 +146,7 @@ pub async fn record(plan: &Plan) -> anyhow::Result<(Capture, Ending)> {
 
 /// Loads the programs, and tells which probes cannot run.
 fn load(plan: &Plan) -> anyhow::Result<Session> {
-    Ok(probe::start(&plan.probes, plan.specs.len())?)
+    Ok(probe::start(&plan.probes, plan.specs.len(), &plan.map_entries)?)
 }
 
 /// Sleeps until the deadline; for ever without one.
@@ -165,7 +179,7 @@ fn announce(plan: &Plan) {
 fn service(plan: &Plan, session: &Session, members: &Membership, series: &mut Series, index: usize) -> Service {
     let maps = &session.maps;
     let spec = &plan.specs[index];
-    let active = |probe: &str| session.is_active(probe);
+    let active = |probe: &str| session.has_figures(probe);
     Service {
         name: spec.name.clone(),
         selector: spec.selector_text(),

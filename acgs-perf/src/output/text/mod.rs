@@ -102,6 +102,16 @@ fn cost(report: &Report, lines: &mut Lines) {
             format!("attach time {}", or_not(cost.attach_ns.map(duration))),
         ],
     );
+    if let Some(overhead) = &cost.overhead {
+        let highest = overhead.highest_ppm.map_or_else(|| NOT_MEASURED.into(), |highest| percent(highest, 1_000_000));
+        lines.items(
+            "",
+            &[
+                format!("in the dearest second {highest} of the host's CPU time"),
+                format!("limit {}", percent(overhead.limit_ppm, 1_000_000)),
+            ],
+        );
+    }
     let Some(programs) = &cost.programs else {
         let reason = cost.programs_unmeasured.as_deref().unwrap_or("no reason given");
         lines.items("", &[format!("kernel programs not measured: {reason}")]);

@@ -23,20 +23,41 @@ pub fn render(service: &ServiceReport, probes: &[ProbeReport], lines: &mut Lines
     }
     series(service, lines);
     match &service.tail {
-        Some(_) => tail::render(service, lines),
+        Some(_) => {
+            tail::render(service, lines);
+            until("attribution", probes, lines);
+        }
         None => absent("tail", "attribution", probes, lines),
     }
     match &service.scheduler {
-        Some(scheduler) => threads(scheduler, lines),
+        Some(scheduler) => {
+            threads(scheduler, lines);
+            until("sched", probes, lines);
+        }
         None => absent("threads", "sched", probes, lines),
     }
     match &service.tcp {
-        Some(report) => tcp(report, lines),
+        Some(report) => {
+            tcp(report, lines);
+            until("tcp", probes, lines);
+        }
         None => absent("tcp", "tcp", probes, lines),
     }
     match &service.syscalls {
-        Some(all) => syscalls(all, lines),
+        Some(all) => {
+            syscalls(all, lines);
+            until("syscalls", probes, lines);
+        }
         None => absent("system calls", "syscalls", probes, lines),
+    }
+}
+
+/// Says that figures end where their probe was stopped.
+fn until(name: &str, probes: &[ProbeReport], lines: &mut Lines) {
+    for probe in probes.iter().filter(|probe| probe.name == name) {
+        if let Some(after) = probe.stopped_after_ns {
+            lines.labelled("", &format!("of the first {} only: probe {} was stopped", duration(after), probe.name));
+        }
     }
 }
 

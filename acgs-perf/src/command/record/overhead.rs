@@ -1,0 +1,148 @@
+//! Watches what the recording itself costs, and stops probes while it is more than `--max-overhead` allows.
+//!
+//! In: run times of the kernel programs, CPU time of the agent. Out: probes stopped, with the reason in their state, in the
+//! loss ledger and on standard error; and the word when even that is not enough. The kernel times programs only while
+//! statistics are on, and reads its clock twice per run for that; so they are on for a tenth of each interval only.
+
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use acgs_perf_common::ledger::Loss;
+use tokio::time::Instant;
+
+use super::facts;
+use super::limit::{Decision, Interval, Limit};
+use crate::capture::{Overhead, ProgramCost, Tcp};
+use crate::probe::session::Session;
+use crate::snapshot::collect;
+
+/// Time over which the cost is judged.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// The part at its end in which the kernel times its programs.
+const WINDOW: Duration = Duration::from_millis(100);
+
+/// The watch.
+pub struct Watch {
+    percent: f64,
+    limit: Limit,
+    /// Whether statistics are on all the time anyway.
+    always_on: bool,
+    began: Instant,
+    agent_cpu: Duration,
+    window: Option<Window>,
+    figures: Overhead,
+    tcp: Option<Vec<Tcp>>,
+}
+
+/// A time in which the kernel times its programs.
+struct Window {
+    /// Statistics are on until this is closed.
+    _statistics: Option<OwnedFd>,
+    began: Instant,
+    programs: Vec<ProgramCost>,
+}
+
+impl Watch {
+    /// Begins to watch for a limit in percent of the CPU time of all online CPUs.
+    pub fn begin(percent: f64, always_on: bool) -> Self {
+        let figures = Overhead { limit: percent / 100.0, ..Overhead::default() };
+        Self {
+            percent,
+            limit: Limit::new(percent),
+            always_on,
+            began: Instant::now(),
+            agent_cpu: facts::usage().0,
+            window: None,
+            figures,
+            tcp: None,
+        }
+    }
+
+    /// When [`Watch::tick`] is to be called next.
+    pub fn due(&self) -> Instant {
+        match &self.window {
+            None if self.always_on => self.began,
+            None => self.began + (INTERVAL - WINDOW),
+            Some(_) => self.began + INTERVAL,
+        }
+    }
+
+    /// Opens the window, or closes it and does what follows. Returns whether the recording must end.
+    pub fn tick(&mut self, session: &mut Session, elapsed: Duration) -> anyhow::Result<bool> {
+        let Some(window) = self.window.take() else {
+            self.window = Some(self.open(session)?);
+            return Ok(false);
+        };
+        let interval = self.close(&window, session)?;
+        let total = interval.total();
+        self.figures.intervals += 1;
+        self.figures.last = Some(total);
+        self.figures.highest = Some(self.figures.highest.map_or(total, |highest| highest.max(total)));
+        let measured = format!(
+            "{:.3} % of the host's CPU time, more than the {} % of --max-overhead",
+            total * 100.0,
+            self.percent
+        );
+        let when = humantime::format_duration(Duration::from_millis(elapsed.as_millis() as u64));
+        match self.limit.judge(&interval, &session.probes()) {
+            Decision::Keep => Ok(false),
+            Decision::Stop(probe) => {
+                if probe == "tcp" {
+                    // Some of its figures come from hooks that stay.
+                    let accepts = session.has_figures("syscalls");
+                    let services = 0..session.maps.services();
+                    self.tcp = Some(services.map(|i| collect::tcp(&session.maps, i, accepts)).collect());
+                }
+                session.stop(probe, elapsed, format!("after {when} the measurement took {measured}"))?;
+                session.maps.lose(Loss::ProbesStopped);
+                eprintln!("acgs-perf: note: the measurement takes {measured}: probe {probe} stopped after {when}");
+                Ok(false)
+            }
+            Decision::End => {
+                eprintln!(
+                    "acgs-perf: note: the measurement takes {measured}, and no probe is left to stop: \
+                     recording ended after {when}"
+                );
+                Ok(true)
+            }
+        }
+    }
+
+    /// What the intervals so far have shown.
+    pub fn figures(&self) -> Overhead {
+        self.figures.clone()
+    }
+
+    /// TCP figures of a service when the probe was stopped, if it was.
+    pub fn tcp(&self, service: usize) -> Option<Tcp> {
+        self.tcp.as_ref()?.get(service).cloned()
+    }
+
+    fn open(&self, session: &Session) -> anyhow::Result<Window> {
+        let statistics = (!self.always_on)
+            .then(|| aya::sys::enable_stats(aya::sys::Stats::RunTime))
+            .transpose()
+            .map_err(|e| anyhow::anyhow!("--max-overhead: the kernel does not keep run times: {e}"))?;
+        Ok(Window { _statistics: statistics, began: Instant::now(), programs: session.program_costs()? })
+    }
+
+    /// What was measured since the window was opened, and the agent since the interval began; begins the next one.
+    fn close(&mut self, window: &Window, session: &Session) -> anyhow::Result<Interval> {
+        let programs = session.program_costs()?;
+        let (now, agent_cpu) = (Instant::now(), facts::usage().0);
+        let cpus = aya::util::online_cpus().map_or(1, |cpus| cpus.len().max(1)) as f64;
+        let share = |spent: Duration, of: Duration| spent.as_secs_f64() / (of.as_secs_f64().max(1e-9) * cpus);
+        let before = |name: &str| window.programs.iter().find(|program| program.name == name).map(|p| p.run_time);
+        let in_window = now - window.began;
+        let programs = programs
+            .iter()
+            .filter_map(|p| {
+                Some((session.probe_of(&p.name), share(p.run_time.saturating_sub(before(&p.name)?), in_window)))
+            })
+            .collect();
+        let agent = share(agent_cpu.saturating_sub(self.agent_cpu), now - self.began);
+        self.began = now;
+        self.agent_cpu = agent_cpu;
+        Ok(Interval { programs, agent })
+    }
+}

@@ -1,0 +1,189 @@
+//! Hostile conditions for the figures: services that die and come again, processes by the thousand, clocks that jump, CPUs
+//! that go, a full ring. Counts stay exact, or say why not.
+
+use std::fs;
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use acgs_perf_common::exemplar::ExemplarRecord;
+use acgs_perf_tests::clock;
+use acgs_perf_tests::harness::{Service, free_port, need_root};
+use acgs_perf_tests::hostile::{Kind, MESSAGE, ask, command, in_vm, kill, request, start};
+use acgs_perf_tests::load::{Arrivals, Body, Client, Load, Messages, Plan};
+use acgs_perf_tests::recording::Recorder;
+use acgs_perf_tests::report::Report;
+
+const ROUNDS: u64 = 12;
+
+fn record(service: &Service) -> Recorder {
+    need_root();
+    Recorder::new("hostile", &format!("port:{}", service.port))
+}
+
+fn again(port: u16) -> Service {
+    Service::start(&mut command(Kind::Echo, port), port).unwrap()
+}
+
+#[test]
+fn a_service_that_is_killed_and_restarted_counts_from_its_first_request() {
+    need_root();
+    let port = free_port().unwrap();
+    let first = again(port);
+    let recording = record(&first).start().unwrap();
+    let mut service = Some(first);
+    for _ in 0..ROUNDS {
+        let running = service.take().unwrap_or_else(|| again(port));
+        ask(&running, 4, 100, 0).unwrap();
+        kill(running).unwrap();
+    }
+    let report = recording.stop().unwrap();
+    report.assert_exact("hostile", ROUNDS * 100);
+    assert_eq!(report.integer("hostile", "/processes_exited"), ROUNDS);
+}
+
+#[test]
+fn a_service_that_is_killed_under_load_counts_what_it_answered() {
+    need_root();
+    let port = free_port().unwrap();
+    let first = again(port);
+    let recording = record(&first).start().unwrap();
+    let mut service = Some(first);
+    let (mut sent, mut completed) = (0, 0);
+    for round in 0..ROUNDS {
+        let running = service.take().unwrap_or_else(|| again(port));
+        let address = running.address();
+        let load = thread::spawn(move || {
+            let body = Body::Fixed(request(0).to_vec(), MESSAGE);
+            let mut client = Client::new(address, 8, Messages::new(&body, ""), false).unwrap();
+            client.open().unwrap();
+            let (arrivals, limit) = (Arrivals::Constant(4000.0), Duration::from_secs(5));
+            let duration = Some(Duration::from_millis(300));
+            client.load(&Load { arrivals, requests: u64::MAX, duration, limit, seed: 1, log: false }).unwrap()
+        });
+        thread::sleep(Duration::from_millis(100 + 13 * round));
+        kill(running).unwrap();
+        let outcome = load.join().unwrap();
+        // What went out after the end was never sent to anybody.
+        sent += outcome.sent - outcome.connect_errors;
+        completed += outcome.completed;
+    }
+    let report = recording.stop().unwrap();
+    let counted = report.requests("hostile");
+    println!("sent {sent}, answered as the clients saw {completed}, counted {counted}");
+    assert!(report.losses().is_empty(), "{:?}", report.losses());
+    // The last reply on each connection may have been sent and not read.
+    assert!((completed..=completed + 8 * ROUNDS).contains(&counted), "answered {completed}, counted {counted}");
+    assert!(counted > 1000 && counted <= sent);
+}
+
+#[test]
+fn a_thousand_processes_a_second() {
+    need_root();
+    let server = start(Kind::Forks, &[]).unwrap();
+    let recording = record(&server).start().unwrap();
+    let (processes, begin) = (4000, Instant::now());
+    ask(&server, 2, 4, processes / 4).unwrap();
+    let per_second = f64::from(processes) / begin.elapsed().as_secs_f64();
+    let report = recording.stop().unwrap();
+    println!("{per_second:.0} processes a second");
+    assert!(per_second >= 1000.0 || in_vm(), "{per_second} processes a second are too few for this test");
+    report.assert_exact("hostile", 4);
+    let count = |field: &str| report.integer("hostile", field);
+    assert_eq!((count("/processes_forked"), count("/processes_exited")), (processes.into(), processes.into()));
+}
+
+/// Load for two seconds while something happens to the machine; gives the report and the number of requests.
+fn under_load(happens: impl FnMut() + Send) -> (Report, u64) {
+    let server = start(Kind::Echo, &[]).unwrap();
+    let recording = record(&server).start().unwrap();
+    let (done, mut happens) = (AtomicBool::new(false), happens);
+    let requests = 3000;
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                happens();
+            }
+        });
+        let mut client = Client::connect(server.address(), 4, &request(0), MESSAGE).unwrap();
+        let plan = Plan { rate: Some(1500), requests, limit: Duration::from_secs(60) };
+        let outcome = client.run(plan);
+        done.store(true, Ordering::Relaxed);
+        outcome.unwrap();
+    });
+    (recording.stop().unwrap(), requests)
+}
+
+/// Sets the wall clock by this much.
+fn step(ns: i64) -> io::Result<()> {
+    let target = clock::realtime_now().wrapping_add_signed(ns);
+    // SAFETY: the time is valid; only this machine's clock changes.
+    match unsafe { libc::clock_settime(libc::CLOCK_REALTIME, &clock::timespec(target)) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+#[test]
+fn steps_of_the_clock_change_no_time() {
+    need_root();
+    if !in_vm() {
+        println!("skipped: sets the machine's clock, so only in a virtual machine of the tests (ACGS_PERF_VM=1)");
+        return;
+    }
+    let second = 1_000_000_000;
+    let (report, requests) = under_load(|| {
+        step(second).unwrap();
+        thread::sleep(Duration::from_millis(5));
+        step(-second).unwrap();
+        thread::sleep(Duration::from_millis(5));
+    });
+    report.assert_exact("hostile", requests);
+    let longest = report.spread("hostile", "/requests/latency").get("max_ns");
+    assert!(longest < second as u64 / 2, "a latency of {longest} ns");
+    let length = report.0["window"]["duration_ns"].as_u64().unwrap();
+    assert!(length < 60 * second as u64, "a window of {length} ns");
+}
+
+#[test]
+fn a_cpu_that_goes_and_comes_loses_nothing() {
+    need_root();
+    let online = "/sys/devices/system/cpu/cpu1/online";
+    if !in_vm() {
+        println!("skipped: takes a CPU away, so only in a virtual machine of the tests (ACGS_PERF_VM=1)");
+        return;
+    }
+    let mut turns = 0;
+    let (report, requests) = under_load(|| {
+        for state in ["0", "1"] {
+            fs::write(online, state).unwrap();
+            thread::sleep(Duration::from_millis(50));
+        }
+        turns += 1;
+    });
+    assert!(turns > 0);
+    report.assert_exact("hostile", requests);
+}
+
+#[test]
+fn exemplars_that_find_the_ring_full_are_counted() {
+    need_root();
+    let server = start(Kind::Echo, &[]).unwrap();
+    // One page holds a few records, and the agent empties it twenty times a second; standing still it does not.
+    let page = 4096;
+    let recording = record(&server).arg(&format!("--debug-map-entries=EXEMPLARS={page}")).start().unwrap();
+    ask(&server, 1, 20, 0).unwrap();
+    thread::sleep(Duration::from_millis(200));
+    recording.signal(libc::SIGSTOP).unwrap();
+    ask(&server, 1, 60, 0).unwrap();
+    recording.signal(libc::SIGCONT).unwrap();
+    let report = recording.stop().unwrap();
+    report.assert_exact("hostile", 80);
+    let service = report.service("hostile");
+    let (kept, dropped) =
+        (service["exemplars"].as_array().unwrap().len(), service["attribution"]["exemplars_dropped"].as_u64());
+    println!("{kept} kept, {dropped:?} dropped; a record has {} bytes", size_of::<ExemplarRecord>());
+    assert!(dropped >= Some(1), "{dropped:?} dropped");
+    assert!(kept >= 1 && kept as u64 <= 40, "{kept} kept");
+}

@@ -1,0 +1,123 @@
+//! Hostile conditions for the agent: killed at any moment it leaves nothing behind, and a day of recording needs no more
+//! memory than a minute.
+
+use std::fs;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use acgs_perf_tests::bpf;
+use acgs_perf_tests::harness::need_root;
+use acgs_perf_tests::hostile::{Kind, MESSAGE, in_vm, request, start};
+use acgs_perf_tests::load::{Arrivals, Body, Client, Load, Messages};
+use acgs_perf_tests::random::Random;
+use acgs_perf_tests::recording::{Recorder, agent};
+
+const MOMENTS: u32 = 16;
+
+fn record(port: u16, directory: &std::path::Path) -> Child {
+    let mut command = Command::new(agent());
+    command.args(["record", "--duration", "60s", "--service", &format!("hostile=port:{port}"), "--output"]);
+    command.arg(directory.join("report.json")).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.spawn().unwrap()
+}
+
+#[test]
+fn killed_at_any_moment_it_leaves_nothing_behind() {
+    need_root();
+    let server = start(Kind::Echo, &[]).unwrap();
+    let before = bpf::loaded().unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let mut random = Random::new(u64::from(std::process::id()));
+    // Loading takes one to two seconds, most of it the verifier's work; so most of these moments are before the end of it.
+    let mut most = 0;
+    for moment in 0..MOMENTS {
+        let mut agent = record(server.port, directory.path());
+        let after = Duration::from_micros(random.integer() % 2_500_000 * u64::from(moment) / u64::from(MOMENTS));
+        thread::sleep(after);
+        let loaded = bpf::loaded().unwrap().difference(&before).count();
+        most = most.max(loaded);
+        println!("killed after {after:?} with {loaded} programs and maps loaded");
+        agent.kill().unwrap();
+        agent.wait().unwrap();
+        let limit = Instant::now() + Duration::from_secs(10);
+        loop {
+            let left: Vec<String> = bpf::loaded().unwrap().difference(&before).cloned().collect();
+            if left.is_empty() {
+                break;
+            }
+            assert!(Instant::now() < limit, "killed after {after:?}, left behind: {left:?}");
+            thread::sleep(Duration::from_millis(50));
+        }
+        let files: Vec<_> = fs::read_dir(directory.path()).unwrap().flatten().map(|entry| entry.file_name()).collect();
+        assert!(files.is_empty(), "killed after {after:?}, left behind: {files:?}");
+    }
+    assert!(most > 10, "never killed with more than {most} programs and maps loaded");
+}
+
+/// Resident memory of a process in bytes.
+fn resident(pid: u32) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().strip_suffix(" kB").unwrap().trim().parse::<u64>().unwrap() * 1024
+}
+
+/// Slope of the line that fits best through (seconds, bytes), in bytes per second.
+fn slope(samples: &[(f64, f64)]) -> f64 {
+    let count = samples.len() as f64;
+    let (x, y) = samples.iter().fold((0.0, 0.0), |(x, y), sample| (x + sample.0 / count, y + sample.1 / count));
+    let up: f64 = samples.iter().map(|sample| (sample.0 - x) * (sample.1 - y)).sum();
+    up / samples.iter().map(|sample| (sample.0 - x).powi(2)).sum::<f64>()
+}
+
+/// With a speed of 1000 the agent takes a point of the series each millisecond instead of each second, until it thins them
+/// out as it would in a day; it looks for new processes each millisecond instead of each 200 ms, and takes exemplars
+/// each millisecond instead of each 50 ms: its timers go no faster.
+#[test]
+fn a_day_of_recording_needs_no_more_memory_than_a_minute() {
+    need_root();
+    let (speed, seconds) = (1000, if in_vm() { 20 } else { 87 });
+    let server = start(Kind::Echo, &[]).unwrap();
+    let recording = Recorder::new("hostile", &format!("port:{}", server.port))
+        .arg("--interval=1s")
+        .arg(&format!("--debug-speed={speed}"))
+        .start()
+        .unwrap();
+    let (address, pid) = (server.address(), recording.pid());
+    let load = thread::spawn(move || {
+        let body = Body::Fixed(request(0).to_vec(), MESSAGE);
+        let mut client = Client::new(address, 20, Messages::new(&body, ""), false).unwrap();
+        client.open().unwrap();
+        let (arrivals, limit) = (Arrivals::Poisson(2000.0), Duration::from_secs(seconds + 30));
+        let duration = Some(Duration::from_secs(seconds));
+        client.load(&Load { arrivals, requests: u64::MAX, duration, limit, seed: 1, log: false }).unwrap()
+    });
+    let begin = Instant::now();
+    let mut samples = Vec::new();
+    while begin.elapsed() < Duration::from_secs(seconds) {
+        thread::sleep(Duration::from_millis(250));
+        samples.push((begin.elapsed().as_secs_f64(), resident(pid) as f64));
+    }
+    let outcome = load.join().unwrap();
+    let report = recording.stop().unwrap();
+    assert_eq!((outcome.errors(), outcome.completed), (0, outcome.sent));
+    report.assert_exact("hostile", outcome.completed);
+    let service = report.service("hostile");
+    let points = service["series"].as_array().unwrap().len();
+    // A first part in which buffers find their size does not count.
+    let steady = &samples[samples.len() / 4..];
+    let (first, last) = (steady[0].1, steady[steady.len() - 1].1);
+    let per_second = slope(steady);
+    println!(
+        "{seconds} s at {speed} times the speed: {points} points, {} requests, exemplars dropped {}, cost {}",
+        outcome.completed, service["attribution"]["exemplars_dropped"], report.0["cost"]
+    );
+    println!(
+        "resident {first} to {last} bytes, slope {per_second:.0} bytes/s, {:.3} bytes/s at normal speed",
+        per_second / f64::from(speed)
+    );
+    assert!(points as u64 >= 60 * seconds, "only {points} points");
+    // The points themselves are 56 bytes each; a leak of one per look or glance would be 60,000 times something.
+    assert!(per_second * (seconds as f64) < 3e6, "{per_second} bytes/s");
+    assert!(last - first < 3e6, "from {first} to {last} bytes");
+}

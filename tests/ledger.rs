@@ -1,0 +1,243 @@
+//! Every counter of the loss ledger is made to count, while the rest of the report stays right.
+//!
+//! A table is filled, memory is refused, times are turned round: by servers of `hostile`, and where a table is too large for
+//! a test by a smaller one (`--debug-map-entries`). A new counter without a test fails `every_counter_has_a_test`.
+
+use std::collections::BTreeSet;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use acgs_perf_common::ledger::LOSSES;
+use acgs_perf_common::maps::{EXEC_QUEUE, PEERS, SYSCALL_SLOTS};
+use acgs_perf_tests::harness::{Service, end, free_port, need_root, program};
+use acgs_perf_tests::hostile::{Kind, MESSAGE, PROVOKED, ask, command, kill, request, start};
+use acgs_perf_tests::recording::Recorder;
+use acgs_perf_tests::report::Report;
+use socket2::{Domain, Socket, Type};
+
+#[test]
+fn every_counter_has_a_test() {
+    let counters = LOSSES.iter().map(|(name, _)| *name).chain(["recursion_misses"]);
+    assert_eq!(counters.collect::<BTreeSet<_>>(), PROVOKED.iter().copied().collect(), "a counter without a test");
+    let tests = [include_str!("ledger.rs"), include_str!("ledger_rare.rs"), include_str!("overhead.rs")];
+    for counter in PROVOKED {
+        let name = format!("\"{counter}\"");
+        assert!(tests.iter().any(|text| text.contains(&name)), "no test names {counter}");
+    }
+}
+
+fn port(service: &Service) -> String {
+    format!("port:{}", service.port)
+}
+
+fn record(service: &Service) -> Recorder {
+    need_root();
+    Recorder::new("hostile", &port(service))
+}
+
+#[test]
+fn a_second_request_in_the_same_segment_has_no_arrival_of_its_own() {
+    need_root();
+    let server = start(Kind::Echo, &[]).unwrap();
+    let recording = record(&server).start().unwrap();
+    let mut stream = TcpStream::connect(server.address()).unwrap();
+    for _ in 0..10 {
+        // The server reads them one by one, the client sends and reads them by threes.
+        stream.write_all(&[0; 3 * MESSAGE]).unwrap();
+        stream.read_exact(&mut [0; 3 * MESSAGE]).unwrap();
+    }
+    let report = recording.stop().unwrap();
+    assert_eq!(report.lost("arrival_unseen", &[]), 20);
+    report.assert_requests("hostile", 30);
+}
+
+#[test]
+fn an_answer_before_its_call_is_a_negative_difference() {
+    need_root();
+    let greeter = start(Kind::Greeter, &[]).unwrap();
+    let server = start(Kind::Hasty, &["--peer", &greeter.address().to_string()]).unwrap();
+    let recording = record(&server).start().unwrap();
+    ask(&server, 1, 25, 0).unwrap();
+    let report = recording.stop().unwrap();
+    assert_eq!(report.lost("negative_difference", &[]), 25);
+    report.assert_requests("hostile", 25);
+    let peers = report.service("hostile")["downstream"].as_array().unwrap().clone();
+    assert_eq!((peers.len(), peers[0]["connects"].as_u64()), (1, Some(25)), "{peers:?}");
+}
+
+#[test]
+fn a_call_on_a_connection_with_an_answer_outstanding_is_multiplexed() {
+    need_root();
+    let echo = start(Kind::Echo, &[]).unwrap();
+    let server = start(Kind::Mixed, &["--peer", &echo.address().to_string()]).unwrap();
+    let recording = record(&server).start().unwrap();
+    for _ in 0..20 {
+        let mut pair: Vec<_> = (0..2).map(|_| TcpStream::connect(server.address()).unwrap()).collect();
+        pair.iter_mut().for_each(|stream| stream.write_all(&request(0)).unwrap());
+        pair.iter_mut().for_each(|stream| stream.read_exact(&mut [0; MESSAGE]).unwrap());
+    }
+    let report = recording.stop().unwrap();
+    assert_eq!(report.lost("calls_multiplexed", &[]), 20);
+    report.assert_requests("hostile", 40);
+}
+
+#[test]
+fn more_peers_than_slots_are_counted_as_others() {
+    need_root();
+    let echo = start(Kind::Echo, &["--addresses", "20"]).unwrap();
+    let peers = (1..=20u8).flat_map(|last| ["--peer".to_owned(), format!("127.0.0.{last}:{}", echo.port)]);
+    let peers: Vec<String> = peers.collect();
+    let server = start(Kind::Fickle, &peers.iter().map(String::as_str).collect::<Vec<_>>()).unwrap();
+    let recording = record(&server).start().unwrap();
+    ask(&server, 1, 200, 0).unwrap();
+    let report = recording.stop().unwrap();
+    assert_eq!(report.lost("downstream_slots_full", &[]), 5, "20 peers, 15 slots beside that of the others");
+    report.assert_requests("hostile", 200);
+    let called = report.service("hostile")["downstream"].as_array().unwrap().clone();
+    let calls: u64 = called.iter().map(|peer| peer["calls"].as_u64().unwrap()).sum();
+    let others = called.iter().find(|peer| peer["address"] == "others").unwrap();
+    assert_eq!((called.len(), calls, others["calls"].as_u64()), (16, 200, Some(50)), "{called:?}");
+}
+
+#[test]
+fn clients_beyond_the_table_of_peers_count_for_the_service() {
+    need_root();
+    let server = start(Kind::Echo, &[]).unwrap();
+    let recording = record(&server).start().unwrap();
+    let beyond = 76;
+    for client in 0..PEERS + beyond {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        let address = Ipv4Addr::new(127, 1, (client >> 8) as u8, client as u8);
+        socket.bind(&SocketAddr::from((address, 0)).into()).unwrap();
+        socket.connect(&server.address().into()).unwrap();
+        let mut stream = TcpStream::from(socket);
+        stream.write_all(&request(0)).unwrap();
+        stream.read_exact(&mut [0; MESSAGE]).unwrap();
+    }
+    let report = recording.stop().unwrap();
+    assert_eq!(report.lost("peer_table_full", &[]), u64::from(beyond));
+    report.assert_requests("hostile", u64::from(PEERS + beyond));
+    let tcp = &report.service("hostile")["tcp"];
+    assert_eq!(tcp["accepted"].as_u64(), Some(u64::from(PEERS + beyond)));
+    assert_eq!(tcp["peers"].as_array().unwrap().len(), PEERS as usize);
+}
+
+/// Calls of the report: (count, errors), of those that have a row.
+fn calls(report: &Report) -> Vec<(String, u64, u64)> {
+    let calls = report.service("hostile")["syscalls"].as_array().unwrap().clone();
+    let integer = |call: &serde_json::Value, field: &str| call[field].as_u64().unwrap();
+    calls.iter().map(|c| (c["name"].as_str().unwrap().to_owned(), integer(c, "count"), integer(c, "errors"))).collect()
+}
+
+#[test]
+fn system_calls_beyond_the_slots_have_no_row() {
+    need_root();
+    let server = start(Kind::Calls, &[]).unwrap();
+    let recording = record(&server).start().unwrap();
+    ask(&server, 1, 10, 0).unwrap();
+    let report = recording.stop().unwrap();
+    assert!(report.lost("syscall_slots_full", &[]) >= 10);
+    report.assert_requests("hostile", 10);
+    let calls = calls(&report);
+    assert_eq!(calls.len(), SYSCALL_SLOTS as usize);
+    // Only this one does it make otherwise than to fail.
+    let failing = calls.iter().filter(|(name, count, errors)| count == errors && *count == 10 && name != "sendto");
+    assert!(failing.count() >= 50, "{calls:?}");
+}
+
+#[test]
+fn failures_beyond_the_table_count_without_their_errno() {
+    need_root();
+    let server = start(Kind::Calls, &[]).unwrap();
+    let recording = record(&server).arg("--debug-map-entries=ERRNO=16").start().unwrap();
+    ask(&server, 1, 10, 0).unwrap();
+    let report = recording.stop().unwrap();
+    assert!(report.lost("errno_table_full", &["syscall_slots_full"]) >= 300);
+    report.assert_requests("hostile", 10);
+    let named = report.service("hostile")["syscalls"].as_array().unwrap().iter().map(|call| call["errnos"].clone());
+    let named = named.filter(|errnos| !errnos.as_object().unwrap().is_empty());
+    assert_eq!(named.count(), 16);
+    assert!(calls(&report).iter().filter(|(_, _, errors)| *errors == 10).count() >= 50);
+}
+
+#[test]
+fn commands_beyond_the_table_of_those_that_ran_instead_have_no_name() {
+    need_root();
+    let server = start(Kind::Echo, &["--cpu", "0"]).unwrap();
+    let spin = |_| {
+        let mut command = Command::new(program("truth-waits"));
+        command.args(["spin", "--count", "1", "--ns", "2500000000", "--cpu", "0"]);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        child.stdout.as_mut().unwrap().read_exact(&mut [0; "ready\n".len()]).unwrap();
+        child
+    };
+    let mut spinners: Vec<Child> = (0..8).map(spin).collect();
+    let recording = record(&server).arg("--debug-map-entries=PREEMPTOR=2").start().unwrap();
+    spinners.iter_mut().for_each(|child| child.stdin.as_mut().unwrap().write_all(b"\n").unwrap());
+    ask(&server, 4, 400, 0).unwrap();
+    let report = recording.stop().unwrap();
+    spinners.iter_mut().for_each(|child| end(child, libc::SIGTERM));
+    let beyond = report.lost("preemptor_table_full", &[]);
+    report.assert_requests("hostile", 400);
+    let scheduler = &report.service("hostile")["scheduler"];
+    let named = scheduler["ran_instead"].as_array().unwrap();
+    let waits: u64 = named.iter().map(|who| who["waits"].as_u64().unwrap()).sum();
+    assert_eq!(named.len(), 2, "{named:?}");
+    assert!(waits + beyond <= scheduler["run_queue"]["count"].as_u64().unwrap(), "{waits} + {beyond}: {scheduler}");
+}
+
+#[test]
+fn a_process_beyond_the_service_table_is_not_profiled() {
+    need_root();
+    let inside = start(Kind::Echo, &[]).unwrap();
+    let entries = inside.pid() / 8 + 1;
+    let mut outside = start(Kind::Echo, &[]).unwrap();
+    // Process ids begin anew when they have reached their maximum.
+    while outside.pid() < entries * 8 {
+        outside = start(Kind::Echo, &[]).unwrap();
+    }
+    let entries = format!("--debug-map-entries=SERVICE_OF_TGID={entries}");
+    let beyond = format!("beyond=pid:{}", outside.pid());
+    let recording = record(&inside).arg("--service").arg(&beyond).arg(&entries).start().unwrap();
+    ask(&inside, 2, 500, 0).unwrap();
+    ask(&outside, 2, 500, 0).unwrap();
+    let report = recording.stop().unwrap();
+    assert!(report.lost("service_table", &[]) >= 1);
+    report.assert_requests("hostile", 500);
+    assert_eq!(report.requests("beyond"), 0);
+}
+
+#[test]
+fn more_programs_than_the_queue_holds_are_found_by_a_scan() {
+    need_root();
+    let mark = format!("mark-{}", std::process::id());
+    let starter = start(Kind::Programs, &["--mark", &mark]).unwrap();
+    let recording = Recorder::new("hostile", &format!("cmdline:--mark {mark}")).start().unwrap();
+    recording.signal(libc::SIGSTOP).unwrap();
+    let late_port = free_port().unwrap();
+    let late = Service::start(command(Kind::Echo, late_port).args(["--mark", &mark]), late_port).unwrap();
+    ask(&starter, 1, 1, EXEC_QUEUE + 76).unwrap();
+    recording.signal(libc::SIGCONT).unwrap();
+    thread::sleep(Duration::from_secs(1));
+    ask(&late, 2, 500, 0).unwrap();
+    let report = recording.stop().unwrap();
+    kill(late).unwrap();
+    assert_eq!(report.lost("exec_queue_overrun", &[]), 1);
+    report.assert_requests("hostile", 501);
+    assert_eq!(report.integer("hostile", "/processes_forked"), u64::from(EXEC_QUEUE + 76));
+}
+
+#[test]
+fn requests_that_wait_beyond_the_table_have_an_unknown_time() {
+    need_root();
+    let connections = 500;
+    let server = start(Kind::Backlog, &["--count", &connections.to_string()]).unwrap();
+    let recording = record(&server).arg("--debug-map-entries=PARKED=4").start().unwrap();
+    ask(&server, connections, 8 * connections as u64, 0).unwrap();
+    let report = recording.stop().unwrap();
+    report.lost("request_table_full", &[]);
+    report.assert_requests("hostile", 8 * connections as u64);
+}
