@@ -104,7 +104,10 @@ fn machines<'k>(
     thread::scope(|scope| {
         for _ in 0..jobs {
             scope.spawn(|| {
-                while let Some((place, (kernel, image))) = lock(&waiting).pop_front() {
+                loop {
+                    // In a statement of its own, which the lock does not outlive.
+                    let next = lock(&waiting).pop_front();
+                    let Some((place, (kernel, image))) = next else { break };
                     let mut output = Output { held: (jobs > 1).then(String::new) };
                     output.line(&format!("\n=== kernel {} ===", kernel.name));
                     let ran = image.and_then(|image| machine(kernel, &image, programs, acceleration, &mut output));
