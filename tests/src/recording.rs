@@ -32,10 +32,6 @@ pub fn says_attached(line: &str) -> bool {
     line.starts_with("acgs-perf: recording ") && (line.contains(" for ") || line.contains(" until "))
 }
 
-/// How long the agent may take to attach: most of it is the kernel's verifier, which in software emulation is some thirty
-/// times slower.
-const ATTACH_LIMIT: Duration = Duration::from_secs(120);
-
 /// A recording that is being put together.
 pub struct Recorder {
     arguments: Vec<String>,
