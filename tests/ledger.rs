@@ -233,7 +233,7 @@ fn more_programs_than_the_queue_holds_are_found_by_a_scan() {
 #[test]
 fn requests_that_wait_beyond_the_table_have_an_unknown_time() {
     need_root();
-    let connections = 500;
+    let connections = 1200; // more than there are places in the array
     let server = start(Kind::Backlog, &["--count", &connections.to_string()]).unwrap();
     let recording = record(&server).arg("--debug-map-entries=PARKED=4").start().unwrap();
     ask(&server, connections, 8 * connections as u64, 0).unwrap();
