@@ -108,5 +108,18 @@ pub fn start(
     let functions: Vec<&str> = hooks::functions().collect();
     let entry_points = btf.entry_points(&functions);
     drop(btf);
-    session::Session::load(&fields, &entry_points, process, choices, services, map_entries)
+    let session = session::Session::load(&fields, &entry_points, process, choices, services, map_entries);
+    drop(entry_points);
+    give_back();
+    session
+}
+
+/// Gives the memory that only loading needed back to the system: the kernel's types and the object, parsed.
+fn give_back() {
+    session::give_object_back();
+    #[cfg(target_env = "gnu")]
+    // SAFETY: malloc_trim has no preconditions.
+    unsafe {
+        libc::malloc_trim(0);
+    }
 }

@@ -67,6 +67,20 @@ pub fn has_object() -> bool {
     !OBJECT.is_empty()
 }
 
+/// Tells the system that the object's pages are not needed any more; they are part of the program's file, 2.6 MB.
+pub(super) fn give_object_back() {
+    // SAFETY: sysconf has no preconditions.
+    let page = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096);
+    let range = OBJECT.as_ptr_range();
+    let (begin, end) = ((range.start as usize).next_multiple_of(page), range.end as usize / page * page);
+    if begin < end {
+        // SAFETY: whole pages within a constant, which no relocation has changed: what is read there again comes from the file.
+        unsafe {
+            libc::madvise(begin as *mut libc::c_void, end - begin, libc::MADV_DONTNEED);
+        }
+    }
+}
+
 impl Session {
     /// Loads the programs for `services` services. Nothing is attached yet, so nothing is measured. `entry_points` are
     /// those of the kernel's BTF; they are parsed only when the object's own memory peak is over. `map_entries` are sizes of
