@@ -87,7 +87,8 @@ subprogram! {
             activity.flags |= SPILLED;
             // Linux 6.1 takes a new entry only from a map or the stack, not from an argument. So it begins as a copy of what
             // has the place, which nobody takes for this request, since that began at another time.
-            if PARKED.insert(request, &*entry, 0).is_err() {
+            let neighbour: &Activity = entry; // by reference: there is no room for a copy on the stack
+            if PARKED.insert(request, neighbour, 0).is_err() {
                 lose(Loss::RequestTableFull);
                 return;
             }
