@@ -72,6 +72,7 @@ fields! {
     sock_v6_daddr = "sock"."__sk_common.skc_v6_daddr";
     sock_type = "sock"."sk_type";
     sock_socket = "sock"."sk_socket";
+    sock_unread = "sock"."sk_receive_queue.qlen";
     sock_peer_pid = "sock"."sk_peer_pid";
     unix_peer = "unix_sock"."peer";
     unix_addr = "unix_sock"."addr";

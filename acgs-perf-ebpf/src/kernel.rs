@@ -283,6 +283,12 @@ impl Sock {
         [0, 0, 0xffff_u32.to_be(), load(self.0, offset!(sock_daddr))]
     }
 
+    /// Whether something waits in the receive queue.
+    #[inline(always)]
+    pub fn has_unread(self) -> bool {
+        load::<u32>(self.0, offset!(sock_unread)) != 0
+    }
+
     /// Whether the connection has been accepted by the application, or is the client's end.
     #[inline(always)]
     pub fn is_accepted(self) -> bool {
