@@ -37,6 +37,25 @@ pub fn time_change(results: &Results, arm: &str) -> Option<Median> {
     median(pairs(results, arm).into_iter().map(|(run, bare)| (bare.rate / run.rate - 1.0) * 100.0))
 }
 
+/// The same in the quietest tenth.
+pub fn quiet_added(results: &Results, arm: &str) -> Option<Median> {
+    median(
+        pairs(results, arm).into_iter().filter_map(|(run, bare)| Some(1e9 / run.quiet_rate? - 1e9 / bare.quiet_rate?)),
+    )
+}
+
+/// Change of the time per iteration in the quietest tenth, in percent.
+pub fn quiet_time_change(results: &Results, arm: &str) -> Option<Median> {
+    let pairs = pairs(results, arm).into_iter();
+    median(pairs.filter_map(|(run, bare)| Some((bare.quiet_rate? / run.quiet_rate? - 1.0) * 100.0)))
+}
+
+/// Change of the rate in the quietest tenth, in percent.
+pub fn quiet_rate_change(results: &Results, arm: &str) -> Option<Median> {
+    let pairs = pairs(results, arm).into_iter();
+    median(pairs.filter_map(|(run, bare)| Some((run.quiet_rate? / bare.quiet_rate? - 1.0) * 100.0)))
+}
+
 /// CPU time of the victim per request, in ns.
 pub fn cpu(results: &Results, arm: &str) -> Option<Median> {
     median(results.runs(arm).iter().filter_map(|run| run.cpu_ns))
@@ -61,6 +80,12 @@ pub fn p99_change(results: &Results, arm: &str) -> Option<Median> {
 /// single round. `None` when it is not above 0: then there is nothing to be a multiple of.
 pub fn multiple(results: &Results, arm: &str, other: &str) -> Option<f64> {
     let (arm, other) = (added(results, arm)?.middle, added(results, other)?.middle);
+    (other > 0.0).then(|| arm / other)
+}
+
+/// The same in the quietest tenth.
+pub fn quiet_multiple(results: &Results, arm: &str, other: &str) -> Option<f64> {
+    let (arm, other) = (quiet_added(results, arm)?.middle, quiet_added(results, other)?.middle);
     (other > 0.0).then(|| arm / other)
 }
 
@@ -99,6 +124,7 @@ mod tests {
         let run = |round: usize, rate: f64, p99: f64| Run {
             round,
             rate,
+            quiet_rate: Some(rate / 2.0),
             cpu_ns: Some(1e9 / rate),
             p99_ns: Some(p99),
             steady_rate: None,
@@ -122,6 +148,8 @@ mod tests {
         // 1/500 − 1/1000 s and 1/2000 − 1/4000 s.
         assert!((added(&results, "a").unwrap().middle - 625_000.0).abs() < 1e-6);
         assert!((time_change(&results, "a").unwrap().middle - 100.0).abs() < 1e-9);
+        assert!((quiet_added(&results, "a").unwrap().middle - 1_250_000.0).abs() < 1e-6);
+        assert!((quiet_rate_change(&results, "a").unwrap().middle + 50.0).abs() < 1e-9);
         assert!((cpu_added(&results, "a").unwrap().middle - 625_000.0).abs() < 1e-6);
     }
 

@@ -139,7 +139,15 @@ fn measure(arm: &Arm, victim: &mut dyn Victim, rate: Option<f64>, context: &Cont
         Some(rate) => victim.steady(rate, context.steady_seconds)?,
         None => None,
     };
-    let others_percent = Ticks::now(std::process::id()).percent_since(ticks);
+    let now = Ticks::now(std::process::id());
+    let others_percent = now.percent_since(&ticks);
+    if others_percent > OTHERS_PERCENT {
+        eprintln!(
+            "bench: {}: others used {others_percent:.0} % of all CPU time, most of it {}",
+            arm.name,
+            now.busiest_since(&ticks)
+        );
+    }
     let report = running.map(Running::stop).transpose()?.flatten();
     let agent = report.as_ref().map(agent_cost).transpose()?;
     if let Some(requests) = agent.and_then(|agent| agent.requests).filter(|_| victim.is_recorded()) {
@@ -150,6 +158,7 @@ fn measure(arm: &Arm, victim: &mut dyn Victim, rate: Option<f64>, context: &Cont
     let run = Run {
         round: 0,
         rate: done.rate,
+        quiet_rate: done.quiet,
         cpu_ns,
         p99_ns: steady.map(|steady| steady.p99_ns),
         steady_rate: steady.map(|steady| steady.rate),

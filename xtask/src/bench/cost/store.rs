@@ -31,6 +31,8 @@ pub struct Run {
     pub round: usize,
     /// Requests or iterations per second in the closed loop.
     pub rate: f64,
+    /// The same in the fastest tenth of short slices.
+    pub quiet_rate: Option<f64>,
     /// CPU time of the victim per request in the closed loop.
     pub cpu_ns: Option<f64>,
     /// P99 of the open loop.
@@ -147,6 +149,7 @@ mod tests {
         let run = Run {
             round: 2,
             rate: 5.0,
+            quiet_rate: None,
             cpu_ns: Some(7.5),
             p99_ns: None,
             steady_rate: None,

@@ -63,12 +63,13 @@ pub fn arms(entry: &Entry, results: &Results) -> String {
             "requests/s",
             "throughput",
             "added per request",
+            "in the quietest tenth",
             "service's CPU per request",
             "added CPU",
             "P99 at 60 %",
             "P99",
         ]),
-        Some(iteration) => head(&["arm", "runs", &format!("ns per {iteration}"), "change"]),
+        Some(iteration) => head(&["arm", "runs", &format!("ns per {iteration}"), "change", "in the quietest tenth"]),
     };
     for arm in ARMS {
         let runs = results.runs(arm.name);
@@ -76,7 +77,7 @@ pub fn arms(entry: &Entry, results: &Results) -> String {
         let mut cells = vec![arm.name.to_owned(), runs.len().to_string()];
         if runs.is_empty() {
             let error = known.errors.first().map_or("not run", String::as_str).replace('|', "\\|");
-            let columns = if entry.iteration.is_none() { 7 } else { 2 };
+            let columns = if entry.iteration.is_none() { 8 } else { 3 };
             cells.push(format!("did not run: {error}"));
             cells.extend((1..columns).map(|_| String::new()));
             text.push_str(&row(&cells));
@@ -86,11 +87,13 @@ pub fn arms(entry: &Entry, results: &Results) -> String {
         if entry.iteration.is_some() {
             cells.push(middle(rate.map(|rate| rate.map(|rate| 1e9 / rate)), false));
             cells.push(with_interval(figures::time_change(results, arm.name), " %"));
+            cells.push(with_interval(figures::quiet_time_change(results, arm.name), " %"));
         } else {
             let us = figures::p99(results, arm.name).map(|p99| p99.map(|ns| ns / 1e3));
             cells.push(rate.map_or_else(|| NONE.into(), |rate| format!("{:.0}", rate.middle)));
             cells.push(with_interval(figures::rate_change(results, arm.name), " %"));
             cells.push(with_interval(figures::added(results, arm.name), " ns"));
+            cells.push(with_interval(figures::quiet_added(results, arm.name), " ns"));
             cells.push(
                 figures::cpu(results, arm.name).map_or_else(|| NONE.into(), |cpu| format!("{:.0} ns", cpu.middle)),
             );
@@ -119,7 +122,17 @@ pub fn arms(entry: &Entry, results: &Results) -> String {
 
 /// Added time of the rivals in multiples of ours.
 pub fn rivals(results: &Results) -> String {
-    let mut text = head(&["arm", "added per request", "÷ floor", "÷ always-on", "÷ with syscalls"]);
+    let mut text = head(&[
+        "arm",
+        "added per request",
+        "÷ floor",
+        "÷ always-on",
+        "÷ with syscalls",
+        "added in the quietest tenth",
+        "÷ floor",
+        "÷ always-on",
+        "÷ with syscalls",
+    ]);
     let times = |value: Option<f64>| value.map_or_else(|| NONE.into(), |value| format!("{} ×", number(value, false)));
     for arm in ARMS.iter().filter(|arm| matches!(arm.kind, Kind::Rival(_) | Kind::Agent(_))) {
         let added = figures::added(results, arm.name);
@@ -127,7 +140,12 @@ pub fn rivals(results: &Results) -> String {
             continue;
         }
         let against = |other: &str| times(figures::multiple(results, arm.name, other));
-        let cells = [arm.name.into(), middle(added, true) + " ns", against(FLOOR), against(ALWAYS_ON), against(ALL)];
+        let quiet = |other: &str| times(figures::quiet_multiple(results, arm.name, other));
+        let ns = |added: Option<Median>| added.map_or_else(|| NONE.into(), |added| number(added.middle, true) + " ns");
+        let mut cells = vec![arm.name.to_owned(), ns(added)];
+        cells.extend([FLOOR, ALWAYS_ON, ALL].map(against));
+        cells.push(ns(figures::quiet_added(results, arm.name)));
+        cells.extend([FLOOR, ALWAYS_ON, ALL].map(quiet));
         text.push_str(&row(&cells));
     }
     text
@@ -204,6 +222,7 @@ mod tests {
         let run = |rate| Run {
             round: 1,
             rate,
+            quiet_rate: None,
             cpu_ns: None,
             p99_ns: None,
             steady_rate: None,
@@ -217,12 +236,12 @@ mod tests {
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(
             lines[3],
-            "| floor | 1 | 800 | -20.0 % (-20.0 to -20.0) | +250000 ns (+250000 to +250000) | – | – | – | – |"
+            "| floor | 1 | 800 | -20.0 % (-20.0 to -20.0) | +250000 ns (+250000 to +250000) | – | – | – | – | – |"
         );
-        assert_eq!(lines[4], "| strace -c -f | 0 | did not run: no \\| ptrace |  |  |  |  |  |  |");
-        assert!(lines.iter().all(|line| line.matches('|').count() - line.matches("\\|").count() == 10), "{text}");
+        assert_eq!(lines[4], "| strace -c -f | 0 | did not run: no \\| ptrace |  |  |  |  |  |  |  |");
+        assert!(lines.iter().all(|line| line.matches('|').count() - line.matches("\\|").count() == 11), "{text}");
         let loops = VICTIMS.iter().find(|entry| entry.iteration.is_some()).unwrap();
-        assert!(arms(loops, &results).contains("| floor | 1 | 1250000 | +25.0 % (+25.0 to +25.0) |"));
+        assert!(arms(loops, &results).contains("| floor | 1 | 1250000 | +25.0 % (+25.0 to +25.0) | – |"));
     }
 
     #[test]

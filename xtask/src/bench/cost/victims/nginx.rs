@@ -16,6 +16,8 @@ use crate::bench::cost::rivals::Target;
 use crate::bench::cost::service::{Service, free_port};
 use crate::process::which;
 
+const MESSAGE: &[&str] = &["--http", "/file"];
+
 struct Nginx {
     service: Service,
     worker: u32,
@@ -53,12 +55,14 @@ impl Victim for Nginx {
     }
 
     fn saturate(&mut self) -> Result<Done> {
-        load::wrk(&format!("http://{}/file", self.service.address()), 32, self.context.seconds)
+        let done = load::wrk(&format!("http://{}/file", self.service.address()), 32, self.context.seconds)?;
+        let (more, quiet) = load::quiet(&self.context.load, &self.service.address().to_string(), MESSAGE)?;
+        Ok(Done { count: done.count + more, rate: done.rate, quiet: Some(quiet) })
     }
 
     fn steady(&mut self, rate: f64, seconds: f64) -> Result<Option<Steady>> {
         let address = self.service.address().to_string();
-        load::open_loop(&self.context.load, &address, &["--http", "/file"], rate, seconds).map(Some)
+        load::open_loop(&self.context.load, &address, MESSAGE, rate, seconds).map(Some)
     }
 
     fn cpu_time(&self) -> Option<Duration> {

@@ -17,6 +17,8 @@ use crate::bench::redis;
 
 /// GETs of the short run.
 const PROBE: u64 = 4_000;
+/// A key that is not there, as in redis-benchmark's own GET: the reply is `$-1`.
+const MESSAGE: &[&str] = &["--send", "*2\\r\\n$3\\r\\nGET\\r\\n$7\\r\\nkey:000\\r\\n", "--reply", "5"];
 
 struct Redis {
     service: Service,
@@ -43,7 +45,7 @@ pub fn target(service: &Service) -> Target {
 pub fn gets(service: &Service, count: u64) -> Result<Done> {
     let words = redis::load(service.port, LOAD_CPU, count);
     let text = load::run(Command::new(&words[0]).args(&words[1..]), Duration::from_secs(60))?;
-    Ok(Done { count, rate: redis::rate(&text)? })
+    Ok(Done { count, rate: redis::rate(&text)?, quiet: None })
 }
 
 impl Victim for Redis {
@@ -58,14 +60,13 @@ impl Victim for Redis {
             None => (probe.rate * f64::from(self.context.seconds)) as u64,
         };
         let done = gets(&self.service, count.max(PROBE))?;
-        Ok(Done { count: probe.count + done.count, ..done })
+        let (more, quiet) = load::quiet(&self.context.load, &self.service.address().to_string(), MESSAGE)?;
+        Ok(Done { count: probe.count + done.count + more, rate: done.rate, quiet: Some(quiet) })
     }
 
     fn steady(&mut self, rate: f64, seconds: f64) -> Result<Option<Steady>> {
-        // A key that is not there, as in redis-benchmark's own GET: the reply is `$-1`.
-        let message = ["--send", "*2\\r\\n$3\\r\\nGET\\r\\n$7\\r\\nkey:000\\r\\n", "--reply", "5"];
         let address = self.service.address().to_string();
-        load::open_loop(&self.context.load, &address, &message, rate, seconds).map(Some)
+        load::open_loop(&self.context.load, &address, MESSAGE, rate, seconds).map(Some)
     }
 
     fn cpu_time(&self) -> Option<Duration> {

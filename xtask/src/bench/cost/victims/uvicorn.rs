@@ -14,6 +14,8 @@ use crate::bench::cost::rivals::Target;
 use crate::bench::cost::service::{Service, free_port};
 use crate::process::{root, target};
 
+const MESSAGE: &[&str] = &["--http", "/"];
+
 struct Uvicorn {
     service: Service,
     context: Context,
@@ -38,12 +40,14 @@ impl Victim for Uvicorn {
     }
 
     fn saturate(&mut self) -> Result<Done> {
-        load::wrk(&format!("http://{}/", self.service.address()), 16, self.context.seconds)
+        let done = load::wrk(&format!("http://{}/", self.service.address()), 16, self.context.seconds)?;
+        let (more, quiet) = load::quiet(&self.context.load, &self.service.address().to_string(), MESSAGE)?;
+        Ok(Done { count: done.count + more, rate: done.rate, quiet: Some(quiet) })
     }
 
     fn steady(&mut self, rate: f64, seconds: f64) -> Result<Option<Steady>> {
         let address = self.service.address().to_string();
-        load::open_loop(&self.context.load, &address, &["--http", "/"], rate, seconds).map(Some)
+        load::open_loop(&self.context.load, &address, MESSAGE, rate, seconds).map(Some)
     }
 
     fn cpu_time(&self) -> Option<Duration> {
