@@ -8,9 +8,8 @@ use crate::bench::statistics::Median;
 
 /// Pairs of an arm's run and the bare one of the same round.
 fn pairs<'a>(results: &'a Results, arm: &str) -> Vec<(&'a Run, &'a Run)> {
-    let bare = results.runs(BARE);
-    let partner = |run: &'a Run| Some((run, bare.iter().find(|other| other.round == run.round)?));
-    results.runs(arm).iter().filter_map(partner).collect()
+    let partner = |run: &'a Run| Some((run, results.quiet_runs(BARE).find(|other| other.round == run.round)?));
+    results.quiet_runs(arm).filter_map(partner).collect()
 }
 
 fn median(values: impl Iterator<Item = f64>) -> Option<Median> {
@@ -19,7 +18,7 @@ fn median(values: impl Iterator<Item = f64>) -> Option<Median> {
 
 /// Requests or iterations per second.
 pub fn rate(results: &Results, arm: &str) -> Option<Median> {
-    median(results.runs(arm).iter().map(|run| run.rate))
+    median(results.quiet_runs(arm).map(|run| run.rate))
 }
 
 /// Change of the rate, in percent; below 0 is a loss.
@@ -58,7 +57,7 @@ pub fn quiet_rate_change(results: &Results, arm: &str) -> Option<Median> {
 
 /// CPU time of the victim per request, in ns.
 pub fn cpu(results: &Results, arm: &str) -> Option<Median> {
-    median(results.runs(arm).iter().filter_map(|run| run.cpu_ns))
+    median(results.quiet_runs(arm).filter_map(|run| run.cpu_ns))
 }
 
 /// What is added to it, in ns.
@@ -68,7 +67,7 @@ pub fn cpu_added(results: &Results, arm: &str) -> Option<Median> {
 
 /// P99 of the open loop, in ns.
 pub fn p99(results: &Results, arm: &str) -> Option<Median> {
-    median(results.runs(arm).iter().filter_map(|run| run.p99_ns))
+    median(results.quiet_runs(arm).filter_map(|run| run.p99_ns))
 }
 
 /// Change of it, in percent.
@@ -91,12 +90,12 @@ pub fn quiet_multiple(results: &Results, arm: &str, other: &str) -> Option<f64> 
 
 /// Load and attach time, in ms.
 pub fn attach_ms(results: &Results, arm: &str) -> Option<Median> {
-    median(results.runs(arm).iter().filter_map(|run| Some(run.agent?.attach_ns as f64 / 1e6)))
+    median(results.quiet_runs(arm).filter_map(|run| Some(run.agent?.attach_ns as f64 / 1e6)))
 }
 
 /// Memory of the agent, in MB.
 pub fn rss_mb(results: &Results, arm: &str) -> Option<Median> {
-    median(results.runs(arm).iter().filter_map(|run| Some(run.agent?.rss_bytes as f64 / 1e6)))
+    median(results.quiet_runs(arm).filter_map(|run| Some(run.agent?.rss_bytes as f64 / 1e6)))
 }
 
 /// CPU time of the agent per request, in ns.
@@ -106,7 +105,7 @@ pub fn agent_cpu(results: &Results, arm: &str) -> Option<Median> {
         let requests = agent.requests.filter(|requests| *requests > 0)?;
         Some(agent.cpu_ns as f64 / requests as f64)
     };
-    median(results.runs(arm).iter().filter_map(of))
+    median(results.quiet_runs(arm).filter_map(of))
 }
 
 /// Run time of all programs per request, in ns.

@@ -3,6 +3,7 @@
 //! In: a victim, arms, the number of rounds, what is stored already. Out: the stored results. A rival that fails is noted
 //! in its own words and does not end the run.
 
+use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, ensure};
@@ -10,7 +11,7 @@ use serde_json::Value;
 
 use super::arms::{self, ALL, ALWAYS_ON, Arm};
 use super::others::Ticks;
-use super::store::{AgentCost, AtRate, Programs, Results, Run};
+use super::store::{AgentCost, AtRate, OTHERS_PERCENT, Programs, Results, Run};
 use super::tool::Running;
 use super::victims::{Entry, Victim};
 use super::{Context, Options, floor, victims};
@@ -20,9 +21,9 @@ use crate::bench::statistics::Shuffle;
 const STEADY_SHARE: f64 = 0.6;
 /// An arm that failed so often and never ran is not tried again.
 const TRIES: usize = 2;
-/// Others may use so much of all CPU time; beyond it a run is made again, so often at most.
-pub const OTHERS_PERCENT: f64 = 2.0;
+/// A run in which others took part is made again, so often at most, each time after waiting for quiet, so long at most.
 const REPEATS: usize = 2;
+const PATIENCE: Duration = Duration::from_secs(20);
 /// Rates at which the agent's own cost is taken, and for how long, in s.
 const RATES: [f64; 2] = [10_000.0, 100_000.0];
 const RATE_SECONDS: f64 = 4.0;
@@ -108,7 +109,7 @@ fn one(arm: &Arm, round: usize, victim: &mut dyn Victim, results: &mut Results, 
     }
 }
 
-/// One arm once, again when others used the CPUs meanwhile, but not for ever: the figure is then kept with their share.
+/// One arm once, again when others used the CPUs meanwhile, but not for ever: the run is then stored with their share.
 fn undisturbed(
     arm: &Arm,
     victim: &mut dyn Victim,
@@ -116,16 +117,31 @@ fn undisturbed(
     context: &Context,
 ) -> Result<(Run, Option<Value>)> {
     let mut best: Option<(Run, Option<Value>)> = None;
-    for _ in 0..=REPEATS {
+    for repeat in 0..=REPEATS {
+        if repeat > 0 {
+            wait_for_quiet();
+        }
         let measured = measure(arm, victim, rate, context)?;
         if best.as_ref().is_none_or(|(best, _)| measured.0.others_percent < best.others_percent) {
             best = Some(measured);
         }
-        if best.as_ref().is_some_and(|(run, _)| run.others_percent <= OTHERS_PERCENT) {
+        if best.as_ref().is_some_and(|(run, _)| run.is_quiet()) {
             break;
         }
     }
     best.context("nothing was measured")
+}
+
+/// Until nobody else uses the CPUs.
+fn wait_for_quiet() {
+    let (own, end) = (std::process::id(), Instant::now() + PATIENCE);
+    while Instant::now() < end {
+        let before = Ticks::now(own);
+        sleep(Duration::from_millis(500));
+        if Ticks::now(own).percent_since(&before) <= OTHERS_PERCENT {
+            return;
+        }
+    }
 }
 
 /// One arm once: attach, closed loop, open loop, detach.

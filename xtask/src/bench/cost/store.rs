@@ -9,6 +9,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
+/// Others may use so much of all CPU time during a run.
+pub const OTHERS_PERCENT: f64 = 2.0;
+
 /// What the agent said of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AgentCost {
@@ -43,6 +46,13 @@ pub struct Run {
     pub agent: Option<AgentCost>,
     /// Percent of all CPU time that others used meanwhile.
     pub others_percent: f64,
+}
+
+impl Run {
+    /// Whether nobody else took part.
+    pub fn is_quiet(&self) -> bool {
+        self.others_percent <= OTHERS_PERCENT
+    }
 }
 
 /// All runs of an arm.
@@ -124,9 +134,14 @@ impl Results {
         fs::rename(&fresh, &path).with_context(|| format!("write {}", path.display()))
     }
 
-    /// The runs of an arm.
+    /// All runs of an arm.
     pub fn runs(&self, arm: &str) -> &[Run] {
         self.arms.get(arm).map(|arm| arm.runs.as_slice()).unwrap_or_default()
+    }
+
+    /// Those in which nobody else took part; the others say nothing about cost, and no figure is made of them.
+    pub fn quiet_runs(&self, arm: &str) -> impl Iterator<Item = &Run> {
+        self.runs(arm).iter().filter(|run| run.is_quiet())
     }
 
     /// A note that is made once.
@@ -163,6 +178,9 @@ mod tests {
         let again = Results::load(directory.path(), "redis").unwrap().unwrap();
         assert_eq!((again.rounds, again.runs("bare"), again.notes.len()), (2, &[run][..], 1));
         assert!(again.runs("floor").is_empty());
+        let loud = Run { others_percent: 2.5, ..run };
+        results.arms.entry("bare".into()).or_default().runs.push(loud);
+        assert_eq!((results.runs("bare").len(), results.quiet_runs("bare").count()), (2, 1));
         fs::write(directory.path().join("redis.json"), "{").unwrap();
         assert!(Results::load(directory.path(), "redis").is_err());
     }

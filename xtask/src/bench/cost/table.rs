@@ -4,8 +4,7 @@
 
 use super::arms::{ALL, ALWAYS_ON, ARMS, FLOOR, Kind};
 use super::figures;
-use super::run::OTHERS_PERCENT;
-use super::store::{Programs, Results};
+use super::store::{OTHERS_PERCENT, Programs, Results};
 use super::victims::Entry;
 use crate::bench::statistics::Median;
 
@@ -72,13 +71,14 @@ pub fn arms(entry: &Entry, results: &Results) -> String {
         Some(iteration) => head(&["arm", "runs", &format!("ns per {iteration}"), "change", "in the quietest tenth"]),
     };
     for arm in ARMS {
-        let runs = results.runs(arm.name);
+        let (all, quiet) = (results.runs(arm.name).len(), results.quiet_runs(arm.name).count());
         let Some(known) = results.arms.get(arm.name) else { continue };
-        let mut cells = vec![arm.name.to_owned(), runs.len().to_string()];
-        if runs.is_empty() {
+        let mut cells = vec![arm.name.to_owned(), quiet.to_string()];
+        if quiet == 0 {
             let error = known.errors.first().map_or("not run", String::as_str).replace('|', "\\|");
+            let disturbed = format!("others took part in each of its {all} runs");
             let columns = if entry.iteration.is_none() { 8 } else { 3 };
-            cells.push(format!("did not run: {error}"));
+            cells.push(if all > 0 { disturbed } else { format!("did not run: {error}") });
             cells.extend((1..columns).map(|_| String::new()));
             text.push_str(&row(&cells));
             continue;
@@ -103,12 +103,12 @@ pub fn arms(entry: &Entry, results: &Results) -> String {
         }
         text.push_str(&row(&cells));
     }
-    let runs = || ARMS.iter().flat_map(|arm| results.runs(arm.name));
-    let disturbed = runs().filter(|run| run.others_percent > OTHERS_PERCENT).count();
-    if disturbed > 0 {
-        let all = runs().count();
+    let all: usize = ARMS.iter().map(|arm| results.runs(arm.name).len()).sum();
+    let quiet: usize = ARMS.iter().map(|arm| results.quiet_runs(arm.name).count()).sum();
+    if quiet < all {
+        let loud = all - quiet;
         text.push_str(&format!(
-            "\nIn {disturbed} of {all} runs others used more than {OTHERS_PERCENT} % of all CPU time, although each was tried again.\n"
+            "\nLeft out: {loud} of {all} runs, in which others used more than {OTHERS_PERCENT} % of all CPU time, also when tried again.\n"
         ));
     }
     for arm in ARMS {

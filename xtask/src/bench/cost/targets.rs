@@ -17,12 +17,14 @@ pub struct Target {
     pub measured: Option<String>,
     /// Whether it is kept.
     pub met: Option<bool>,
+    /// Whether the whole interval says the same; also where there is none.
+    pub sure: bool,
 }
 
 impl Target {
     fn new(promise: impl Into<String>, measured: Option<(String, bool)>) -> Self {
         let (measured, met) = measured.unzip();
-        Self { promise: promise.into(), measured, met }
+        Self { promise: promise.into(), measured, met, sure: true }
     }
 
     fn at_most(promise: &str, value: Option<f64>, limit: f64, unit: &str) -> Self {
@@ -43,7 +45,7 @@ pub fn all(results: &[Results]) -> Vec<Target> {
     let quiet = |arm, other| redis.and_then(|all| figures::quiet_multiple(all, arm, other));
     let quiet_loss = |promise: &str, name: &str, limit: f64| {
         let change = of(name).and_then(|results| figures::quiet_rate_change(results, ALWAYS_ON));
-        percent(promise, change, |change| change.middle >= -limit)
+        percent(promise, change, |change| change >= -limit)
     };
     let mut targets = vec![
         Target::at_most("Redis: added time per request ≤ 1.5 times the floor's", floor, 1.5, " ×"),
@@ -57,7 +59,7 @@ pub fn all(results: &[Results]) -> Vec<Target> {
     ];
     for (name, title) in [("redis", "Redis"), ("nginx", "nginx"), ("uvicorn", "uvicorn"), ("postgres", "PostgreSQL")] {
         let change = of(name).and_then(|results| figures::p99_change(results, ALWAYS_ON));
-        targets.push(percent(&format!("{title}: P99 at 60 % load ≤ +2 %"), change, |change| change.middle <= 2.0));
+        targets.push(percent(&format!("{title}: P99 at 60 % load ≤ +2 %"), change, |change| change <= 2.0));
     }
     let ratios =
         [(8.0, BPFTRACE_ALWAYS, ALWAYS_ON), (8.0, BPFTRACE_ALL, ALL), (100.0, STRACE, ALWAYS_ON), (100.0, STRACE, ALL)];
@@ -75,8 +77,8 @@ pub fn all(results: &[Results]) -> Vec<Target> {
         let (change, quiet) = of(name).map_or((None, None), |all| {
             (figures::time_change(all, ALWAYS_ON), figures::quiet_time_change(all, ALWAYS_ON))
         });
-        targets.push(percent(promise, change, |change| kept.contains(&change.middle)));
-        targets.push(percent("… in the quietest tenth", quiet, |change| kept.contains(&change.middle)));
+        targets.push(percent(promise, change, |change| kept.contains(&change)));
+        targets.push(percent("… in the quietest tenth", quiet, |change| kept.contains(&change)));
     }
     targets.extend(own_cost(redis, results));
     targets
@@ -116,13 +118,18 @@ fn own_cost(redis: Option<&Results>, results: &[Results]) -> Vec<Target> {
     targets
 }
 
-fn percent(promise: &str, change: Option<Median>, met: impl Fn(Median) -> bool) -> Target {
-    Target::new(promise, change.map(|change| (with_interval(Some(change), " %"), met(change))))
+fn percent(promise: &str, change: Option<Median>, kept: impl Fn(f64) -> bool) -> Target {
+    let measured = change.map(|change| (with_interval(Some(change), " %"), kept(change.middle)));
+    let sure = change.is_none_or(|change| {
+        let ends = [change.low, change.middle, change.high].map(&kept);
+        change.confidence >= 0.95 && ends[0] == ends[1] && ends[1] == ends[2]
+    });
+    Target { sure, ..Target::new(promise, measured) }
 }
 
 fn loss(promise: &str, results: Option<&Results>, limit: f64) -> Target {
     let change = results.and_then(|results| figures::rate_change(results, ALWAYS_ON));
-    percent(promise, change, |change| change.middle >= -limit)
+    percent(promise, change, |change| change >= -limit)
 }
 
 /// Met as well when the median lies within the band of the second bare arm.
@@ -134,14 +141,16 @@ fn uvicorn(results: Option<&Results>) -> Target {
         let met = change.middle >= -0.3 || (band.low..=band.high).contains(&change.middle);
         (format!("{}, A/A {}", with_interval(Some(change), " %"), with_interval(Some(band), " %")), met)
     });
-    Target::new(promise, measured)
+    let sure = change.is_none_or(|change| change.confidence >= 0.95 && (change.low >= -0.3 || change.high < -0.3));
+    Target { sure, ..Target::new(promise, measured) }
 }
 
 /// As a table.
 pub fn table(targets: &[Target]) -> String {
     let mut text = "| target | measured | |\n|---|---|---|\n".to_owned();
-    for Target { promise, measured, met } in targets {
+    for Target { promise, measured, met, sure } in targets {
         let verdict = met.map_or("not measured", |met| if met { "met" } else { "**missed**" });
+        let verdict = if *sure { verdict.to_owned() } else { format!("{verdict}, not sure") };
         text.push_str(&format!("| {promise} | {} | {verdict} |\n", measured.as_deref().unwrap_or("–")));
     }
     text

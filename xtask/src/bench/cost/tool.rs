@@ -18,7 +18,7 @@ use super::{Context, floor};
 
 /// A loaded machine compiles bpftrace's programs in one to two seconds.
 const START_LIMIT: Duration = Duration::from_secs(20);
-const END_LIMIT: Duration = Duration::from_secs(15);
+const END_LIMIT: Duration = Duration::from_secs(30);
 
 /// What is attached; ended when dropped.
 pub struct Running {
