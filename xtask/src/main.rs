@@ -76,6 +76,8 @@ enum Bench {
     Agent,
     /// Throughput of a saturated Redis with attribution against plain histograms, with an A/A arm.
     Attribution(bench::attribution::Options),
+    /// What recording costs services and bystanders, against its floor and against other tools.
+    Cost(bench::cost::Options),
     /// Plant known causes of slow requests; the report must name them in 98 % of the runs.
     Causes(bench::causes::Options),
     /// The report's quantiles and components against servers that log the truth.
@@ -91,6 +93,7 @@ fn main() -> ExitCode {
         Task::Test { ring, vm: None, accept } => rings::run(&ring, accept),
         Task::Verifier { accept } => vm::live::run(accept),
         Task::Bench { what: Bench::Attribution(options) } => bench::attribution::attribution(&options),
+        Task::Bench { what: Bench::Cost(options) } => bench::cost::cost(&options),
         Task::Bench { what: Bench::Causes(options) } => bench::causes::causes(&options),
         Task::Bench { what: Bench::Agent } => bench::agent::agent(),
         Task::Bench { what: Bench::Accuracy(options) } => bench::accuracy::accuracy(&options),

@@ -94,6 +94,11 @@ impl Client {
         Ok(())
     }
 
+    /// What it sends.
+    pub fn messages(&mut self) -> &mut Messages {
+        &mut self.messages
+    }
+
     /// Numbers the requests from here on.
     pub fn number_from(&mut self, id: u64) {
         self.next_id = id;

@@ -52,6 +52,12 @@ pub struct Options {
     /// Bytes of a request and of a reply of fixed size.
     #[arg(long, default_value_t = 64)]
     pub message: usize,
+    /// Text of a request of fixed size, with `\r` and `\n` for the ends of lines; its reply has `--reply` bytes.
+    #[arg(long, requires = "reply", conflicts_with_all = ["message", "script", "http"])]
+    pub send: Option<String>,
+    /// Bytes of the reply to `--send`.
+    #[arg(long, requires = "send")]
+    pub reply: Option<usize>,
     /// Script for a truth server; empty for the service time that the server draws.
     #[arg(long, conflicts_with_all = ["message", "http"])]
     pub script: Option<String>,
@@ -93,10 +99,13 @@ impl Options {
         if self.connections == 0 {
             bail!("--connections 0: want at least one");
         }
-        let body = match (&self.script, &self.http) {
-            (Some(text), _) => Body::Script(text.clone()),
-            (None, Some(path)) => Body::Http(path.clone()),
-            (None, None) => Body::Fixed(vec![b'x'; self.message], self.message),
+        let body = match (&self.script, &self.http, &self.send, self.reply) {
+            (Some(text), ..) => Body::Script(text.clone()),
+            (None, Some(path), ..) => Body::Http(path.clone()),
+            (None, None, Some(text), Some(reply)) => {
+                Body::Fixed(text.replace("\\r", "\r").replace("\\n", "\n").into_bytes(), reply)
+            }
+            _ => Body::Fixed(vec![b'x'; self.message], self.message),
         };
         let slow = match (&self.slow_script, &self.slow_http) {
             (Some(text), _) => Some(Body::Script(text.clone())),
@@ -158,6 +167,15 @@ mod tests {
             let text = wrong.replace("--duration -1", "--duration=-1");
             assert_eq!(arrivals(&text), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_text_needs_the_size_of_its_reply() {
+        let parse = |text: &str| Options::try_parse_from(["truth-load", "--target", "127.0.0.1:1", "--send", text]);
+        assert!(parse("PING\\r\\n").is_err());
+        let words = ["truth-load", "--target", "127.0.0.1:1", "--send", "PING\\r\\n", "--reply", "7"];
+        let mut client = Options::try_parse_from(words).unwrap().client().unwrap();
+        assert_eq!(client.messages().request(1, false), b"PING\r\n");
     }
 
     #[test]

@@ -15,6 +15,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use super::redis::{self, Redis};
+use super::statistics::{Median, Shuffle};
 use crate::build;
 use crate::process::target;
 use crate::setup;
@@ -52,14 +53,9 @@ pub fn attribution(options: &Options) -> Result<()> {
     run(&agent, &redis, None, options.requests)?; // the first run is never like the others
     let mut rates: [Vec<f64>; ARMS.len()] = Default::default();
     let mut costs: [Vec<f64>; ARMS.len()] = Default::default();
-    let mut seed = 0x2545_f491_4f6c_dd1d_u64;
+    let mut shuffle = Shuffle::new(0);
     for round in 1..=options.rounds {
-        let mut order: Vec<usize> = (0..ARMS.len()).collect();
-        for at in (1..order.len()).rev() {
-            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            order.swap(at, (seed >> 33) as usize % (at + 1));
-        }
-        for arm in order {
+        for arm in shuffle.order((0..ARMS.len()).collect()) {
             let (rate, cpu_ns) = run(&agent, &redis, ARMS[arm].1, options.requests)?;
             rates[arm].push(rate);
             costs[arm].push(cpu_ns);
@@ -84,8 +80,9 @@ fn table(what: &str, figures: &[Vec<f64>; ARMS.len()]) {
     println!("\n| arm | median {what} | against plain | 95 % interval |\n|---|---|---|---|");
     for ((name, _), figure) in ARMS.iter().zip(figures) {
         let ratios: Vec<f64> = figure.iter().zip(&figures[PLAIN]).map(|(a, b)| a / b).collect();
-        let [low, middle, high] = median_interval(&ratios).map(|ratio| (ratio - 1.0) * 100.0);
-        println!("| {name} | {:.0} | {middle:+.2} % | {low:+.2} to {high:+.2} % |", median_interval(figure)[1]);
+        let (Some(ratio), Some(own)) = (Median::of(&ratios), Median::of(figure)) else { continue };
+        let Median { low, middle, high, .. } = ratio.map(|ratio| (ratio - 1.0) * 100.0);
+        println!("| {name} | {:.0} | {middle:+.2} % | {low:+.2} to {high:+.2} % |", own.middle);
     }
 }
 
@@ -94,7 +91,12 @@ fn programs(agent: &Path, redis: &Redis, probes: &str, requests: u64) -> Result<
     let file = target().join("bench-attribution.json");
     let mut command = Command::new(agent);
     command.args(["record", "--measure-cost", "--service", &format!("redis=port:{}", redis.port), "--probes", probes]);
-    command.arg("--output").arg(&file).arg("--").args(load(redis, requests)).stdout(Stdio::null());
+    command
+        .arg("--output")
+        .arg(&file)
+        .arg("--")
+        .args(redis::load(redis.port, LOAD_CPU, requests))
+        .stdout(Stdio::null());
     if !command.stderr(Stdio::null()).status()?.success() {
         bail!("the recording failed");
     }
@@ -103,23 +105,6 @@ fn programs(agent: &Path, redis: &Redis, probes: &str, requests: u64) -> Result<
     let time: u64 = programs.iter().filter_map(|program| program["run_time_ns"].as_u64()).sum();
     let count = report.pointer("/services/0/requests/count").and_then(Value::as_u64).context("no requests")?;
     Ok(time as f64 / count.max(1) as f64)
-}
-
-/// Median, and its distribution-free 95 % interval by ranks (binomial with p = 1/2, normal approximation).
-fn median_interval(values: &[f64]) -> [f64; 3] {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let n = sorted.len() as f64;
-    let reach = 0.98 * n.sqrt();
-    let at = |rank: f64| sorted.get((rank.max(0.0) as usize).min(sorted.len() - 1)).copied().unwrap_or(f64::NAN);
-    let middle = if sorted.len() % 2 == 1 { at(n / 2.0) } else { (at(n / 2.0 - 1.0) + at(n / 2.0)) / 2.0 };
-    [at((n / 2.0 - reach).floor()), middle, at((n / 2.0 + reach).ceil())]
-}
-
-/// The load generator's command line.
-fn load(redis: &Redis, requests: u64) -> Vec<String> {
-    let words = format!("taskset -c {LOAD_CPU} redis-benchmark -p {} -t get -c 50 --csv -n {requests}", redis.port);
-    words.split(' ').map(str::to_owned).collect()
 }
 
 /// One run: requests per second by the load generator's own figure, and Redis's CPU time per request in ns.
@@ -136,7 +121,7 @@ fn run(agent: &Path, redis: &Redis, probes: Option<&str>, requests: u64) -> Resu
         None => None,
     };
     let before = redis.cpu_time()?;
-    let words = load(redis, requests);
+    let words = redis::load(redis.port, LOAD_CPU, requests);
     let output = Command::new(&words[0]).args(&words[1..]).output().context("start redis-benchmark")?;
     let cpu = redis.cpu_time()?.saturating_sub(before);
     if let Some(child) = &mut recording {
@@ -147,21 +132,5 @@ fn run(agent: &Path, redis: &Redis, probes: Option<&str>, requests: u64) -> Resu
             bail!("the recording failed: {status}");
         }
     }
-    let text = String::from_utf8_lossy(&output.stdout);
-    let figures = text.lines().find(|line| line.starts_with("\"GET\"")).context("no figure for GET")?;
-    let rate = figures.split(',').nth(1).context("no rate")?.trim_matches('"');
-    let rate = rate.parse().with_context(|| format!("rate {rate:?}"))?;
-    Ok((rate, cpu.as_nanos() as f64 / requests as f64))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::median_interval;
-
-    #[test]
-    fn median_and_interval_by_ranks() {
-        let values: Vec<f64> = (1..=15).rev().map(f64::from).collect();
-        assert_eq!(median_interval(&values), [4.0, 8.0, 13.0]);
-        assert_eq!(median_interval(&[2.0, 4.0])[1], 3.0);
-    }
+    Ok((redis::rate(&String::from_utf8_lossy(&output.stdout))?, cpu.as_nanos() as f64 / requests as f64))
 }

@@ -6,4 +6,6 @@ pub mod accuracy;
 pub mod agent;
 pub mod attribution;
 pub mod causes;
+pub mod cost;
 mod redis;
+mod statistics;

@@ -25,6 +25,26 @@ pub fn check() -> Result<()> {
     Ok(())
 }
 
+/// Requests per second, from what redis-benchmark printed.
+pub fn rate(text: &str) -> Result<f64> {
+    let figures = text.lines().find(|line| line.starts_with("\"GET\"")).context("no figure for GET")?;
+    let rate = figures.split(',').nth(1).context("no rate")?.trim_matches('"');
+    rate.parse().with_context(|| format!("rate {rate:?}"))
+}
+
+/// The load generator's command line: so many GETs over 50 connections.
+pub fn load(port: u16, cpu: usize, requests: u64) -> Vec<String> {
+    let words = format!("taskset -c {cpu} redis-benchmark -p {port} -t get -c 50 --csv -n {requests}");
+    words.split(' ').map(str::to_owned).collect()
+}
+
+/// A server that keeps nothing.
+pub fn server(port: u16) -> Command {
+    let mut command = Command::new("redis-server");
+    command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
+    command
+}
+
 /// A Redis of our own, ended with this value.
 pub struct Redis {
     child: Child,
@@ -44,11 +64,7 @@ impl Redis {
     /// Starts it on a free loopback port.
     pub fn start() -> Result<Self> {
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let child = Command::new("redis-server")
-            .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
-            .stdout(Stdio::null())
-            .spawn()
-            .context("start redis-server")?;
+        let child = server(port).stdout(Stdio::null()).spawn().context("start redis-server")?;
         sleep(Duration::from_millis(500));
         Ok(Self { child, port })
     }
@@ -69,5 +85,17 @@ impl Redis {
         let text = std::fs::read_to_string(format!("/proc/{}/schedstat", self.child.id()))?;
         let ns = text.split_whitespace().next().and_then(|word| word.parse().ok()).context("no CPU time")?;
         Ok(Duration::from_nanos(ns))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::rate;
+
+    #[test]
+    fn the_rate_is_read() {
+        let text = "\"test\",\"rps\",\"avg_latency_ms\"\n\"GET\",\"45871.56\",\"0.126\"\n";
+        assert_eq!(rate(text).unwrap(), 45871.56);
+        assert!(rate("Could not connect").is_err());
     }
 }

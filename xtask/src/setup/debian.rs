@@ -26,6 +26,16 @@ const SERVICES: &[(&str, &str, &str)] = &[
     ("runuser", "util-linux", "--version"),
 ];
 
+/// Other tools that trace, by the same columns.
+const RIVALS: &[(&str, &str, &str)] = &[
+    ("bpftrace", "bpftrace", "--version"),
+    ("runqlat", "libbpf-tools", "--version"),
+    ("syscount", "libbpf-tools", "--version"),
+    ("offcputime", "libbpf-tools", "--version"),
+    ("perf", "linux-perf", "--version"),
+    ("strace", "strace", "--version"),
+];
+
 /// Installs packages; does nothing for those that are there.
 pub fn install(packages: &[&str]) -> Result<()> {
     let wanted: Vec<&str> = packages.iter().copied().filter(|package| !is_installed(package)).collect();
@@ -87,6 +97,22 @@ pub fn ensure_qemu(found: &mut Vec<Found>) -> Result<()> {
         found.push(Found::new(program, version_of(&path, "--version"), path.display().to_string()));
     }
     Ok(())
+}
+
+/// The tools of `bench cost`; one that cannot be had does not keep the others away.
+pub fn ensure_rivals() -> Result<Vec<Found>> {
+    for (program, package, _) in RIVALS {
+        if which(program).is_none()
+            && let Err(error) = install(&[package])
+        {
+            eprintln!("setup: {package}: {error:#}");
+        }
+    }
+    let found = RIVALS.iter().map(|(program, package, argument)| match which(program) {
+        Some(path) => Found::new(program, version_of(&path, argument), path.display().to_string()),
+        None => Found::new(program, "missing", format!("Debian's {package}")),
+    });
+    Ok(found.collect())
 }
 
 /// Where the newest PostgreSQL with all its programs lives.

@@ -77,6 +77,14 @@ fn all(tests: bool, vm: bool) -> Result<Toolchain> {
     }
 }
 
+/// Installs the tools that `bench cost` compares with, and says which are missing: the bench reports those as missing too.
+pub fn ensure_rivals() {
+    match debian::ensure_rivals() {
+        Ok(found) => print(&found),
+        Err(error) => eprintln!("setup: {error:#}"),
+    }
+}
+
 fn keep<T>(result: Result<T>, missing: &mut Vec<String>) -> Option<T> {
     result.map_err(|error| missing.push(format!("{error:#}"))).ok()
 }

@@ -1,0 +1,175 @@
+//! From runs to figures: each arm against the bare run of the same round.
+//!
+//! In: stored results. Out: medians with their intervals; nothing where nothing was measured.
+
+use super::arms::BARE;
+use super::store::{Programs, Results, Run};
+use crate::bench::statistics::Median;
+
+/// Pairs of an arm's run and the bare one of the same round.
+fn pairs<'a>(results: &'a Results, arm: &str) -> Vec<(&'a Run, &'a Run)> {
+    let partner = |run: &'a Run| Some((run, results.quiet_runs(BARE).find(|other| other.round == run.round)?));
+    results.quiet_runs(arm).filter_map(partner).collect()
+}
+
+fn median(values: impl Iterator<Item = f64>) -> Option<Median> {
+    Median::of(&values.collect::<Vec<_>>())
+}
+
+/// Requests or iterations per second.
+pub fn rate(results: &Results, arm: &str) -> Option<Median> {
+    median(results.quiet_runs(arm).map(|run| run.rate))
+}
+
+/// Change of the rate, in percent; below 0 is a loss.
+pub fn rate_change(results: &Results, arm: &str) -> Option<Median> {
+    median(pairs(results, arm).into_iter().map(|(run, bare)| (run.rate / bare.rate - 1.0) * 100.0))
+}
+
+/// Time that is added to each request, in ns: the difference of 1/rate.
+pub fn added(results: &Results, arm: &str) -> Option<Median> {
+    median(pairs(results, arm).into_iter().map(|(run, bare)| 1e9 / run.rate - 1e9 / bare.rate))
+}
+
+/// Change of the time per iteration, in percent.
+pub fn time_change(results: &Results, arm: &str) -> Option<Median> {
+    median(pairs(results, arm).into_iter().map(|(run, bare)| (bare.rate / run.rate - 1.0) * 100.0))
+}
+
+/// The same in the quietest tenth.
+pub fn quiet_added(results: &Results, arm: &str) -> Option<Median> {
+    median(
+        pairs(results, arm).into_iter().filter_map(|(run, bare)| Some(1e9 / run.quiet_rate? - 1e9 / bare.quiet_rate?)),
+    )
+}
+
+/// Change of the time per iteration in the quietest tenth, in percent.
+pub fn quiet_time_change(results: &Results, arm: &str) -> Option<Median> {
+    let pairs = pairs(results, arm).into_iter();
+    median(pairs.filter_map(|(run, bare)| Some((bare.quiet_rate? / run.quiet_rate? - 1.0) * 100.0)))
+}
+
+/// Change of the rate in the quietest tenth, in percent.
+pub fn quiet_rate_change(results: &Results, arm: &str) -> Option<Median> {
+    let pairs = pairs(results, arm).into_iter();
+    median(pairs.filter_map(|(run, bare)| Some((run.quiet_rate? / bare.quiet_rate? - 1.0) * 100.0)))
+}
+
+/// CPU time of the victim per request, in ns.
+pub fn cpu(results: &Results, arm: &str) -> Option<Median> {
+    median(results.quiet_runs(arm).filter_map(|run| run.cpu_ns))
+}
+
+/// What is added to it, in ns.
+pub fn cpu_added(results: &Results, arm: &str) -> Option<Median> {
+    median(pairs(results, arm).into_iter().filter_map(|(run, bare)| Some(run.cpu_ns? - bare.cpu_ns?)))
+}
+
+/// P99 of the open loop, in ns.
+pub fn p99(results: &Results, arm: &str) -> Option<Median> {
+    median(results.quiet_runs(arm).filter_map(|run| run.p99_ns))
+}
+
+/// Change of it, in percent.
+pub fn p99_change(results: &Results, arm: &str) -> Option<Median> {
+    median(pairs(results, arm).into_iter().filter_map(|(run, bare)| Some((run.p99_ns? / bare.p99_ns? - 1.0) * 100.0)))
+}
+
+/// Added time of one arm in multiples of another's: the quotient of the medians, because the other's may be near 0 in a
+/// single round. `None` when it is not above 0: then there is nothing to be a multiple of.
+pub fn multiple(results: &Results, arm: &str, other: &str) -> Option<f64> {
+    let (arm, other) = (added(results, arm)?.middle, added(results, other)?.middle);
+    (other > 0.0).then(|| arm / other)
+}
+
+/// The same in the quietest tenth.
+pub fn quiet_multiple(results: &Results, arm: &str, other: &str) -> Option<f64> {
+    let (arm, other) = (quiet_added(results, arm)?.middle, quiet_added(results, other)?.middle);
+    (other > 0.0).then(|| arm / other)
+}
+
+/// Load and attach time, in ms.
+pub fn attach_ms(results: &Results, arm: &str) -> Option<Median> {
+    median(results.quiet_runs(arm).filter_map(|run| Some(run.agent?.attach_ns as f64 / 1e6)))
+}
+
+/// Memory of the agent, in MB.
+pub fn rss_mb(results: &Results, arm: &str) -> Option<Median> {
+    median(results.quiet_runs(arm).filter_map(|run| Some(run.agent?.rss_bytes as f64 / 1e6)))
+}
+
+/// CPU time of the agent per request, in ns.
+pub fn agent_cpu(results: &Results, arm: &str) -> Option<Median> {
+    let of = |run: &Run| {
+        let agent = run.agent?;
+        let requests = agent.requests.filter(|requests| *requests > 0)?;
+        Some(agent.cpu_ns as f64 / requests as f64)
+    };
+    median(results.quiet_runs(arm).filter_map(of))
+}
+
+/// Run time of all programs per request, in ns.
+pub fn programs_per_request(programs: &Programs) -> Option<f64> {
+    let total: u64 = programs.programs.iter().map(|(_, _, run_time)| run_time).sum();
+    (programs.requests > 0).then(|| total as f64 / programs.requests as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn results() -> Results {
+        let mut results = Results::default();
+        let run = |round: usize, rate: f64, p99: f64| Run {
+            round,
+            rate,
+            quiet_rate: Some(rate / 2.0),
+            cpu_ns: Some(1e9 / rate),
+            p99_ns: Some(p99),
+            steady_rate: None,
+            agent: None,
+            others_percent: 0.0,
+        };
+        let mut put = |arm: &str, runs: Vec<Run>| results.arms.entry(arm.into()).or_default().runs = runs;
+        put(BARE, vec![run(1, 1000.0, 100.0), run(2, 2000.0, 200.0), run(3, 4000.0, 400.0)]);
+        put("a", vec![run(1, 500.0, 110.0), run(3, 2000.0, 440.0)]);
+        put("b", vec![run(2, 1000.0, 200.0), run(4, 1.0, 1.0)]);
+        results
+    }
+
+    #[test]
+    fn arms_are_compared_with_the_bare_run_of_their_round() {
+        let results = results();
+        // The machine was twice and four times as fast in rounds 2 and 3; the ratios do not see it.
+        let change = rate_change(&results, "a").unwrap();
+        assert_eq!((change.low, change.middle, change.high, change.count), (-50.0, -50.0, -50.0, 2));
+        assert!((p99_change(&results, "a").unwrap().middle - 10.0).abs() < 1e-9);
+        // 1/500 − 1/1000 s and 1/2000 − 1/4000 s.
+        assert!((added(&results, "a").unwrap().middle - 625_000.0).abs() < 1e-6);
+        assert!((time_change(&results, "a").unwrap().middle - 100.0).abs() < 1e-9);
+        assert!((quiet_added(&results, "a").unwrap().middle - 1_250_000.0).abs() < 1e-6);
+        assert!((quiet_rate_change(&results, "a").unwrap().middle + 50.0).abs() < 1e-9);
+        assert!((cpu_added(&results, "a").unwrap().middle - 625_000.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn a_round_without_a_bare_run_is_left_out_and_nothing_is_none() {
+        let results = results();
+        assert_eq!(rate_change(&results, "b").unwrap().count, 1);
+        assert_eq!(rate_change(&results, "c"), None);
+        assert_eq!(attach_ms(&results, "a"), None);
+        assert_eq!(multiple(&results, "a", BARE), None, "nothing was added by the bare arm");
+        assert!((multiple(&results, "a", "b").unwrap() - 1.25).abs() < 1e-9);
+    }
+
+    #[test]
+    fn programs_count_per_request() {
+        let agent =
+            super::super::store::AgentCost { cpu_ns: 1, window_ns: 1, rss_bytes: 1, attach_ns: 1, requests: None };
+        let programs = vec![("x".to_owned(), 10, 300), ("y".to_owned(), 10, 200)];
+        let mut all = Programs { arm: "a".into(), requests: 5, programs, agent };
+        assert_eq!(programs_per_request(&all), Some(100.0));
+        all.requests = 0;
+        assert_eq!(programs_per_request(&all), None);
+    }
+}
