@@ -26,16 +26,16 @@ pub const GIVEN: u32 = 32;
 pub const SPREAD: u32 = 64;
 /// In the table: it was answered.
 pub const DONE: u32 = 128;
+/// Its last downstream call may be another request's.
+pub const GUESSED: u32 = 256;
 /// All of it so far was on-CPU, without calls, by one thread: `parts` holds nothing else, and there is no segment for it.
 pub const PLAIN: u32 = 512;
 /// What the thread did last for it was to open a connection to a peer, to call it, or to read its answer.
 pub const AWAY: u32 = 1024;
-/// A connection to a peer is being opened for it.
-pub const OPENING: u32 = 4096;
 /// The table had to put it into the hash map.
 pub const SPILLED: u32 = 2048;
-/// Its last downstream call may be another request's.
-pub const GUESSED: u32 = 256;
+/// A connection to a peer is being opened for it.
+pub const OPENING: u32 = 4096;
 
 /// So many segments are copied at once; most requests have no more.
 const FEW_SEGMENTS: usize = 8;

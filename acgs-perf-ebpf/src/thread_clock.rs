@@ -24,8 +24,8 @@ pub struct ThreadState {
     pub syscall: u32,
     /// A `State`.
     state: u32,
-    /// How often more than it replied directly the thread has read a request while another one of its own waited; 0 for
-    /// a thread that is no event loop.
+    /// How often the thread has read a request while another one of its own waited, less its direct replies to requests that
+    /// were not only computed; 0 for a thread that is no event loop.
     pub is_loop: u32,
     /// 1 if a request that it has read is not answered.
     pub unanswered: u32,
