@@ -4,50 +4,17 @@
 //! which are the same for every run with as many connections. So two runs over C connections, with T and 2T transactions
 //! of one simple query each, must differ by exactly C × T requests.
 
-use std::fs;
-use std::path::PathBuf;
 use std::process::Command;
 
-use acgs_perf_tests::harness::{Service, free_port, need_root, run};
+use acgs_perf_tests::harness::{Service, need_root, run};
+use acgs_perf_tests::postgres::{programs, start};
 use acgs_perf_tests::recording::Recorder;
 
 const CONNECTIONS: u64 = 4;
 const TRANSACTIONS: u64 = 5_000;
 
-fn programs() -> PathBuf {
-    let entries = fs::read_dir("/usr/lib/postgresql").expect("PostgreSQL is missing; run `cargo xtask setup --tests`");
-    let mut versions: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path().join("bin")).collect();
-    versions.retain(|path| path.join("initdb").exists());
-    versions.sort();
-    versions.pop().expect("initdb is missing; run `cargo xtask setup --tests`")
-}
-
-/// A command as the user whom PostgreSQL insists on; it refuses to run as root.
-fn as_postgres(program: &str) -> Command {
-    let mut command = Command::new("setpriv");
-    command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups", "--"]).arg(programs().join(program));
-    command.current_dir("/");
-    command
-}
-
-fn postgres() -> Service {
-    let port = free_port().unwrap();
-    let directory = tempfile::tempdir().unwrap();
-    run(Command::new("chown").arg("postgres:postgres").arg(directory.path())).unwrap();
-    let data = directory.path().join("data");
-    run(as_postgres("initdb").args(["--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C", "-D"]).arg(&data))
-        .unwrap();
-    let mut server = as_postgres("postgres");
-    server.arg("-D").arg(&data).args(["-p", &port.to_string(), "-c", "listen_addresses=127.0.0.1"]);
-    server.args(["-c", "fsync=off", "-c", "autovacuum=off", "-k"]).arg(directory.path());
-    // SIGINT is PostgreSQL's fast shutdown.
-    let service = Service::start_in(&mut server, port, directory).unwrap().ends_on(libc::SIGINT);
-    pgbench(port, &["-i", "-s", "1", "-q"]);
-    service
-}
-
 fn pgbench(port: u16, arguments: &[&str]) -> String {
-    let mut command = Command::new(programs().join("pgbench"));
+    let mut command = Command::new(programs().unwrap().join("pgbench"));
     command.args(["-h", "127.0.0.1", "-p", &port.to_string(), "-U", "postgres"]).args(arguments).arg("postgres");
     run(&mut command).unwrap()
 }
@@ -66,7 +33,8 @@ fn recorded(service: &Service, transactions: u64) -> u64 {
 #[test]
 fn twice_the_transactions_are_exactly_as_many_requests_more() {
     need_root();
-    let service = postgres();
+    let service = start().unwrap();
+    pgbench(service.port, &["-i", "-s", "1", "-q"]);
     let (once, twice) = (recorded(&service, TRANSACTIONS), recorded(&service, 2 * TRANSACTIONS));
     assert_eq!(twice - once, CONNECTIONS * TRANSACTIONS, "{once} and {twice} requests");
     let handshake = once - CONNECTIONS * TRANSACTIONS;
