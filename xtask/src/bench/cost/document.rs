@@ -33,7 +33,7 @@ pub fn section(entry: &Entry, results: &Results) -> String {
     if entry.iteration.is_none() {
         text.push_str(&format!("\nIn multiples of ours, by added time per request:\n\n{}", table::rivals(results)));
     }
-    text.push_str(&format!("\nThe agent in these runs:\n\n{}", table::agent(results)));
+    text.push_str(&format!("\nThe agent in these runs:\n\n{}", table::agent(entry, results)));
     for programs in &results.programs {
         text.push_str(&format!(
             "\nKernel programs of `{}`, one run with `--measure-cost` over {} requests:\n\n{}",

@@ -108,6 +108,12 @@ pub fn agent_cpu(results: &Results, arm: &str) -> Option<Median> {
     median(results.quiet_runs(arm).filter_map(of))
 }
 
+/// CPU time of the agent in percent of a core.
+pub fn agent_percent(results: &Results, arm: &str) -> Option<Median> {
+    let of = |run: &Run| run.agent.map(|agent| agent.cpu_ns as f64 / agent.window_ns.max(1) as f64 * 100.0);
+    median(results.quiet_runs(arm).filter_map(of))
+}
+
 /// Run time of all programs per request, in ns.
 pub fn programs_per_request(programs: &Programs) -> Option<f64> {
     let total: u64 = programs.programs.iter().map(|(_, _, run_time)| run_time).sum();

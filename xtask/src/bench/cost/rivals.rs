@@ -142,9 +142,10 @@ pub fn offcputime(target: &Target) -> Tool {
     tool(&["offcputime"], target.option(), Ready::After(1500), "schedule")
 }
 
-/// The kernel's own.
+/// The kernel's own; it does not follow processes that start later.
 pub fn perf_trace(target: &Target) -> Tool {
-    tool(&["perf", "trace", "-s", "-p", &target.pid.to_string()], Vec::new(), Ready::After(1000), "stddev")
+    let whom = if target.comm.is_some() { vec!["-a".to_owned()] } else { target.option() };
+    tool(&["perf", "trace", "-s"], whom, Ready::After(1000), "stddev")
 }
 
 /// By ptrace.
@@ -165,6 +166,7 @@ mod tests {
         target.comm = Some("postgres");
         assert!(run_queue(&target).words[2].contains("args->prev_comm == \"postgres\""));
         assert_eq!(runqlat(&target).words, ["runqlat"]);
+        assert_eq!(perf_trace(&target).words, ["perf", "trace", "-s", "-a"]);
     }
 
     #[test]

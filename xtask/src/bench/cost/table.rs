@@ -184,15 +184,17 @@ pub fn at_rates(results: &Results) -> String {
 }
 
 /// What the agent says of itself in the runs of the first table.
-pub fn agent(results: &Results) -> String {
-    let mut text = head(&["arm", "agent's CPU per request", "memory, MB", "load and attach, ms"]);
+pub fn agent(entry: &Entry, results: &Results) -> String {
+    let mut text = head(&["arm", "agent, % of a core", "agent's CPU per request", "memory, MB", "load and attach, ms"]);
     for arm in ARMS.iter().filter(|arm| matches!(arm.kind, Kind::Agent(_))) {
         if figures::attach_ms(results, arm.name).is_none() {
             continue;
         }
-        let cpu = figures::agent_cpu(results, arm.name);
+        // A bystander's requests are too few to divide by.
+        let cpu = figures::agent_cpu(results, arm.name).filter(|_| entry.iteration.is_none());
         let cells = [
             arm.name.to_owned(),
+            middle(figures::agent_percent(results, arm.name), false),
             cpu.map_or_else(|| NONE.into(), |cpu| format!("{} ns", number(cpu.middle, false))),
             middle(figures::rss_mb(results, arm.name), false),
             middle(figures::attach_ms(results, arm.name), false),
