@@ -88,6 +88,11 @@ pub fn quiet_multiple(results: &Results, arm: &str, other: &str) -> Option<f64> 
     (other > 0.0).then(|| arm / other)
 }
 
+/// Whether something was added for sure: the whole interval is above 0. Only then is a multiple of it to be trusted.
+pub fn is_sure(added: Option<Median>) -> bool {
+    added.is_some_and(|added| added.confidence >= 0.95 && added.low > 0.0)
+}
+
 /// Load and attach time, in ms.
 pub fn attach_ms(results: &Results, arm: &str) -> Option<Median> {
     median(results.quiet_runs(arm).filter_map(|run| Some(run.agent?.attach_ns as f64 / 1e6)))
@@ -166,6 +171,15 @@ mod tests {
         assert_eq!(attach_ms(&results, "a"), None);
         assert_eq!(multiple(&results, "a", BARE), None, "nothing was added by the bare arm");
         assert!((multiple(&results, "a", "b").unwrap() - 1.25).abs() < 1e-9);
+    }
+
+    #[test]
+    fn what_may_be_nothing_is_not_sure() {
+        let of = |values: &[f64]| is_sure(Median::of(values));
+        assert!(of(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]));
+        assert!(!of(&[-1.0, 2.0, 3.0, 4.0, 5.0, 6.0]), "the interval has 0 in it");
+        assert!(!of(&[1.0, 2.0, 3.0]), "too few for an interval");
+        assert!(!is_sure(None));
     }
 
     #[test]
