@@ -1,8 +1,11 @@
-//! `cost-loop`: a bystander that does one thing over and over: a cheap system call, or a switch between two threads.
+//! `cost-loop`: a bystander that does one thing over and over: a cheap system call, or a switch between two threads. Or it
+//! only watches how fast its CPU is.
 //!
-//! In: what to do, for how long, on which CPU. Out: one line of JSON: iterations, the time that they took, and the time of
-//! one in the fastest tenth of short slices, in which nothing else came between.
+//! In: what to do, for how long, on which CPU. Out: one line of JSON: iterations and the time that they took; the same by
+//! slices, each with the time that a fixed piece of arithmetic took around it. That piece makes no system call, so that no
+//! hook touches it, and it fills the core's units, so that a neighbour on the same core shows.
 
+use std::hint::black_box;
 use std::io::{self, Read, Write};
 use std::thread;
 use std::time::Duration;
@@ -14,8 +17,11 @@ use serde_json::json;
 
 /// Iterations between two looks at the clock.
 const BATCH: u64 = 64;
-/// Length of a slice.
-const SLICE_NS: u64 = 10_000_000;
+/// Length of a slice, and how often a watcher looks.
+const SLICE_NS: u64 = 5_000_000;
+const WATCH_NS: u64 = 2_000_000;
+/// Steps of the piece of arithmetic: about 8 µs.
+const STEPS: u64 = 6_000;
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Kind {
@@ -23,6 +29,8 @@ enum Kind {
     Syscall,
     /// A byte to another thread on the same CPU and back, over pipes: two switches.
     Switch,
+    /// Nothing but the piece of arithmetic now and then, before all ordinary threads.
+    Watch,
 }
 
 /// A loop of one thing.
@@ -48,11 +56,10 @@ fn main() -> Result<()> {
             Ok(())
         })?,
         Kind::Switch => switches(duration)?,
+        Kind::Watch => return watch(duration),
     };
-    let Timed { iterations, elapsed_ns, mut slices } = timed;
-    slices.sort_by(f64::total_cmp);
-    let fast = slices.get(slices.len() / 10).context("--seconds: too short")?;
-    println!("{}", json!({ "iterations": iterations, "elapsed_ns": elapsed_ns, "fast_ns": fast }));
+    let Timed { iterations, elapsed_ns, slices } = timed;
+    println!("{}", json!({ "iterations": iterations, "elapsed_ns": elapsed_ns, "slices": slices }));
     Ok(())
 }
 
@@ -60,29 +67,70 @@ fn main() -> Result<()> {
 struct Timed {
     iterations: u64,
     elapsed_ns: u64,
-    /// Time of one iteration in each slice, in ns.
-    slices: Vec<f64>,
+    /// Per slice: iterations per second, and the longer of the times of the piece of arithmetic before and after.
+    slices: Vec<(f64, f64)>,
 }
 
-/// Does it until the time is over.
+/// Does it until the time is over. The piece of arithmetic is not part of it.
 fn timed(duration: Duration, mut once: impl FnMut() -> io::Result<()>) -> io::Result<Timed> {
-    let start = clock::now();
-    let (end, mut iterations, mut slices) = (start + duration.as_nanos() as u64, 0, Vec::new());
-    let (mut slice, mut before) = (start, 0);
-    loop {
-        for _ in 0..BATCH {
-            once()?;
-        }
-        iterations += BATCH;
-        let now = clock::now();
-        if now - slice >= SLICE_NS {
-            slices.push((now - slice) as f64 / (iterations - before) as f64);
-            (slice, before) = (now, iterations);
-        }
-        if now >= end {
-            return Ok(Timed { iterations, elapsed_ns: now - start, slices });
-        }
+    let (mut iterations, mut elapsed_ns, mut slices) = (0, 0, Vec::new());
+    let mut before = speed();
+    while elapsed_ns < duration.as_nanos() as u64 {
+        let (start, mut count) = (clock::now(), 0);
+        let length = loop {
+            for _ in 0..BATCH {
+                once()?;
+            }
+            count += BATCH;
+            let length = clock::now() - start;
+            if length >= SLICE_NS {
+                break length;
+            }
+        };
+        let after = speed();
+        slices.push((count as f64 * 1e9 / length as f64, before.max(after)));
+        before = after;
+        iterations += count;
+        elapsed_ns += length;
     }
+    Ok(Timed { iterations, elapsed_ns, slices })
+}
+
+/// Time of the piece of arithmetic in ns: the median of three, so that an interrupt does not count.
+fn speed() -> f64 {
+    let mut times = [0; 3].map(|_: u64| {
+        let start = clock::now();
+        let mut words = [1_u64, 3, 5, 7, 9, 11];
+        for _ in 0..STEPS {
+            let [a, b, c, d, e, f] = words;
+            words = black_box([
+                a.wrapping_mul(3) ^ (b >> 7),
+                (b ^ c).wrapping_add(5),
+                c.wrapping_add(d) ^ (c >> 3),
+                d.wrapping_add(e << 1),
+                (e ^ f).wrapping_add(7),
+                f.wrapping_add(a >> 5),
+            ]);
+        }
+        black_box(words);
+        clock::now() - start
+    });
+    times.sort_unstable();
+    times[1] as f64
+}
+
+/// Prints when the piece of arithmetic took how long.
+fn watch(duration: Duration) -> Result<()> {
+    clock::realtime().context("realtime scheduling")?;
+    let end = clock::now() + duration.as_nanos() as u64;
+    let mut times = Vec::new();
+    while clock::now() < end {
+        let time = speed();
+        times.push((clock::now(), time));
+        clock::sleep(WATCH_NS);
+    }
+    println!("{}", json!({ "times": times }));
+    Ok(())
 }
 
 fn switches(duration: Duration) -> Result<Timed> {

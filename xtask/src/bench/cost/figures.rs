@@ -2,7 +2,8 @@
 //!
 //! In: stored results. Out: medians with their intervals; nothing where nothing was measured.
 
-use super::arms::BARE;
+use super::arms::{ARMS, BARE};
+use super::speed;
 use super::store::{Programs, Results, Run};
 use crate::bench::statistics::Median;
 
@@ -36,23 +37,27 @@ pub fn time_change(results: &Results, arm: &str) -> Option<Median> {
     median(pairs(results, arm).into_iter().map(|(run, bare)| (bare.rate / run.rate - 1.0) * 100.0))
 }
 
-/// The same in the quietest tenth.
-pub fn quiet_added(results: &Results, arm: &str) -> Option<Median> {
-    median(
-        pairs(results, arm).into_iter().filter_map(|(run, bare)| Some(1e9 / run.quiet_rate? - 1e9 / bare.quiet_rate?)),
-    )
+/// Rates at full speed of an arm and of bare in the same round.
+fn full_pairs(results: &Results, arm: &str) -> Vec<(f64, f64)> {
+    let all = || ARMS.iter().flat_map(|arm| results.quiet_runs(arm.name)).flat_map(|run| run.slices.iter().copied());
+    let Some(limit) = speed::limit(all()) else { return Vec::new() };
+    let rates = |(run, bare): (&Run, &Run)| Some((speed::rate(&run.slices, limit)?, speed::rate(&bare.slices, limit)?));
+    pairs(results, arm).into_iter().filter_map(rates).collect()
 }
 
-/// Change of the time per iteration in the quietest tenth, in percent.
-pub fn quiet_time_change(results: &Results, arm: &str) -> Option<Median> {
-    let pairs = pairs(results, arm).into_iter();
-    median(pairs.filter_map(|(run, bare)| Some((bare.quiet_rate? / run.quiet_rate? - 1.0) * 100.0)))
+/// Added time in the slices at full speed.
+pub fn full_added(results: &Results, arm: &str) -> Option<Median> {
+    median(full_pairs(results, arm).into_iter().map(|(rate, bare)| 1e9 / rate - 1e9 / bare))
 }
 
-/// Change of the rate in the quietest tenth, in percent.
-pub fn quiet_rate_change(results: &Results, arm: &str) -> Option<Median> {
-    let pairs = pairs(results, arm).into_iter();
-    median(pairs.filter_map(|(run, bare)| Some((run.quiet_rate? / bare.quiet_rate? - 1.0) * 100.0)))
+/// Change of the time per iteration at full speed, in percent.
+pub fn full_time_change(results: &Results, arm: &str) -> Option<Median> {
+    median(full_pairs(results, arm).into_iter().map(|(rate, bare)| (bare / rate - 1.0) * 100.0))
+}
+
+/// Change of the rate at full speed, in percent.
+pub fn full_rate_change(results: &Results, arm: &str) -> Option<Median> {
+    median(full_pairs(results, arm).into_iter().map(|(rate, bare)| (rate / bare - 1.0) * 100.0))
 }
 
 /// CPU time of the victim per request, in ns.
@@ -82,10 +87,15 @@ pub fn multiple(results: &Results, arm: &str, other: &str) -> Option<f64> {
     (other > 0.0).then(|| arm / other)
 }
 
-/// The same in the quietest tenth.
-pub fn quiet_multiple(results: &Results, arm: &str, other: &str) -> Option<f64> {
-    let (arm, other) = (quiet_added(results, arm)?.middle, quiet_added(results, other)?.middle);
+/// The same at full speed.
+pub fn full_multiple(results: &Results, arm: &str, other: &str) -> Option<f64> {
+    let (arm, other) = (full_added(results, arm)?.middle, full_added(results, other)?.middle);
     (other > 0.0).then(|| arm / other)
+}
+
+/// Whether something was added for sure: the whole interval is above 0. Only then is a multiple of it to be trusted.
+pub fn is_sure(added: Option<Median>) -> bool {
+    added.is_some_and(|added| added.confidence >= 0.95 && added.low > 0.0)
 }
 
 /// Load and attach time, in ms.
@@ -123,13 +133,14 @@ pub fn programs_per_request(programs: &Programs) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bench::cost::arms::{ALWAYS_ON, FLOOR};
 
     fn results() -> Results {
         let mut results = Results::default();
         let run = |round: usize, rate: f64, p99: f64| Run {
             round,
             rate,
-            quiet_rate: Some(rate / 2.0),
+            slices: [(rate / 2.0, 8.0); 3].into_iter().chain([(1.0, 12.0); 9]).collect(),
             cpu_ns: Some(1e9 / rate),
             p99_ns: Some(p99),
             steady_rate: None,
@@ -138,8 +149,8 @@ mod tests {
         };
         let mut put = |arm: &str, runs: Vec<Run>| results.arms.entry(arm.into()).or_default().runs = runs;
         put(BARE, vec![run(1, 1000.0, 100.0), run(2, 2000.0, 200.0), run(3, 4000.0, 400.0)]);
-        put("a", vec![run(1, 500.0, 110.0), run(3, 2000.0, 440.0)]);
-        put("b", vec![run(2, 1000.0, 200.0), run(4, 1.0, 1.0)]);
+        put(FLOOR, vec![run(1, 500.0, 110.0), run(3, 2000.0, 440.0)]);
+        put(ALWAYS_ON, vec![run(2, 1000.0, 200.0), run(4, 1.0, 1.0)]);
         results
     }
 
@@ -147,25 +158,34 @@ mod tests {
     fn arms_are_compared_with_the_bare_run_of_their_round() {
         let results = results();
         // The machine was twice and four times as fast in rounds 2 and 3; the ratios do not see it.
-        let change = rate_change(&results, "a").unwrap();
+        let change = rate_change(&results, FLOOR).unwrap();
         assert_eq!((change.low, change.middle, change.high, change.count), (-50.0, -50.0, -50.0, 2));
-        assert!((p99_change(&results, "a").unwrap().middle - 10.0).abs() < 1e-9);
+        assert!((p99_change(&results, FLOOR).unwrap().middle - 10.0).abs() < 1e-9);
         // 1/500 − 1/1000 s and 1/2000 − 1/4000 s.
-        assert!((added(&results, "a").unwrap().middle - 625_000.0).abs() < 1e-6);
-        assert!((time_change(&results, "a").unwrap().middle - 100.0).abs() < 1e-9);
-        assert!((quiet_added(&results, "a").unwrap().middle - 1_250_000.0).abs() < 1e-6);
-        assert!((quiet_rate_change(&results, "a").unwrap().middle + 50.0).abs() < 1e-9);
-        assert!((cpu_added(&results, "a").unwrap().middle - 625_000.0).abs() < 1e-6);
+        assert!((added(&results, FLOOR).unwrap().middle - 625_000.0).abs() < 1e-6);
+        assert!((time_change(&results, FLOOR).unwrap().middle - 100.0).abs() < 1e-9);
+        assert!((full_added(&results, FLOOR).unwrap().middle - 1_250_000.0).abs() < 1e-6);
+        assert!((full_rate_change(&results, FLOOR).unwrap().middle + 50.0).abs() < 1e-9);
+        assert!((cpu_added(&results, FLOOR).unwrap().middle - 625_000.0).abs() < 1e-6);
     }
 
     #[test]
     fn a_round_without_a_bare_run_is_left_out_and_nothing_is_none() {
         let results = results();
-        assert_eq!(rate_change(&results, "b").unwrap().count, 1);
+        assert_eq!(rate_change(&results, ALWAYS_ON).unwrap().count, 1);
         assert_eq!(rate_change(&results, "c"), None);
-        assert_eq!(attach_ms(&results, "a"), None);
-        assert_eq!(multiple(&results, "a", BARE), None, "nothing was added by the bare arm");
-        assert!((multiple(&results, "a", "b").unwrap() - 1.25).abs() < 1e-9);
+        assert_eq!(attach_ms(&results, FLOOR), None);
+        assert_eq!(multiple(&results, FLOOR, BARE), None, "nothing was added by the bare arm");
+        assert!((multiple(&results, FLOOR, ALWAYS_ON).unwrap() - 1.25).abs() < 1e-9);
+    }
+
+    #[test]
+    fn what_may_be_nothing_is_not_sure() {
+        let of = |values: &[f64]| is_sure(Median::of(values));
+        assert!(of(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]));
+        assert!(!of(&[-1.0, 2.0, 3.0, 4.0, 5.0, 6.0]), "the interval has 0 in it");
+        assert!(!of(&[1.0, 2.0, 3.0]), "too few for an interval");
+        assert!(!is_sure(None));
     }
 
     #[test]

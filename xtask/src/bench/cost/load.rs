@@ -2,6 +2,7 @@
 //!
 //! In: command lines. Out: how much was done and how fast; an error when anything failed.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -9,20 +10,19 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
+use super::Context as Bench;
 use super::service::LOAD_CPU;
-
-/// Length of a slice.
-const SLICE_NS: u64 = 20_000_000;
+use super::speed::{self, Slice, Watch};
 
 /// What a closed loop did.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Done {
     /// Requests or iterations, those of a short run before included.
     pub count: u64,
     /// Per second.
     pub rate: f64,
-    /// Per second in the fastest tenth of short slices; nothing where nobody tells.
-    pub quiet: Option<f64>,
+    /// The rate by slices, of the tests' own load generator or of a bystander; nothing where nobody tells.
+    pub slices: Vec<Slice>,
 }
 
 /// What an open loop saw.
@@ -87,7 +87,7 @@ fn parse_wrk(text: &str) -> Result<Done> {
     let count =
         text.lines().find_map(|line| line.trim().split_once(" requests in ")).context("wrk printed no count")?;
     let (count, rate) = (count.0.parse().context("wrk's count")?, rate.trim().parse().context("wrk's rate")?);
-    let done = Done { count, rate, quiet: None };
+    let done = Done { count, rate, slices: Vec::new() };
     ensure!(done.count > 0, "wrk completed nothing");
     Ok(done)
 }
@@ -107,17 +107,18 @@ pub fn open_loop(program: &Path, target: &str, message: &[&str], rate: f64, seco
     parse_open_loop(&run(&mut load, Duration::from_secs_f64(seconds + 20.0))?)
 }
 
-/// The same generator in a closed loop for a second, and the rate in the fastest tenth of slices: a machine whose speed changes from
-/// moment to moment, as virtual ones do, is compared with itself at its best.
-pub fn quiet(program: &Path, target: &str, message: &[&str]) -> Result<(u64, f64)> {
+/// The same generator in a closed loop, and its rate by slices, each with the speed of the machine.
+pub fn sliced(context: &Bench, target: SocketAddr, message: &[&str]) -> Result<(u64, Vec<Slice>)> {
     let directory = tempfile::tempdir()?;
     let log = directory.path().join("log");
-    let mut load = Command::new(program);
-    load.args(["--target", target, "--connections", "32", "--cpu", &LOAD_CPU.to_string()]).args(message);
-    load.args(["--duration", "1", "--limit", "10", "--log"]).arg(&log);
-    let done = parse_open_loop(&run(&mut load, Duration::from_secs(30))?)?;
-    let words = std::fs::read(&log).context("the load generator's log")?;
-    Ok((done.count, fastest(&times(&words)).context("too few replies for slices")?))
+    let mut load = Command::new(&context.load);
+    load.args(["--target", &target.to_string(), "--connections", "32", "--cpu", &LOAD_CPU.to_string()]).args(message);
+    load.args(["--duration", &context.seconds.to_string(), "--limit", "20", "--log"]).arg(&log);
+    let watch = Watch::start(&context.bystander, f64::from(context.seconds) + 0.2)?;
+    let done = parse_open_loop(&run(&mut load, Duration::from_secs(40))?)?;
+    let watched = watch.finish()?;
+    let log = std::fs::read(&log).context("the load generator's log")?;
+    Ok((done.count, speed::slices(&times(&log), &watched)))
 }
 
 /// When the replies were whole: the fifth of six little-endian words of each entry.
@@ -125,20 +126,6 @@ fn times(log: &[u8]) -> Vec<u64> {
     let (words, _) = log.as_chunks::<8>();
     let (entries, _) = words.as_chunks::<6>();
     entries.iter().map(|entry| u64::from_le_bytes(entry[4])).collect()
-}
-
-/// Replies per second in the fastest tenth of slices; the first and the last are not whole.
-fn fastest(times: &[u64]) -> Option<f64> {
-    let first = times.iter().min()?;
-    let mut slices: Vec<u32> = Vec::new();
-    for time in times {
-        let slice = ((time - first) / SLICE_NS) as usize;
-        slices.resize(slices.len().max(slice + 1), 0);
-        slices[slice] += 1;
-    }
-    let mut whole = slices.get(1..slices.len() - 1)?.to_vec();
-    whole.sort_unstable_by(|a, b| b.cmp(a));
-    Some(f64::from(*whole.get(whole.len() / 10)?) * 1e9 / SLICE_NS as f64)
 }
 
 fn parse_open_loop(text: &str) -> Result<Steady> {
@@ -159,7 +146,7 @@ pub fn parse_pgbench(text: &str) -> Result<Done> {
     ensure!(failed.split(' ').next() == Some("0"), "pgbench: {failed} transactions failed");
     let count = after("number of transactions actually processed:").context("pgbench printed no count")?;
     let rate = after("tps =").and_then(|text| text.split(' ').next()).context("pgbench printed no rate")?;
-    Ok(Done { count: count.split('/').next().unwrap_or(count).parse()?, rate: rate.parse()?, quiet: None })
+    Ok(Done { count: count.split('/').next().unwrap_or(count).parse()?, rate: rate.parse()?, slices: Vec::new() })
 }
 
 /// P99 of the transactions that pgbench logged, in ns; the log has µs in its third column.
@@ -179,7 +166,7 @@ mod tests {
     #[test]
     fn wrk_is_read_and_its_complaints_are_errors() {
         let text = "Running 2s test @ http://x/\n  1 threads and 8 connections\n  9120 requests in 2.00s, 1.2MB read\nRequests/sec:   4560.12\nTransfer/sec:  1MB\n";
-        assert_eq!(parse_wrk(text).unwrap(), Done { count: 9120, rate: 4560.12, quiet: None });
+        assert_eq!(parse_wrk(text).unwrap(), Done { count: 9120, rate: 4560.12, slices: Vec::new() });
         assert!(parse_wrk(&format!("{text}  Non-2xx or 3xx responses: 4\n")).is_err());
         assert!(parse_wrk("unable to connect").is_err());
     }
@@ -187,7 +174,7 @@ mod tests {
     #[test]
     fn pgbench_is_read() {
         let text = "number of transactions actually processed: 5021\nnumber of failed transactions: 0 (0.000%)\ntps = 2510.5 (without initial connection time)\n";
-        assert_eq!(parse_pgbench(text).unwrap(), Done { count: 5021, rate: 2510.5, quiet: None });
+        assert_eq!(parse_pgbench(text).unwrap(), Done { count: 5021, rate: 2510.5, slices: Vec::new() });
         assert!(parse_pgbench(&text.replace(": 0 (", ": 3 (")).is_err());
         let log: String = (1..=200).rev().map(|us| format!("0 {us} {us} 0 1700000000 5 3\n")).collect();
         assert_eq!(pgbench_p99(&log).unwrap(), 198_000.0);
@@ -195,15 +182,9 @@ mod tests {
     }
 
     #[test]
-    fn the_fastest_tenth_of_slices() {
-        // Slices of 20 ms with 10, 11, … 31 replies: the first and the last do not count.
-        let slice = |n: u64| (0..10 + n).map(move |at| n * SLICE_NS + at);
-        let times: Vec<u64> = (0..22).flat_map(slice).collect();
-        assert_eq!(fastest(&times), Some(28.0 * 50.0));
-        assert_eq!(fastest(&times[..20]), None);
-        assert_eq!(fastest(&[]), None);
+    fn a_log_tells_when_replies_were_whole() {
         let entry: Vec<u8> = [1_u64, 2, 3, 4, 55, 0].iter().flat_map(|word| word.to_le_bytes()).collect();
-        assert_eq!(super::times(&[entry.clone(), entry].concat()), [55, 55]);
+        assert_eq!(times(&[entry.clone(), entry].concat()), [55, 55]);
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod others;
 mod rivals;
 mod run;
 mod service;
+mod speed;
 mod store;
 mod table;
 mod targets;

@@ -174,7 +174,7 @@ fn measure(arm: &Arm, victim: &mut dyn Victim, rate: Option<f64>, context: &Cont
     let run = Run {
         round: 0,
         rate: done.rate,
-        quiet_rate: done.quiet,
+        slices: done.slices,
         cpu_ns,
         p99_ns: steady.map(|steady| steady.p99_ns),
         steady_rate: steady.map(|steady| steady.rate),

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
+use super::speed::Slice;
+
 /// Others may use so much of all CPU time during a run.
 pub const OTHERS_PERCENT: f64 = 2.0;
 
@@ -28,14 +30,15 @@ pub struct AgentCost {
 }
 
 /// One arm in one round.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Run {
     /// Rounds count from 1.
     pub round: usize,
     /// Requests or iterations per second in the closed loop.
     pub rate: f64,
-    /// The same in the fastest tenth of short slices.
-    pub quiet_rate: Option<f64>,
+    /// The same by slices, with the speed of the machine.
+    #[serde(default)]
+    pub slices: Vec<Slice>,
     /// CPU time of the victim per request in the closed loop.
     pub cpu_ns: Option<f64>,
     /// P99 of the open loop.
@@ -164,19 +167,19 @@ mod tests {
         let run = Run {
             round: 2,
             rate: 5.0,
-            quiet_rate: None,
+            slices: vec![(5.0, 8000.0)],
             cpu_ns: Some(7.5),
             p99_ns: None,
             steady_rate: None,
             agent: None,
             others_percent: 0.0,
         };
-        results.arms.entry("bare".into()).or_default().runs.push(run);
+        results.arms.entry("bare".into()).or_default().runs.push(run.clone());
         results.note("once".into());
         results.note("once".into());
         results.save(directory.path()).unwrap();
         let again = Results::load(directory.path(), "redis").unwrap().unwrap();
-        assert_eq!((again.rounds, again.runs("bare"), again.notes.len()), (2, &[run][..], 1));
+        assert_eq!((again.rounds, again.runs("bare"), again.notes.len()), (2, std::slice::from_ref(&run), 1));
         assert!(again.runs("floor").is_empty());
         let loud = Run { others_percent: 2.5, ..run };
         results.arms.entry("bare".into()).or_default().runs.push(loud);

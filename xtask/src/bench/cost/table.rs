@@ -62,13 +62,13 @@ pub fn arms(entry: &Entry, results: &Results) -> String {
             "requests/s",
             "throughput",
             "added per request",
-            "in the quietest tenth",
+            "at full speed",
             "service's CPU per request",
             "added CPU",
             "P99 at 60 %",
             "P99",
         ]),
-        Some(iteration) => head(&["arm", "runs", &format!("ns per {iteration}"), "change", "in the quietest tenth"]),
+        Some(iteration) => head(&["arm", "runs", &format!("ns per {iteration}"), "change", "at full speed"]),
     };
     for arm in ARMS {
         let (all, quiet) = (results.runs(arm.name).len(), results.quiet_runs(arm.name).count());
@@ -87,13 +87,13 @@ pub fn arms(entry: &Entry, results: &Results) -> String {
         if entry.iteration.is_some() {
             cells.push(middle(rate.map(|rate| rate.map(|rate| 1e9 / rate)), false));
             cells.push(with_interval(figures::time_change(results, arm.name), " %"));
-            cells.push(with_interval(figures::quiet_time_change(results, arm.name), " %"));
+            cells.push(with_interval(figures::full_time_change(results, arm.name), " %"));
         } else {
             let us = figures::p99(results, arm.name).map(|p99| p99.map(|ns| ns / 1e3));
             cells.push(rate.map_or_else(|| NONE.into(), |rate| format!("{:.0}", rate.middle)));
             cells.push(with_interval(figures::rate_change(results, arm.name), " %"));
             cells.push(with_interval(figures::added(results, arm.name), " ns"));
-            cells.push(with_interval(figures::quiet_added(results, arm.name), " ns"));
+            cells.push(with_interval(figures::full_added(results, arm.name), " ns"));
             cells.push(
                 figures::cpu(results, arm.name).map_or_else(|| NONE.into(), |cpu| format!("{:.0} ns", cpu.middle)),
             );
@@ -128,7 +128,7 @@ pub fn rivals(results: &Results) -> String {
         "÷ floor",
         "÷ always-on",
         "÷ with syscalls",
-        "added in the quietest tenth",
+        "added at full speed",
         "÷ floor",
         "÷ always-on",
         "÷ with syscalls",
@@ -140,12 +140,12 @@ pub fn rivals(results: &Results) -> String {
             continue;
         }
         let against = |other: &str| times(figures::multiple(results, arm.name, other));
-        let quiet = |other: &str| times(figures::quiet_multiple(results, arm.name, other));
+        let full = |other: &str| times(figures::full_multiple(results, arm.name, other));
         let ns = |added: Option<Median>| added.map_or_else(|| NONE.into(), |added| number(added.middle, true) + " ns");
         let mut cells = vec![arm.name.to_owned(), ns(added)];
         cells.extend([FLOOR, ALWAYS_ON, ALL].map(against));
-        cells.push(ns(figures::quiet_added(results, arm.name)));
-        cells.extend([FLOOR, ALWAYS_ON, ALL].map(quiet));
+        cells.push(ns(figures::full_added(results, arm.name)));
+        cells.extend([FLOOR, ALWAYS_ON, ALL].map(full));
         text.push_str(&row(&cells));
     }
     text
@@ -224,7 +224,7 @@ mod tests {
         let run = |rate| Run {
             round: 1,
             rate,
-            quiet_rate: None,
+            slices: Vec::new(),
             cpu_ns: None,
             p99_ns: None,
             steady_rate: None,

@@ -49,8 +49,8 @@ impl Victim for Bystander {
         let value: Value = serde_json::from_str(&text).context("what the loop printed")?;
         let number = |name: &str| value[name].as_u64().with_context(|| format!("the loop printed no {name}"));
         let (count, elapsed_ns) = (number("iterations")?, number("elapsed_ns")?);
-        let fast_ns = value["fast_ns"].as_f64().context("the loop printed no fast_ns")?;
-        Ok(Done { count, rate: count as f64 * 1e9 / elapsed_ns as f64, quiet: Some(1e9 / fast_ns) })
+        let slices = serde_json::from_value(value["slices"].clone()).context("the loop's slices")?;
+        Ok(Done { count, rate: count as f64 * 1e9 / elapsed_ns as f64, slices })
     }
 
     fn is_recorded(&self) -> bool {

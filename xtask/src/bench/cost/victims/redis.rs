@@ -45,7 +45,7 @@ pub fn target(service: &Service) -> Target {
 pub fn gets(service: &Service, count: u64) -> Result<Done> {
     let words = redis::load(service.port, LOAD_CPU, count);
     let text = load::run(Command::new(&words[0]).args(&words[1..]), Duration::from_secs(60))?;
-    Ok(Done { count, rate: redis::rate(&text)?, quiet: None })
+    Ok(Done { count, rate: redis::rate(&text)?, slices: Vec::new() })
 }
 
 impl Victim for Redis {
@@ -60,8 +60,8 @@ impl Victim for Redis {
             None => (probe.rate * f64::from(self.context.seconds)) as u64,
         };
         let done = gets(&self.service, count.max(PROBE))?;
-        let (more, quiet) = load::quiet(&self.context.load, &self.service.address().to_string(), MESSAGE)?;
-        Ok(Done { count: probe.count + done.count + more, rate: done.rate, quiet: Some(quiet) })
+        let (more, slices) = load::sliced(&self.context, self.service.address(), MESSAGE)?;
+        Ok(Done { count: probe.count + done.count + more, rate: done.rate, slices })
     }
 
     fn steady(&mut self, rate: f64, seconds: f64) -> Result<Option<Steady>> {

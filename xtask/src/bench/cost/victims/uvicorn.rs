@@ -41,8 +41,8 @@ impl Victim for Uvicorn {
 
     fn saturate(&mut self) -> Result<Done> {
         let done = load::wrk(&format!("http://{}/", self.service.address()), 16, self.context.seconds)?;
-        let (more, quiet) = load::quiet(&self.context.load, &self.service.address().to_string(), MESSAGE)?;
-        Ok(Done { count: done.count + more, rate: done.rate, quiet: Some(quiet) })
+        let (more, slices) = load::sliced(&self.context, self.service.address(), MESSAGE)?;
+        Ok(Done { count: done.count + more, rate: done.rate, slices })
     }
 
     fn steady(&mut self, rate: f64, seconds: f64) -> Result<Option<Steady>> {
