@@ -37,12 +37,17 @@ pub fn time_change(results: &Results, arm: &str) -> Option<Median> {
     median(pairs(results, arm).into_iter().map(|(run, bare)| (bare.rate / run.rate - 1.0) * 100.0))
 }
 
-/// Rates at full speed of an arm and of bare in the same round.
+/// Rates at full speed of an arm and of bare in the same round, or in the nearest in which bare has one.
 fn full_pairs(results: &Results, arm: &str) -> Vec<(f64, f64)> {
     let all = || ARMS.iter().flat_map(|arm| results.quiet_runs(arm.name)).flat_map(|run| run.slices.iter().copied());
     let Some(limit) = speed::limit(all()) else { return Vec::new() };
-    let rates = |(run, bare): (&Run, &Run)| Some((speed::rate(&run.slices, limit)?, speed::rate(&bare.slices, limit)?));
-    pairs(results, arm).into_iter().filter_map(rates).collect()
+    let rates = |arm: &str| {
+        let rates = results.quiet_runs(arm).filter_map(|run| Some((run.round, speed::rate(&run.slices, limit)?)));
+        rates.collect::<Vec<_>>()
+    };
+    let bare = rates(BARE);
+    let nearest = |round: usize| bare.iter().min_by_key(|(other, _)| other.abs_diff(round)).map(|(_, rate)| *rate);
+    rates(arm).into_iter().filter_map(|(round, rate)| Some((rate, nearest(round)?))).collect()
 }
 
 /// Added time in the slices at full speed.
@@ -140,7 +145,7 @@ mod tests {
         let run = |round: usize, rate: f64, p99: f64| Run {
             round,
             rate,
-            slices: [(rate / 2.0, 8.0); 3].into_iter().chain([(1.0, 12.0); 9]).collect(),
+            slices: [(rate / 2.0, 8.0); 5].into_iter().chain([(1.0, 12.0); 9]).collect(),
             cpu_ns: Some(1e9 / rate),
             p99_ns: Some(p99),
             steady_rate: None,

@@ -13,13 +13,13 @@ use serde_json::Value;
 use super::service::{LOAD_CPU, SERVER_CPU};
 
 /// Length of a slice, in ns.
-const SLICE_NS: u64 = 20_000_000;
+const SLICE_NS: u64 = 10_000_000;
 /// Full speed is within this of the best.
 const TOLERANCE: f64 = 1.06;
 /// Where the best begins: one of twenty slices may be better, by chance.
 const BEST: f64 = 0.05;
 /// Fewer slices at full speed say nothing.
-const FEWEST: usize = 3;
+const FEWEST: usize = 4;
 
 /// Rate in a slice, and the time of the piece of arithmetic meanwhile, on the slower of the CPUs, in ns.
 pub type Slice = (f64, f64);
@@ -113,8 +113,8 @@ mod tests {
             times.into_iter().enumerate().map(at).collect::<Vec<_>>()
         };
         let watched = [cpu([8.0, 8.0, 9.0, 8.0]), cpu([8.0, 12.0, 8.0, 8.0])];
-        assert_eq!(slices(&replies, &watched), [(550.0, 12.0), (600.0, 9.0)]);
-        assert_eq!(slices(&replies, &[cpu([1.0; 4])[..2].to_vec()]), [(550.0, 1.0)], "not watched in the third");
+        assert_eq!(slices(&replies, &watched), [(1100.0, 12.0), (1200.0, 9.0)]);
+        assert_eq!(slices(&replies, &[cpu([1.0; 4])[..2].to_vec()]), [(1100.0, 1.0)], "not watched in the third");
         assert!(slices(&[], &watched).is_empty());
     }
 
