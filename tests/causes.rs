@@ -1,17 +1,15 @@
-//! Planted causes, a short selection: the report must name each. All of them, several times: `cargo xtask bench causes`.
+//! Planted causes, a short selection: the report must name each, in one run of three, for what else the machine does can be
+//! the greater cause. All of them, several times: `cargo xtask bench causes`.
 
 use acgs_perf_tests::causes::run::once;
 use acgs_perf_tests::causes::table::chosen;
 use acgs_perf_tests::harness::need_root;
+use acgs_perf_tests::tries::one_of_three;
 
 fn is_named(title: &str) {
     need_root();
     let cause = chosen(Some(title))[0];
-    let run = once(cause, 1).unwrap();
-    let latency = run.planted(cause).unwrap();
-    let verdict = run.verdict(cause).unwrap();
-    println!("{title}: {verdict:?}, {latency:?}");
-    assert_eq!(verdict.wrong, None, "{title}");
+    one_of_three(|number| once(cause, number.into()).unwrap().explained(cause));
 }
 
 #[test]

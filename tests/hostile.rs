@@ -14,6 +14,7 @@ use acgs_perf_tests::hostile::{Kind, MESSAGE, ask, command, in_vm, kill, request
 use acgs_perf_tests::load::{Arrivals, Body, Client, Load, Messages, Plan};
 use acgs_perf_tests::recording::Recorder;
 use acgs_perf_tests::report::Report;
+use acgs_perf_tests::tries::{near, one_of_three};
 
 const ROUNDS: u64 = 12;
 
@@ -81,17 +82,19 @@ fn a_service_that_is_killed_under_load_counts_what_it_answered() {
 #[test]
 fn a_thousand_processes_a_second() {
     need_root();
-    let server = start(Kind::Forks, &[]).unwrap();
-    let recording = record(&server).start().unwrap();
-    let (processes, begin) = (4000, Instant::now());
-    ask(&server, 2, 4, processes / 4).unwrap();
-    let per_second = f64::from(processes) / begin.elapsed().as_secs_f64();
-    let report = recording.stop().unwrap();
-    println!("{per_second:.0} processes a second");
-    assert!(per_second >= 1000.0 || in_vm(), "{per_second} processes a second are too few for this test");
-    report.assert_exact("hostile", 4);
-    let count = |field: &str| report.integer("hostile", field);
-    assert_eq!((count("/processes_forked"), count("/processes_exited")), (processes.into(), processes.into()));
+    one_of_three(|_| {
+        let server = start(Kind::Forks, &[]).unwrap();
+        let recording = record(&server).start().unwrap();
+        let (processes, begin) = (4000, Instant::now());
+        ask(&server, 2, 4, processes / 4).unwrap();
+        let per_second = f64::from(processes) / begin.elapsed().as_secs_f64();
+        let report = recording.stop().unwrap();
+        println!("{per_second:.0} processes a second");
+        report.assert_exact("hostile", 4);
+        let count = |field: &str| report.integer("hostile", field);
+        assert_eq!((count("/processes_forked"), count("/processes_exited")), (processes.into(), processes.into()));
+        near(per_second >= 1000.0 || in_vm(), || format!("{per_second} processes a second are too few for this test"))
+    });
 }
 
 /// Load for two seconds while something happens to the machine; gives the report and the number of requests.

@@ -16,5 +16,6 @@ pub mod recording;
 pub mod report;
 pub mod score;
 pub mod signal;
+pub mod tries;
 pub mod truth;
 pub mod vm;

@@ -42,6 +42,14 @@ impl Run {
         judge(self.report.service(cause.service), &self.expected).map_err(|error| anyhow::anyhow!(error))
     }
 
+    /// Whether the cause was there to be found, and the report names it; what is wrong otherwise.
+    pub fn explained(&self, cause: &Cause) -> Result<(), String> {
+        let latency = self.planted(cause).map_err(|error| format!("not planted: {error:#}"))?;
+        let verdict = self.verdict(cause).map_err(|error| format!("{error:#}"))?;
+        println!("{}: {verdict:?}, {latency:?}", cause.title());
+        verdict.wrong.map_or(Ok(()), Err)
+    }
+
     /// Whether the cause was there to be found: most requests fast, and the slowest 1 % slow by what was planted, by the
     /// load generator's clock and by the report's.
     pub fn planted(&self, cause: &Cause) -> Result<Latency> {

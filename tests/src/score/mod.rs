@@ -17,13 +17,17 @@ pub use quantiles::{Quantile, Times};
 pub use shares::{Attribution, Shares};
 pub use truth::Truth;
 
+use crate::tries::near;
+
 /// Tables, and what was missed.
 #[derive(Clone, Debug, Default)]
 pub struct Score {
     /// Markdown.
     pub text: String,
-    /// One line per missed target.
+    /// One line per target of nearness that was missed. Others on the machine can do that.
     pub missed: Vec<String>,
+    /// One line per count that is not exact, loss, or sum that does not add up. Nothing excuses these.
+    pub inexact: Vec<String>,
 }
 
 impl Score {
@@ -33,9 +37,18 @@ impl Score {
         self.text.push('\n');
     }
 
+    /// For a test that tries again: panics where something is inexact, and gives what was missed as an error.
+    #[track_caller]
+    pub fn nearness(&self) -> Result<(), String> {
+        println!("{}", self.text);
+        assert!(self.inexact.is_empty(), "{:#?}", self.inexact);
+        near(self.missed.is_empty(), || self.missed.join("; "))
+    }
+
     /// Adds another score.
     pub fn add(&mut self, other: Self) {
         self.text.push_str(&other.text);
         self.missed.extend(other.missed);
+        self.inexact.extend(other.inexact);
     }
 }

@@ -147,13 +147,13 @@ pub fn components(
         Some(attribution) => {
             if attribution.count != truth.count() {
                 let (got, want) = (attribution.count, truth.count());
-                score.missed.push(format!("{run}: the rows of the attribution hold {got} requests of {want}"));
+                score.inexact.push(format!("{run}: the rows of the attribution hold {got} requests of {want}"));
             }
             shares::rows(run, &truth.component_ns, &attribution, allowed, score)
         }
         None => {
             score.line(&format!("| {run} | not measured | | | | {allowed:.1} | MISSED |"));
-            score.missed.push(format!("{run}: the report has no attribution"));
+            score.inexact.push(format!("{run}: the report has no attribution"));
             Ok(())
         }
     }
@@ -164,7 +164,7 @@ fn check(run: &str, truth: &Truth, report: &Report, score: &mut Score) {
     let (counted, losses) = (report.requests(NAME), report.losses());
     if counted != truth.count() || !losses.is_empty() {
         let count = truth.count();
-        score.missed.push(format!("{run}: {counted} requests counted of {count}; losses {losses:?}"));
+        score.inexact.push(format!("{run}: {counted} requests counted of {count}; losses {losses:?}"));
     }
 }
 
