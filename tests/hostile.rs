@@ -2,7 +2,8 @@
 //! that go, a full ring. Counts stay exact, or say why not.
 
 use std::fs;
-use std::io;
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -77,6 +78,40 @@ fn a_service_that_is_killed_under_load_counts_what_it_answered() {
     // The last reply on each connection may have been sent and not read.
     assert!((completed..=completed + 8 * ROUNDS).contains(&counted), "answered {completed}, counted {counted}");
     assert!(counted > 1000 && counted <= sent);
+}
+
+#[test]
+fn standbys_count_nothing_twice() {
+    need_root();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("socket");
+    let server = start(Kind::Echo, &["--unix", path.to_str().unwrap()]).unwrap();
+    let recorder = Recorder::new("hostile", &format!("pid:{}", server.pid()));
+    let recording = recorder.arg("--debug-standby").start().unwrap();
+    let (connections, each) = (4, 2000);
+    let requests = 2 * connections * each;
+    ask(&server, connections as usize, connections * each, 0).unwrap();
+    thread::scope(|scope| {
+        for _ in 0..connections {
+            scope.spawn(|| {
+                let mut stream = UnixStream::connect(&path).unwrap();
+                let mut message = [0; MESSAGE];
+                for _ in 0..each {
+                    stream.write_all(&message).unwrap();
+                    stream.read_exact(&mut message).unwrap();
+                }
+            });
+        }
+    });
+    let report = recording.stop().unwrap();
+    report.assert_exact("hostile", requests);
+    // What the server reads and sends is one call each; at its end a connection is read once more.
+    let calls = report.service("hostile")["syscalls"].as_array().unwrap();
+    for names in [["recvfrom", "read"], ["sendto", "write"]] {
+        let of_these = calls.iter().filter(|call| names.iter().any(|name| call["name"] == *name));
+        let count: u64 = of_these.map(|call| call["count"].as_u64().unwrap()).sum();
+        assert!((requests..=requests + 20).contains(&count), "{names:?}: {count} calls");
+    }
 }
 
 #[test]

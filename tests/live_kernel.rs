@@ -71,14 +71,11 @@ fn blocked(measured: &Value, count: u64) -> u64 {
 /// stops a virtual CPU at that moment it happens to one wait in some thousand: one run in three has to be without it.
 fn in_class(class: &str, kind: &str, ns: u64) {
     need_root();
-    one_of_three(|_| {
-        let (seen, waits) = waits_in_class(class, kind, ns);
-        near(seen == waits, || format!("{class}: {seen} of {waits} waits"))
-    });
+    one_of_three(|_| waits_in_class(class, kind, ns));
 }
 
-/// One run: waits in the class, and waits by the kernel's own count.
-fn waits_in_class(class: &str, kind: &str, ns: u64) -> (u64, u64) {
+/// One run.
+fn waits_in_class(class: &str, kind: &str, ns: u64) -> Result<(), String> {
     let count = COUNT.to_string();
     let (report, measured) = Waits::start(&[kind, "--count", &count, "--ns", &ns.to_string()]).record();
     let spread = report.spread("waits", &format!("/scheduler/blocked/{class}"));
@@ -90,12 +87,12 @@ fn waits_in_class(class: &str, kind: &str, ns: u64) -> (u64, u64) {
     // A bucket's width beside the exact length at both ends. In emulation up to a millisecond passes between the call, from
     // which the length counts, and the switch.
     let (low, high) = (ns - ns / vm::amount(100, 3), longest + longest / 100);
-    assert_eq!(spread.between(low, high), seen, "{class} between {low} and {high}: {spread:?}");
+    report.assert_nothing_lost(COUNT);
+    near(seen == waits, || format!("{class}: {seen} of {waits} waits"))?;
+    near(spread.between(low, high) == seen, || format!("{class} between {low} and {high}: {spread:?}"))?;
     // The program's own times hold its wait for a CPU too.
     let (p50, middle) = (spread.get("p50_ns"), times[times.len() / 2]);
-    assert!((low..=middle + middle / 100).contains(&p50), "{class}: p50 {p50}, the program's own {middle}");
-    assert!(report.losses().is_empty(), "{:?}", report.losses());
-    (seen, waits)
+    near((low..=middle + middle / 100).contains(&p50), || format!("{class}: p50 {p50}, the program's own {middle}"))
 }
 
 #[test]
@@ -134,7 +131,7 @@ fn an_fsync_is_disk() {
     let switches = own("voluntary");
     assert!((switches - switches / 10..=switches).contains(&count), "{count} waits, {switches} switches");
     assert!(spread.get("max_ns") <= times[times.len() - 1] * 101 / 100, "longer than the longest call: {spread:?}");
-    assert!(report.losses().is_empty(), "{:?}", report.losses());
+    report.assert_nothing_lost(COUNT);
 }
 
 #[test]
@@ -150,7 +147,7 @@ fn waiting_behind_a_pinned_spinner_is_run_queue() {
 
         let spread = report.spread("waits", "/scheduler/run_queue");
         let waited = report.integer("waits", "/scheduler/run_queue_ns");
-        assert!(report.losses().is_empty(), "{:?}", report.losses());
+        report.assert_nothing_lost(COUNT);
         near(waited.abs_diff(kernel) * vm::amount(50, 10) <= kernel, || {
             format!("run queue {waited} ns, by the kernel's own count {kernel} ns")
         })?;
@@ -169,7 +166,7 @@ fn sleeps_without_a_spinner_wait_little_for_a_cpu() {
     one_of_three(|_| {
         let (report, measured) = Waits::start(&["sleep", "--count", "200", "--ns", "1000000"]).record();
         let spread = report.spread("waits", "/scheduler/run_queue");
-        assert!(report.losses().is_empty(), "{:?}", report.losses());
+        report.assert_nothing_lost(200);
         // Each time that it gave up its CPU ends with one wait for a CPU; before and after the sleeps there are a few more.
         let given_up = blocked(&measured, 200) + measured["involuntary"].as_u64().unwrap();
         let ended = spread.get("count");

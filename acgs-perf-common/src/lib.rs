@@ -7,6 +7,7 @@ pub mod attribution;
 pub mod exemplar;
 pub mod fields;
 pub mod histogram;
+pub mod kfuncs;
 pub mod ledger;
 pub mod maps;
 pub mod state;

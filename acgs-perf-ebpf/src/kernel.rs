@@ -6,6 +6,7 @@
 use core::ffi::c_void;
 use core::ptr::read_volatile;
 
+use acgs_perf_common::kfuncs::{MARK_PREEMPT_DISABLE, MARK_PREEMPT_ENABLE};
 use acgs_perf_common::maps::{STOPPED_ATTRIBUTION, STOPPED_SCHED};
 use aya_ebpf::helpers::generated::{bpf_get_current_task_btf, bpf_ktime_get_ns, bpf_task_pt_regs};
 use aya_ebpf::helpers::{bpf_probe_read_kernel, bpf_probe_read_kernel_buf};
@@ -48,6 +49,25 @@ pub fn attributes() -> bool {
 #[inline(always)]
 pub fn keeps_thread_clocks() -> bool {
     global!(SCHED_ACTIVE) != 0 && !is_stopped(STOPPED_SCHED)
+}
+
+/// Calls a kernel function by the mark that the agent replaces with its BTF id; the compiler knows only helpers, by number.
+#[inline(always)]
+fn call_marked(mark: u32) {
+    // SAFETY: the agent has put a function without arguments in place of the mark, or the verifier has removed the call.
+    unsafe { core::mem::transmute::<usize, extern "C" fn()>(mark as usize)() }
+}
+
+/// From here on the thread keeps its CPU.
+#[inline(always)]
+pub fn preempt_disable() {
+    call_marked(MARK_PREEMPT_DISABLE);
+}
+
+/// The thread may lose its CPU again; perhaps it does so here.
+#[inline(always)]
+pub fn preempt_enable() {
+    call_marked(MARK_PREEMPT_ENABLE);
 }
 
 pub const AF_UNIX: u16 = 1;

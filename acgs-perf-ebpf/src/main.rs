@@ -21,6 +21,7 @@ mod request_clock;
 mod request_table;
 mod runnable;
 mod service_table;
+mod standby;
 mod storage;
 mod subprogram;
 mod thread_clock;

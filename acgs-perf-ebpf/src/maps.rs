@@ -41,6 +41,10 @@ pub static SYSCALLS_ACTIVE: u32 = 0;
 #[unsafe(no_mangle)]
 pub static ATTRIBUTION_ACTIVE: u32 = 0;
 
+/// 1 if tracepoints leave preemption enabled, so that programs need a standby; see `standby`.
+#[unsafe(no_mangle)]
+pub static PREEMPTIBLE: u32 = 0;
+
 /// What the agent has stopped since the programs were loaded, a bit each; see `acgs_perf_common::maps::STOPPED_SCHED`.
 #[btf_map]
 pub static SWITCHES: Array<u64, 1, MMAPABLE> = Array::new();

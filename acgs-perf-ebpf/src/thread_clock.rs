@@ -35,7 +35,8 @@ pub struct ThreadState {
     scratch: u32,
     /// Sleeps for which a pool is known to give results back to this loop.
     pub has_pool: u32,
-    padding: u32,
+    /// See `standby`.
+    pub seen: u32,
     /// When it last woke for events.
     pub tick: u64,
     /// What it works on.

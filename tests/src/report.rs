@@ -90,17 +90,30 @@ impl Report {
         assert_eq!(in_rows, requests, "requests in rows");
     }
 
-    /// The service counted exactly these requests, and nothing was lost; up to two losses in a hundred requests where
-    /// [`kernel::unavoidable`] says so.
+    /// The service counted exactly these requests, and nothing was lost but what [`kernel::unavoidable`] allows. In emulation
+    /// of kernels whose tracepoints can be preempted, one in a hundred may be missing, if the ledger says so.
     #[track_caller]
     pub fn assert_exact(&self, name: &str, requests: u64) {
-        let (counted, mut losses) = (self.requests(name), self.losses());
-        losses.retain(|(loss, count)| !kernel::unavoidable(loss) || *count * 50 > requests);
+        let (counted, losses) = (self.requests(name), self.losses());
+        let missed = losses.iter().find(|(loss, _)| loss == "recursion_misses").map_or(0, |(_, count)| *count);
+        let missing = if kernel::loses_in_emulation() { missed.min(requests / 100) } else { 0 };
         assert!(
-            counted == requests && losses.is_empty(),
+            (requests - missing..=requests).contains(&counted) && self.beyond(requests).is_empty(),
             "{name}: counted {counted}, sent {requests}, difference {}; losses {losses:?}",
             counted as i128 - i128::from(requests)
         );
+    }
+
+    /// Nothing was lost of so many requests or waits, but what [`kernel::unavoidable`] allows.
+    #[track_caller]
+    pub fn assert_nothing_lost(&self, events: u64) {
+        assert!(self.beyond(events).is_empty(), "{:?}", self.losses());
+    }
+
+    fn beyond(&self, events: u64) -> Vec<(String, u64)> {
+        let mut losses = self.losses();
+        losses.retain(|(loss, count)| *count > kernel::unavoidable(loss, events));
+        losses
     }
 }
 

@@ -13,6 +13,7 @@ use crate::kernel::{AF_INET, AF_INET6, AF_UNIX, Sock, Task, attributes, global, 
 use crate::maps::SOCKETS;
 use crate::request_clock::SocketState;
 use crate::service_table::{current_service, service_of_port, service_of_tgid};
+use crate::standby::{RECEIVED, SENT, marked, on_one_cpu, unless_marked};
 use crate::{Loss, run};
 
 const TCP_LISTEN: u8 = 10;
@@ -22,35 +23,56 @@ const SRTT_EVERY: u32 = 64;
 
 #[btf_tracepoint]
 pub fn sk_data_ready(ctx: BtfTracePointContext) -> i32 {
-    run(|| data_ready(Sock::arg(&ctx, 0)))
+    run(|| on_one_cpu(|| data_ready(Sock::arg(&ctx, 0))))
+}
+
+/// What arrives on a TCP socket arrives in an interrupt, which nobody preempts.
+#[btf_tracepoint]
+pub fn sk_data_ready_standby(ctx: BtfTracePointContext) -> i32 {
+    run(|| {
+        if let Some(sk) = Sock::arg(&ctx, 0)
+            && sk.family() == AF_UNIX
+            && let Some(socket) = watched(sk)?
+        {
+            // An arrival that is known already changes nothing.
+            socket.arrival(sk);
+        }
+        Ok(())
+    })
 }
 
 /// Data has arrived on a socket.
 #[inline(always)]
 pub fn data_ready(sk: Option<Sock>) -> Result<(), Loss> {
-    let Some(sk) = sk else { return Ok(()) };
+    if let Some(sk) = sk
+        && let Some(socket) = watched(sk)?
+    {
+        socket.arrival(sk);
+    }
+    Ok(())
+}
+
+/// The state of a socket whose arrivals matter.
+#[inline(always)]
+fn watched<'s>(sk: Sock) -> Result<Option<&'s mut SocketState>, Loss> {
     let is_unix = sk.family() == AF_UNIX;
     // The kernel queues what is sent on a UNIX socket before it tells. A reader who does not sleep may have taken it already;
     // then this is no arrival, and would make the next request seem to wait since now.
     if is_unix && !sk.has_unread() {
-        return Ok(());
+        return Ok(None);
     }
-    let known = if is_unix
+    if is_unix
         && sk.is_stream()
         && let Some(socket) = SOCKETS.get(sk)
     {
-        Some(socket)
+        Ok(Some(socket))
     } else if server_side(sk).is_some() {
-        Some(SOCKETS.get_or_create(sk).ok_or(Loss::SocketStorage)?)
+        SOCKETS.get_or_create(sk).ok_or(Loss::SocketStorage).map(Some)
     } else if may_be_called(sk) {
-        SOCKETS.get(sk)
+        Ok(SOCKETS.get(sk))
     } else {
-        None
-    };
-    if let Some(socket) = known {
-        socket.arrival(sk);
+        Ok(None)
     }
-    Ok(())
 }
 
 /// Whether `sk` may be a service's end of a connection to somebody else; a lookup tells.
@@ -78,7 +100,12 @@ fn server_side(sk: Sock) -> Option<u32> {
 
 #[btf_tracepoint]
 pub fn sock_recv_length(ctx: BtfTracePointContext) -> i32 {
-    run(|| received(ctx.arg(1), ctx.arg(2), || Sock::arg(&ctx, 0)))
+    run(|| marked(RECEIVED, || received(ctx.arg(1), ctx.arg(2), || Sock::arg(&ctx, 0))))
+}
+
+#[btf_tracepoint]
+pub fn sock_recv_length_standby(ctx: BtfTracePointContext) -> i32 {
+    run(|| unless_marked(RECEIVED, || received(ctx.arg(1), ctx.arg(2), || Sock::arg(&ctx, 0))))
 }
 
 /// A read from a socket returned `bytes`, or an error.
@@ -115,7 +142,12 @@ fn called_back(socket: &mut SocketState, service: u32, bytes: u64) -> Result<(),
 
 #[btf_tracepoint]
 pub fn sock_send_length(ctx: BtfTracePointContext) -> i32 {
-    run(|| sent(ctx.arg(1), || Sock::arg(&ctx, 0)))
+    run(|| marked(SENT, || sent(ctx.arg(1), || Sock::arg(&ctx, 0))))
+}
+
+#[btf_tracepoint]
+pub fn sock_send_length_standby(ctx: BtfTracePointContext) -> i32 {
+    run(|| unless_marked(SENT, || sent(ctx.arg(1), || Sock::arg(&ctx, 0))))
 }
 
 /// A send on a socket returned `bytes`, or an error.

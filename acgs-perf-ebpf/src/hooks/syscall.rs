@@ -30,31 +30,52 @@ const CLAIM_TRIES: u64 = 8;
 
 #[btf_tracepoint]
 pub fn sys_enter(ctx: BtfTracePointContext) -> i32 {
-    run(|| {
-        let task = Task::current();
-        if service_of_tgid(task.tgid()).is_none() {
-            return Ok(());
-        }
-        let thread = THREADS.get_or_create(task).ok_or(Loss::TaskStorage)?;
-        thread.syscall = ctx.arg::<u32>(1);
-        let now = now();
-        thread.syscall_entered = now;
-        // Eight bytes to something that is neither a file nor a socket: an eventfd, with which libuv and others wake their loop.
-        if attributes()
-            && thread.syscall == WRITE
-            && thread.activity.is(HANDED)
-            && task.third_argument() == WAKE_BYTES
-            && task.descriptor(task.first_argument()) == Descriptor::Other
-        {
-            return calls::signals(task, now);
-        }
-        Ok(())
-    })
+    run(|| enter(&ctx))
+}
+
+#[btf_tracepoint]
+pub fn sys_enter_standby(ctx: BtfTracePointContext) -> i32 {
+    run(|| if is_in_call() == Some(false) { enter(&ctx) } else { Ok(()) })
+}
+
+#[inline(always)]
+fn enter(ctx: &BtfTracePointContext) -> Result<(), Loss> {
+    let task = Task::current();
+    if service_of_tgid(task.tgid()).is_none() {
+        return Ok(());
+    }
+    let thread = THREADS.get_or_create(task).ok_or(Loss::TaskStorage)?;
+    thread.syscall = ctx.arg::<u32>(1);
+    let now = now();
+    thread.syscall_entered = now;
+    // Eight bytes to something that is neither a file nor a socket: an eventfd, with which libuv and others wake their loop.
+    if attributes()
+        && thread.syscall == WRITE
+        && thread.activity.is(HANDED)
+        && task.third_argument() == WAKE_BYTES
+        && task.descriptor(task.first_argument()) == Descriptor::Other
+    {
+        return calls::signals(task, now);
+    }
+    Ok(())
 }
 
 #[btf_tracepoint]
 pub fn sys_exit(ctx: BtfTracePointContext) -> i32 {
     run(|| exit(&ctx))
+}
+
+#[btf_tracepoint]
+pub fn sys_exit_standby(ctx: BtfTracePointContext) -> i32 {
+    run(|| if is_in_call() == Some(true) { exit(&ctx) } else { Ok(()) })
+}
+
+/// Whether the entry of the running thread's system call has been seen and its exit not; `None` for a stranger's.
+#[inline(always)]
+fn is_in_call() -> Option<bool> {
+    let task = Task::current();
+    service_of_tgid(task.tgid())?;
+    Some(THREADS.get(task).is_some_and(|thread| thread.syscall_entered != 0))
 }
 
 #[inline(always)]

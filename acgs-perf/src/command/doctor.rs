@@ -5,7 +5,7 @@
 use clap::ValueEnum;
 use serde::Serialize;
 
-use crate::probe::{self, hooks, session, table};
+use crate::probe::{self, Debug, hooks, session, table};
 use crate::{capture, output};
 
 /// Examples for `--help`.
@@ -123,9 +123,9 @@ fn diagnose(load: bool) -> Diagnosis {
                 Ok(_) => check("kernel fields", true, "all found".into()),
                 Err(error) => check("kernel fields", false, error.to_string()),
             }
-            let process = hooks::choose(&btf, hooks::PROCESS);
+            let process = hooks::choose(&btf, hooks::PROCESS, false);
             check("process hooks", process.is_ok(), process.err().unwrap_or_else(|| "all found".into()));
-            table::choose(&btf, &all).into_iter().map(|choice| choice.probe).collect()
+            table::choose(&btf, &all, false).into_iter().map(|choice| choice.probe).collect()
         }
         Err(error) => {
             check("kernel BTF", false, error.to_string());
@@ -134,7 +134,7 @@ fn diagnose(load: bool) -> Diagnosis {
     };
     let (mut probes, mut programs): (Vec<capture::Probe>, _) = (probes, None);
     if load {
-        match probe::start(&all, 1, &[]) {
+        match probe::start(&all, 1, &Debug::default()) {
             Ok(session) => {
                 check("verifier", true, format!("{} programs accepted", session.loads.len()));
                 probes = session.probes();

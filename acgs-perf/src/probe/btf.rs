@@ -9,6 +9,7 @@ const KIND_FWD: u32 = 7;
 const KIND_TYPEDEF: u32 = 8;
 const KIND_FUNC: u32 = 12;
 const KIND_FUNC_PROTO: u32 = 13;
+const KIND_VAR: u32 = 14;
 /// Anonymous members nest at most this deep in the kernel's types.
 const MAX_DEPTH: u32 = 16;
 
@@ -82,6 +83,18 @@ impl Btf {
     #[must_use]
     pub fn has_function(&self, name: &str) -> bool {
         self.find(name, KIND_FUNC).is_some()
+    }
+
+    /// The id of a kernel function.
+    #[must_use]
+    pub fn function_id(&self, name: &str) -> Option<u32> {
+        self.find(name, KIND_FUNC)
+    }
+
+    /// Whether the kernel has a variable of this name; BTF lists those that each CPU has a copy of.
+    #[must_use]
+    pub fn has_variable(&self, name: &str) -> bool {
+        self.find(name, KIND_VAR).is_some()
     }
 
     /// The same numbering of types with nothing in it but the entry points that programs attach to.
@@ -211,7 +224,7 @@ fn vlen(info: u32) -> u32 {
 fn trailing(info: u32) -> Result<usize, String> {
     let n = vlen(info) as usize;
     Ok(match kind(info) {
-        1 | 14 | 17 => 4,
+        1 | KIND_VAR | 17 => 4,
         2 | 7..=12 | 16 | 18 => 0,
         3 => 12,
         KIND_STRUCT | KIND_UNION | 15 | 19 => 12 * n,

@@ -38,31 +38,60 @@ pub struct Program {
     pub kind: Kind,
     /// Tracepoint or function.
     pub target: &'static str,
-    /// Whether kernels may do without it: a function that only some of them have.
-    optional: bool,
+    need: Need,
+}
+
+/// Which kernels a program of a way is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Need {
+    /// Without it the way cannot be taken.
+    Always,
+    /// Only some kernels have the function.
+    WhereItExists,
+    /// It stands by for the program before it, where that can lose its CPU.
+    Standby,
 }
 
 impl Program {
     const fn tracepoint(name: &'static str) -> Self {
-        Self { name, kind: Kind::Tracepoint, target: name, optional: false }
+        Self { name, kind: Kind::Tracepoint, target: name, need: Need::Always }
     }
 
     const fn fentry(name: &'static str, target: &'static str) -> Self {
-        Self { name, kind: Kind::Fentry, target, optional: false }
+        Self { name, kind: Kind::Fentry, target, need: Need::Always }
     }
 
     const fn fexit(name: &'static str, target: &'static str) -> Self {
-        Self { name, kind: Kind::Fexit, target, optional: false }
+        Self { name, kind: Kind::Fexit, target, need: Need::Always }
     }
 
     const fn where_it_exists(self) -> Self {
-        Self { optional: true, ..self }
+        Self { need: Need::WhereItExists, ..self }
+    }
+
+    /// Stands by for the program of this tracepoint. The kernel runs programs in the order in which they were attached.
+    const fn standby(name: &'static str, tracepoint: &'static str) -> Self {
+        Self { name, kind: Kind::Tracepoint, target: tracepoint, need: Need::Standby }
+    }
+
+    /// Whether it does another program's work at times, and none of its own.
+    #[must_use]
+    pub fn is_standby(&self) -> bool {
+        self.need == Need::Standby
+    }
+
+    fn is_optional(&self) -> bool {
+        self.need != Need::Always
     }
 
     /// As in the report, such as `tp_btf/sched_switch`.
     #[must_use]
     pub fn hook(&self) -> String {
         format!("{}/{}", self.kind.name(), self.target)
+    }
+
+    fn is_wanted(&self, btf: &Btf, standby: bool) -> bool {
+        self.exists(btf) && (standby || !self.is_standby())
     }
 
     fn exists(&self, btf: &Btf) -> bool {
@@ -87,14 +116,17 @@ pub const PROCESS: &[Hook] =
 /// Thread clocks.
 pub const SCHED: &[Hook] = tracepoints!["sched_waking", "sched_switch"];
 /// System calls.
-pub const SYSCALLS: &[Hook] = tracepoints!["sys_enter", "sys_exit"];
+pub const SYSCALLS: &[Hook] = &[
+    Hook(&[&[Program::tracepoint("sys_enter"), Program::standby("sys_enter_standby", "sys_enter")]]),
+    Hook(&[&[Program::tracepoint("sys_exit"), Program::standby("sys_exit_standby", "sys_exit")]]),
+];
 /// Trouble on connections.
 pub const TCP: &[Hook] = tracepoints!["tcp_retransmit_skb", "tcp_receive_reset", "tcp_send_reset"];
 /// Request clocks. The tracepoints came with Linux 6.3; before, the functions beneath the system calls are watched. The one
 /// that starts clocks comes last: what is in flight at attach is never half counted.
 pub const REQUEST: &[Hook] = &[
     Hook(&[
-        &[Program::tracepoint("sock_send_length")],
+        &[Program::tracepoint("sock_send_length"), Program::standby("sock_send_length_standby", "sock_send_length")],
         &[
             Program::fexit("sent_inet", "inet_sendmsg"),
             Program::fexit("sent_inet6", "inet6_sendmsg"),
@@ -104,29 +136,32 @@ pub const REQUEST: &[Hook] = &[
         ],
     ]),
     Hook(&[
-        &[Program::tracepoint("sock_recv_length")],
+        &[Program::tracepoint("sock_recv_length"), Program::standby("sock_recv_length_standby", "sock_recv_length")],
         &[
             Program::fexit("received_inet", "inet_recvmsg"),
             Program::fexit("received_inet6", "inet6_recvmsg"),
             Program::fexit("received_unix", "unix_stream_recvmsg"),
         ],
     ]),
-    Hook(&[&[Program::tracepoint("sk_data_ready")], &[Program::fentry("readable", "sock_def_readable")]]),
+    Hook(&[
+        &[Program::tracepoint("sk_data_ready"), Program::standby("sk_data_ready_standby", "sk_data_ready")],
+        &[Program::fentry("readable", "sock_def_readable")],
+    ]),
 ];
 
-/// The programs for a set of hooks on this kernel.
+/// The programs for a set of hooks on this kernel; with a `standby` for each that needs one.
 ///
 /// # Errors
 /// Says which event the kernel does not show.
-pub fn choose(btf: &Btf, hooks: &'static [Hook]) -> Result<Vec<Program>, String> {
+pub fn choose(btf: &Btf, hooks: &'static [Hook], standby: bool) -> Result<Vec<Program>, String> {
     let mut chosen = Vec::new();
     for hook in hooks {
-        let usable = hook.0.iter().find(|way| way.iter().all(|program| program.optional || program.exists(btf)));
+        let usable = hook.0.iter().find(|way| way.iter().all(|program| program.is_optional() || program.exists(btf)));
         let Some(way) = usable else {
             let missing: Vec<String> = hook
                 .0
                 .iter()
-                .filter_map(|way| way.iter().find(|program| !program.optional && !program.exists(btf)))
+                .filter_map(|way| way.iter().find(|program| !program.is_optional() && !program.exists(btf)))
                 .map(|program| match program.kind {
                     Kind::Tracepoint => format!("no tracepoint {}", program.target),
                     Kind::Fentry | Kind::Fexit => format!("no function {}", program.target),
@@ -134,7 +169,7 @@ pub fn choose(btf: &Btf, hooks: &'static [Hook]) -> Result<Vec<Program>, String>
                 .collect();
             return Err(format!("this kernel has {}", missing.join(" and ")));
         };
-        chosen.extend(way.iter().filter(|program| program.exists(btf)));
+        chosen.extend(way.iter().filter(|program| program.is_wanted(btf, standby)));
     }
     Ok(chosen)
 }

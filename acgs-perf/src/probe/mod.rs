@@ -7,6 +7,7 @@ pub mod calls;
 pub mod hooks;
 pub mod needs;
 pub mod offsets;
+pub mod preemption;
 mod program;
 pub mod session;
 pub mod table;
@@ -90,25 +91,31 @@ pub fn kernel_btf() -> Result<btf::Btf, ProbeError> {
     btf::Btf::parse(data).map_err(|reason| ProbeError::BadBtf { path: path(), reason })
 }
 
-/// Resolves the kernel's fields, chooses hooks, and loads the programs for `services` services; `map_entries` are sizes of
-/// maps that tests want to be other than usual.
+/// What tests want to be other than usual.
+#[derive(Clone, Debug, Default)]
+pub struct Debug {
+    /// Sizes of maps.
+    pub map_entries: Vec<(String, u32)>,
+    /// Programs have a standby although this kernel's tracepoints disable preemption.
+    pub standby: bool,
+}
+
+/// Resolves the kernel's fields, chooses hooks, and loads the programs for `services` services.
 ///
 /// # Errors
 /// When this kernel can do nothing of what was asked for, with the reason.
-pub fn start(
-    probes: &[&table::Probe],
-    services: usize,
-    map_entries: &[(String, u32)],
-) -> Result<session::Session, ProbeError> {
+pub fn start(probes: &[&table::Probe], services: usize, debug: &Debug) -> Result<session::Session, ProbeError> {
     let btf = kernel_btf()?;
     needs::check(&btf, &kernel_release())?;
     let fields = offsets::resolve(&btf)?;
-    let process = hooks::choose(&btf, hooks::PROCESS).map_err(ProbeError::NoProbe)?;
-    let choices = table::choose(&btf, probes);
+    let preemption = preemption::Preemption::of(&btf, debug.standby);
+    let standby = preemption.is_some();
+    let process = hooks::choose(&btf, hooks::PROCESS, standby).map_err(ProbeError::NoProbe)?;
+    let choices = table::choose(&btf, probes, standby);
     let functions: Vec<&str> = hooks::functions().collect();
     let entry_points = btf.entry_points(&functions);
     drop(btf);
-    let session = session::Session::load(&fields, &entry_points, process, choices, services, map_entries);
+    let session = session::Session::load(&fields, &entry_points, preemption, process, choices, services, debug);
     drop(entry_points);
     give_back();
     session

@@ -4,6 +4,7 @@
 //! agent, leaves nothing in the kernel, because nothing is pinned.
 
 use std::io::Read as _;
+use std::os::fd::{AsFd as _, AsRawFd as _, RawFd};
 use std::time::{Duration, Instant};
 
 use acgs_perf_common::attribution::attribution_row;
@@ -18,8 +19,9 @@ use aya::programs::links::FdLink;
 use aya::{Btf as KernelTypes, Ebpf, EbpfLoader, Endianness};
 
 use super::hooks::Program;
+use super::preemption::{self, Preemption};
 use super::table::{self, Choice, PROBES};
-use super::{ProbeError, calls, program};
+use super::{Debug, ProbeError, calls, program};
 use crate::capture;
 use crate::snapshot::maps::{self, Maps};
 
@@ -83,8 +85,8 @@ pub(super) fn give_object_back() {
 
 impl Session {
     /// Loads the programs for `services` services. Nothing is attached yet, so nothing is measured. `entry_points` are
-    /// those of the kernel's BTF; they are parsed only when the object's own memory peak is over. `map_entries` are sizes of
-    /// maps that tests want to be other than usual. A probe of which the kernel refuses a program is `unsupported` and
+    /// those of the kernel's BTF; they are parsed only when the object's own memory peak is over. `preemption` is there where
+    /// programs need a standby. A probe of which the kernel refuses a program is `unsupported` and
     /// leaves the others alone.
     ///
     /// # Errors
@@ -92,10 +94,11 @@ impl Session {
     pub fn load(
         fields: &Fields,
         entry_points: &[u8],
+        preemption: Option<Preemption>,
         process: Vec<Program>,
         probes: Vec<Choice>,
         services: usize,
-        map_entries: &[(String, u32)],
+        debug: &Debug,
     ) -> Result<Self, ProbeError> {
         let began = Instant::now();
         if !has_object() {
@@ -107,6 +110,7 @@ impl Session {
         let active = |name: &str| u32::from(probes.iter().any(|p| p.probe.name == name && p.is_active()));
         let (sched, tcp, syscalls) = (active("sched"), active("tcp"), active("syscalls"));
         let attribution = active("attribution");
+        let preemptible = u32::from(preemption.is_some());
         let shards = shards();
         let n = services as u32;
         let syscall_services = n * syscalls;
@@ -120,6 +124,7 @@ impl Session {
             .override_global("TCP_ACTIVE", &tcp, true)
             .override_global("SYSCALLS_ACTIVE", &syscalls, true)
             .override_global("ATTRIBUTION_ACTIVE", &attribution, true)
+            .override_global("PREEMPTIBLE", &preemptible, true)
             .map_max_entries("SERVICE_OF_TGID", pid_max().div_ceil(8))
             .map_max_entries("HISTOGRAMS", histogram_base(shards, n, 0, 0))
             .map_max_entries("COUNTERS", counter_index(shards, n, 0, 0))
@@ -131,10 +136,10 @@ impl Session {
             .map_max_entries("DOWNSTREAM_SLOTS_USED", n)
             .map_max_entries("EXEMPLAR_GATE", n * GATE_WORDS)
             .map_max_entries("SYSCALL_RECORDS", (syscall_services * SYSCALL_SLOTS * SYSCALL_WORDS).max(1));
-        for (name, entries) in map_entries {
+        for (name, entries) in &debug.map_entries {
             loader.map_max_entries(name, *entries);
         }
-        let mut ebpf = loader.load(OBJECT)?;
+        let mut ebpf = loader.load(&preemption::resolved(OBJECT, preemption.as_ref()))?;
         let maps = Maps::open(&mut ebpf, services, shards)?;
         maps.set_call_classes(&calls::classes());
         let ring = Some(maps::exemplar_ring(&mut ebpf)?);
@@ -287,6 +292,19 @@ impl Session {
                 Ok(capture::ProgramCost { name: name.to_owned(), runs: info.run_count(), run_time: info.run_time() })
             })
             .collect()
+    }
+
+    /// How many events were missed at most because a program was already running on its CPU, given what each program missed;
+    /// `None` where the kernel does not tell. Where there is a standby, both must have missed an event.
+    pub fn missed(&self, of_program: impl Fn(RawFd) -> Option<u64>) -> Option<u64> {
+        let misses = |program: &Program| of_program(self.ebpf.program(program.name)?.fd().ok()?.as_fd().as_raw_fd());
+        let programs: Vec<&Program> = self.programs().collect();
+        let standby = |of: &Program| programs.iter().find(|other| other.is_standby() && other.target == of.target);
+        let missed = programs.iter().filter(|program| !program.is_standby()).filter_map(|program| {
+            let own = misses(program)?;
+            Some(standby(program).and_then(|standby| misses(standby)).map_or(own, |both| both.min(own)))
+        });
+        missed.reduce(|sum, of_one| sum + of_one)
     }
 
     /// Programs of the process hooks and of all active probes.

@@ -104,14 +104,14 @@ pub fn parse(list: &str) -> Result<Vec<&'static Probe>, String> {
     Ok(chosen)
 }
 
-/// What this kernel can do for each probe, given the names the user chose.
+/// What this kernel can do for each probe, given the names the user chose; with a `standby` for each program that needs one.
 #[must_use]
-pub fn choose(btf: &Btf, chosen: &[&Probe]) -> Vec<Choice> {
+pub fn choose(btf: &Btf, chosen: &[&Probe], standby: bool) -> Vec<Choice> {
     let mut choices: Vec<Choice> = PROBES
         .iter()
         .map(|probe| {
             let wanted = chosen.iter().any(|c| c.name == probe.name);
-            let programs = hooks::choose(btf, probe.hooks);
+            let programs = hooks::choose(btf, probe.hooks, standby);
             let (state, reason) = match &programs {
                 _ if !wanted => ("disabled", Some("not among --probes".to_owned())),
                 Ok(_) => ("active", None),
@@ -124,7 +124,7 @@ pub fn choose(btf: &Btf, chosen: &[&Probe]) -> Vec<Choice> {
                     state: state.to_owned(),
                     reason,
                     stopped_after: None,
-                    hooks: programs.iter().map(Program::hook).collect(),
+                    hooks: programs.iter().filter(|program| !program.is_standby()).map(Program::hook).collect(),
                 },
                 programs: if state == "active" { programs } else { Vec::new() },
             }

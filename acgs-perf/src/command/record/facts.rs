@@ -1,6 +1,7 @@
 //! Facts about the host, and what the recording costs: CPU time and memory of the agent, memory of the maps.
 
 use std::fs;
+use std::os::fd::RawFd;
 use std::time::Duration;
 
 use crate::capture::Host;
@@ -40,20 +41,19 @@ pub fn usage() -> (Duration, u64) {
     (time(usage.ru_utime) + time(usage.ru_stime), usage.ru_maxrss as u64 * 1024)
 }
 
-/// What the kernel says about this process's maps and programs: bytes of the maps, and how often a program could not run
-/// because it was already running on that CPU; `None` where the kernel does not tell.
-pub fn kernel_objects() -> (u64, Option<u64>) {
-    let mut bytes = 0;
-    let mut misses = None;
-    for entry in fs::read_dir("/proc/self/fdinfo").into_iter().flatten().flatten() {
-        let Ok(text) = fs::read_to_string(entry.path()) else { continue };
-        let value =
-            |key: &str| -> Option<u64> { text.lines().find_map(|line| line.strip_prefix(key)?.trim().parse().ok()) };
-        if text.contains("map_type:") {
-            bytes += value("memlock:").unwrap_or(0);
-        } else if let Some(of_program) = value("recursion_misses:") {
-            *misses.get_or_insert(0) += of_program;
-        }
-    }
-    (bytes, misses)
+/// Bytes of this process's maps, as the kernel says.
+pub fn map_bytes() -> u64 {
+    let files = fs::read_dir("/proc/self/fdinfo").into_iter().flatten().flatten();
+    let texts = files.filter_map(|entry| fs::read_to_string(entry.path()).ok());
+    texts.filter(|text| text.contains("map_type:")).filter_map(|text| value(&text, "memlock:")).sum()
+}
+
+/// How often a program, by its descriptor, could not run because it was already running on that CPU; `None` where the kernel
+/// does not tell.
+pub fn recursion_misses(program: RawFd) -> Option<u64> {
+    value(&fs::read_to_string(format!("/proc/self/fdinfo/{program}")).ok()?, "recursion_misses:")
+}
+
+fn value(text: &str, key: &str) -> Option<u64> {
+    text.lines().find_map(|line| line.strip_prefix(key)?.trim().parse().ok())
 }

@@ -65,6 +65,9 @@ pub struct Args {
     /// Give maps of the kernel side other sizes, as NAME=ENTRIES,…; for tests of what happens when they are full
     #[arg(long, value_name = "LIST", hide = true)]
     pub debug_map_entries: Option<String>,
+    /// Load the standby of each program on a kernel that does not need it; for tests
+    #[arg(long, hide = true)]
+    pub debug_standby: bool,
     /// Do what is done at times this many times as often; for tests of long recordings
     #[arg(long, value_name = "FACTOR", hide = true, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub debug_speed: u32,

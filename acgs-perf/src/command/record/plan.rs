@@ -10,6 +10,7 @@ use anyhow::{Context as _, bail};
 
 use super::{Args, parse_time};
 use crate::discover::{self, ServiceSpec, Target, config};
+use crate::probe::Debug;
 use crate::probe::table::{self, Probe};
 use crate::report;
 
@@ -42,8 +43,8 @@ pub struct Plan {
     pub max_overhead: Option<f64>,
     /// How many times as often as usual points are taken, processes looked for, and exemplars read.
     pub speed: u32,
-    /// Maps with other sizes than usual.
-    pub map_entries: Vec<(String, u32)>,
+    /// What tests want to be other than usual.
+    pub debug: Debug,
     /// The command to run, empty for none.
     pub command: Vec<OsString>,
 }
@@ -87,7 +88,7 @@ impl Plan {
             output: args.output.clone(),
             measure_cost: args.measure_cost,
             max_overhead,
-            map_entries,
+            debug: Debug { map_entries, standby: args.debug_standby },
             speed: args.debug_speed,
             command: args.command.clone(),
         })

@@ -103,9 +103,10 @@ pub async fn record(plan: &Plan) -> anyhow::Result<(Capture, Ending)> {
         exemplars.take(&session.maps);
     }
     let (cpu_after, agent_max_rss_bytes) = facts::usage();
-    let (map_bytes, recursion_misses) = facts::kernel_objects();
+    let map_bytes = facts::map_bytes();
     let mut ledger = session.maps.ledger();
-    ledger.extend(recursion_misses.map(|count| ("recursion_misses".to_owned(), count)));
+    let missed = session.missed(facts::recursion_misses);
+    ledger.extend(missed.map(|count| ("recursion_misses".to_owned(), count)));
     let cost = Cost {
         agent_cpu: cpu_after.saturating_sub(cpu_before),
         agent_max_rss_bytes,
@@ -146,7 +147,7 @@ pub async fn record(plan: &Plan) -> anyhow::Result<(Capture, Ending)> {
 
 /// Loads the programs, and tells which probes cannot run.
 fn load(plan: &Plan) -> anyhow::Result<Session> {
-    Ok(probe::start(&plan.probes, plan.specs.len(), &plan.map_entries)?)
+    Ok(probe::start(&plan.probes, plan.specs.len(), &plan.debug)?)
 }
 
 /// Sleeps until the deadline; for ever without one.
