@@ -72,8 +72,8 @@ enum Task {
 
 #[derive(Subcommand)]
 enum Bench {
-    /// CPU time and memory of the agent while it records a saturated Redis.
-    Agent,
+    /// CPU time and memory of the agent while it records a saturated Redis, and whether it counts every request.
+    Agent(bench::agent::Options),
     /// Throughput of a saturated Redis with attribution against plain histograms, with an A/A arm.
     Attribution(bench::attribution::Options),
     /// What recording costs services and bystanders, against its floor and against other tools.
@@ -95,7 +95,7 @@ fn main() -> ExitCode {
         Task::Bench { what: Bench::Attribution(options) } => bench::attribution::attribution(&options),
         Task::Bench { what: Bench::Cost(options) } => bench::cost::cost(&options),
         Task::Bench { what: Bench::Causes(options) } => bench::causes::causes(&options),
-        Task::Bench { what: Bench::Agent } => bench::agent::agent(),
+        Task::Bench { what: Bench::Agent(options) } => bench::agent::agent(&options),
         Task::Bench { what: Bench::Accuracy(options) } => bench::accuracy::accuracy(&options),
         Task::Demo => demo::run(),
     };
