@@ -20,6 +20,8 @@ fn main() -> Result<()> {
             let toolchain = env::var(TOOLCHAIN).unwrap_or_else(|_| "nightly".into());
             let package = aya_build::Package { name: PACKAGE, root_dir: "../acgs-perf-ebpf", ..Default::default() };
             aya_build::build_ebpf([package], aya_build::Toolchain::Custom(&toolchain))?;
+            let built = fs::read(&object).with_context(|| format!("read {}", object.display()))?;
+            fs::write(&object, without_dwarf(&built)?)?;
         }
         Err(_) => {
             // A path that does not exist makes cargo run this again next time, when the linker may be there.
@@ -32,4 +34,22 @@ fn main() -> Result<()> {
         fs::write(&object, [])?;
     }
     Ok(())
+}
+
+/// The object without debugging information: BTF is made of it, and nobody reads it again. It is three quarters of the file,
+/// which the agent holds in memory while it loads the programs.
+fn without_dwarf(object: &[u8]) -> Result<Vec<u8>> {
+    let mut builder = object::build::elf::Builder::read(object).context("the object of the kernel programs")?;
+    for section in &mut builder.sections {
+        section.delete = section.name.starts_with(b".debug_") || section.name.starts_with(b".rel.debug_");
+    }
+    builder.delete_orphans();
+    // LLVM keeps the names of sections and symbols in one table, the writer in two.
+    let names = builder.sections.add();
+    names.name = b".shstrtab".as_slice().into();
+    names.sh_type = object::elf::SHT_STRTAB;
+    names.data = object::build::elf::SectionData::SectionString;
+    let mut stripped = Vec::new();
+    builder.write(&mut object::write::StreamingBuffer::new(&mut stripped))?;
+    Ok(stripped)
 }
