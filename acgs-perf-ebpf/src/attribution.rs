@@ -7,8 +7,8 @@
 //! shows next.
 
 use acgs_perf_common::attribution::{
-    ATTRIBUTION_WORDS, CALLS_WORD, COMPONENT_WORD, Component, FIRST_OF_SERVICE_TIME, LATENCY_WORD, MANY_CALLS_WORD,
-    ONE_CALL_WORD, PEER_SLOTS, PEER_WORD, SERVICE_COMPONENTS, SHARED_WORD,
+    ALL, ATTRIBUTION_WORDS, CALLS_WORD, Component, FIRST_OF_SERVICE_TIME, LATENCY_WORD, MANY_CALLS_WORD, NARROW_WORDS,
+    ONE_CALL_WORD, PEER_SLOTS, PEER_WORD, QUEUE_WORD, SERVICE_COMPONENTS, SHARED_WORD, component_word as word,
 };
 
 use crate::Loss;
@@ -29,16 +29,11 @@ use crate::words;
 /// So sure can one become that a thread is an event loop.
 const LOOP_SURE: u32 = 16;
 
-/// Word of a row that holds a component.
-const fn word(component: Component) -> usize {
-    COMPONENT_WORD + component as usize
-}
-
-/// The components in a row, of which those of the queue time are the first.
+/// The components of the queue time in a row, and what follows them.
 #[inline(always)]
 fn queue_of(row: &mut [u64; ATTRIBUTION_WORDS]) -> &mut [u64; QUEUE_ROOM] {
     // SAFETY: the row is longer than that.
-    unsafe { &mut *row.as_mut_ptr().add(COMPONENT_WORD).cast() }
+    unsafe { &mut *row.as_mut_ptr().add(QUEUE_WORD).cast() }
 }
 
 /// State of the running thread.
@@ -362,7 +357,8 @@ fn take_up(socket: &mut SocketState, work: &mut Activity, now: u64) {
 /// A row whose service time is unknown.
 #[inline(always)]
 fn clear(socket: &mut SocketState, unknown: u64) {
-    words::clear(&mut socket.row[word(Component::OnCpu)..]);
+    words::clear(&mut socket.row[word(Component::OnCpu)..QUEUE_WORD]);
+    words::clear(&mut socket.row[NARROW_WORDS..]);
     socket.row[word(Component::Unknown)] = unknown;
 }
 
@@ -377,8 +373,7 @@ subprogram! {
             return;
         }
         for part in 0..SERVICE_COMPONENTS {
-            let at = word(Component::OnCpu) + part;
-            words::copy_one(&mut socket.row[at], &work.parts[part]);
+            words::copy_one(&mut socket.row[word(ALL[FIRST_OF_SERVICE_TIME + part])], &work.parts[part]);
         }
         socket.row[word(Component::Unknown)] += time - total;
         socket.row[word(Component::Reply)] = 0;

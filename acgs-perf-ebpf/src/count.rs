@@ -3,8 +3,8 @@
 use core::intrinsics::{AtomicOrdering, atomic_xadd};
 
 use acgs_perf_common::attribution::{
-    ATTRIBUTION_BUCKETS, ATTRIBUTION_WORDS, COMPONENT_WORD, Component, LATENCY_WORD, PEER_WORD, attribution_bucket,
-    attribution_row,
+    ATTRIBUTION_BUCKETS, ATTRIBUTION_WORDS, Component, LATENCY_WORD, NARROW_WORDS, PEER_SLOTS, PEER_WORD,
+    attribution_bucket, attribution_row, component_word,
 };
 use acgs_perf_common::histogram::{BUCKETS, bucket_index};
 use acgs_perf_common::ledger::Loss;
@@ -14,11 +14,9 @@ use aya_ebpf::helpers::bpf_get_smp_processor_id;
 use crate::kernel::global;
 use crate::maps::{ATTRIBUTION, COUNTERS, HISTOGRAMS, LEDGER};
 
-const ON_CPU: usize = COMPONENT_WORD + Component::OnCpu as usize;
-const LOOP_WAIT: usize = COMPONENT_WORD + Component::LoopWait as usize;
-const REPLY: usize = COMPONENT_WORD + Component::Reply as usize;
+const REPLY: usize = component_word(Component::Reply);
 /// Word of a row without which no peer has time.
-const DOWNSTREAM: usize = COMPONENT_WORD + Component::Downstream as usize;
+const DOWNSTREAM: usize = component_word(Component::Downstream);
 
 /// `*slot += value` in one instruction; wraps, so that adding the two's complement subtracts.
 #[inline(always)]
@@ -106,21 +104,17 @@ impl Figures {
                 atomic_add(slot, if back { value.wrapping_neg() } else { value });
             }
         };
-        for word in 0..=ON_CPU {
+        for word in 0..NARROW_WORDS {
             add(word);
         }
-        add(LOOP_WAIT);
-        add(REPLY);
         if narrow {
             return;
         }
-        for word in ON_CPU + 1..PEER_WORD {
-            if word != LOOP_WAIT && word != REPLY {
-                add(word);
-            }
+        for word in NARROW_WORDS..PEER_WORD {
+            add(word);
         }
         if row[DOWNSTREAM] != 0 {
-            for word in PEER_WORD..ATTRIBUTION_WORDS {
+            for word in PEER_WORD..PEER_WORD + PEER_SLOTS {
                 add(word);
             }
         }
