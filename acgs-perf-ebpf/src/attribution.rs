@@ -39,18 +39,24 @@ fn queue_of(row: &mut [u64; ATTRIBUTION_WORDS]) -> &mut [u64; QUEUE_ROOM] {
 /// State of the running thread.
 #[inline(always)]
 pub fn current() -> Result<&'static mut ThreadState, Loss> {
-    THREADS.get_or_create(Task::current()).ok_or(Loss::TaskStorage)
+    state_of(Task::current())
+}
+
+#[inline(always)]
+fn state_of(task: Task) -> Result<&'static mut ThreadState, Loss> {
+    THREADS.get_or_create(task).ok_or(Loss::TaskStorage)
 }
 
 /// The running thread has read the first bytes of a request; `accepted` is when its connection was, if it waited for that.
 #[inline(always)]
 pub fn began(sk: Sock, socket: &mut SocketState, accepted: u64, now: u64) -> Result<(), Loss> {
-    let pid = Task::current().pid();
+    let task = Task::current();
+    let pid = task.pid();
     let queue = queue_of(&mut socket.row);
     words::clear(&mut queue[..FIRST_OF_SERVICE_TIME]);
     // Until it is known better.
     queue[Component::QueueOther as usize] = now.wrapping_sub(socket.arrived);
-    let thread = current()?;
+    let thread = state_of(task)?;
     let runs_since = if thread.is_on_cpu() { thread.since } else { now };
     let work = &mut thread.activity;
     if work.is_live() {
@@ -117,7 +123,7 @@ pub fn unknown(socket: &mut SocketState) {
 #[inline(always)]
 pub fn answered(sk: Sock, socket: &mut SocketState, service: u32, now: u64) -> Result<(), Loss> {
     let task = Task::current();
-    let thread = current()?;
+    let thread = state_of(task)?;
     let request = socket.id(sk);
     thread.unanswered = 0;
     thread.runnable.acts_for(request);

@@ -7,7 +7,7 @@
 use acgs_perf_common::attribution::{ATTRIBUTION_WORDS, COUNT_WORD, LATENCY_WORD, attribution_bucket};
 use acgs_perf_common::maps::{Counter, Histogram};
 
-use crate::count::{Figures, lose};
+use crate::count::{Figures, atomic_add, lose, touch};
 use crate::downstream::Call;
 use crate::kernel::{AF_UNIX, Sock, attributes, now};
 use crate::maps::ESTABLISHED;
@@ -201,12 +201,29 @@ impl SocketState {
                 self.phase = IDLE;
                 return Err(Loss::NegativeDifference);
             }
+            let (Some(queue_slot), Some(service_slot), Some(latency_slot)) = (
+                figures.bucket(Histogram::QueueTime as u32, queue_time),
+                figures.bucket(Histogram::ServiceTime as u32, service_time),
+                figures.bucket(Histogram::Latency as u32, latency),
+            ) else {
+                return Ok(());
+            };
+            touch(queue_slot);
+            touch(service_slot);
+            touch(latency_slot);
+            if attributes {
+                if let Some(row) = figures.row(latency) {
+                    touch(row);
+                }
+                request_table::look(self.known_id());
+            }
             figures.add(Counter::Requests, 1);
             figures.add(Counter::QueueTimeSum, queue_time);
             figures.add(Counter::ServiceTimeSum, service_time);
             figures.add(Counter::LatencySum, latency);
-            figures.record(Histogram::QueueTime, queue_time);
-            figures.record(Histogram::ServiceTime, service_time);
+            atomic_add(queue_slot, 1);
+            atomic_add(service_slot, 1);
+            atomic_add(latency_slot, 1);
             if attributes {
                 self.row[LATENCY_WORD] = latency;
                 self.row[COUNT_WORD] = 1;
@@ -236,9 +253,9 @@ impl SocketState {
                     }
                 }
             }
+            figures.record(Histogram::Latency, latency);
         }
         self.row[LATENCY_WORD] = latency;
-        figures.record(Histogram::Latency, latency);
         Ok(())
     }
 }
