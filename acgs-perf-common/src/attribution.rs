@@ -70,10 +70,12 @@ pub const ATTRIBUTION_ROWS: u32 = ATTRIBUTION_BUCKETS as u32 + 1;
 pub const COUNT_WORD: usize = 0;
 /// Word of a row: sum of the latencies.
 pub const LATENCY_WORD: usize = 1;
-/// First of the words with the component sums.
-pub const COMPONENT_WORD: usize = 2;
+/// First of the words with the sums of the components of the queue time.
+pub const QUEUE_WORD: usize = 5;
+/// Words that a request which was computed in one go can have: two cache lines, of which a busy server needs only the first.
+pub const NARROW_WORDS: usize = QUEUE_WORD + QUEUE_COMPONENTS;
 /// Word of a row: time that was split between requests that cannot be told apart.
-pub const SHARED_WORD: usize = COMPONENT_WORD + COMPONENTS;
+pub const SHARED_WORD: usize = LATENCY_WORD + 1 + COMPONENTS;
 /// Word of a row: downstream calls.
 pub const CALLS_WORD: usize = SHARED_WORD + 1;
 /// Word of a row: time with exactly one downstream call outstanding.
@@ -82,8 +84,23 @@ pub const ONE_CALL_WORD: usize = CALLS_WORD + 1;
 pub const MANY_CALLS_WORD: usize = ONE_CALL_WORD + 1;
 /// First of the words with the downstream time per peer slot.
 pub const PEER_WORD: usize = MANY_CALLS_WORD + 1;
-/// Words of a row.
-pub const ATTRIBUTION_WORDS: usize = PEER_WORD + PEER_SLOTS;
+/// Words of a row: whole cache lines of 64 bytes, so that each row begins with one.
+pub const ATTRIBUTION_WORDS: usize = (PEER_WORD + PEER_SLOTS).next_multiple_of(8);
+
+/// Word of a row that holds the sum of a component. Those that a request can have which was computed in one go come first.
+#[inline(always)]
+#[must_use]
+pub const fn component_word(component: Component) -> usize {
+    let at = component as usize;
+    match component {
+        Component::OnCpu => 2,
+        Component::LoopWait => 3,
+        Component::Reply => 4,
+        _ if at < QUEUE_COMPONENTS => QUEUE_WORD + at,
+        _ if at < Component::LoopWait as usize => NARROW_WORDS + at - (Component::OnCpu as usize + 1),
+        _ => NARROW_WORDS + at - (Component::OnCpu as usize + 2),
+    }
+}
 
 /// Bucket of a latency in the attribution histogram.
 #[inline(always)]
@@ -113,6 +130,20 @@ mod tests {
             assert!(COMPONENT_NAMES[..at].iter().all(|(other, _)| other != name), "{name} twice");
         }
         assert_eq!((QUEUE_COMPONENTS, SERVICE_COMPONENTS), (10, 12));
+    }
+
+    #[test]
+    fn each_word_has_one_meaning() {
+        let mut uses = [0; PEER_WORD];
+        for word in [COUNT_WORD, LATENCY_WORD, SHARED_WORD, CALLS_WORD, ONE_CALL_WORD, MANY_CALLS_WORD] {
+            uses[word] += 1;
+        }
+        for component in ALL {
+            uses[component_word(component)] += 1;
+        }
+        assert_eq!(uses, [1; PEER_WORD]);
+        assert_eq!((NARROW_WORDS * 8).div_ceil(64), 2);
+        assert_eq!(ATTRIBUTION_WORDS * 8 % 64, 0);
     }
 
     #[test]

@@ -3,6 +3,8 @@
 //! In: times and components. Out: sums per component, and segments in order. The rules that say when an activity begins,
 //! parks, moves to another thread and ends are in `attribution`.
 
+use core::mem::offset_of;
+
 use acgs_perf_common::attribution::{Component, FIRST_OF_SERVICE_TIME, PEER_SLOTS, SERVICE_COMPONENTS};
 use acgs_perf_common::exemplar::{SEGMENTS, segment, segment_add, segment_kind, segment_more};
 use acgs_perf_common::state::State;
@@ -44,7 +46,8 @@ const PARTS: usize = 16;
 
 const _: () = assert!(SERVICE_COMPONENTS <= PARTS && PEER_SLOTS.is_power_of_two());
 
-/// The work of a thread, or of a request that waits in the table. What every request needs comes first: one cache line.
+/// The work of a thread, or of a request that waits in the table. What every request needs comes first: one cache line, up
+/// to the first of the parts.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct Activity {
@@ -88,7 +91,11 @@ pub struct Activity {
     pub peer_ns: [u64; PEER_SLOTS],
     /// See `acgs_perf_common::exemplar`.
     pub segments: [u64; SEGMENTS],
+    /// Up to whole cache lines, for the array of those that wait.
+    fill: [u64; 3],
 }
+
+const _: () = assert!(offset_of!(Activity, parts) + 8 == 64 && size_of::<Activity>().is_multiple_of(64));
 
 impl Activity {
     /// Starts anew; the sums are zero.

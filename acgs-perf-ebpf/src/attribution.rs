@@ -7,8 +7,8 @@
 //! shows next.
 
 use acgs_perf_common::attribution::{
-    ATTRIBUTION_WORDS, CALLS_WORD, COMPONENT_WORD, Component, FIRST_OF_SERVICE_TIME, LATENCY_WORD, MANY_CALLS_WORD,
-    ONE_CALL_WORD, PEER_SLOTS, PEER_WORD, SERVICE_COMPONENTS, SHARED_WORD,
+    ALL, ATTRIBUTION_WORDS, CALLS_WORD, Component, FIRST_OF_SERVICE_TIME, LATENCY_WORD, MANY_CALLS_WORD, NARROW_WORDS,
+    ONE_CALL_WORD, PEER_SLOTS, PEER_WORD, QUEUE_WORD, SERVICE_COMPONENTS, SHARED_WORD, component_word as word,
 };
 
 use crate::Loss;
@@ -29,33 +29,34 @@ use crate::words;
 /// So sure can one become that a thread is an event loop.
 const LOOP_SURE: u32 = 16;
 
-/// Word of a row that holds a component.
-const fn word(component: Component) -> usize {
-    COMPONENT_WORD + component as usize
-}
-
-/// The components in a row, of which those of the queue time are the first.
+/// The components of the queue time in a row, and what follows them.
 #[inline(always)]
 fn queue_of(row: &mut [u64; ATTRIBUTION_WORDS]) -> &mut [u64; QUEUE_ROOM] {
     // SAFETY: the row is longer than that.
-    unsafe { &mut *row.as_mut_ptr().add(COMPONENT_WORD).cast() }
+    unsafe { &mut *row.as_mut_ptr().add(QUEUE_WORD).cast() }
 }
 
 /// State of the running thread.
 #[inline(always)]
 pub fn current() -> Result<&'static mut ThreadState, Loss> {
-    THREADS.get_or_create(Task::current()).ok_or(Loss::TaskStorage)
+    state_of(Task::current())
+}
+
+#[inline(always)]
+fn state_of(task: Task) -> Result<&'static mut ThreadState, Loss> {
+    THREADS.get_or_create(task).ok_or(Loss::TaskStorage)
 }
 
 /// The running thread has read the first bytes of a request; `accepted` is when its connection was, if it waited for that.
 #[inline(always)]
 pub fn began(sk: Sock, socket: &mut SocketState, accepted: u64, now: u64) -> Result<(), Loss> {
-    let pid = Task::current().pid();
+    let task = Task::current();
+    let pid = task.pid();
     let queue = queue_of(&mut socket.row);
     words::clear(&mut queue[..FIRST_OF_SERVICE_TIME]);
     // Until it is known better.
     queue[Component::QueueOther as usize] = now.wrapping_sub(socket.arrived);
-    let thread = current()?;
+    let thread = state_of(task)?;
     let runs_since = if thread.is_on_cpu() { thread.since } else { now };
     let work = &mut thread.activity;
     if work.is_live() {
@@ -122,7 +123,7 @@ pub fn unknown(socket: &mut SocketState) {
 #[inline(always)]
 pub fn answered(sk: Sock, socket: &mut SocketState, service: u32, now: u64) -> Result<(), Loss> {
     let task = Task::current();
-    let thread = current()?;
+    let thread = state_of(task)?;
     let request = socket.id(sk);
     thread.unanswered = 0;
     thread.runnable.acts_for(request);
@@ -362,7 +363,8 @@ fn take_up(socket: &mut SocketState, work: &mut Activity, now: u64) {
 /// A row whose service time is unknown.
 #[inline(always)]
 fn clear(socket: &mut SocketState, unknown: u64) {
-    words::clear(&mut socket.row[word(Component::OnCpu)..]);
+    words::clear(&mut socket.row[word(Component::OnCpu)..QUEUE_WORD]);
+    words::clear(&mut socket.row[NARROW_WORDS..]);
     socket.row[word(Component::Unknown)] = unknown;
 }
 
@@ -377,8 +379,7 @@ subprogram! {
             return;
         }
         for part in 0..SERVICE_COMPONENTS {
-            let at = word(Component::OnCpu) + part;
-            words::copy_one(&mut socket.row[at], &work.parts[part]);
+            words::copy_one(&mut socket.row[word(ALL[FIRST_OF_SERVICE_TIME + part])], &work.parts[part]);
         }
         socket.row[word(Component::Unknown)] += time - total;
         socket.row[word(Component::Reply)] = 0;

@@ -3,8 +3,8 @@
 use core::intrinsics::{AtomicOrdering, atomic_xadd};
 
 use acgs_perf_common::attribution::{
-    ATTRIBUTION_BUCKETS, ATTRIBUTION_WORDS, COMPONENT_WORD, Component, LATENCY_WORD, PEER_WORD, attribution_bucket,
-    attribution_row,
+    ATTRIBUTION_BUCKETS, ATTRIBUTION_WORDS, Component, LATENCY_WORD, NARROW_WORDS, PEER_SLOTS, PEER_WORD,
+    attribution_bucket, attribution_row, component_word,
 };
 use acgs_perf_common::histogram::{BUCKETS, bucket_index};
 use acgs_perf_common::ledger::Loss;
@@ -14,11 +14,9 @@ use aya_ebpf::helpers::bpf_get_smp_processor_id;
 use crate::kernel::global;
 use crate::maps::{ATTRIBUTION, COUNTERS, HISTOGRAMS, LEDGER};
 
-const ON_CPU: usize = COMPONENT_WORD + Component::OnCpu as usize;
-const LOOP_WAIT: usize = COMPONENT_WORD + Component::LoopWait as usize;
-const REPLY: usize = COMPONENT_WORD + Component::Reply as usize;
+const REPLY: usize = component_word(Component::Reply);
 /// Word of a row without which no peer has time.
-const DOWNSTREAM: usize = COMPONENT_WORD + Component::Downstream as usize;
+const DOWNSTREAM: usize = component_word(Component::Downstream);
 
 /// `*slot += value` in one instruction; wraps, so that adding the two's complement subtracts.
 #[inline(always)]
@@ -35,6 +33,16 @@ pub fn lose(loss: Loss) {
     if let Some(slot) = LEDGER.get_ptr_mut(loss as u32) {
         atomic_add(slot, 1);
     }
+}
+
+/// Has the cache line of a word of a map brought, to be added to soon.
+///
+/// Which bucket a value falls into is anybody's guess, so its line is mostly not at hand. An atomic addition waits for its
+/// line and holds up all that follows, so that of four in a row each waits in turn; plain loads wait together.
+#[inline(always)]
+pub fn touch(slot: *mut u64) {
+    // SAFETY: `slot` points into a map value, eight bytes aligned.
+    let _unused = unsafe { slot.read_volatile() };
 }
 
 /// A service's counters and histograms in the shard of this CPU.
@@ -94,33 +102,26 @@ impl Figures {
     /// words that can be other than 0.
     #[inline(always)]
     pub fn add_row(self, latency: u64, row: &[u64; ATTRIBUTION_WORDS], narrow: bool, back: bool) {
-        let bucket = attribution_bucket(latency).min(ATTRIBUTION_BUCKETS) as u32;
-        let Some(sums) = ATTRIBUTION.get_ptr_mut(attribution_row(self.shards, self.service, bucket, self.shard)) else {
-            return;
-        };
+        let Some(sums) = self.row(latency) else { return };
         let add = |word: usize| {
             let value = row[word];
             if value != 0 {
                 // SAFETY: `sums` is one entry of the map, as long as `row`.
-                let slot = unsafe { sums.cast::<u64>().add(word) };
+                let slot = unsafe { sums.add(word) };
                 atomic_add(slot, if back { value.wrapping_neg() } else { value });
             }
         };
-        for word in 0..=ON_CPU {
+        for word in 0..NARROW_WORDS {
             add(word);
         }
-        add(LOOP_WAIT);
-        add(REPLY);
         if narrow {
             return;
         }
-        for word in ON_CPU + 1..PEER_WORD {
-            if word != LOOP_WAIT && word != REPLY {
-                add(word);
-            }
+        for word in NARROW_WORDS..PEER_WORD {
+            add(word);
         }
         if row[DOWNSTREAM] != 0 {
-            for word in PEER_WORD..ATTRIBUTION_WORDS {
+            for word in PEER_WORD..PEER_WORD + PEER_SLOTS {
                 add(word);
             }
         }
@@ -129,23 +130,36 @@ impl Figures {
     /// A reply of this `latency` has grown by `ns` and stays in its row.
     #[inline(always)]
     pub fn add_growth(self, latency: u64, ns: u64) {
-        let bucket = attribution_bucket(latency).min(ATTRIBUTION_BUCKETS) as u32;
-        if let Some(sums) = ATTRIBUTION.get_ptr_mut(attribution_row(self.shards, self.service, bucket, self.shard)) {
+        if let Some(sums) = self.row(latency) {
             // SAFETY: both words are in the entry.
             unsafe {
-                atomic_add(sums.cast::<u64>().add(LATENCY_WORD), ns);
-                atomic_add(sums.cast::<u64>().add(REPLY), ns);
+                atomic_add(sums.add(LATENCY_WORD), ns);
+                atomic_add(sums.add(REPLY), ns);
             }
         }
     }
 
     #[inline(always)]
     fn add_to_bucket(self, histogram: u32, value: u64, count: u64) {
+        if let Some(slot) = self.bucket(histogram, value) {
+            atomic_add(slot, count);
+        }
+    }
+
+    /// Where `value` counts.
+    #[inline(always)]
+    pub fn bucket(self, histogram: u32, value: u64) -> Option<*mut u64> {
         // Whatever is over range goes into the word behind the buckets.
         let bucket = bucket_index(value).min(BUCKETS);
         let base = histogram_base(self.shards, self.service, histogram, self.shard);
-        if let Some(slot) = HISTOGRAMS.get_ptr_mut(base + bucket as u32) {
-            atomic_add(slot, count);
-        }
+        HISTOGRAMS.get_ptr_mut(base + bucket as u32)
+    }
+
+    /// The row of the attribution histogram for this `latency`.
+    #[inline(always)]
+    pub fn row(self, latency: u64) -> Option<*mut u64> {
+        let bucket = attribution_bucket(latency).min(ATTRIBUTION_BUCKETS) as u32;
+        let row = ATTRIBUTION.get_ptr_mut(attribution_row(self.shards, self.service, bucket, self.shard));
+        row.map(<*mut [u64; ATTRIBUTION_WORDS]>::cast)
     }
 }

@@ -114,9 +114,10 @@ pub static ATTRIBUTION: Array<[u64; ATTRIBUTION_WORDS], 1, MMAPABLE> = Array::ne
 /// Places of `PARKING` given out so far.
 #[btf_map]
 pub static NEXT_PLACE: Array<u64, 1> = Array::new();
-/// Requests that wait, each in the place that its socket's name gives; see `request_table`.
+/// Requests that wait, each in the place that its socket's name gives; see `request_table`. The agent has no use for it: an
+/// array that can be mapped begins with a page, and so each place with a cache line.
 #[btf_map]
-pub static PARKING: Array<Activity, { PARKING_PLACES as usize }> = Array::new();
+pub static PARKING: Array<Activity, { PARKING_PLACES as usize }, MMAPABLE> = Array::new();
 /// Those whose place is taken, by the name of their socket. Memory is taken only for those that do wait.
 #[btf_map]
 pub static PARKED: HashMap<u64, Activity, { PARKED_REQUESTS as usize }, NO_PREALLOC> = HashMap::new();

@@ -8,7 +8,7 @@
 
 use crate::Loss;
 use crate::activity::{self, Activity, DONE, KNOWN, PLAIN, SPILLED, SPREAD, TABLED};
-use crate::count::lose;
+use crate::count::{lose, touch};
 use crate::maps::{NEXT_PLACE, PARKED, PARKING};
 use crate::runnable::Request;
 use crate::subprogram::subprogram;
@@ -40,6 +40,14 @@ fn place(request: u64) -> Option<&'static mut Activity> {
     let index = (request >> ADDRESS_BITS) as u32 & (PARKING_PLACES - 1);
     // SAFETY: the pointer is into the map's value; entries are changed by the threads that work for the request, in turn.
     PARKING.get_ptr_mut(index).map(|entry| unsafe { &mut *entry })
+}
+
+/// Has the cache line of a request's place brought.
+#[inline(always)]
+pub fn look(request: u64) {
+    if let Some(entry) = place(request) {
+        touch(&raw mut entry.request);
+    }
 }
 
 /// The entry for this very request, if there is one.

@@ -5,8 +5,8 @@
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use acgs_perf_common::attribution::{
-    ATTRIBUTION_ROWS, ATTRIBUTION_WORDS, CALLS_WORD, COMPONENT_WORD, COUNT_WORD, LATENCY_WORD, MANY_CALLS_WORD,
-    ONE_CALL_WORD, PEER_SLOTS, PEER_WORD, SHARED_WORD,
+    ALL, ATTRIBUTION_ROWS, ATTRIBUTION_WORDS, CALLS_WORD, COUNT_WORD, LATENCY_WORD, MANY_CALLS_WORD, ONE_CALL_WORD,
+    PEER_SLOTS, PEER_WORD, SHARED_WORD, component_word,
 };
 use acgs_perf_common::histogram::BUCKETS;
 use acgs_perf_common::maps::{DOWNSTREAM_HEADER, DownstreamPeer, DownstreamWord, PeerKey, UNIX_PORT};
@@ -30,7 +30,7 @@ pub fn row(bucket: usize, words: &[u64; ATTRIBUTION_WORDS]) -> AttributionRow {
         bucket,
         count: words[COUNT_WORD],
         latency_ns: words[LATENCY_WORD],
-        component_ns: std::array::from_fn(|component| words[COMPONENT_WORD + component]),
+        component_ns: ALL.map(|component| words[component_word(component)]),
         shared_ns: words[SHARED_WORD],
         calls: words[CALLS_WORD],
         one_call_ns: words[ONE_CALL_WORD],
@@ -118,6 +118,8 @@ pub fn ip(words: [u32; 4]) -> IpAddr {
 
 #[cfg(test)]
 mod tests {
+    use acgs_perf_common::attribution::Component;
+
     use super::*;
 
     #[test]
@@ -134,8 +136,17 @@ mod tests {
     fn a_row_is_read_word_by_word() {
         let words = std::array::from_fn(|at| at as u64 * 10);
         let row = row(3, &words);
-        assert_eq!((row.count, row.latency_ns, row.component_ns[0], row.component_ns[22]), (0, 10, 20, 240));
-        assert_eq!((row.shared_ns, row.calls, row.one_call_ns, row.many_calls_ns), (250, 260, 270, 280));
+        let component = |component: Component| row.component_ns[component as usize];
+        assert_eq!((row.count, row.latency_ns, component(Component::QueueAccept)), (0, 10, 50));
+        assert_eq!(
+            (component(Component::OnCpu), component(Component::LoopWait), component(Component::Reply)),
+            (20, 30, 40)
+        );
+        assert_eq!((component(Component::QueueOther), component(Component::RunQueue)), (140, 150));
+        assert_eq!(
+            (component(Component::Other), component(Component::PoolWait), component(Component::Unknown)),
+            (220, 230, 240)
+        );
         assert_eq!((row.peer_ns[0], row.peer_ns[15]), (290, 440));
     }
 }

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 
 use acgs_perf_common::attribution::{
-    ATTRIBUTION_WORDS, COMPONENT_WORD, Component, LATENCY_WORD, PEER_SLOTS, QUEUE_COMPONENTS,
+    ATTRIBUTION_WORDS, Component, LATENCY_WORD, PEER_SLOTS, QUEUE_COMPONENTS, component_word,
 };
 use acgs_perf_common::exemplar::{ExemplarRecord, Gate, SEGMENTS, segment_component, segment_duration, segment_who};
 use acgs_perf_common::maps::{Counter, Histogram};
@@ -242,7 +242,7 @@ fn timeline(one: &One) -> (Vec<Segment>, bool) {
     if known.is_empty() {
         all = from_sums(&record.row);
     }
-    let reply = record.row[COMPONENT_WORD + Component::Reply as usize];
+    let reply = record.row[component_word(Component::Reply)];
     if reply > 0 && all.last().is_none_or(|last| last.component != Component::Reply) {
         all.push(Segment { component: Component::Reply, duration_ns: reply, peer: None, by: None });
     }
@@ -253,7 +253,7 @@ fn timeline(one: &One) -> (Vec<Segment>, bool) {
 fn from_sums(row: &[u64; ATTRIBUTION_WORDS]) -> Vec<Segment> {
     acgs_perf_common::attribution::ALL
         .iter()
-        .map(|component| (*component, row[COMPONENT_WORD + *component as usize]))
+        .map(|component| (*component, row[component_word(*component)]))
         .filter(|(_, ns)| *ns > 0)
         .map(|(component, duration_ns)| Segment { component, duration_ns, peer: None, by: None })
         .collect()
