@@ -94,7 +94,9 @@ fn more_peers_than_slots_are_counted_as_others() {
     let recording = record(&server).start().unwrap();
     ask(&server, 1, 200, 0).unwrap();
     let report = recording.stop().unwrap();
-    assert_eq!(report.lost("downstream_slots_full", &[]), 5, "20 peers, 15 slots beside that of the others");
+    // On loopback an answer can arrive while the send that asked for it still returns, and has no latency then.
+    let slots = report.lost("downstream_slots_full", &["negative_difference"]);
+    assert_eq!(slots, 5, "20 peers, 15 slots beside that of the others");
     report.assert_requests("hostile", 200);
     let called = report.service("hostile")["downstream"].as_array().unwrap().clone();
     let calls: u64 = called.iter().map(|peer| peer["calls"].as_u64().unwrap()).sum();
