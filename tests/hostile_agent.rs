@@ -71,8 +71,8 @@ fn slope(samples: &[(f64, f64)]) -> f64 {
 }
 
 /// With a speed of 1000 the agent takes a point of the series each millisecond instead of each second, until it thins them
-/// out as it would in a day; it looks for new processes each millisecond instead of each 200 ms, and takes exemplars
-/// each millisecond instead of each 50 ms: its timers go no faster.
+/// out as it would in a day; it looks for new processes each millisecond instead of each 192 ms, and takes exemplars
+/// each millisecond instead of each 64 ms: its timers go no faster.
 #[test]
 fn a_day_of_recording_needs_no_more_memory_than_a_minute() {
     need_root();

@@ -63,6 +63,37 @@ impl<'a> Matcher<'a> {
         Assignment { service, conflicts }
     }
 
+    /// The service of one process, by the same rules. Its ancestors are looked at only where that can matter: a new program
+    /// is mostly another one than its parent's.
+    pub(super) fn service_of(&self, scan: &Scan<'_>, process: usize) -> Option<usize> {
+        if let Some((service, _)) = self.direct(scan, process) {
+            return Some(service);
+        }
+        let has_pid = self.services.iter().flatten().any(|alternative| alternative.has_pid);
+        let mut child = process;
+        let mut same = true;
+        for ancestor in scan.ancestors(process) {
+            same = same && scan.processes()[child].same_executable(&scan.processes()[ancestor]);
+            if !same && !has_pid {
+                return None;
+            }
+            match self.direct(scan, ancestor) {
+                Some((service, all_descendants)) if same || all_descendants => return Some(service),
+                _ => child = ancestor,
+            }
+        }
+        None
+    }
+
+    /// The first service that a process matches itself, and whether its descendants join whatever they execute.
+    fn direct(&self, scan: &Scan<'_>, process: usize) -> Option<(usize, bool)> {
+        self.services.iter().enumerate().find_map(|(service, alternatives)| {
+            let mut matching = alternatives.iter().filter(|alternative| alternative.holds(scan, process)).peekable();
+            matching.peek()?;
+            Some((service, matching.any(|alternative| alternative.has_pid)))
+        })
+    }
+
     fn inherit(scan: &Scan<'_>, direct: &[Option<(usize, bool)>], process: usize) -> Option<usize> {
         if let Some((service, _)) = direct[process] {
             return Some(service);
@@ -132,7 +163,8 @@ fn holds(scan: &Scan<'_>, index: usize, term: &Term, canonical: Option<&str>) ->
 
 /// Reads descriptors only when some socket on the host qualifies.
 fn holds_socket(scan: &Scan<'_>, process: usize, qualifies: impl Fn(&Endpoint) -> bool) -> bool {
-    scan.listening().iter().any(|socket| qualifies(&socket.endpoint))
+    scan.may_listen(process)
+        && scan.listening().iter().any(|socket| qualifies(&socket.endpoint))
         && !scan.is_activator(process)
         && scan.held(process).any(qualifies)
 }

@@ -65,9 +65,9 @@ pub fn resolve(root: &Path, specs: &[ServiceSpec]) -> Result<Vec<Target>, Discov
 ///
 /// Reads only these processes and their ancestors. Processes of no service, or already gone, are left out.
 pub fn resolve_pids(root: &Path, specs: &[ServiceSpec], pids: &[u32]) -> Vec<(u32, usize)> {
-    let scan = Scan::new(root, processes::with_ancestors(root, pids, std::process::id()));
-    let assignment = Matcher::new(specs).assign(&scan);
-    let service = |pid: &u32| Some((*pid, assignment.service[scan.index(*pid)?]?));
+    let scan = Scan::of_few(root, processes::with_ancestors(root, pids, std::process::id()));
+    let matcher = Matcher::new(specs);
+    let service = |pid: &u32| Some((*pid, matcher.service_of(&scan, scan.index(*pid)?)?));
     pids.iter().filter_map(service).collect()
 }
 

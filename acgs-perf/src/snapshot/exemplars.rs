@@ -136,14 +136,17 @@ impl Kept {
             self.slowest.sort_by_key(|one| std::cmp::Reverse(one.latency()));
             return;
         }
-        let one = One { names: names(&record, maps), record };
-        let rank = self.slowest.partition_point(|other| other.latency() >= one.latency());
+        // Names only for what is kept, at least for now: each is a file of /proc, and most of a long recording's records are
+        // not kept.
+        let one = || One { names: names(&record, maps), record };
+        let latency = record.row[LATENCY_WORD];
+        let rank = self.slowest.partition_point(|other| other.latency() >= latency);
         if rank < KEPT {
-            self.slowest.insert(rank, one);
+            self.slowest.insert(rank, one());
             if self.slowest.len() > KEPT
                 && let Some(last) = self.slowest.pop()
             {
-                self.offer(last, random);
+                self.offer(|| last, random);
             }
         } else {
             self.offer(one, random);
@@ -151,12 +154,12 @@ impl Kept {
     }
 
     /// Reservoir sampling: each of the requests that came so far is in the sample with the same probability.
-    fn offer(&mut self, one: One, random: u64) {
+    fn offer(&mut self, one: impl FnOnce() -> One, random: u64) {
         self.sampled += 1;
         if self.sample.len() < KEPT {
-            self.sample.push(one);
+            self.sample.push(one());
         } else if let Some(slot) = self.sample.get_mut((random % self.sampled) as usize) {
-            *slot = one;
+            *slot = one();
         }
     }
 }

@@ -49,8 +49,8 @@ impl Membership {
         membership
     }
 
-    /// Takes in processes that match since the last call.
-    pub fn tick(&mut self, maps: &Maps) {
+    /// Takes in processes that match since the last call, and lists them. Returns whether any service has a process now.
+    pub fn tick(&mut self, maps: &Maps) -> bool {
         let (execed, head) = maps.execed_since(self.execed);
         self.execed = head;
         let whole = match execed {
@@ -69,16 +69,24 @@ impl Membership {
                 unseen || !joined.is_empty()
             }
         };
-        let members = maps.processes();
+        // Once a look: the table has a byte for each possible id, 4 MB where `pid_max` is as high as it goes.
+        let mut members = maps.processes();
         let orphaned = (0..self.specs.len()).any(|service| !members.iter().any(|(_, of)| *of == service));
         if whole || (orphaned && self.searched.elapsed() >= SEARCH_EVERY) {
             self.search(maps);
+            members = maps.processes();
         }
+        self.add_to_list(&members);
+        !members.is_empty()
     }
 
     /// Adds the members of now to the report's list.
     pub fn list(&mut self, maps: &Maps) {
-        for (pid, service) in maps.processes() {
+        self.add_to_list(&maps.processes());
+    }
+
+    fn add_to_list(&mut self, members: &[(u32, usize)]) {
+        for &(pid, service) in members {
             let Some(listed) = self.listed.get_mut(service) else { continue };
             if listed.len() < MAX_LISTED && !listed.contains_key(&pid) {
                 listed.insert(pid, Process { pid, comm: comm(pid), exited: false });
@@ -93,11 +101,6 @@ impl Membership {
             .values()
             .map(|process| Process { exited: maps.service_of(process.pid) != Some(service), ..process.clone() })
             .collect()
-    }
-
-    /// Whether any service has a process now.
-    pub fn alive(maps: &Maps) -> bool {
-        !maps.processes().is_empty()
     }
 
     /// Processes that exited while we watched.

@@ -14,7 +14,7 @@ mod recorder;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use clap::ValueEnum;
@@ -99,9 +99,10 @@ pub(crate) struct Ending {
 /// Wrong usage or an environment in which nothing can be recorded; nothing was written then.
 pub fn run(args: &Args) -> anyhow::Result<u8> {
     let plan = plan::Plan::new(args)?;
+    let wheel = Instant::now();
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the event loop")?;
-    let (capture, ending) = runtime.block_on(recorder::record(&plan))?;
+    let (capture, ending) = runtime.block_on(recorder::record(&plan, wheel))?;
     let mut report = analysis::analyse(&capture);
     let json = report::seal(&mut report)?;
     let to_stdout = plan.output == Path::new("-");
