@@ -108,7 +108,7 @@ pub fn start(probes: &[&table::Probe], services: usize, debug: &Debug) -> Result
     let btf = kernel_btf()?;
     needs::check(&btf, &kernel_release())?;
     let fields = offsets::resolve(&btf)?;
-    let preemption = preemption::Preemption::of(&btf, debug.standby);
+    let preemption = preemption::Preemption::of(&btf, &kernel_release(), debug.standby);
     let standby = preemption.is_some();
     let process = hooks::choose(&btf, hooks::PROCESS, standby).map_err(ProbeError::NoProbe)?;
     let choices = table::choose(&btf, probes, standby);

@@ -12,6 +12,8 @@ use super::btf::Btf;
 
 /// A variable of each CPU behind `DEFINE_SRCU(tracepoint_srcu)`, which kernels have whose tracepoints leave preemption enabled.
 const GUARD: &str = "tracepoint_srcu_srcu_data";
+/// Up to 6.13 the variable was there for tracepoints in idle loops.
+const FIRST: (u32, u32) = (6, 19);
 /// `BPF_JMP | BPF_CALL`.
 const CALL: u8 = 0x85;
 /// `BPF_PSEUDO_KFUNC_CALL` as the source register.
@@ -22,11 +24,11 @@ const OF_KFUNC: u8 = 2 << 4;
 pub struct Preemption(Vec<(u32, u32)>);
 
 impl Preemption {
-    /// What a kernel needs whose tracepoints leave preemption enabled; `None` for all others. `forced`: as if this one were
-    /// such a kernel.
+    /// What a kernel of this release needs whose tracepoints leave preemption enabled; `None` for all others. `forced`: as if
+    /// this one were such a kernel.
     #[must_use]
-    pub fn of(btf: &Btf, forced: bool) -> Option<Self> {
-        if !forced && !btf.has_variable(GUARD) {
+    pub fn of(btf: &Btf, release: &str, forced: bool) -> Option<Self> {
+        if !forced && (version(release) < FIRST || !btf.has_variable(GUARD)) {
             return None;
         }
         KFUNCS.iter().map(|(mark, name)| Some((*mark, btf.function_id(name)?))).collect::<Option<_>>().map(Self)
@@ -47,6 +49,12 @@ impl Preemption {
     }
 }
 
+/// The first two numbers of a release such as `6.1.0-56-cloud-amd64`.
+fn version(release: &str) -> (u32, u32) {
+    let mut numbers = release.split(['.', '-', '+']).map(|part| part.parse().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
+}
+
 /// The object as it is to be loaded.
 #[must_use]
 pub fn resolved<'o>(object: &'o [u8], preemption: Option<&Preemption>) -> Cow<'o, [u8]> {
@@ -61,6 +69,12 @@ fn call(registers: u8, target: u32) -> [u8; 8] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn releases_are_compared_by_their_first_two_numbers() {
+        assert!(version("6.12.118+deb13-cloud-amd64") < FIRST && version("6.18.44") < FIRST);
+        assert!(version("7.2.13+deb14-cloud-amd64") >= FIRST && version("7.0-rc1") >= FIRST);
+    }
 
     #[test]
     fn only_marked_calls_change() {
