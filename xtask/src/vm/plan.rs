@@ -22,6 +22,13 @@ const RING: &[(&str, &[(&str, &str)])] = &[
     ("socket_calls", &[]),
     ("bad_input", &[]),
     ("scale", &[]),
+    (
+        "hostile",
+        &[
+            ("a_service_that_is_killed", "the same on every kernel, and long in emulation"),
+            ("a_thousand_processes_a_second", "not in emulation"),
+        ],
+    ),
 ];
 /// Those of a short run: what tells most about a kernel, hooks and verifier, in the shortest time.
 const SHORT: &[&str] = &["socket_calls"];
