@@ -12,6 +12,7 @@ use acgs_perf_common::exemplar::ExemplarRecord;
 use acgs_perf_tests::clock;
 use acgs_perf_tests::harness::{Service, free_port, need_root};
 use acgs_perf_tests::hostile::{Kind, MESSAGE, ask, command, in_vm, kill, request, start};
+use acgs_perf_tests::kernel;
 use acgs_perf_tests::load::{Arrivals, Body, Client, Load, Messages, Plan};
 use acgs_perf_tests::recording::Recorder;
 use acgs_perf_tests::report::Report;
@@ -83,6 +84,10 @@ fn a_service_that_is_killed_under_load_counts_what_it_answered() {
 #[test]
 fn standbys_count_nothing_twice() {
     need_root();
+    if kernel::older_than(6, 15) {
+        println!("skipped: before Linux 6.15 the verifier lets no program call a subprogram while it keeps its CPU");
+        return;
+    }
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("socket");
     let server = start(Kind::Echo, &["--unix", path.to_str().unwrap()]).unwrap();
@@ -110,7 +115,8 @@ fn standbys_count_nothing_twice() {
     for names in [["recvfrom", "read"], ["sendto", "write"]] {
         let of_these = calls.iter().filter(|call| names.iter().any(|name| call["name"] == *name));
         let count: u64 = of_these.map(|call| call["count"].as_u64().unwrap()).sum();
-        assert!((requests..=requests + 20).contains(&count), "{names:?}: {count} calls");
+        let missing = if kernel::loses_in_emulation() { requests / 100 } else { 0 };
+        assert!((requests - missing..=requests + 20).contains(&count), "{names:?}: {count} calls");
     }
 }
 

@@ -30,11 +30,10 @@ fn version(release: &str) -> (u32, u32) {
 /// a reader then outruns, and inside a program, which the next interrupt then finds running. Where tracepoints can be
 /// preempted, another thread finds it running too, and sometimes its standby as well.
 pub fn unavoidable(loss: &str, events: u64) -> u64 {
-    let some = 5 + events / 50;
     match loss {
-        "thread_storage_refused" if older_than(6, 2) => some,
-        "recursion_misses" if loses_in_emulation() => 5 + events / 10,
-        "arrival_unseen" | "recursion_misses" if vm::inside() => some,
+        "thread_storage_refused" if older_than(6, 2) => 5 + events / 50,
+        "arrival_unseen" if vm::inside() => 5 + events / 50,
+        "recursion_misses" if vm::inside() => 5 + events / 10,
         _ => 0,
     }
 }
