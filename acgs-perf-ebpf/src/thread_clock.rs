@@ -9,7 +9,7 @@ use crate::activity::{ACTIVE, Activity};
 use crate::count::Figures;
 use crate::handoff::{self, blocks, component_of, is_let_go_on, woken};
 use crate::history::History;
-use crate::kernel::{Descriptor, Task, attributes, now};
+use crate::kernel::{Descriptor, Task, attributes, elapsed, now};
 use crate::maps::{CALL_CLASS, THREADS};
 use crate::runnable::Runnable;
 
@@ -51,10 +51,7 @@ impl ThreadState {
     /// Leaves the current state: accounts the time spent in it and returns that time. `who` is the process that ended it.
     #[inline(always)]
     fn leave(&mut self, figures: Figures, now: u64, who: u32, attributes: bool) -> Result<u64, Loss> {
-        let spent = now.wrapping_sub(self.since);
-        if (spent as i64) < 0 {
-            return Err(Loss::NegativeDifference);
-        }
+        let spent = elapsed(self.since, now)?;
         let state = self.state;
         if state < STATES as u32 {
             figures.add_at(STATE_COUNTER + state, spent);

@@ -11,7 +11,7 @@ use aya_ebpf::programs::BtfTracePointContext;
 use crate::activity::HANDED;
 use crate::count::{Figures, atomic_add};
 use crate::handoff::WAKE_BYTES;
-use crate::kernel::{Descriptor, Task, attributes, global, now};
+use crate::kernel::{Descriptor, Task, attributes, elapsed, global, now};
 use crate::maps::{
     ERRNO, ESTABLISHED, SYSCALL_CLAIMS, SYSCALL_OWNER, SYSCALL_RECORDS, SYSCALL_SLOT, SYSCALL_SLOTS_USED, THREADS,
 };
@@ -94,10 +94,7 @@ fn exit(ctx: &BtfTracePointContext) -> Result<(), Loss> {
         return Ok(()); // entered before we attached
     }
     thread.syscall_entered = 0;
-    let took = now().wrapping_sub(entered);
-    if (took as i64) < 0 {
-        return Err(Loss::NegativeDifference);
-    }
+    let took = elapsed(entered, now())?;
     let nr = thread.syscall;
     let record = record(service, nr)?;
     add(record, 0, 1);
