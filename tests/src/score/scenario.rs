@@ -163,9 +163,7 @@ pub fn components(
 fn check(run: &str, truth: &Truth, report: &Report, score: &mut Score) {
     let (counted, mut losses) = (report.requests(NAME), report.losses());
     // On loopback an answer can arrive while the send that asked for it still returns, and has no latency then.
-    losses.retain(|(name, lost)| {
-        !["negative_difference", "calls_multiplexed"].contains(&name.as_str()) || lost * 200 > counted
-    });
+    losses.retain(|(name, lost)| name != "negative_difference" || lost * 200 > counted);
     if counted != truth.count() || !losses.is_empty() {
         let count = truth.count();
         score.inexact.push(format!("{run}: {counted} requests counted of {count}; losses {losses:?}"));
