@@ -1,6 +1,7 @@
 //! Percentiles against a truth log: the truth server stamps each request after `recv` and after `send`, and the agent must
 //! agree with that within 5 % or 25 µs, whichever is larger, up to p99, in one run of three: other work on the machine comes
-//! between the kernel's event and the stamp. What is claimed, 1 % or 3 µs up to p99.99, is checked by `cargo xtask bench accuracy` on a quiet one.
+//! between the kernel's event and the stamp. What is claimed, 1 % or 3 µs up to p99.99, is checked by `cargo xtask bench
+//! accuracy` on a quiet one.
 //! What the report names is the upper end of a bucket, so the truth must be that near to the bucket.
 //!
 //! Threads that sleep are compared by their service time; an event loop that is busy, so that requests queue, also by its

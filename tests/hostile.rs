@@ -214,7 +214,7 @@ fn a_cpu_that_goes_and_comes_loses_nothing() {
 fn exemplars_that_find_the_ring_full_are_counted() {
     need_root();
     let server = start(Kind::Echo, &[]).unwrap();
-    // One page holds a few records, and the agent empties it twenty times a second; standing still it does not.
+    // One page holds a few records, and the agent empties it 16 times a second; standing still it does not.
     let page = 4096;
     let recording = record(&server).arg(&format!("--debug-map-entries=EXEMPLARS={page}")).start().unwrap();
     ask(&server, 1, 20, 0).unwrap();
