@@ -52,6 +52,9 @@ fields! {
     task_in_iowait = "task_struct"."in_iowait";
     task_state = "task_struct"."__state";
     task_on_cpu = "task_struct"."on_cpu";
+    task_cred = "task_struct"."cred";
+    cred_user_ns = "cred"."user_ns";
+    user_ns_inum = "user_namespace"."ns.inum";
     task_files = "task_struct"."files";
     files_fdt = "files_struct"."fdt";
     fdtable_fd = "fdtable"."fd";
@@ -71,6 +74,8 @@ fields! {
     sock_daddr = "sock"."__sk_common.skc_daddr";
     sock_v6_daddr = "sock"."__sk_common.skc_v6_daddr";
     sock_type = "sock"."sk_type";
+    sock_net = "sock"."__sk_common.skc_net.net";
+    net_inum = "net"."ns.inum";
     sock_socket = "sock"."sk_socket";
     sock_unread = "sock"."sk_receive_queue.qlen";
     sock_peer_pid = "sock"."sk_peer_pid";

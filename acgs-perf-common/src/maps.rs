@@ -13,10 +13,28 @@ pub const MAX_SHARDS: u32 = 4;
 /// At most this many services in one recording; a service id is a `u8`, and 0 means "no target".
 pub const MAX_SERVICES: u32 = 64;
 
-/// Bit of the word in `SWITCHES`: the agent has stopped the probe `attribution`.
+/// What the agent tells the programs while they run; the only entry of `SWITCHES`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Switches {
+    /// [`STOPPED_ATTRIBUTION`], [`STOPPED_SCHED`], [`COUNTING`].
+    pub bits: u64,
+    /// When the window was opened, on the programs' clock; 0 before.
+    pub opened_ns: u64,
+    /// When it was closed; 0 before.
+    pub closed_ns: u64,
+}
+
+/// Bit of `Switches::bits`: the agent has stopped the probe `attribution`.
 pub const STOPPED_ATTRIBUTION: u64 = 1;
-/// The same of the probe `sched`.
+/// Bit of `Switches::bits`: the agent has stopped the probe `sched`.
 pub const STOPPED_SCHED: u64 = 2;
+/// Bit of `Switches::bits`: the window is open, and what happens counts. Before and after it the programs follow threads,
+/// sockets and requests all the same, so that what is under way when the window opens is known.
+pub const COUNTING: u64 = 4;
+
+/// A service that no map has an entry for: what is added to it counts nowhere.
+pub const NO_SERVICE: u32 = MAX_SERVICES;
 
 /// Which distribution a histogram holds; the blocked classes follow [`Histogram::BLOCKED`] in the order of `State`.
 #[repr(u32)]
@@ -125,6 +143,30 @@ pub const SYSCALL_WORDS: u32 = SYSCALL_HEADER + BUCKETS as u32;
 pub const fn syscall_slot_index(service: u32, nr: u32) -> u32 {
     service * SYSCALLS as u32 + nr
 }
+
+/// Key of the tables of ports: a port of one network namespace, by the namespace's inode.
+#[inline(always)]
+#[must_use]
+pub const fn port_key(network: u32, port: u32) -> u64 {
+    ((network as u64) << 32) | port as u64
+}
+
+/// Who may open a port later, and joins the service then.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WantedPort {
+    /// The service, from 0.
+    pub service: u32,
+    /// Inodes of the user namespaces from which a process may do so; 0 for none.
+    pub users: [u32; WANTED_USERS],
+}
+
+/// User namespaces per wanted port: the agent's, and those of the processes that had the port when the recording began.
+pub const WANTED_USERS: usize = 3;
+/// Entries of the table of wanted ports.
+pub const WANTED_PORTS: u32 = 1024;
+/// Entries of the table of ports on which services listen, by network namespace.
+pub const LISTENERS: u32 = 4096;
 
 /// Key of the errno table: service, system call, errno.
 #[inline(always)]
@@ -237,6 +279,8 @@ pub const PREEMPTORS: u32 = 4096;
 pub const EXEC_QUEUE: u32 = 1024;
 
 const _: () = assert!(COUNTER_BLOCK >= COUNTERS && COUNTER_BLOCK.is_multiple_of(8) && (Counter::BytesOut as u32) < 8);
+const _: () = assert!(size_of::<Switches>() == 3 * 8);
+const _: () = assert!(size_of::<WantedPort>() == 16);
 const _: () = assert!(size_of::<PeerKey>() == 24);
 const _: () = assert!(size_of::<PeerStats>() == 48);
 const _: () = assert!(size_of::<Preemptor>() == 32);
@@ -251,4 +295,6 @@ mod pod {
     unsafe impl aya::Pod for super::Preemptor {}
     // SAFETY: as above.
     unsafe impl aya::Pod for super::DownstreamPeer {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for super::WantedPort {}
 }

@@ -8,10 +8,10 @@ use acgs_perf_common::attribution::{
 };
 use acgs_perf_common::histogram::{BUCKETS, bucket_index};
 use acgs_perf_common::ledger::Loss;
-use acgs_perf_common::maps::{Counter, Histogram, counter_index, histogram_base};
+use acgs_perf_common::maps::{Counter, Histogram, NO_SERVICE, counter_index, histogram_base};
 use aya_ebpf::helpers::bpf_get_smp_processor_id;
 
-use crate::kernel::global;
+use crate::kernel::{counts, global};
 use crate::maps::{ATTRIBUTION, COUNTERS, HISTOGRAMS, LEDGER};
 
 const REPLY: usize = component_word(Component::Reply);
@@ -45,6 +45,12 @@ pub fn touch(slot: *mut u64) {
     let _unused = unsafe { slot.read_volatile() };
 }
 
+/// The service for which an event counts: `service` while the window is open, otherwise none.
+#[inline(always)]
+pub fn counted(service: u32) -> u32 {
+    if counts() { service } else { NO_SERVICE }
+}
+
 /// A service's counters and histograms in the shard of this CPU.
 #[derive(Clone, Copy)]
 pub struct Figures {
@@ -54,13 +60,32 @@ pub struct Figures {
 }
 
 impl Figures {
-    /// Of the service with index `service`, from 0.
+    /// Of the service with index `service`, from 0; of none while the window is shut, so that nothing counts.
     #[inline(always)]
     pub fn of(service: u32) -> Self {
+        Self::at_any_time(counted(service))
+    }
+
+    /// Of the service whether the window is open or not, for sums that know it themselves.
+    #[inline(always)]
+    pub fn at_any_time(service: u32) -> Self {
         let shards = global!(SHARDS);
         // SAFETY: the helper has no preconditions.
         let cpu = unsafe { bpf_get_smp_processor_id() };
         Self { service, shards, shard: cpu & shards.wrapping_sub(1) }
+    }
+
+    /// The service + 1 if it is one for which things count, otherwise 0: how a socket remembers where its request counts.
+    #[inline(always)]
+    pub fn owner(self) -> u8 {
+        if self.service == NO_SERVICE { 0 } else { self.service as u8 + 1 }
+    }
+
+    /// Those of a remembered owner, if the window is still open.
+    #[inline(always)]
+    pub fn of_owner(self, owner: u8) -> Self {
+        let none = owner == 0 || self.service == NO_SERVICE;
+        Self { service: if none { NO_SERVICE } else { u32::from(owner) - 1 }, ..self }
     }
 
     #[inline(always)]
@@ -92,7 +117,7 @@ impl Figures {
         self.add_to_bucket(histogram as u32, value, 1u64.wrapping_neg());
     }
 
-    /// The service, from 0.
+    /// The service, from 0; `NO_SERVICE` while the window is shut.
     #[inline(always)]
     pub fn service(self) -> u32 {
         self.service

@@ -8,7 +8,7 @@ use acgs_perf_common::histogram::{BUCKETS, bucket_index};
 use acgs_perf_common::maps::{DOWNSTREAM_HEADER, DownstreamPeer, DownstreamWord, PeerKey, UNIX_PORT, downstream_base};
 
 use crate::Loss;
-use crate::count::{atomic_add, lose};
+use crate::count::{atomic_add, counted, lose};
 use crate::kernel::{AF_UNIX, Sock};
 use crate::maps::{DOWNSTREAM, DOWNSTREAM_CLAIMS, DOWNSTREAM_PEER, DOWNSTREAM_SLOTS_USED};
 use crate::service_table::{called_port, set_called_port};
@@ -42,7 +42,7 @@ pub struct Call {
 /// One word of a peer's figures.
 #[inline(always)]
 pub fn add(service: u32, peer: u32, word: DownstreamWord, value: u64) {
-    add_at(service, peer, word as u32, value);
+    add_at(counted(service), peer, word as u32, value);
 }
 
 #[inline(always)]
@@ -55,12 +55,13 @@ fn add_at(service: u32, peer: u32, word: u32, value: u64) {
 /// A call was answered after `latency` ns.
 #[inline(always)]
 pub fn answered(service: u32, peer: u32, latency: u64) {
-    add(service, peer, DownstreamWord::LatencySum, latency);
+    let service = counted(service);
+    add_at(service, peer, DownstreamWord::LatencySum as u32, latency);
     let bucket = bucket_index(latency);
     if bucket < BUCKETS {
         add_at(service, peer, DOWNSTREAM_HEADER + bucket as u32, 1);
     } else {
-        add(service, peer, DownstreamWord::OverRange, 1);
+        add_at(service, peer, DownstreamWord::OverRange as u32, 1);
     }
 }
 

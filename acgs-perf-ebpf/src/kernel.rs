@@ -7,7 +7,7 @@ use core::ffi::c_void;
 use core::ptr::read_volatile;
 
 use acgs_perf_common::kfuncs::{MARK_PREEMPT_DISABLE, MARK_PREEMPT_ENABLE};
-use acgs_perf_common::maps::{STOPPED_ATTRIBUTION, STOPPED_SCHED};
+use acgs_perf_common::maps::{COUNTING, STOPPED_ATTRIBUTION, STOPPED_SCHED};
 use aya_ebpf::helpers::generated::{bpf_get_current_task_btf, bpf_ktime_get_ns, bpf_task_pt_regs};
 use aya_ebpf::helpers::{bpf_probe_read_kernel, bpf_probe_read_kernel_buf};
 use aya_ebpf::programs::BtfTracePointContext;
@@ -32,24 +32,45 @@ macro_rules! global {
 }
 pub(crate) use global;
 
-/// Whether the agent has stopped this, one of the bits of `SWITCHES`.
+/// Whether the agent has set this bit of `SWITCHES`.
 #[inline(always)]
-fn is_stopped(bit: u64) -> bool {
+fn is_set(bit: u64) -> bool {
     // SAFETY: the pointer is into the map's value, which the agent changes meanwhile.
-    SWITCHES.get_ptr(0).is_some_and(|switches| unsafe { switches.read_volatile() } & bit != 0)
+    SWITCHES.get_ptr(0).is_some_and(|switches| unsafe { (&raw const (*switches).bits).read_volatile() } & bit != 0)
+}
+
+/// Whether the window is open: what happens now is part of the recording.
+#[inline(always)]
+pub fn counts() -> bool {
+    is_set(COUNTING)
+}
+
+/// How much of the time from `since` to `now` lies in the window.
+#[inline(always)]
+pub fn within_window(since: u64, now: u64) -> u64 {
+    let Some(switches) = SWITCHES.get_ptr(0) else { return 0 };
+    // SAFETY: as in `is_set`.
+    let (opened, closed) = unsafe {
+        ((&raw const (*switches).opened_ns).read_volatile(), (&raw const (*switches).closed_ns).read_volatile())
+    };
+    if opened == 0 {
+        return 0;
+    }
+    let end = if closed == 0 { now } else { now.min(closed) };
+    end.saturating_sub(since.max(opened))
 }
 
 /// Whether the probe `attribution` is on: chosen, and not stopped since. It is only ever switched off, so that a later
 /// answer of yes within a run means that an earlier one was yes too.
 #[inline(always)]
 pub fn attributes() -> bool {
-    global!(ATTRIBUTION_ACTIVE) != 0 && !is_stopped(STOPPED_ATTRIBUTION)
+    global!(ATTRIBUTION_ACTIVE) != 0 && !is_set(STOPPED_ATTRIBUTION)
 }
 
 /// The same of the thread clocks of the probe `sched`, for hooks that are not its own.
 #[inline(always)]
 pub fn keeps_thread_clocks() -> bool {
-    global!(SCHED_ACTIVE) != 0 && !is_stopped(STOPPED_SCHED)
+    global!(SCHED_ACTIVE) != 0 && !is_set(STOPPED_SCHED)
 }
 
 /// Calls a kernel function by the mark that the agent replaces with its BTF id; the compiler knows only helpers, by number.
@@ -211,6 +232,14 @@ impl Task {
         load::<u64>(self.regs(), offset!(regs_r10)) == 0
     }
 
+    /// Inode of the user namespace; 0 if it cannot be read.
+    #[inline(always)]
+    pub fn user_namespace(self) -> u32 {
+        let cred: *const u8 = probe(self.0, offset!(task_cred)).unwrap_or(core::ptr::null());
+        let namespace: *const u8 = probe(cred, offset!(cred_user_ns)).unwrap_or(core::ptr::null());
+        probe(namespace, offset!(user_ns_inum)).unwrap_or(0)
+    }
+
     /// `struct file *` behind descriptor `fd`.
     #[inline(always)]
     fn file(self, fd: u64) -> Option<*const u8> {
@@ -321,6 +350,13 @@ impl Sock {
             return [at(0), at(1), at(2), at(3)];
         }
         [0, 0, 0xffff_u32.to_be(), load(self.0, offset!(sock_daddr))]
+    }
+
+    /// Inode of the network namespace; 0 if it cannot be read.
+    #[inline(always)]
+    pub fn network(self) -> u32 {
+        let network: *const u8 = probe(self.0, offset!(sock_net)).unwrap_or(core::ptr::null());
+        probe(network, offset!(net_inum)).unwrap_or(0)
     }
 
     /// Whether something waits in the receive queue.

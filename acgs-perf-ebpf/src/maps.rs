@@ -5,8 +5,8 @@ use acgs_perf_common::exemplar::{EXEMPLAR_RING, ExemplarRecord};
 use acgs_perf_common::fields::Fields;
 use acgs_perf_common::ledger::LOSS_COUNT;
 use acgs_perf_common::maps::{
-    DOWNSTREAM_PEERS, DownstreamPeer, ERRNOS, EXEC_QUEUE, PARKED_REQUESTS, PARKING_PLACES, PEERS, PREEMPTORS, PeerKey,
-    PeerStats, Preemptor,
+    DOWNSTREAM_PEERS, DownstreamPeer, ERRNOS, EXEC_QUEUE, LISTENERS, PARKED_REQUESTS, PARKING_PLACES, PEERS,
+    PREEMPTORS, PeerKey, PeerStats, Preemptor, Switches, WANTED_PORTS, WantedPort,
 };
 use aya_ebpf::btf_maps::{Array, HashMap, LruHashMap, RingBuf};
 use aya_ebpf::macros::btf_map;
@@ -45,18 +45,23 @@ pub static ATTRIBUTION_ACTIVE: u32 = 0;
 #[unsafe(no_mangle)]
 pub static PREEMPTIBLE: u32 = 0;
 
-/// What the agent has stopped since the programs were loaded, a bit each; see `acgs_perf_common::maps::STOPPED_SCHED`.
+/// What the agent has switched on and off since the programs were loaded, and when the window is open.
 #[btf_map]
-pub static SWITCHES: Array<u64, 1, MMAPABLE> = Array::new();
+pub static SWITCHES: Array<Switches, 1, MMAPABLE> = Array::new();
 /// tgid → service + 1, one byte each, eight to an entry.
 #[btf_map]
 pub static SERVICE_OF_TGID: Array<[u8; 8], 1, MMAPABLE> = Array::new();
 /// Local port → service + 1 of the ports on which services listen, one byte each.
 #[btf_map]
 pub static SERVICE_OF_PORT: Array<[u8; 8], 8192, MMAPABLE> = Array::new();
-/// Local port → service + 1 of the ports that selectors name: who listens there later joins the service.
+/// The ports that selectors name, by network namespace: who listens there later joins the service. A hash map: asked once
+/// per call of listen.
 #[btf_map]
-pub static WANTED_PORT: Array<[u8; 8], 8192, MMAPABLE> = Array::new();
+pub static WANTED_PORT: HashMap<u64, WantedPort, { WANTED_PORTS as usize }> = HashMap::new();
+/// Ports on which services listen, by network namespace → service. A hash map: asked once per connection, retransmission or
+/// reset, after `SERVICE_OF_PORT`. The least recently used gives way, so that listeners may come and go for ever.
+#[btf_map]
+pub static LISTENER: LruHashMap<u64, u32, { LISTENERS as usize }> = LruHashMap::new();
 /// Histograms; see `acgs_perf_common::maps::histogram_base`.
 #[btf_map]
 pub static HISTOGRAMS: Array<u64, 1, MMAPABLE> = Array::new();

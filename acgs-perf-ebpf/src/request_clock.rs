@@ -45,7 +45,10 @@ pub struct SocketState {
     /// 1 if only the components of a request that was computed in one go can be other than 0 in `row`.
     pub is_narrow: u8,
     /// Requests read, to sample the round-trip time.
-    pub requests: u32,
+    pub requests: u16,
+    /// Service + 1 in whose figures the request counts; 0 for none.
+    counted_by: u8,
+    spare: u8,
     /// Bytes of the request.
     pub bytes_in: u64,
     /// Bytes of the reply so far.
@@ -158,6 +161,7 @@ impl SocketState {
         self.phase = READ;
         self.bytes_in = bytes;
         self.bytes_out = 0;
+        self.counted_by = figures.owner();
         figures.add(Counter::Read, 1);
         self.requests = self.requests.wrapping_add(1);
         if attributes() {
@@ -180,9 +184,10 @@ impl SocketState {
         if time & ACCEPTED != 0 { time & !ACCEPTED } else { 0 }
     }
 
-    /// The service sent `bytes`.
+    /// `service` sent `bytes`.
     #[inline(always)]
-    pub fn sent(&mut self, sk: Sock, figures: Figures, bytes: u64) -> Result<(), Loss> {
+    pub fn sent(&mut self, sk: Sock, service: u32, bytes: u64) -> Result<(), Loss> {
+        let figures = Figures::of(service);
         figures.add(Counter::BytesOut, bytes);
         if self.phase == IDLE {
             figures.add(Counter::UnsolicitedSends, 1);
@@ -190,24 +195,37 @@ impl SocketState {
         }
         let now = now();
         let latency = now.wrapping_sub(self.arrived);
-        let attributes = attributes();
         self.bytes_out += bytes;
         if self.phase == READ {
             self.phase = REPLIED;
             self.replied = now;
-            let queue_time = self.read.wrapping_sub(self.arrived);
-            let service_time = now.wrapping_sub(self.read);
-            if (queue_time as i64) < 0 || (service_time as i64) < 0 {
-                self.phase = IDLE;
-                return Err(Loss::NegativeDifference);
-            }
-            let (Some(queue_slot), Some(service_slot), Some(latency_slot)) = (
-                figures.bucket(Histogram::QueueTime as u32, queue_time),
-                figures.bucket(Histogram::ServiceTime as u32, service_time),
-                figures.bucket(Histogram::Latency as u32, latency),
-            ) else {
-                return Ok(());
-            };
+            self.replied_first(sk, figures, latency, now)
+        } else {
+            self.replied_more(sk, figures, latency, now);
+            Ok(())
+        }
+    }
+
+    /// The first send of the reply: the request counts.
+    #[inline(always)]
+    fn replied_first(&mut self, sk: Sock, figures: Figures, latency: u64, now: u64) -> Result<(), Loss> {
+        let queue_time = self.read.wrapping_sub(self.arrived);
+        let service_time = now.wrapping_sub(self.read);
+        if (queue_time as i64) < 0 || (service_time as i64) < 0 {
+            self.phase = IDLE;
+            return Err(Loss::NegativeDifference);
+        }
+        let attributes = attributes();
+        // A request that was read before the window counts as read when it is answered in it.
+        if self.counted_by != figures.owner() {
+            figures.add(Counter::Read, 1);
+        }
+        self.counted_by = figures.owner();
+        if let (Some(queue_slot), Some(service_slot), Some(latency_slot)) = (
+            figures.bucket(Histogram::QueueTime as u32, queue_time),
+            figures.bucket(Histogram::ServiceTime as u32, service_time),
+            figures.bucket(Histogram::Latency as u32, latency),
+        ) {
             touch(queue_slot);
             touch(service_slot);
             touch(latency_slot);
@@ -224,38 +242,44 @@ impl SocketState {
             atomic_add(queue_slot, 1);
             atomic_add(service_slot, 1);
             atomic_add(latency_slot, 1);
-            if attributes {
-                self.row[LATENCY_WORD] = latency;
-                self.row[COUNT_WORD] = 1;
-                if let Err(loss) = attribution::answered(sk, self, figures.service(), now) {
-                    lose(loss);
-                    if loss == Loss::TaskStorage {
-                        attribution::unknown(self);
-                    }
-                }
-                figures.add_row(latency, &self.row, self.is_narrow != 0, false);
-            }
-        } else {
-            let before = self.row[LATENCY_WORD];
-            figures.unrecord(Histogram::Latency, before);
-            figures.add(Counter::LatencySum, latency.wrapping_sub(before));
-            if attributes {
-                if attribution_bucket(latency) == attribution_bucket(before) {
-                    figures.add_growth(latency, latency.wrapping_sub(before));
-                    attribution::replied_more(self, latency, now);
-                } else {
-                    figures.add_row(before, &self.row, self.is_narrow != 0, true);
-                    attribution::replied_more(self, latency, now);
-                    figures.add_row(latency, &self.row, self.is_narrow != 0, false);
-                    if exemplar::is_wanted(self, figures.service()) {
-                        self.note_client(sk);
-                        exemplar::offer_sums(self, figures.service());
-                    }
-                }
-            }
-            figures.record(Histogram::Latency, latency);
         }
         self.row[LATENCY_WORD] = latency;
+        if attributes {
+            self.row[COUNT_WORD] = 1;
+            if let Err(loss) = attribution::answered(sk, self, figures.service(), now) {
+                lose(loss);
+                if loss == Loss::TaskStorage {
+                    attribution::unknown(self);
+                }
+            }
+            figures.add_row(latency, &self.row, self.is_narrow != 0, false);
+        }
         Ok(())
+    }
+
+    /// A later send: the reply has become longer. It counts where its first send did, whoever sends now.
+    #[inline(always)]
+    fn replied_more(&mut self, sk: Sock, figures: Figures, latency: u64, now: u64) {
+        let attributes = attributes();
+        let before = self.row[LATENCY_WORD];
+        let figures = figures.of_owner(self.counted_by);
+        figures.unrecord(Histogram::Latency, before);
+        figures.add(Counter::LatencySum, latency.wrapping_sub(before));
+        if attributes {
+            if attribution_bucket(latency) == attribution_bucket(before) {
+                figures.add_growth(latency, latency.wrapping_sub(before));
+                attribution::replied_more(self, latency, now);
+            } else {
+                figures.add_row(before, &self.row, self.is_narrow != 0, true);
+                attribution::replied_more(self, latency, now);
+                figures.add_row(latency, &self.row, self.is_narrow != 0, false);
+                if exemplar::is_wanted(self, figures.service()) {
+                    self.note_client(sk);
+                    exemplar::offer_sums(self, figures.service());
+                }
+            }
+        }
+        figures.record(Histogram::Latency, latency);
+        self.row[LATENCY_WORD] = latency;
     }
 }

@@ -9,9 +9,10 @@ use crate::activity::{ACTIVE, Activity};
 use crate::count::Figures;
 use crate::handoff::{self, blocks, component_of, is_let_go_on, woken};
 use crate::history::History;
-use crate::kernel::{Descriptor, Task, attributes, elapsed, now};
+use crate::kernel::{Descriptor, Task, attributes, elapsed, now, within_window};
 use crate::maps::{CALL_CLASS, THREADS};
 use crate::runnable::Runnable;
+use crate::subprogram::subprogram;
 
 /// State of a thread, in its task storage.
 #[repr(C)]
@@ -48,14 +49,13 @@ pub struct ThreadState {
 }
 
 impl ThreadState {
-    /// Leaves the current state: accounts the time spent in it and returns that time. `who` is the process that ended it.
+    /// Leaves the current state: accounts the time spent in it, as far as it lies in the window, and returns all of it. `who`
+    /// is the process that ended it.
     #[inline(always)]
-    fn leave(&mut self, figures: Figures, now: u64, who: u32, attributes: bool) -> Result<u64, Loss> {
+    fn leave(&mut self, service: u32, now: u64, who: u32, attributes: bool) -> Result<u64, Loss> {
         let spent = elapsed(self.since, now)?;
+        account(self, service, now);
         let state = self.state;
-        if state < STATES as u32 {
-            figures.add_at(STATE_COUNTER + state, spent);
-        }
         if attributes && self.activity.is(ACTIVE) {
             let component = component_of(state, self.activity.waits_for_peer(state));
             let who = if component as u32 == Component::Downstream as u32 { self.activity.peer } else { who };
@@ -77,6 +77,16 @@ impl ThreadState {
         unsafe {
             core::ptr::from_mut(&mut self.since).write_volatile(now);
             core::ptr::from_mut(&mut self.state).write_volatile(state);
+        }
+    }
+}
+
+subprogram! {
+    /// Adds the time in the thread's state to the sums of its service, as far as it lies in the window.
+    fn account = thread_account(thread: &mut ThreadState; service: u32, now: u64) {
+        let state = thread.state;
+        if state < STATES as u32 {
+            Figures::at_any_time(service).add_at(STATE_COUNTER + state, within_window(thread.since, now));
         }
     }
 }
@@ -127,7 +137,7 @@ pub fn waking(task: Task, service: u32) -> Result<(), Loss> {
     {
         thread.activity.charge(Component::Lock, now, waker.tgid());
     }
-    let spent = thread.leave(figures, now, if is_deliberate { waker.tgid() } else { 0 }, attributes);
+    let spent = thread.leave(service, now, if is_deliberate { waker.tgid() } else { 0 }, attributes);
     if attributes {
         let state = forget(&thread.state);
         woken(thread, task, service, state, now);
@@ -167,7 +177,7 @@ pub fn switched_in(task: Task, service: u32, prev: Task, now: u64) -> Result<u64
     }
     let figures = Figures::of(service);
     thread.state = State::RunQueue as u32;
-    let waited = thread.leave(figures, now, prev.tgid(), attributes);
+    let waited = thread.leave(service, now, prev.tgid(), attributes);
     thread.enter(State::OnCpu as u32, now);
     let waited = waited?;
     figures.record(Histogram::RunQueue, waited);
@@ -180,7 +190,7 @@ pub fn switched_out(task: Task, service: u32, runnable: bool, now: u64) -> Resul
     let thread = THREADS.get_or_create(task).ok_or(Loss::TaskStorage)?;
     let figures = Figures::of(service);
     let attributes = attributes();
-    let spent = if thread.since != 0 { thread.leave(figures, now, 0, attributes) } else { Ok(0) };
+    let spent = if thread.since != 0 { thread.leave(service, now, 0, attributes) } else { Ok(0) };
     let (state, counter) = if runnable {
         (State::RunQueue as u32, Counter::InvoluntarySwitches)
     } else {
@@ -221,7 +231,7 @@ pub fn settle(task: Task, service: u32) -> Result<(), Loss> {
     let Some(thread) = THREADS.get(task) else { return Ok(()) };
     if thread.since != 0 {
         let now = now();
-        let spent = thread.leave(Figures::of(service), now, 0, attributes());
+        let spent = thread.leave(service, now, 0, attributes());
         thread.since = now;
         spent?;
     }

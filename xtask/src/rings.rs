@@ -46,6 +46,8 @@ impl Ring {
             Self::Kernel => [
                 "live_kernel",
                 "socket_calls",
+                "window",
+                "strangers",
                 "accuracy",
                 "shares",
                 "scale",

@@ -5,7 +5,7 @@ use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 
 use crate::count::{atomic_add, lose};
-use crate::kernel::{Task, now};
+use crate::kernel::{Task, counts, now};
 use crate::maps::{FIELDS, PREEMPTOR};
 use crate::service_table::{service_byte_of_tgid, service_of_tgid};
 use crate::{Loss, run, thread_clock};
@@ -47,7 +47,7 @@ fn switch(ctx: &BtfTracePointContext) -> Result<(), Loss> {
         let service = to - 1;
         let waited = thread_clock::switched_in(next, service, prev, now)?;
         // The idle task stands in nobody's way.
-        if waited != 0 && prev.pid() != 0 {
+        if waited != 0 && prev.pid() != 0 && counts() {
             ran_instead(service, prev, waited)?;
         }
     }

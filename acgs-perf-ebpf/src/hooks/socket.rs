@@ -19,7 +19,7 @@ use crate::{Loss, run};
 const TCP_LISTEN: u8 = 10;
 const MSG_PEEK: i32 = 2;
 /// The round-trip time is sampled at the first request of a connection and then at every 64th.
-const SRTT_EVERY: u32 = 64;
+const SRTT_EVERY: u16 = 64;
 
 #[btf_tracepoint]
 pub fn sk_data_ready(ctx: BtfTracePointContext) -> i32 {
@@ -160,7 +160,7 @@ pub fn sent(bytes: i32, sk: impl FnOnce() -> Option<Sock>) -> Result<(), Loss> {
     let Some(service) = current_service() else { return Ok(()) };
     let Some(sk) = sk() else { return Ok(()) };
     match SOCKETS.get(sk) {
-        Some(socket) if socket.opened_by().is_none() => socket.sent(sk, Figures::of(service), bytes as u64),
+        Some(socket) if socket.opened_by().is_none() => socket.sent(sk, service, bytes as u64),
         _ if !attributes() => Ok(()),
         Some(socket) => calls::call_sent(sk, socket, service, now()),
         None if is_client_end(sk) => {

@@ -11,7 +11,7 @@ use aya_ebpf::programs::BtfTracePointContext;
 use crate::activity::HANDED;
 use crate::count::{Figures, atomic_add};
 use crate::handoff::WAKE_BYTES;
-use crate::kernel::{Descriptor, Task, attributes, elapsed, global, now};
+use crate::kernel::{Descriptor, Task, attributes, counts, elapsed, global, now};
 use crate::maps::{
     ERRNO, ESTABLISHED, SYSCALL_CLAIMS, SYSCALL_OWNER, SYSCALL_RECORDS, SYSCALL_SLOT, SYSCALL_SLOTS_USED, THREADS,
 };
@@ -82,6 +82,12 @@ fn is_in_call() -> Option<bool> {
 fn exit(ctx: &BtfTracePointContext) -> Result<(), Loss> {
     let task = Task::current();
     let Some(service) = service_of_tgid(task.tgid()) else { return Ok(()) };
+    if !counts() {
+        if let Some(thread) = THREADS.get(task) {
+            thread.syscall_entered = 0;
+        }
+        return Ok(());
+    }
     let result = ctx.arg::<i64>(1);
     // The number comes from the registers here: a server usually sits in accept since before we attached.
     let accepting = matches!(task.syscall(), ACCEPT | ACCEPT4);

@@ -5,11 +5,11 @@ use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 
 use crate::count::{Figures, atomic_add};
-use crate::kernel::{Sock, Task, attributes, global, now};
+use crate::kernel::{Sock, Task, attributes, counts, global, now};
 use crate::maps::{ESTABLISHED, PEER, SOCKETS};
 use crate::request_clock::SocketState;
-use crate::service_table::{current_service, service_of_port, set_service_of_port, set_service_of_tgid, wanted_port};
-use crate::{Loss, calls, request_table, run};
+use crate::service_table::{current_service, service_of_listener, set_service_of_tgid, wanted_by};
+use crate::{Loss, calls, request_table, run, service_table};
 
 const ESTABLISHED_STATE: i32 = 1;
 const SYN_SENT: i32 = 2;
@@ -39,19 +39,19 @@ fn set_state(ctx: &BtfTracePointContext) -> Result<(), Loss> {
     }
 }
 
-/// The running process listens: on a port that a selector names it joins the service, and its ports are the service's.
+/// The running process listens: on a port that a selector names it joins the service, and its ports are the service's. The same
+/// port in another network namespace is another one's.
 #[inline(always)]
 fn listens(sk: Sock) -> Result<(), Loss> {
-    let port = u32::from(sk.local_port());
-    let tgid = Task::current().tgid();
+    let task = Task::current();
     // Process 1 listens on behalf of others (socket activation), and all that it starts later would inherit.
-    if tgid != 1
-        && let Some(service) = wanted_port(port)
+    if task.tgid() != 1
+        && let Some(service) = wanted_by(task, sk)
     {
-        set_service_of_tgid(tgid, Some(service))?;
+        set_service_of_tgid(task.tgid(), Some(service))?;
     }
     match current_service() {
-        Some(service) => set_service_of_port(port, Some(service)),
+        Some(service) => service_table::listens(sk, service),
         None => Ok(()),
     }
 }
@@ -78,6 +78,9 @@ fn connected(sk: Sock) -> Result<(), Loss> {
     if (took as i64) < 0 {
         return Err(Loss::NegativeDifference);
     }
+    if !counts() {
+        return Ok(());
+    }
     let figures = Figures::of(service);
     figures.record(Histogram::Connect, took);
     figures.add(Counter::ConnectionsOpened, 1);
@@ -92,10 +95,13 @@ fn connected(sk: Sock) -> Result<(), Loss> {
 
 #[inline(always)]
 fn accepted(sk: Sock) -> Result<(), Loss> {
-    let Some(service) = service_of_port(u32::from(sk.local_port())) else { return Ok(()) };
+    let Some(service) = service_of_listener(sk) else { return Ok(()) };
     Figures::of(service).add(Counter::ConnectionsAccepted, 1);
     if global!(SYSCALLS_ACTIVE) != 0 {
         let _least_recent_makes_room = ESTABLISHED.insert(sk.address(), now(), 0);
+    }
+    if !counts() {
+        return Ok(());
     }
     let peer = peer(sk, service, false)?;
     // SAFETY: `peer` points into the map's value.
@@ -114,6 +120,9 @@ fn closed(sk: Sock, refused: bool) -> Result<(), Loss> {
         return Ok(());
     }
     let Some((_, service)) = outgoing(sk) else { return Ok(()) };
+    if !counts() {
+        return Ok(());
+    }
     let figures = Figures::of(service);
     if refused {
         figures.add(Counter::ConnectFailures, 1);
@@ -145,13 +154,16 @@ pub fn tcp_send_reset(ctx: BtfTracePointContext) -> i32 {
 #[inline(always)]
 fn trouble(ctx: &BtfTracePointContext, counter: Counter) -> Result<(), Loss> {
     let Some(sk) = Sock::arg(ctx, 0) else { return Ok(()) };
-    let (service, opened) = match service_of_port(u32::from(sk.local_port())) {
+    let (service, opened) = match service_of_listener(sk) {
         Some(service) => (service, false),
         None => match outgoing(sk) {
             Some((_, service)) => (service, true),
             None => return Ok(()),
         },
     };
+    if !counts() {
+        return Ok(());
+    }
     Figures::of(service).add(counter, 1);
     // Sockets in these states are listeners, or smaller objects than a whole socket.
     if matches!(sk.state(), TIME_WAIT | LISTENING | NEW_SYN_RECV) {

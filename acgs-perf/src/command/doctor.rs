@@ -2,11 +2,13 @@
 //!
 //! In: the kernel's BTF and a few files under /proc. Out: a list on standard output; exit code 1 if recording cannot work.
 
+use std::path::Path;
+
 use clap::ValueEnum;
 use serde::Serialize;
 
 use crate::probe::{self, Debug, hooks, session, table};
-use crate::{capture, output};
+use crate::{capture, discover, output};
 
 /// Examples for `--help`.
 pub const EXAMPLES: &str = "\
@@ -110,6 +112,8 @@ fn diagnose(load: bool) -> Diagnosis {
     // SAFETY: geteuid has no preconditions.
     let root = unsafe { libc::geteuid() } == 0;
     check("root", root, if root { "yes".into() } else { "no; recording needs it, run with sudo".into() });
+    let pids = discover::namespaces::check_pids(Path::new("/proc"));
+    check("process ids", pids.is_ok(), pids.err().map_or("the kernel's own".into(), |error| error.to_string()));
     let object = session::has_object();
     let built = "built without kernel programs; run `cargo xtask setup` and build again";
     check("kernel programs", object, if object { "built in".into() } else { built.into() });

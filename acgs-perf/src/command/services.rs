@@ -76,7 +76,7 @@ fn text(targets: &[Target], others: &[Listener]) -> String {
         out.push_str(&table(&rows));
     }
     for target in targets {
-        for note in &target.notes {
+        for note in target.notes.iter().chain(&target.refused) {
             out.push_str(&format!("note: {}: {note}\n", target.spec.name));
         }
     }
@@ -130,7 +130,7 @@ struct ListedService<'a> {
     pids: &'a [u32],
     ports: &'a [u16],
     unix_paths: &'a [String],
-    notes: &'a [String],
+    notes: Vec<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -152,7 +152,7 @@ fn json(targets: &[Target], others: &[Listener]) -> anyhow::Result<String> {
             pids: &target.pids,
             ports: &target.ports,
             unix_paths: &target.unix_paths,
-            notes: &target.notes,
+            notes: target.notes.iter().chain(&target.refused).map(String::as_str).collect(),
         })
         .collect();
     let listeners = others
@@ -179,13 +179,16 @@ mod tests {
         let target = |pids: &[u32]| Target {
             spec: specs.next_back().unwrap(),
             pids: pids.to_vec(),
+            members: Vec::new(),
+            sockets: Vec::new(),
+            refused: None,
             ports: if pids.is_empty() { Vec::new() } else { vec![6379] },
             unix_paths: Vec::new(),
             notes: Vec::new(),
         };
         let targets = [&[1, 2, 3, 4, 5, 6, 7][..], &[]].map(target).to_vec();
         let endpoint = Endpoint::Tcp("127.0.0.1:80".parse().unwrap());
-        (targets, vec![Listener { endpoint, pid: Some(9), comm: Some("nginx".to_owned()) }])
+        (targets, vec![Listener { endpoint, pid: Some(9), comm: Some("nginx".to_owned()), elsewhere: false }])
     }
 
     #[test]

@@ -86,6 +86,11 @@ pub enum DiscoverError {
         /// The file that names the document.
         config: String,
     },
+    /// The agent sees other process ids than the kernel uses.
+    #[error(
+        "acgs-perf runs in a PID namespace of its own, where process ids are not the kernel's; run it in the host's (docker run --pid=host, hostPID: true, nsenter --target 1 --pid --mount)"
+    )]
+    PidNamespace,
     /// A `pid:` that names no process.
     #[error("service {service}: pid:{pid}: no such process; `acgs-perf services` lists what listens")]
     NoSuchProcess {

@@ -42,11 +42,24 @@ impl Tree {
         self.write(pid, "stat", &text);
     }
 
+    /// The agent's own network and user namespace.
+    pub fn own(&self, network: u64, user: u64) {
+        let own = self.root().join("self/ns");
+        fs::create_dir_all(&own).unwrap();
+        symlink(format!("net:[{network}]"), own.join("net")).unwrap();
+        symlink(format!("user:[{user}]"), own.join("user")).unwrap();
+    }
+
     /// A process in the first network namespace.
     pub fn process(&self, pid: u32, ppid: u32, comm: &str, exe: &str) {
+        self.process_in(pid, ppid, comm, exe, 4_026_531_840);
+    }
+
+    /// A process in this network namespace.
+    pub fn process_in(&self, pid: u32, ppid: u32, comm: &str, exe: &str, network: u64) {
         self.stat(pid, ppid, comm, 'S', 0x0040_0000);
         self.link(pid, "exe", exe);
-        self.link(pid, "ns/net", "net:[4026531840]");
+        self.link(pid, "ns/net", &format!("net:[{network}]"));
         self.write(pid, "cmdline", &format!("{exe}\0"));
         self.write(pid, "cgroup", "0::/\n");
         fs::create_dir_all(self.root().join(pid.to_string()).join("fd")).unwrap();

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
 use super::DiscoverError;
+use super::namespaces::Place;
 use super::scan::Scan;
 use super::sockets::Endpoint;
 
@@ -18,14 +19,17 @@ pub struct Listener {
     pub pid: Option<u32>,
     /// Command name of that process.
     pub comm: Option<String>,
+    /// Whether it listens in another network namespace than the agent's, where its port alone does not name it.
+    pub elsewhere: bool,
 }
 
 impl Listener {
     /// The selector that chooses this listener's processes.
     pub fn selector(&self) -> String {
-        match &self.endpoint {
-            Endpoint::Tcp(address) => format!("port:{}", address.port()),
-            Endpoint::Unix(path) => format!("unix:{path}"),
+        match (&self.endpoint, self.pid) {
+            (Endpoint::Tcp(_), Some(pid)) if self.elsewhere => format!("pid:{pid}"),
+            (Endpoint::Tcp(address), _) => format!("port:{}", address.port()),
+            (Endpoint::Unix(path), _) => format!("unix:{path}"),
         }
     }
 
@@ -40,10 +44,10 @@ impl Listener {
 
 /// Lists what listens: TCP first, by address, then UNIX stream sockets. The calling process and systemd are left out.
 pub fn listening(root: &Path) -> Result<Vec<Listener>, DiscoverError> {
-    Ok(list(&super::whole_host(root)?))
+    Ok(list(&super::whole_host(root)?, Place::own(root).map(|own| own.network)))
 }
 
-fn list(scan: &Scan<'_>) -> Vec<Listener> {
+fn list(scan: &Scan<'_>, network: Option<u64>) -> Vec<Listener> {
     let mut holders: Vec<Vec<usize>> = vec![Vec::new(); scan.listening().len()];
     for process in 0..scan.processes().len() {
         for socket in scan.held_indices(process) {
@@ -64,6 +68,7 @@ fn list(scan: &Scan<'_>) -> Vec<Listener> {
             endpoint: socket.endpoint.clone(),
             pid: process.map(|process| process.pid),
             comm: process.map(|process| process.comm.clone()),
+            elsewhere: network.is_some_and(|own| socket.network != 0 && socket.network != own),
         });
     }
     listeners.sort_by(|one, two| (&one.endpoint, one.pid).cmp(&(&two.endpoint, two.pid)));
@@ -114,6 +119,9 @@ fn who(members: &[&Listener]) -> String {
     seen.dedup();
     match seen[..] {
         [] => String::new(),
+        [(pid, comm)] if members.iter().all(|listener| listener.elsewhere) => {
+            format!("pid {pid}, {comm}, in another network namespace")
+        }
         [(pid, comm)] => format!("pid {pid}, {comm}"),
         [(pid, comm), ref more @ ..] => format!("pid {pid} and {} more, {comm}", more.len()),
     }
@@ -152,7 +160,12 @@ mod tests {
     use super::*;
 
     fn tcp(address: &str, pid: u32, comm: &str) -> Listener {
-        Listener { endpoint: Endpoint::Tcp(address.parse().unwrap()), pid: Some(pid), comm: Some(comm.to_owned()) }
+        Listener {
+            endpoint: Endpoint::Tcp(address.parse().unwrap()),
+            pid: Some(pid),
+            comm: Some(comm.to_owned()),
+            elsewhere: false,
+        }
     }
 
     #[test]
@@ -161,8 +174,14 @@ mod tests {
             endpoint: Endpoint::Unix("/tmp/a b.sock".to_owned()),
             pid: Some(9),
             comm: Some("(x)".to_owned()),
+            elsewhere: false,
         };
-        let unseen = Listener { endpoint: Endpoint::Tcp("0.0.0.0:22".parse().unwrap()), pid: None, comm: None };
+        let unseen = Listener {
+            endpoint: Endpoint::Tcp("0.0.0.0:22".parse().unwrap()),
+            pid: None,
+            comm: None,
+            elsewhere: false,
+        };
         let text = render_suggestions(&[
             tcp("127.0.0.1:6379", 123, "redis-server"),
             tcp("[::1]:6379", 123, "redis-server"),

@@ -10,6 +10,7 @@
 //! 3. Descendants of a process matched by a selector with `pid:` join it whatever they execute, so that the pid of a wrapper script
 //!    will do. This is also what forks do while a recording runs.
 
+use super::namespaces::Place;
 use super::scan::Scan;
 use super::selector::{Selector, Term};
 use super::sockets::Endpoint;
@@ -21,9 +22,10 @@ pub(super) struct Matcher<'a> {
 }
 
 /// One selector; beside each path what it is once symbolic links are followed.
-struct Alternative<'a> {
+pub(super) struct Alternative<'a> {
     conditions: Vec<(&'a Term, Option<String>)>,
     has_pid: bool,
+    place: Option<&'a Place>,
 }
 
 /// What became of each process.
@@ -114,7 +116,7 @@ impl<'a> Matcher<'a> {
 }
 
 impl<'a> Alternative<'a> {
-    fn new(selector: &'a Selector) -> Self {
+    pub(super) fn new(selector: &'a Selector) -> Self {
         let conditions: Vec<_> = selector
             .terms()
             .iter()
@@ -124,23 +126,23 @@ impl<'a> Alternative<'a> {
             })
             .collect();
         let has_pid = conditions.iter().any(|(term, _)| matches!(term, Term::Pid(_)));
-        Self { conditions, has_pid }
+        Self { conditions, has_pid, place: selector.place() }
     }
 
     /// Whether all terms hold; those that need descriptors read come last.
-    fn holds(&self, scan: &Scan<'_>, process: usize) -> bool {
+    pub(super) fn holds(&self, scan: &Scan<'_>, process: usize) -> bool {
         let costly = |term: &Term| matches!(term, Term::Port(_) | Term::Unix(_));
         let check = |costly_now: bool| {
             self.conditions
                 .iter()
                 .filter(|(term, _)| costly(term) == costly_now)
-                .all(|(term, canonical)| holds(scan, process, term, canonical.as_deref()))
+                .all(|(term, canonical)| holds(scan, process, term, canonical.as_deref(), self.place))
         };
         check(false) && check(true)
     }
 }
 
-fn holds(scan: &Scan<'_>, index: usize, term: &Term, canonical: Option<&str>) -> bool {
+fn holds(scan: &Scan<'_>, index: usize, term: &Term, canonical: Option<&str>, place: Option<&Place>) -> bool {
     let process = &scan.processes()[index];
     let is = |path: &str, wanted: &str| path == wanted || canonical == Some(path);
     match term {
@@ -152,7 +154,7 @@ fn holds(scan: &Scan<'_>, index: usize, term: &Term, canonical: Option<&str>) ->
         Term::Unit(name) => process.cgroups().iter().any(|group| in_unit(group, name)),
         Term::Port(port) => {
             let here = |endpoint: &Endpoint| matches!(endpoint, Endpoint::Tcp(address) if address.port() == *port);
-            holds_socket(scan, index, here)
+            holds_socket(scan, index, here) && place.is_none_or(|place| opens_at(scan, index, *port, place))
         }
         Term::Unix(path) => holds_socket(scan, index, |endpoint| match endpoint {
             Endpoint::Unix(bound) => is(bound, path) || canonical.is_some() && same_socket(bound, path, canonical),
@@ -167,6 +169,13 @@ fn holds_socket(scan: &Scan<'_>, process: usize, qualifies: impl Fn(&Endpoint) -
         && scan.listening().iter().any(|socket| qualifies(&socket.endpoint))
         && !scan.is_activator(process)
         && scan.held(process).any(qualifies)
+}
+
+/// Whether a process that holds a port holds it at this place.
+fn opens_at(scan: &Scan<'_>, index: usize, port: u16, place: &Place) -> bool {
+    let user = scan.processes()[index].user();
+    scan.networks_of_port(index, port).any(|network| network == place.network)
+        && user.is_none_or(|user| place.users.contains(&user))
 }
 
 /// A socket bound as /var/run/x and named as /run/x, or the other way round.

@@ -10,6 +10,8 @@ pub mod error;
 mod fixture;
 pub mod listeners;
 mod matching;
+pub mod namespaces;
+mod places;
 pub mod processes;
 mod scan;
 pub mod selector;
@@ -25,9 +27,31 @@ pub use listeners::{Listener, listening, render_suggestions};
 pub use spec::{ServiceSpec, parse_service, parse_services};
 
 use matching::{Assignment, Matcher};
+use namespaces::Place;
+use places::Placed;
 use scan::Scan;
 use selector::Term;
 use sockets::Endpoint;
+
+/// A process as it was when it was found: a later one may have its id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Process id.
+    pub pid: u32,
+    /// When it started, clock ticks after boot.
+    pub start_time: u64,
+}
+
+impl Member {
+    fn of(process: &processes::Process) -> Self {
+        Self { pid: process.pid, start_time: process.start_time }
+    }
+
+    /// Whether this very process is still there, and no zombie.
+    pub fn lives(&self, root: &Path) -> bool {
+        processes::Process::read(root, self.pid).is_some_and(|process| Self::of(&process) == *self)
+    }
+}
 
 /// A service and the processes that make it up now.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,12 +60,18 @@ pub struct Target {
     pub spec: ServiceSpec,
     /// Its processes, by rising pid; empty when nothing matches yet, which is for the caller to judge.
     pub pids: Vec<u32>,
+    /// The same with when each started.
+    pub members: Vec<Member>,
     /// All TCP ports on which those processes listen, rising.
     pub ports: Vec<u16>,
+    /// The same with the network namespace of each.
+    pub sockets: Vec<(u64, u16)>,
     /// All UNIX stream sockets on which those processes listen, sorted; an abstract name begins with `@`.
     pub unix_paths: Vec<String>,
     /// What the user should know: processes counted elsewhere, sockets whose holder cannot be seen.
     pub notes: Vec<String>,
+    /// Why what was asked for means nothing on this host: its port is open in several other network namespaces.
+    pub refused: Option<String>,
 }
 
 /// The services of the built-in catalogue.
@@ -49,7 +79,8 @@ pub fn default_specs() -> Result<Vec<ServiceSpec>, DiscoverError> {
     Ok(config::catalogue()?.services)
 }
 
-/// Finds the processes of each service, in the order of `specs`. The calling process is never one of them.
+/// Finds the processes of each service, in the order of `specs`. The calling process is never one of them. The specification
+/// in a [`Target`] knows in which network namespace its ports are meant; give that one to later calls.
 ///
 /// A service that nothing matches is a [`Target`] without pids; a `pid:` that does not exist is an error.
 pub fn resolve(root: &Path, specs: &[ServiceSpec]) -> Result<Vec<Target>, DiscoverError> {
@@ -57,18 +88,35 @@ pub fn resolve(root: &Path, specs: &[ServiceSpec]) -> Result<Vec<Target>, Discov
     for spec in specs {
         check_pids(&scan, root, spec)?;
     }
-    let assignment = Matcher::new(specs).assign(&scan);
-    Ok(specs.iter().enumerate().map(|(service, spec)| target(&scan, &assignment, specs, service, spec)).collect())
+    let own = Place::own(root);
+    let placed: Vec<Placed> = specs
+        .iter()
+        .map(|spec| match &own {
+            Some(own) => places::place(spec, &scan, own),
+            None => Placed { spec: spec.clone(), notes: Vec::new(), refused: None },
+        })
+        .collect();
+    let specs: Vec<ServiceSpec> = placed.iter().map(|placed| placed.spec.clone()).collect();
+    let assignment = Matcher::new(&specs).assign(&scan);
+    let targets = placed.into_iter().enumerate().map(|(service, placed)| {
+        let mut target = target(&scan, &assignment, &specs, service, &specs[service]);
+        target.notes.splice(0..0, placed.notes);
+        Target { refused: placed.refused, ..target }
+    });
+    Ok(targets.collect())
 }
 
 /// Says to which service each of these processes belongs, for processes that start while a recording runs.
 ///
 /// Reads only these processes and their ancestors. Processes of no service, or already gone, are left out.
-pub fn resolve_pids(root: &Path, specs: &[ServiceSpec], pids: &[u32]) -> Vec<(u32, usize)> {
+pub fn resolve_pids(root: &Path, specs: &[ServiceSpec], pids: &[u32]) -> Vec<(Member, usize)> {
     let scan = Scan::of_few(root, processes::with_ancestors(root, pids, std::process::id()));
     let matcher = Matcher::new(specs);
-    let service = |pid: &u32| Some((*pid, matcher.service_of(&scan, scan.index(*pid)?)?));
-    pids.iter().filter_map(service).collect()
+    let found = |pid: &u32| {
+        let index = scan.index(*pid)?;
+        Some((Member::of(&scan.processes()[index]), matcher.service_of(&scan, index)?))
+    };
+    pids.iter().filter_map(found).collect()
 }
 
 fn whole_host(root: &Path) -> Result<Scan<'_>, DiscoverError> {
@@ -103,19 +151,23 @@ fn check_pids(scan: &Scan<'_>, root: &Path, spec: &ServiceSpec) -> Result<(), Di
 fn target(scan: &Scan<'_>, all: &Assignment, specs: &[ServiceSpec], service: usize, spec: &ServiceSpec) -> Target {
     let members: Vec<usize> =
         (0..scan.processes().len()).filter(|index| all.service[*index] == Some(service)).collect();
-    let mut ports = Vec::new();
+    let mut sockets = Vec::new();
     let mut unix_paths = Vec::new();
-    for endpoint in members.iter().flat_map(|index| scan.held(*index)) {
-        match endpoint {
-            Endpoint::Tcp(address) => ports.push(address.port()),
-            Endpoint::Unix(path) => unix_paths.push(path.clone()),
+    for held in members.iter().flat_map(|index| scan.held_with_network(*index)) {
+        match held {
+            (network, Endpoint::Tcp(address)) => sockets.push((network, address.port())),
+            (_, Endpoint::Unix(path)) => unix_paths.push(path.clone()),
         }
     }
+    sockets.sort_unstable();
+    sockets.dedup();
+    let mut ports: Vec<u16> = sockets.iter().map(|(_, port)| *port).collect();
     ports.sort_unstable();
     ports.dedup();
     unix_paths.sort_unstable();
     unix_paths.dedup();
-    let pids: Vec<u32> = members.iter().map(|index| scan.processes()[*index].pid).collect();
+    let members: Vec<Member> = members.iter().map(|index| Member::of(&scan.processes()[*index])).collect();
+    let pids: Vec<u32> = members.iter().map(|member| member.pid).collect();
     let mut notes = Vec::new();
     for (process, first, _) in all.conflicts.iter().filter(|(_, _, other)| *other == service) {
         let process = &scan.processes()[*process];
@@ -130,7 +182,7 @@ fn target(scan: &Scan<'_>, all: &Assignment, specs: &[ServiceSpec], service: usi
     if pids.is_empty() {
         notes.extend(terms(spec).filter_map(|term| unseen_holder(scan, term)));
     }
-    Target { spec: spec.clone(), pids, ports, unix_paths, notes }
+    Target { spec: spec.clone(), pids, members, ports, sockets, unix_paths, notes, refused: None }
 }
 
 /// Explains a socket that listens although no process was found for it.

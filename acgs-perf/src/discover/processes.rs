@@ -14,8 +14,13 @@ use std::path::{Path, PathBuf};
 use procfs::FromRead;
 use procfs::process::Stat;
 
+use super::namespaces;
+
 /// Flag of kernel threads in field 9 of /proc/PID/stat, include/linux/sched.h.
 const PF_KTHREAD: u32 = 0x0020_0000;
+/// Flag of a thread that is ending there. It is set before the kernel tells of the exit (do_exit, kernel/exit.c), so that who does
+/// not have it yet will still be told of.
+const PF_EXITING: u32 = 0x0000_0004;
 
 /// One process.
 #[derive(Debug)]
@@ -36,11 +41,11 @@ pub struct Process {
 }
 
 impl Process {
-    /// Reads one process; `None` when there is none, or when it is a zombie or a kernel thread.
+    /// Reads one process; `None` when there is none, or when it is about to end, a zombie, or a kernel thread.
     pub fn read(root: &Path, pid: u32) -> Option<Self> {
         let directory = root.join(pid.to_string());
         let stat = Stat::from_read(&contents(&directory.join("stat")).ok()?[..]).ok()?;
-        if stat.flags & PF_KTHREAD != 0 || matches!(stat.state, 'Z' | 'X') {
+        if stat.flags & (PF_KTHREAD | PF_EXITING) != 0 || matches!(stat.state, 'Z' | 'X') {
             return None;
         }
         Some(Self {
@@ -100,7 +105,12 @@ impl Process {
 
     /// Inode of its network namespace; `None` where it may not be read.
     pub fn network(&self) -> Option<u64> {
-        *self.network.get_or_init(|| namespace(&self.directory.join("ns/net")))
+        *self.network.get_or_init(|| namespaces::inode(&self.directory, "net"))
+    }
+
+    /// Inode of its user namespace; `None` where it may not be read.
+    pub fn user(&self) -> Option<u64> {
+        namespaces::inode(&self.directory, "user")
     }
 
     /// Whether the other one executes the same file; by command name where neither may be read.
@@ -131,12 +141,6 @@ fn contents(path: &Path) -> io::Result<Vec<u8>> {
     }
     bytes.truncate(length);
     Ok(bytes)
-}
-
-/// Reads the inode out of a link such as `net:[4026531840]`.
-pub(super) fn namespace(link: &Path) -> Option<u64> {
-    let target = fs::read_link(link).ok()?;
-    target.to_str()?.strip_prefix("net:[")?.strip_suffix(']')?.parse().ok()
 }
 
 /// Reads all processes, by rising pid, except `skip`.
@@ -207,6 +211,7 @@ mod tests {
         tree.process(5_000_002, 1, "self", "/bin/self");
         tree.stat(5_000_003, 1, "dead", 'Z', 0);
         tree.stat(5_000_004, 2, "kworker", 'S', PF_KTHREAD);
+        tree.stat(5_000_005, 1, "ending", 'R', PF_EXITING);
         let pids: Vec<u32> = all(tree.root(), 5_000_002).unwrap().iter().map(|process| process.pid).collect();
         assert_eq!(pids, [5_000_001]);
         assert!(all(Path::new("/nonexistent"), 0).is_err());

@@ -7,7 +7,8 @@ use std::cell::OnceCell;
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
-use super::processes::{self, Process};
+use super::namespaces;
+use super::processes::Process;
 use super::sockets::{self, Endpoint, Listening};
 
 /// The processes of one moment.
@@ -68,7 +69,7 @@ impl<'a> Scan<'a> {
             }
             // Without root the namespaces of others cannot be told apart; our own still shows what listens.
             let own = self.root.join("self");
-            if processes::namespace(&own.join("ns/net")).is_some_and(|network| !networks.contains(&network)) {
+            if namespaces::inode(&own, "net").is_some_and(|network| !networks.contains(&network)) {
                 all.extend(sockets::listening(&own).unwrap_or_default());
             }
             all
@@ -84,6 +85,19 @@ impl<'a> Scan<'a> {
     /// The listening sockets that a process holds.
     pub(super) fn held(&self, index: usize) -> impl Iterator<Item = &Endpoint> {
         self.held_indices(index).iter().map(|socket| &self.listening()[*socket].endpoint)
+    }
+
+    /// The same with the network namespace of each.
+    pub(super) fn held_with_network(&self, index: usize) -> impl Iterator<Item = (u64, &Endpoint)> {
+        let sockets = self.held_indices(index).iter().map(|socket| &self.listening()[*socket]);
+        sockets.map(|socket| (socket.network, &socket.endpoint))
+    }
+
+    /// The network namespaces in which a process holds a socket that listens on this port.
+    pub(super) fn networks_of_port(&self, index: usize, port: u16) -> impl Iterator<Item = u64> {
+        let sockets = self.held_indices(index).iter().map(|socket| &self.listening()[*socket]);
+        let here = move |endpoint: &Endpoint| matches!(endpoint, Endpoint::Tcp(address) if address.port() == port);
+        sockets.filter(move |socket| here(&socket.endpoint)).map(|socket| socket.network)
     }
 
     /// The same as indices into [`Self::listening`].

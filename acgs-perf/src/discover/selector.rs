@@ -13,6 +13,8 @@ use std::str::FromStr;
 use regex::Regex;
 use thiserror::Error;
 
+use super::namespaces::Place;
+
 /// The kinds of term, in the order in which errors list them.
 pub const KINDS: [&str; 8] = ["port", "pid", "comm", "exe", "cmdline", "cgroup", "unit", "unix"];
 
@@ -105,12 +107,28 @@ impl fmt::Display for Term {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Selector {
     terms: Vec<Term>,
+    place: Option<Place>,
 }
 
 impl Selector {
     /// The selector of whoever listens on a TCP port; `port` must not be 0.
     pub fn port(port: u16) -> Self {
-        Self { terms: vec![Term::Port(port)] }
+        Self { terms: vec![Term::Port(port)], place: None }
+    }
+
+    /// Where its ports are meant; `None` before the host was looked at.
+    pub fn place(&self) -> Option<&Place> {
+        self.place.as_ref()
+    }
+
+    /// The same selector for the ports of one place.
+    pub(super) fn at(&self, place: Option<Place>) -> Self {
+        Self { terms: self.terms.clone(), place }
+    }
+
+    /// Whether a term names a port.
+    pub(super) fn has_port(&self) -> bool {
+        self.terms.iter().any(|term| matches!(term, Term::Port(_)))
     }
 
     /// The terms, in the order in which they were written.
@@ -127,7 +145,7 @@ impl FromStr for Selector {
             return Err(SelectorError::Empty);
         }
         let terms = split(text).into_iter().map(Term::parse).collect::<Result<Vec<_>, _>>()?;
-        Ok(Self { terms })
+        Ok(Self { terms, place: None })
     }
 }
 

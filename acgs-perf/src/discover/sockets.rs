@@ -9,6 +9,8 @@ use std::io::{self, BufRead, BufReader};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
+use super::namespaces;
+
 /// TCP_LISTEN, include/net/tcp_states.h, as /proc/net/tcp prints it.
 const TCP_LISTEN: &str = "0A";
 /// `__SO_ACCEPTCON`, include/uapi/linux/net.h: the socket listens.
@@ -41,16 +43,20 @@ pub struct Listening {
     pub inode: u64,
     /// Where it listens.
     pub endpoint: Endpoint,
+    /// Inode of its network namespace; 0 where that is not known.
+    pub network: u64,
 }
 
 /// Reads the listening sockets of the network namespace of the process whose directory this is.
 pub fn listening(process: &Path) -> io::Result<Vec<Listening>> {
+    let network = namespaces::inode(process, "net").unwrap_or(0);
     let mut sockets = Vec::new();
     tcp(&process.join("net/tcp"), &mut sockets)?;
     // Absent where IPv6, or UNIX sockets, are not built in.
     for result in [tcp(&process.join("net/tcp6"), &mut sockets), unix(&process.join("net/unix"), &mut sockets)] {
         result.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })?;
     }
+    sockets.iter_mut().for_each(|socket: &mut Listening| socket.network = network);
     Ok(sockets)
 }
 
@@ -65,7 +71,7 @@ fn tcp(path: &Path, sockets: &mut Vec<Listening>) -> io::Result<()> {
             break;
         }
         if let (Some(address), Ok(inode)) = (address(local), inode.parse()) {
-            sockets.push(Listening { inode, endpoint: Endpoint::Tcp(address) });
+            sockets.push(Listening { inode, endpoint: Endpoint::Tcp(address), network: 0 });
         }
     }
     Ok(())
@@ -112,7 +118,7 @@ fn unix_line(line: &str) -> Option<Listening> {
     field()?;
     let inode = field()?.parse().ok()?;
     let listens = flags & SO_ACCEPTCON != 0 && kind == SOCK_STREAM && !rest.is_empty();
-    listens.then(|| Listening { inode, endpoint: Endpoint::Unix(rest.to_owned()) })
+    listens.then(|| Listening { inode, endpoint: Endpoint::Unix(rest.to_owned()), network: 0 })
 }
 
 /// Inodes of the sockets that a process has open, in no order. One `readlink` per descriptor: about 1 µs each.

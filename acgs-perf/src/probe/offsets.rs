@@ -55,6 +55,9 @@ mod tests {
         // 1344 + 128 bits.
         assert_eq!(fields.sock_unread, 184);
         assert_eq!((fields.regs_r10, fields.sock_socket, fields.unix_address_name), (56, 288, 8));
+        assert_eq!((fields.sock_net, fields.net_inum, fields.task_cred), (48, 176, 1736));
+        // 1728 + 192 bits.
+        assert_eq!((fields.cred_user_ns, fields.user_ns_inum), (144, 240));
         assert_eq!((fields.exit_has_group_dead, fields.switch_has_state), (1, 1));
     }
 

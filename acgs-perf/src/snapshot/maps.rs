@@ -3,21 +3,31 @@
 //! In: the loaded object. Out: figures by service.
 
 use std::collections::BTreeMap;
+use std::mem::offset_of;
 
 use acgs_perf_common::attribution::{ATTRIBUTION_WORDS, attribution_row};
 use acgs_perf_common::exemplar::{GATE_WORDS, Gate};
 use acgs_perf_common::histogram::BUCKETS;
 use acgs_perf_common::ledger::LOSSES;
 use acgs_perf_common::maps::{
-    COUNTERS, Counter, DownstreamPeer, EXEC_QUEUE, PeerKey, PeerStats, Preemptor, SYSCALL_HEADER, SYSCALL_SLOTS,
-    SYSCALL_WORDS, counter_index, downstream_base, histogram_base,
+    COUNTERS, COUNTING, Counter, DownstreamPeer, EXEC_QUEUE, PeerKey, PeerStats, Preemptor, SYSCALL_HEADER,
+    SYSCALL_SLOTS, SYSCALL_WORDS, Switches, WANTED_USERS, WantedPort, counter_index, downstream_base, histogram_base,
+    port_key,
 };
 use acgs_perf_common::state::SYSCALLS;
 use aya::Ebpf;
-use aya::maps::{HashMap, MapData, RingBuf};
+use aya::maps::{HashMap, MapData, MapError, RingBuf};
 
 use super::words::Words;
+use crate::discover::namespaces::Place;
 use crate::probe::ProbeError;
+
+/// Words of `SWITCHES`.
+const BITS: usize = offset_of!(Switches, bits) / 8;
+const OPENED: usize = offset_of!(Switches, opened_ns) / 8;
+const CLOSED: usize = offset_of!(Switches, closed_ns) / 8;
+/// `BPF_NOEXIST`.
+const NO_EXIST: u64 = 1;
 
 /// One system call's record.
 pub struct SyscallRecord {
@@ -51,7 +61,8 @@ pub struct Maps {
     switches: Words,
     service_of_tgid: Words,
     service_of_port: Words,
-    wanted_port: Words,
+    wanted_port: HashMap<MapData, u64, WantedPort>,
+    listener: HashMap<MapData, u64, u32>,
     call_class: Words,
     syscall_owner: Words,
     syscall_records: Words,
@@ -81,7 +92,8 @@ impl Maps {
             switches: Words::open(ebpf, "SWITCHES")?,
             service_of_tgid: Words::open(ebpf, "SERVICE_OF_TGID")?,
             service_of_port: Words::open(ebpf, "SERVICE_OF_PORT")?,
-            wanted_port: Words::open(ebpf, "WANTED_PORT")?,
+            wanted_port: hash(ebpf, "WANTED_PORT")?,
+            listener: hash(ebpf, "LISTENER")?,
             call_class: Words::open(ebpf, "CALL_CLASS")?,
             syscall_owner: Words::open(ebpf, "SYSCALL_OWNER")?,
             syscall_records: Words::open(ebpf, "SYSCALL_RECORDS")?,
@@ -105,7 +117,23 @@ impl Maps {
 
     /// Stops what these bits stand for; see `acgs_perf_common::maps::STOPPED_SCHED`.
     pub fn stop(&self, bits: u64) {
-        self.switches.set(0, self.switches.get(0) | bits);
+        self.switches.set(BITS, self.switches.get(BITS) | bits);
+    }
+
+    /// Opens the window: from now on, which `clock` tells, what happens counts.
+    pub fn open_window(&self, clock: impl Fn() -> u64) -> u64 {
+        let opened = clock();
+        self.switches.set(OPENED, opened);
+        self.switches.set(BITS, self.switches.get(BITS) | COUNTING);
+        opened
+    }
+
+    /// Closes the window: what happens after the time given back counts no more.
+    pub fn close_window(&self, clock: impl Fn() -> u64) -> u64 {
+        self.switches.set(BITS, self.switches.get(BITS) & !COUNTING);
+        let closed = clock();
+        self.switches.set(CLOSED, closed);
+        closed
     }
 
     /// Writes the table from system call to class.
@@ -118,6 +146,11 @@ impl Maps {
     /// Makes process `tgid` part of `service` (from 0); false if the id lies outside the table.
     pub fn add_process(&self, tgid: u32, service: usize) -> bool {
         self.service_of_tgid.set_byte(tgid as usize, service as u8 + 1)
+    }
+
+    /// Takes process `tgid` out of `service`, if it is still there.
+    pub fn remove_process(&self, tgid: u32, service: usize) {
+        self.service_of_tgid.clear_byte(tgid as usize, service as u8 + 1);
     }
 
     /// Which service a process belongs to, from 0.
@@ -136,9 +169,14 @@ impl Maps {
             .collect()
     }
 
-    /// Says that `service` listens on `port`.
-    pub fn add_port(&self, port: u16, service: usize) {
+    /// Says that `service` listens on `port` of a network namespace; an error only when the kernel refuses memory.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn add_port(&mut self, network: u64, port: u16, service: usize) -> Result<(), MapError> {
+        self.listener.insert(port_key(network as u32, u32::from(port)), service as u32, 0)?;
         self.service_of_port.set_byte(usize::from(port), service as u8 + 1);
+        Ok(())
     }
 
     /// Which service listens on a port, from 0.
@@ -147,12 +185,18 @@ impl Maps {
         self.service_of_port.byte(usize::from(port)).checked_sub(1).map(usize::from)
     }
 
-    /// Says that whoever listens on `port` later joins `service`; the first service that names a port has it.
-    pub fn want_port(&self, port: u16, service: usize) {
-        if self.wanted_port.byte(usize::from(port)) != 0 {
-            return;
+    /// Says that whoever listens on `port` at this place later joins `service`; the first service that names a port has it.
+    ///
+    /// # Errors
+    /// What the kernel said, such as that the table is full.
+    pub fn want_port(&mut self, place: &Place, port: u16, service: usize) -> Result<(), MapError> {
+        let mut users = [0; WANTED_USERS];
+        users.iter_mut().zip(&place.users).for_each(|(slot, user)| *slot = *user as u32);
+        let wanted = WantedPort { service: service as u32, users };
+        match self.wanted_port.insert(port_key(place.network as u32, u32::from(port)), wanted, NO_EXIST) {
+            Err(MapError::SyscallError(error)) if error.io_error.raw_os_error() == Some(libc::EEXIST) => Ok(()),
+            result => result,
         }
-        self.wanted_port.set_byte(usize::from(port), service as u8 + 1);
     }
 
     /// Buckets of a histogram, summed over the shards.

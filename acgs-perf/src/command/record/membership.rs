@@ -14,7 +14,7 @@ use acgs_perf_common::maps::Counter;
 use super::plan::Plan;
 use crate::capture::Process;
 use crate::discover::selector::Term;
-use crate::discover::{self, ServiceSpec, Target};
+use crate::discover::{self, Member, ServiceSpec, Target};
 use crate::snapshot::maps::Maps;
 
 /// At most this many processes are listed per service; all are counted.
@@ -32,11 +32,13 @@ pub struct Membership {
 
 impl Membership {
     /// Enters the targets into the kernel's tables, then looks once more for what was forked meanwhile.
-    pub fn begin(plan: &Plan, maps: &Maps) -> Self {
+    pub fn begin(plan: &Plan, maps: &mut Maps) -> Self {
         for (service, spec) in plan.specs.iter().enumerate() {
             for selector in &spec.selectors {
-                if let [Term::Port(port)] = selector.terms() {
-                    maps.want_port(*port, service);
+                if let ([Term::Port(port)], Some(place)) = (selector.terms(), selector.place())
+                    && let Err(error) = maps.want_port(place, *port, service)
+                {
+                    tracing::warn!("port {port}: who listens there later is found by a look at /proc only: {error}");
                 }
             }
         }
@@ -50,7 +52,7 @@ impl Membership {
     }
 
     /// Takes in processes that match since the last call, and lists them. Returns whether any service has a process now.
-    pub fn tick(&mut self, maps: &Maps) -> bool {
+    pub fn tick(&mut self, maps: &mut Maps) -> bool {
         let (execed, head) = maps.execed_since(self.execed);
         self.execed = head;
         let whole = match execed {
@@ -64,8 +66,8 @@ impl Membership {
                 let unseen = pids.len() < all;
                 // Members too: a new program that a selector matches itself leaves the service that it was forked from.
                 let mut joined = discover::resolve_pids(Path::new("/proc"), &self.specs, &pids);
-                joined.retain(|(pid, service)| maps.service_of(*pid) != Some(*service));
-                joined.iter().for_each(|(pid, service)| add(maps, *pid, *service));
+                joined.retain(|(member, service)| maps.service_of(member.pid) != Some(*service));
+                joined.iter().for_each(|(member, service)| enter(maps, *member, *service));
                 unseen || !joined.is_empty()
             }
         };
@@ -108,7 +110,7 @@ impl Membership {
         maps.counter(service, Counter::Exited)
     }
 
-    fn search(&mut self, maps: &Maps) {
+    fn search(&mut self, maps: &mut Maps) {
         self.searched = Instant::now();
         match discover::resolve(Path::new("/proc"), &self.specs) {
             Ok(targets) => self.enter(&targets, maps),
@@ -117,22 +119,29 @@ impl Membership {
         }
     }
 
-    fn enter(&mut self, targets: &[Target], maps: &Maps) {
+    fn enter(&mut self, targets: &[Target], maps: &mut Maps) {
         for (service, target) in targets.iter().enumerate() {
-            for pid in &target.pids {
-                // The process may have died since /proc was read, and its exit is past: then nobody would clear it.
-                if maps.service_of(*pid) != Some(service) && Path::new(&format!("/proc/{pid}")).exists() {
-                    add(maps, *pid, service);
+            for member in &target.members {
+                if maps.service_of(member.pid) != Some(service) {
+                    enter(maps, *member, service);
                 }
             }
-            target.ports.iter().for_each(|port| maps.add_port(*port, service));
+            for (network, port) in &target.sockets {
+                if let Err(error) = maps.add_port(*network, *port, service) {
+                    tracing::warn!("port {port}: its connections are not counted: {error}");
+                }
+            }
         }
     }
 }
 
-fn add(maps: &Maps, pid: u32, service: usize) {
-    if !maps.add_process(pid, service) {
+/// Makes a process a member. It may have died since /proc was read, and its exit is past: then nobody else would take its id
+/// out of the table, and who gets the id next would be taken for a member. So the look comes after the entry.
+fn enter(maps: &Maps, member: Member, service: usize) {
+    if !maps.add_process(member.pid, service) {
         maps.lose(Loss::ServiceTable);
+    } else if !member.lives(Path::new("/proc")) {
+        maps.remove_process(member.pid, service);
     }
 }
 

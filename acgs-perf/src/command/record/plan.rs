@@ -78,6 +78,7 @@ impl Plan {
         if args.output != Path::new("-") {
             report::check_writable(&args.output).context("--output")?;
         }
+        discover::namespaces::check_pids(Path::new("/proc"))?;
         let targets = targets(args, &specs)?;
         Ok(Self {
             specs: targets.iter().map(|target| target.spec.clone()).collect(),
@@ -145,6 +146,12 @@ fn specs(args: &Args) -> anyhow::Result<Vec<ServiceSpec>> {
 fn targets(args: &Args, specs: &[ServiceSpec]) -> anyhow::Result<Vec<Target>> {
     let root = Path::new("/proc");
     let mut targets = discover::resolve(root, specs)?;
+    let named = !args.services.is_empty() || args.config.is_some();
+    if let Some((target, why)) = targets.iter().find_map(|target| Some((target, target.refused.as_ref()?)))
+        && named
+    {
+        bail!("service {}: {why}", target.spec.name);
+    }
     let found = targets.iter().any(|target| !target.pids.is_empty());
     if args.services.is_empty() {
         targets.retain(|target| !target.pids.is_empty());

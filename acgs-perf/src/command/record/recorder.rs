@@ -41,11 +41,11 @@ pub async fn record(plan: &Plan, wheel: Instant) -> anyhow::Result<(Capture, End
         .map_err(|e| anyhow::anyhow!("--measure-cost: the kernel does not keep run times: {e}"))?;
     let mut session = load(plan)?;
     session.attach_process_hooks()?;
-    let mut members = Membership::begin(plan, &session.maps);
+    let mut members = Membership::begin(plan, &mut session.maps);
     session.attach_probes()?;
 
     let start = Instant::now();
-    let start_ns = facts::monotonic_ns();
+    let opened_ns = session.maps.open_window(facts::monotonic_ns);
     let start_unix_ns = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as u64;
     let (cpu_before, _) = facts::usage();
     let mut series = Series::new(plan.specs.len(), (plan.interval / plan.speed).as_nanos() as u64);
@@ -75,7 +75,7 @@ pub async fn record(plan: &Plan, wheel: Instant) -> anyhow::Result<(Capture, End
                 }
             }
             _ = look.tick() => {
-                let is_alive = members.tick(&session.maps);
+                let is_alive = members.tick(&mut session.maps);
                 if !died && !is_alive && plan.targets.iter().any(|t| !t.pids.is_empty()) {
                     died = true;
                     eprintln!("acgs-perf: note: all recorded processes have exited; waiting for new ones to match");
@@ -89,7 +89,7 @@ pub async fn record(plan: &Plan, wheel: Instant) -> anyhow::Result<(Capture, End
             _ = point.tick() => series.tick(&session.maps, start.elapsed().as_nanos() as u64, false),
         }
     };
-    let duration = start.elapsed();
+    let duration = Duration::from_nanos(session.maps.close_window(facts::monotonic_ns) - opened_ns);
     session.detach()?;
     if stop_with != 0 {
         task.stop(stop_with).await;
@@ -118,7 +118,7 @@ pub async fn record(plan: &Plan, wheel: Instant) -> anyhow::Result<(Capture, End
         Some(Attribution {
             rows: attribution::rows(&session.maps, service),
             downstream: attribution::downstream(&session.maps, service, directory),
-            exemplars: exemplars.as_ref().map(|all| all.of(service, start_ns)).unwrap_or_default(),
+            exemplars: exemplars.as_ref().map(|all| all.of(service, opened_ns)).unwrap_or_default(),
             exemplars_dropped: session.maps.gate(service, Gate::Dropped),
         })
     };

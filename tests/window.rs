@@ -1,0 +1,86 @@
+//! The window: what the report calls its duration is the time in which was counted, however short.
+//!
+//! A server under an open loop of 2,000 requests/s is recorded for 10 ms, 100 ms and 1 s; the load generator logs when each
+//! reply came. The count must be that of the replies inside the window, but for those near its edges: a reply is counted when
+//! the server has sent it, and logged when the client has read it.
+
+use std::thread;
+use std::time::Duration;
+
+use acgs_perf_tests::clock;
+use acgs_perf_tests::harness::{Service, need_root, program};
+use acgs_perf_tests::load::log::Entry;
+use acgs_perf_tests::load::{Arrivals, Body, Client, Load, Messages};
+use acgs_perf_tests::recording::Recorder;
+use acgs_perf_tests::report::Report;
+use acgs_perf_tests::tries::{near, one_of_three};
+
+const RATE: f64 = 2_000.0;
+const EDGE_NS: u64 = 100_000;
+/// Sent before the agent starts and until its report is written.
+const LOAD: Duration = Duration::from_secs(6);
+
+/// Records for `duration` under load; gives the report and the replies.
+fn under_load(duration: &str) -> (Report, Vec<Entry>) {
+    let server = Service::truth(program("truth-server"), &["--mode", "single"]).unwrap();
+    let messages = Messages::new(&Body::Script(String::new()), "");
+    let mut client = Client::new(server.address(), 8, messages, false).unwrap();
+    client.open().unwrap();
+    let load = Load {
+        arrivals: Arrivals::Constant(RATE),
+        requests: u64::MAX,
+        duration: Some(LOAD),
+        limit: LOAD * 2,
+        seed: 1,
+        log: true,
+    };
+    let replies = thread::spawn(move || client.load(&load).unwrap().log);
+    thread::sleep(Duration::from_millis(100));
+    let recording = Recorder::new("truth", &format!("port:{}", server.port)).duration(duration).start().unwrap();
+    let (status, said, report) = recording.finish().unwrap();
+    assert!(status.success(), "{said}");
+    (report.unwrap(), replies.join().unwrap())
+}
+
+/// First and last moment of the window on the clock of the log.
+fn window(report: &Report) -> (u64, u64) {
+    let number = |field: &str| report.0["window"][field].as_u64().unwrap();
+    let to_monotonic = clock::realtime_now() - clock::now();
+    let start = number("start_unix_ns") - to_monotonic;
+    (start, start + number("duration_ns"))
+}
+
+fn counts_its_window(duration: &str, ns: u64) {
+    need_root();
+    one_of_three(|_| {
+        let (report, replies) = under_load(duration);
+        let (start, end) = window(&report);
+        let inside =
+            |from: u64, to: u64| replies.iter().filter(|reply| (from..to).contains(&reply.done_ns)).count() as u64;
+        let least = inside(start + EDGE_NS, end - EDGE_NS);
+        let most = inside(start - EDGE_NS, end + EDGE_NS);
+        let counted = report.requests("truth");
+        println!("{duration}: window {} ns, {least} to {most} replies, {counted} counted", end - start);
+        assert!(replies.iter().any(|reply| reply.done_ns > end + EDGE_NS), "the load ended before the recording");
+        assert!(counted * 2 > (end - start) * 2 / 1_000_000, "hardly anything was counted: {counted}");
+        // A busy machine ends it late, which the report then says.
+        near(end - start < ns + ns / 2 + 20_000_000, || format!("{} ns for {duration}", end - start))?;
+        near((least..=most).contains(&counted), || format!("{counted} counted, {least} to {most} replies"))?;
+        near(report.integer("truth", "/requests/unanswered") <= 8, || "more unanswered than connections".to_owned())
+    });
+}
+
+#[test]
+fn ten_milliseconds() {
+    counts_its_window("10ms", 10_000_000);
+}
+
+#[test]
+fn a_tenth_of_a_second() {
+    counts_its_window("100ms", 100_000_000);
+}
+
+#[test]
+fn one_second() {
+    counts_its_window("1s", 1_000_000_000);
+}
