@@ -55,6 +55,31 @@ fn a_second_request_in_the_same_segment_has_no_arrival_of_its_own() {
 }
 
 #[test]
+fn the_kernel_side_says_what_it_lost_to_whoever_asks() {
+    need_root();
+    let server = start(Kind::Echo, &[]).unwrap();
+    for (level, says) in [(None, false), (Some("debug"), true)] {
+        let mut recorder = record(&server);
+        if let Some(level) = level {
+            recorder = recorder.env("ACGS_PERF_LOG", level);
+        }
+        let mut recording = recorder.start().unwrap();
+        let mut stream = TcpStream::connect(server.address()).unwrap();
+        for _ in 0..10 {
+            stream.write_all(&[0; 2 * MESSAGE]).unwrap();
+            stream.read_exact(&mut [0; 2 * MESSAGE]).unwrap();
+        }
+        // The agent looks five times a second.
+        thread::sleep(Duration::from_millis(500));
+        let line = format!(", 8 so far, process {}, thread ", server.pid());
+        assert_eq!(recording.said(&line), says, "level {level:?}");
+        assert_eq!(recording.said("arrival_unseen"), says, "level {level:?}");
+        assert!(!recording.said(", 9 so far"), "a flood of losses is a flood of messages");
+        assert_eq!(recording.stop().unwrap().lost("arrival_unseen", &[]), 10);
+    }
+}
+
+#[test]
 fn an_answer_before_its_call_is_a_negative_difference() {
     need_root();
     let greeter = start(Kind::Greeter, &[]).unwrap();

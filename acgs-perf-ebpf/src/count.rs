@@ -10,9 +10,11 @@ use acgs_perf_common::histogram::{BUCKETS, bucket_index};
 use acgs_perf_common::ledger::Loss;
 use acgs_perf_common::maps::{Counter, Histogram, NO_SERVICE, counter_index, histogram_base};
 use aya_ebpf::helpers::bpf_get_smp_processor_id;
+use aya_log_ebpf::debug;
 
-use crate::kernel::{counts, global};
+use crate::kernel::{Task, counts, global};
 use crate::maps::{ATTRIBUTION, COUNTERS, HISTOGRAMS, LEDGER};
+use crate::subprogram::subprogram;
 
 const REPLY: usize = component_word(Component::Reply);
 /// Word of a row without which no peer has time.
@@ -32,6 +34,20 @@ pub fn atomic_add(slot: *mut u64, value: u64) {
 pub fn lose(loss: Loss) {
     if let Some(slot) = LEDGER.get_ptr_mut(loss as u32) {
         atomic_add(slot, 1);
+        // SAFETY: `slot` points into the map's value.
+        diagnose(unsafe { &mut *slot }, loss as u32);
+    }
+}
+
+subprogram! {
+    /// Says who has just lost what, to whoever asked for it (`ACGS_PERF_LOG=debug`): the first time, the second, the fourth, and so
+    /// on, so that a flood of losses is none of messages. Otherwise the verifier removes all of this.
+    fn diagnose = loss_diagnose(count: &mut u64; loss: u32) {
+        let task = Task::current();
+        let so_far = *count;
+        if so_far.is_power_of_two() {
+            debug!((), "loss {}, {} so far, process {}, thread {}", loss, so_far, task.tgid(), task.pid());
+        }
     }
 }
 

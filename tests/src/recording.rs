@@ -35,6 +35,7 @@ pub fn says_attached(line: &str) -> bool {
 /// A recording that is being put together.
 pub struct Recorder {
     arguments: Vec<String>,
+    environment: Vec<(String, String)>,
     duration: Option<String>,
     group: Option<PathBuf>,
 }
@@ -42,12 +43,19 @@ pub struct Recorder {
 impl Recorder {
     /// Records one service.
     pub fn new(name: &str, selector: &str) -> Self {
-        Self { arguments: vec!["--service".into(), format!("{name}={selector}")], duration: None, group: None }
+        let arguments = vec!["--service".into(), format!("{name}={selector}")];
+        Self { arguments, environment: Vec::new(), duration: None, group: None }
     }
 
     /// One more argument.
     pub fn arg(mut self, argument: &str) -> Self {
         self.arguments.push(argument.to_owned());
+        self
+    }
+
+    /// A variable of the agent's environment.
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -65,7 +73,7 @@ impl Recorder {
 
     fn command(&self, directory: &Path, duration: Option<&str>) -> Command {
         let mut command = Command::new(agent());
-        command.arg("record").args(&self.arguments);
+        command.arg("record").args(&self.arguments).envs(self.environment.iter().cloned());
         if let Some(group) = self.group.clone() {
             // SAFETY: between fork and exec only a file is written; 0 stands for the process that writes.
             unsafe { command.pre_exec(move || fs::write(&group, "0")) };

@@ -4,6 +4,7 @@
 
 pub mod btf;
 pub mod calls;
+pub mod diagnostics;
 pub mod hooks;
 pub mod needs;
 pub mod offsets;

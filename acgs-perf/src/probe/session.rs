@@ -18,6 +18,7 @@ use aya::maps::{MapData, RingBuf};
 use aya::programs::links::FdLink;
 use aya::{Btf as KernelTypes, Ebpf, EbpfLoader, Endianness};
 
+use super::diagnostics::{self, Diagnostics};
 use super::hooks::Program;
 use super::preemption::{self, Preemption};
 use super::table::{self, Choice, PROBES};
@@ -26,6 +27,9 @@ use crate::capture;
 use crate::snapshot::maps::{self, Maps};
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/acgs-perf-ebpf"));
+
+/// The smallest ring buffer.
+const PAGE: u32 = 4096;
 
 /// The program that begins the clocks of existing threads, and the one that settles them at the end.
 const ITERATORS: [&str; 2] = ["threads_begin", "threads_settle"];
@@ -38,6 +42,8 @@ pub struct Session {
     pub maps: Maps,
     /// Where exemplars come from.
     ring: Option<RingBuf<MapData>>,
+    /// What the programs say, if they were asked to.
+    diagnostics: Option<Diagnostics>,
     /// Programs that keep the service table right.
     process: Vec<Program>,
     /// What each probe does.
@@ -111,6 +117,7 @@ impl Session {
         let (sched, tcp, syscalls) = (active("sched"), active("tcp"), active("syscalls"));
         let attribution = active("attribution");
         let preemptible = u32::from(preemption.is_some());
+        let log_level = diagnostics::level();
         let shards = shards();
         let n = services as u32;
         let syscall_services = n * syscalls;
@@ -125,6 +132,7 @@ impl Session {
             .override_global("SYSCALLS_ACTIVE", &syscalls, true)
             .override_global("ATTRIBUTION_ACTIVE", &attribution, true)
             .override_global("PREEMPTIBLE", &preemptible, true)
+            .override_global(diagnostics::LEVEL, &log_level, true)
             .map_max_entries("SERVICE_OF_TGID", pid_max().div_ceil(8))
             .map_max_entries("HISTOGRAMS", histogram_base(shards, n, 0, 0))
             .map_max_entries("COUNTERS", counter_index(shards, n, 0, 0))
@@ -136,6 +144,9 @@ impl Session {
             .map_max_entries("DOWNSTREAM_SLOTS_USED", n)
             .map_max_entries("EXEMPLAR_GATE", n * GATE_WORDS)
             .map_max_entries("SYSCALL_RECORDS", (syscall_services * SYSCALL_SLOTS * SYSCALL_WORDS).max(1));
+        if log_level == 0 {
+            loader.map_max_entries("AYA_LOGS", PAGE); // 128 KiB for nothing
+        }
         for (name, entries) in &debug.map_entries {
             loader.map_max_entries(name, *entries);
         }
@@ -143,9 +154,10 @@ impl Session {
         let maps = Maps::open(&mut ebpf, services, shards)?;
         maps.set_call_classes(&calls::classes());
         let ring = Some(maps::exemplar_ring(&mut ebpf)?);
+        let diagnostics = Diagnostics::open(&mut ebpf);
         let types = KernelTypes::parse(entry_points, Endianness::Little).map_err(|e| map_error("BTF", &e))?;
         let (links, loads, attach) = (Vec::new(), Vec::new(), Duration::ZERO);
-        let mut session = Self { ebpf, links, maps, ring, process, probes, loads, attach };
+        let mut session = Self { ebpf, links, maps, ring, diagnostics, process, probes, loads, attach };
         session.load_all(&types)?;
         session.attach = began.elapsed();
         Ok(session)
@@ -246,6 +258,13 @@ impl Session {
             choice.probe.stopped_after = Some(after);
         }
         Ok(())
+    }
+
+    /// Hands what the programs have said to the log.
+    pub fn tell(&mut self) {
+        if let Some(diagnostics) = &mut self.diagnostics {
+            diagnostics.flush();
+        }
     }
 
     /// Gives the ring buffer of exemplars away, once.

@@ -75,6 +75,7 @@ pub async fn record(plan: &Plan, wheel: Instant) -> anyhow::Result<(Capture, End
                 }
             }
             _ = look.tick() => {
+                session.tell();
                 let is_alive = members.tick(&mut session.maps);
                 if !died && !is_alive && plan.targets.iter().any(|t| !t.pids.is_empty()) {
                     died = true;
@@ -91,6 +92,7 @@ pub async fn record(plan: &Plan, wheel: Instant) -> anyhow::Result<(Capture, End
     };
     let duration = Duration::from_nanos(session.maps.close_window(facts::monotonic_ns) - opened_ns);
     session.detach()?;
+    session.tell();
     if stop_with != 0 {
         task.stop(stop_with).await;
     }
