@@ -1,17 +1,23 @@
 //! Builds the kernel programs and leaves the object where `probe::session` includes it.
 //!
 //! In: `ACGS_PERF_BPF_TOOLCHAIN` (default `nightly`). Without bpf-linker the object is empty, so that check, clippy, doc and
-//! the host tests work anywhere; an agent built that way says so when it is asked to record.
+//! the host tests work anywhere; an agent built that way says so when it is asked to record. `ACGS_PERF_SETUP_LOCK` names a file
+//! that is locked until the linker is there.
 use std::path::PathBuf;
 use std::{env, fs};
 
 use anyhow::{Context as _, Result};
 
 const TOOLCHAIN: &str = "ACGS_PERF_BPF_TOOLCHAIN";
+const SETUP_LOCK: &str = "ACGS_PERF_SETUP_LOCK";
 const PACKAGE: &str = "acgs-perf-ebpf";
 
 fn main() -> Result<()> {
     println!("cargo:rerun-if-env-changed={TOOLCHAIN}");
+    if let Some(lock) = env::var_os(SETUP_LOCK) {
+        // Set-up runs beside this build, and puts the linker in place before it lets the lock go.
+        fs::File::open(lock).and_then(|file| file.lock_shared()).context(SETUP_LOCK)?;
+    }
     let object = PathBuf::from(env::var_os("OUT_DIR").context("OUT_DIR is not set")?).join(PACKAGE);
     match which::which("bpf-linker") {
         Ok(linker) => {

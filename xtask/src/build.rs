@@ -2,9 +2,10 @@
 //!
 //! In: the toolchain that `setup` chose. Out: `target/<profile>/acgs-perf`.
 
+use std::fs::{self, File};
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use crate::process::{announce, cargo, target};
 use crate::setup::{self, Toolchain};
@@ -13,6 +14,27 @@ use crate::setup::{self, Toolchain};
 pub fn run(release: bool) -> Result<()> {
     let toolchain = setup::ensure(false)?;
     agent(&toolchain, release).map(|path| println!("{}", path.display()))
+}
+
+/// Sets up and builds the optimised agent at the same time; gives its path.
+///
+/// What the agent is made of needs no linker for the kernel side, and fetching and building that linker leaves the CPUs idle for
+/// a good part of its time. The agent's build script waits at the lock until set-up is over.
+pub fn agent_beside_setup() -> Result<PathBuf> {
+    fs::create_dir_all(target()).with_context(|| format!("create {}", target().display()))?;
+    let path = target().join("acgs-perf-setup.lock");
+    let lock = File::create(&path).with_context(|| format!("create {}", path.display()))?;
+    lock.lock().with_context(|| format!("lock {}", path.display()))?;
+    let build = |toolchain: &Toolchain| {
+        let mut command = cargo();
+        command.args(["build", "--package", "acgs-perf", "--release"]);
+        // The script that waits has one of the places.
+        let jobs = std::thread::available_parallelism().map_or(2, usize::from) + 1;
+        command.args(["--jobs", &jobs.to_string()]).env("ACGS_PERF_SETUP_LOCK", &path);
+        announce(toolchain.apply(&mut command))
+    };
+    setup::ensure_beside(lock, build)?;
+    Ok(target().join("release/acgs-perf"))
 }
 
 /// Builds the agent and gives its path.

@@ -68,6 +68,12 @@ enum Task {
     },
     /// Start a small stack on loopback, record it for ten seconds, print the summary.
     Demo,
+    /// One process of the demo's stack.
+    #[command(hide = true)]
+    DemoPart {
+        #[command(subcommand)]
+        part: demo::stack::Part,
+    },
 }
 
 #[derive(Subcommand)]
@@ -98,6 +104,7 @@ fn main() -> ExitCode {
         Task::Bench { what: Bench::Agent(options) } => bench::agent::agent(&options),
         Task::Bench { what: Bench::Accuracy(options) } => bench::accuracy::accuracy(&options),
         Task::Demo => demo::run(),
+        Task::DemoPart { part } => demo::stack::run(part),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

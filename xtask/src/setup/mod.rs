@@ -8,10 +8,12 @@ mod python;
 mod toolchain;
 
 use std::fmt;
+use std::fs::File;
 use std::path::PathBuf;
 use std::process::Command;
+use std::thread;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 
 use crate::process;
 pub use toolchain::Toolchain;
@@ -50,6 +52,21 @@ pub fn run(tests: bool, vm: bool) -> Result<()> {
 /// Sets up, prints the table, and gives the toolchain for the kernel side.
 pub fn ensure(tests: bool) -> Result<Toolchain> {
     all(tests, false)
+}
+
+/// Finds the toolchain, does `work` with it, and sets up the rest meanwhile; `lock` is released when that is over.
+pub fn ensure_beside(lock: File, work: impl FnOnce(&Toolchain) -> Result<()> + Send) -> Result<()> {
+    let mut found = vec![user_space()];
+    let toolchain = toolchain::ensure(&mut found).map_err(|error| Missing(vec![format!("{error:#}")]))?;
+    let (linker, worked) = thread::scope(|scope| {
+        let work = scope.spawn(|| work(&toolchain));
+        let linker = toolchain::ensure_linker(&mut found);
+        print(&found);
+        drop(lock);
+        (linker, work.join())
+    });
+    linker.map_err(|error| Missing(vec![format!("{error:#}")]))?;
+    worked.map_err(|_| anyhow!("the work beside set-up panicked"))?
 }
 
 /// The same with what virtual machines need.

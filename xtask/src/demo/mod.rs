@@ -4,14 +4,15 @@
 //! a back service, which sleeps 20 ms in 2 % of its requests: that is the slow path to be found.
 
 use std::io::{BufRead, BufReader};
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
 use crate::build;
-use crate::process::{announce, cargo, is_root, root, target};
-use crate::setup::{self, Missing};
+use crate::process::{announce, is_root, root};
+use crate::setup::Missing;
+
+pub mod stack;
 
 const SECONDS: u32 = 10;
 
@@ -27,17 +28,18 @@ impl Drop for Part {
 }
 
 impl Part {
-    /// Starts one role of the demo program and reads the port that it prints first.
-    fn start(program: &Path, arguments: &[&str]) -> Result<(Self, String)> {
-        let mut command = Command::new(program);
-        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped());
+    /// Starts one part, as a process of this program, and reads the port that it prints first.
+    fn start(arguments: &[&str]) -> Result<(Self, String)> {
+        let program = std::env::current_exe().context("where this program lies")?;
+        let mut command = Command::new(&program);
+        command.arg("demo-part").args(arguments).stdin(Stdio::null()).stdout(Stdio::piped());
         let mut child = command.spawn().with_context(|| format!("start {}", program.display()))?;
         let stdout = child.stdout.take();
         let part = Self(child);
         let mut line = String::new();
         BufReader::new(stdout.context("no output")?).read_line(&mut line).context("read the port")?;
         if line.trim().is_empty() {
-            bail!("{} {} ended before it listened", program.display(), arguments.join(" "));
+            bail!("demo-part {} ended before it listened", arguments.join(" "));
         }
         Ok((part, line.trim().to_owned()))
     }
@@ -55,16 +57,10 @@ pub fn run() -> Result<()> {
         ])
         .into());
     }
-    let toolchain = setup::ensure(false)?;
-    let agent = build::agent(&toolchain, true)?;
-    let mut parts = cargo();
-    parts.args(["build", "--release", "--package", "acgs-perf-tests", "--bin", "acgs-perf-demo"]);
-    announce(toolchain.apply(&mut parts))?;
-    let program = target().join("release/acgs-perf-demo");
-
-    let (back, back_port) = Part::start(&program, &["back"])?;
-    let (front, front_port) = Part::start(&program, &["front", "--back", &back_port])?;
-    let (_load, _) = Part::start(&program, &["load", "--port", &front_port, "--seconds", &(SECONDS * 3).to_string()])?;
+    let agent = build::agent_beside_setup()?;
+    let (back, back_port) = Part::start(&["back"])?;
+    let (front, front_port) = Part::start(&["front", "--back", &back_port])?;
+    let (_load, _) = Part::start(&["load", "--port", &front_port, "--seconds", &(SECONDS * 3).to_string()])?;
 
     let report = root().join("report.json");
     let mut record = Command::new(agent);
