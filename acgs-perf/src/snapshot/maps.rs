@@ -301,16 +301,14 @@ impl Maps {
         }
         let at = |i: u64| {
             let slot = (i % u64::from(EXEC_QUEUE)) as usize;
-            let pid = self.execed.get(slot) as u32;
-            self.execed.set(slot, 0);
-            pid
+            self.execed.take(slot) as u32
         };
         (Some((seen..head).map(at).collect()), head)
     }
 
-    /// Counts a loss that only the agent can see.
+    /// Counts a loss that only the agent can see, in a word to which the kernel side may add at the same time.
     pub fn lose(&self, loss: acgs_perf_common::ledger::Loss) {
-        self.ledger.set(loss as usize, self.ledger.get(loss as usize) + 1);
+        self.ledger.add(loss as usize, 1);
     }
 }
 
