@@ -147,6 +147,20 @@ fn each_kind_of_bad_file_gets_its_own_line() {
 }
 
 #[test]
+fn a_file_larger_than_any_report_is_refused_unread() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("r.json");
+    // It takes no space, and reading it whole would be noticed.
+    fs::File::create(&path).unwrap().set_len(1 << 42).unwrap();
+    for error in [verify(&path).unwrap_err(), load(&path).unwrap_err()] {
+        let line = error.to_string();
+        assert!(line.contains("r.json: larger than 32 MiB, not an acgs-perf report; name a file"), "{line}");
+        assert!(!line.contains('\n') && !error.is_failed_check(), "{line}");
+    }
+    assert!(matches!(load(Path::new("/dev/zero")), Err(LoadError::TooLarge(_))));
+}
+
+#[test]
 fn rates_that_a_user_may_write_survive() {
     for rps in [0.1, 1e15, 1e300, f64::MAX, 0.123_456_789, 98_123.456, f64::INFINITY, f64::NAN, -1.0] {
         let mut capture = sample::small();
