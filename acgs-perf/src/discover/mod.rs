@@ -21,7 +21,7 @@ mod tests;
 use std::path::Path;
 
 pub use error::DiscoverError;
-pub use listeners::{Listener, listening, render_suggestions};
+pub use listeners::{Listener, listening, suggestions};
 pub use spec::{ServiceSpec, parse_service, parse_services};
 
 use matching::{Assignment, Matcher};

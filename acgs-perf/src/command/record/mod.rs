@@ -108,15 +108,20 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
     let to_stdout = plan.output == Path::new("-");
     let summary = output::text::render(&report, output::width());
     let content = match args.format {
-        Format::Json => &json,
-        Format::Text => &summary,
+        Format::Json => json.as_str(),
+        Format::Text => summary.as_str(),
     };
     if to_stdout {
-        output::print(content)?;
+        match args.format {
+            Format::Json => output::print_json(content)?,
+            Format::Text => output::print(&summary)?,
+        }
     } else {
         report::write_atomically(&plan.output, content.as_bytes())?;
         output::print(&summary)?;
-        output::print(&format!("\nReport written to {}\n", plan.output.display()))?;
+        let mut page = output::Page::default();
+        page.lines(["", &format!("Report written to {}", plan.output.display())]);
+        output::print(&page)?;
     }
     Ok(ending.code)
 }

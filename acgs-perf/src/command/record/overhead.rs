@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use super::facts;
 use super::limit::{Decision, Interval, Limit};
 use crate::capture::{Overhead, ProgramCost, Tcp};
+use crate::output;
 use crate::probe::session::Session;
 use crate::snapshot::collect;
 
@@ -95,14 +96,13 @@ impl Watch {
                 }
                 session.stop(probe, elapsed, format!("after {when} the measurement took {measured}"))?;
                 session.maps.lose(Loss::ProbesStopped);
-                eprintln!("acgs-perf: note: the measurement takes {measured}: probe {probe} stopped after {when}");
+                output::note(&format!("the measurement takes {measured}: probe {probe} stopped after {when}"));
                 Ok(false)
             }
             Decision::End => {
-                eprintln!(
-                    "acgs-perf: note: the measurement takes {measured}, and no probe is left to stop: \
-                     recording ended after {when}"
-                );
+                output::note(&format!(
+                    "the measurement takes {measured}, and no probe is left to stop: recording ended after {when}"
+                ));
                 Ok(true)
             }
         }

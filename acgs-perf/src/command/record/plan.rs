@@ -12,7 +12,7 @@ use super::{Args, parse_time};
 use crate::discover::{self, ServiceSpec, Target, config};
 use crate::probe::Debug;
 use crate::probe::table::{self, Probe};
-use crate::report;
+use crate::{output, report};
 
 /// Without `--duration` and without a command.
 const DEFAULT_DURATION: Duration = Duration::from_secs(30);
@@ -159,21 +159,19 @@ fn targets(args: &Args, specs: &[ServiceSpec]) -> anyhow::Result<Vec<Target>> {
         if listening.is_empty() {
             bail!("{what}, and nothing listens on this host");
         }
-        bail!(
-            "{what}; what listens here, and how to name it:\n{}",
-            discover::render_suggestions(&listening).trim_end()
-        );
+        let what = format!("{what}; what listens here, and how to name it:");
+        return Err(output::WithList { what, list: discover::suggestions(&listening) }.into());
     }
     for target in targets.iter().filter(|target| target.pids.is_empty()) {
-        eprintln!(
-            "acgs-perf: note: {}: nothing matches {} yet; it is recorded from the moment it starts",
+        output::note(&format!(
+            "{}: nothing matches {} yet; it is recorded from the moment it starts",
             target.spec.name,
             target.spec.selector_text()
-        );
+        ));
     }
     for target in &targets {
         for note in &target.notes {
-            eprintln!("acgs-perf: note: {}: {note}", target.spec.name);
+            output::note(&format!("{}: {note}", target.spec.name));
         }
     }
     Ok(targets)

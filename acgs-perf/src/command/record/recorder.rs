@@ -17,6 +17,7 @@ use super::overhead::Watch;
 use super::plan::Plan;
 use super::{Ending, facts};
 use crate::capture::{Attribution, Capture, Cost, Service};
+use crate::output;
 use crate::probe;
 use crate::probe::session::Session;
 use crate::snapshot::exemplars::Exemplars;
@@ -78,7 +79,7 @@ pub async fn record(plan: &Plan, wheel: Instant) -> anyhow::Result<(Capture, End
                 let is_alive = members.tick(&session.maps);
                 if !died && !is_alive && plan.targets.iter().any(|t| !t.pids.is_empty()) {
                     died = true;
-                    eprintln!("acgs-perf: note: all recorded processes have exited; waiting for new ones to match");
+                    output::note("all recorded processes have exited; waiting for new ones to match");
                 }
             }
             _ = glance.tick(), if session.is_active("attribution") => {
@@ -184,7 +185,7 @@ fn announce(plan: &Plan) {
         Some(duration) => format!("for {}; Ctrl-C ends it early", humantime::format_duration(duration)),
         None => "until the command ends".to_owned(),
     };
-    eprintln!("acgs-perf: recording {} {how_long}", names.join(", "));
+    output::say(&format!("recording {} {how_long}", names.join(", ")));
 }
 
 /// Collects one service.
