@@ -51,6 +51,7 @@ impl Ring {
                 "scale",
                 "stall",
                 "bad_input",
+                "hostile_text",
                 "ledger",
                 "ledger_rare",
                 "hostile",

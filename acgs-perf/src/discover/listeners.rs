@@ -52,9 +52,11 @@ fn list(scan: &Scan<'_>) -> Vec<Listener> {
     }
     let own = super::sockets::open_sockets(Path::new("/proc/self")).unwrap_or_default();
     let mut listeners = Vec::new();
-    for (socket, holders) in scan.listening().iter().zip(&holders) {
+    for (index, (socket, holders)) in scan.listening().iter().zip(&holders).enumerate() {
         let servers: Vec<usize> = holders.iter().copied().filter(|index| !scan.is_activator(*index)).collect();
-        if servers.is_empty() && (!holders.is_empty() || own.contains(&socket.inode)) {
+        if servers.is_empty()
+            && (!holders.is_empty() || scan.is_disproved(index) || own.iter().any(|open| open.inode == socket.inode))
+        {
             continue;
         }
         // Workers hold the socket of their master: name the one whose parent does not hold it.

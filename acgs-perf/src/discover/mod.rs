@@ -11,6 +11,7 @@ mod fixture;
 pub mod listeners;
 mod matching;
 pub mod processes;
+mod proof;
 mod scan;
 pub mod selector;
 pub mod sockets;
