@@ -35,7 +35,7 @@ pub struct Capture {
     pub cost: Cost,
     /// The services, in the order in which they were named.
     pub services: Vec<Service>,
-    /// How the recording ended: "duration", "interrupted", "terminated", "command exited with 1" …
+    /// How the recording ended: "duration", "interrupted", "terminated", "hung up", "command exited with 1" …
     pub ended_by: String,
 }
 

@@ -1,4 +1,4 @@
-//! The command line: parses, runs one verb, maps errors to exit codes (0 ok, 1 a check failed, 2 usage or environment).
+//! The command line: parses, runs one verb, maps errors to exit codes.
 
 #![deny(clippy::print_stdout, clippy::print_stderr, clippy::exit)]
 
@@ -23,7 +23,8 @@ Examples:
   sudo acgs-perf record --service api=port:8000 --duration 10s
   sudo acgs-perf record --service redis=port:6379 -- redis-benchmark -t get -n 1000000
   acgs-perf report report.json
-Exit codes: 0 ok, 1 a check failed, 2 wrong usage or environment; with a COMMAND, its own when it fails.";
+Exit codes: 0 ok, 1 a check failed, 2 wrong usage or environment; with a COMMAND, its own when it fails;
+143 after SIGTERM, 129 after SIGHUP.";
 
 #[derive(Subcommand)]
 enum Verb {

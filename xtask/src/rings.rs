@@ -51,6 +51,7 @@ impl Ring {
                 "scale",
                 "stall",
                 "bad_input",
+                "late_errors",
                 "hostile_text",
                 "ledger",
                 "ledger_rare",

@@ -11,6 +11,7 @@ mod membership;
 mod overhead;
 mod plan;
 mod recorder;
+mod signals;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -29,7 +30,7 @@ Examples:
   sudo acgs-perf record --service api=port:8000 --service db=comm:postgres --output before.json
   sudo acgs-perf record --service redis=port:6379 -- redis-benchmark -t get -n 1000000
 A SELECTOR is port:8016 | pid:123 | comm:redis-server | exe:/path | cmdline:REGEX | cgroup:PATH | unit:NAME | unix:PATH;
-several joined by ',' must all hold. Ctrl-C ends a recording early and still writes the report.";
+several joined by ',' must all hold. Ctrl-C, SIGTERM and a terminal that hangs up end a recording early, with its report.";
 
 /// Arguments of `acgs-perf record`.
 #[derive(Debug, clap::Args)]

@@ -7,7 +7,6 @@ use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use acgs_perf_common::exemplar::Gate;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Interval, MissedTickBehavior, interval, interval_at, sleep_until};
 
 use super::child::Task;
@@ -15,6 +14,7 @@ use super::directory::Listeners;
 use super::membership::Membership;
 use super::overhead::Watch;
 use super::plan::Plan;
+use super::signals::Signals;
 use super::{Ending, facts};
 use crate::capture::{Attribution, Capture, Cost, Service};
 use crate::output;
@@ -33,8 +33,7 @@ const LOOK_EVERY: Duration = GLANCE_EVERY.saturating_mul(3);
 /// Records. `wheel` is when the event loop was made.
 pub async fn record(plan: &Plan, wheel: Instant) -> anyhow::Result<(Capture, Ending)> {
     // Before anything is attached: from here on a signal ends the recording, not the process.
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
+    let mut signals = Signals::catch()?;
     let _statistics = plan
         .measure_cost
         .then(|| aya::sys::enable_stats(aya::sys::Stats::RunTime))
@@ -64,8 +63,7 @@ pub async fn record(plan: &Plan, wheel: Instant) -> anyhow::Result<(Capture, End
         tokio::select! {
             // Signals first: Ctrl-C ends the command too, and that is not a failure of the command.
             biased;
-            _ = interrupt.recv() => break (Ending { text: "interrupted".into(), code: 0 }, libc::SIGINT),
-            _ = terminate.recv() => break (Ending { text: "terminated".into(), code: 143 }, libc::SIGTERM),
+            ended = signals.received() => break ended,
             ending = task.wait() => break (ending?, 0),
             () = until(deadline) => break (Ending { text: "duration".into(), code: 0 }, libc::SIGINT),
             () = until(watch.as_ref().map(Watch::due)) => {
