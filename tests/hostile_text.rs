@@ -144,6 +144,7 @@ fn a_foreign_report_drives_no_terminal() {
         "id": foul, "severity": "warning", "title": foul, "evidence": foul, "recommendation": foul
     }]);
     report["host"]["name"] = foul.into();
+    report["notes"] = serde_json::json!([foul]);
     let path = sealed(report, &directory);
     let (code, text) = clean(&["report", &path]);
     assert!(code == Some(0) && text.contains("?[2J?2J???ok: all is well"), "{text}");

@@ -23,8 +23,8 @@ Examples:
   sudo acgs-perf record --service api=port:8000 --duration 10s
   sudo acgs-perf record --service redis=port:6379 -- redis-benchmark -t get -n 1000000
   acgs-perf report report.json
-Exit codes: 0 ok, 1 a check failed, 2 wrong usage or environment; with a COMMAND, its own when it fails;
-143 after SIGTERM, 129 after SIGHUP.";
+Exit codes: 0 ok, 1 a check failed, 2 wrong usage or environment, or the report is not where it was asked for;
+with a COMMAND, its own when it fails; 143 after SIGTERM, 129 after SIGHUP.";
 
 #[derive(Subcommand)]
 enum Verb {

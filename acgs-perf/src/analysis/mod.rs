@@ -50,6 +50,7 @@ pub fn analyse(capture: &Capture) -> Report {
         ledger: capture.ledger.iter().cloned().collect(),
         cost: sections::cost(&capture.cost),
         services: capture.services.iter().map(|s| service(s, capture)).collect(),
+        notes: capture.notes.clone(),
         findings: Vec::new(),
         digest: String::new(),
     };

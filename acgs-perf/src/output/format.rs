@@ -32,6 +32,24 @@ pub enum Rendered {
 }
 
 impl Rendered {
+    /// The text, as it goes into a file.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Page(page) => page.as_str(),
+            Self::Json(text) => text,
+        }
+    }
+
+    /// How the name of a file with it ends.
+    #[must_use]
+    pub fn extension(&self) -> &'static str {
+        match self {
+            Self::Page(_) => ".txt",
+            Self::Json(_) => ".json",
+        }
+    }
+
     /// Prints it.
     ///
     /// # Errors

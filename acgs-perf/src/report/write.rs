@@ -1,7 +1,8 @@
 //! Writing a report so that a reader sees the old file or the whole new one, never a part.
 //!
 //! In: a path and bytes. Out: the file, or an error that says what to do. [`check_writable`] answers the question before
-//! a recording begins, so that no measurement is lost to a typing error.
+//! a recording begins, so that no measurement is lost to a typing error; [`write_aside`] is for a place that has become
+//! unwritable since.
 
 use std::fs::{self, Permissions};
 use std::io::{self, Write};
@@ -38,6 +39,9 @@ pub enum WriteError {
         /// What the system said.
         why: io::Error,
     },
+    /// Not even in a directory for temporary files.
+    #[error("nor in a temporary directory: {0}")]
+    NotAside(io::Error),
 }
 
 /// Checks that [`write_atomically`] can write to `path`, and leaves nothing behind.
@@ -54,16 +58,50 @@ pub fn check_writable(path: &Path) -> Result<(), WriteError> {
 /// See [`WriteError`]; the previous file, if any, is untouched then.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), WriteError> {
     let mut file = temporary(path)?;
-    let finish = |file: &mut NamedTempFile| {
-        file.write_all(bytes)?;
-        file.as_file().set_permissions(Permissions::from_mode(0o644))?;
-        file.as_file().sync_all()
-    };
-    finish(&mut file).map_err(|why| refused(path, why))?;
+    fill(&mut file, bytes).map_err(|why| refused(path, why))?;
     file.persist(path).map_err(|error| refused(path, error.error))?;
-    // The rename itself is durable once the directory is; a file system that cannot do it has still renamed.
-    let _ = fs::File::open(directory(path)).and_then(|directory| directory.sync_all());
+    settle(directory(path));
     Ok(())
+}
+
+/// Writes `bytes` into a new file in a directory for temporary files, and gives its name, which nobody can foretell: others can
+/// write there too.
+///
+/// # Errors
+/// [`WriteError::NotAside`], of the last directory that was tried.
+pub fn write_aside(bytes: &[u8], extension: &str) -> Result<PathBuf, WriteError> {
+    // The first may be on the disk that is full; the second stays over a reboot.
+    write_aside_in(&[&std::env::temp_dir(), Path::new("/var/tmp")], bytes, extension)
+}
+
+fn write_aside_in(directories: &[&Path], bytes: &[u8], extension: &str) -> Result<PathBuf, WriteError> {
+    let write = |directory: &Path| {
+        let mut builder = Builder::new();
+        builder.prefix("acgs-perf-report-").rand_bytes(12).suffix(extension);
+        let mut file = builder.tempfile_in(directory)?;
+        fill(&mut file, bytes)?;
+        Ok(file.keep().map_err(|error| error.error)?.1)
+    };
+    let mut last = io::ErrorKind::NotFound.into();
+    for directory in directories {
+        match write(directory) {
+            Ok(path) => return Ok(path),
+            Err(error) => last = error,
+        }
+    }
+    Err(WriteError::NotAside(last))
+}
+
+/// Brings all bytes to the disk, in a file that others may read.
+fn fill(file: &mut NamedTempFile, bytes: &[u8]) -> io::Result<()> {
+    file.write_all(bytes)?;
+    file.as_file().set_permissions(Permissions::from_mode(0o644))?;
+    file.as_file().sync_all()
+}
+
+/// A rename is durable once the directory is; a file system that cannot do it has still renamed.
+fn settle(directory: &Path) {
+    let _ = fs::File::open(directory).and_then(|directory| directory.sync_all());
 }
 
 fn directory(path: &Path) -> &Path {
@@ -108,6 +146,20 @@ mod tests {
         assert_eq!(fs::read(&path).unwrap(), b"two");
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o644);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn aside_is_the_first_directory_that_takes_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let directories = [Path::new("/nonexistent"), Path::new("/proc"), dir.path()];
+        let (one, two) = (
+            write_aside_in(&directories, b"one", ".json").unwrap(),
+            write_aside_in(&directories, b"two", ".json").unwrap(),
+        );
+        assert_eq!((fs::read(&one).unwrap(), fs::read(&two).unwrap()), (b"one".to_vec(), b"two".to_vec()));
+        let name = one.file_name().unwrap().to_str().unwrap();
+        assert!(name.starts_with("acgs-perf-report-") && name.ends_with(".json") && name.len() == 34, "{name}");
+        assert!(matches!(write_aside_in(&directories[..2], b"", ".json"), Err(WriteError::NotAside(_))));
     }
 
     #[test]

@@ -32,6 +32,7 @@ pub fn render(report: &Report, width: usize) -> Page {
     ledger(report, &mut lines);
     cost(report, &mut lines);
     probes(report, &mut lines);
+    report.notes.iter().for_each(|note| lines.labelled("note", note));
     if !report.digest.is_empty() {
         lines.items("digest", std::slice::from_ref(&report.digest));
     }
