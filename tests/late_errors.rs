@@ -283,3 +283,24 @@ fn a_terminal_that_closes_ends_a_recording_with_its_report() {
     assert_eq!(status.expect("it does not end").code(), Some(129));
     assert_whole(&path);
 }
+
+#[test]
+fn without_a_name_no_report_is_replaced() {
+    need_root();
+    let server = truth();
+    let directory = tempfile::tempdir().unwrap();
+    let first = directory.path().join("report.json");
+    for (name, kept) in [("report.json", ""), ("report-2.json", " (report.json was there already)")] {
+        let output = recorded(record(&server).current_dir(directory.path()), &server);
+        assert_eq!(output.status.code(), Some(0));
+        let text = stdout(&output);
+        assert!(text.ends_with(&format!("Report written to {name}{kept}\n")), "{text}");
+        assert_whole(&directory.path().join(name));
+    }
+    let before = fs::read(&first).unwrap();
+    let mut command = record(&server);
+    command.current_dir(directory.path()).args(["--output", "report.json"]);
+    assert_eq!(recorded(&mut command, &server).status.code(), Some(0));
+    assert_ne!(fs::read(&first).unwrap(), before, "a name that is given is meant");
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 2);
+}

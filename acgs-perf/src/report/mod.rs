@@ -30,4 +30,6 @@ pub use service::{
     SchedulerReport, SeriesPointReport, ServiceReport, Switches, SyscallReport, TcpReport, Verdict,
 };
 pub use tail::{CutComponentReport, CutPeerReport, CutReport, LeftOutReport, PreemptorReport, TailReport};
-pub use write::{WriteError, check_writable, write_aside, write_atomically};
+pub use write::{
+    DEFAULT_NAME, WriteError, check_numbered, check_writable, write_aside, write_atomically, write_numbered,
+};

@@ -18,12 +18,18 @@ pub enum Destination {
     Stdout,
     /// `--output FILE`, which is replaced if it is there.
     File(PathBuf),
+    /// Without `--output`: `report.json` in the current directory, or the first of `report-2.json` … that is not there yet.
+    Numbered,
 }
 
 impl Destination {
     /// What the command line says.
-    pub fn new(output: &Path) -> Self {
-        if output == Path::new("-") { Self::Stdout } else { Self::File(output.to_owned()) }
+    pub fn new(output: Option<&Path>) -> Self {
+        match output {
+            Some(path) if path == Path::new("-") => Self::Stdout,
+            Some(path) => Self::File(path.to_owned()),
+            None => Self::Numbered,
+        }
     }
 
     /// Whether a report can be written there, before anything is recorded.
@@ -31,6 +37,7 @@ impl Destination {
         match self {
             Self::Stdout => Ok(()),
             Self::File(path) => report::check_writable(path),
+            Self::Numbered => report::check_numbered(),
         }
     }
 }
@@ -50,17 +57,24 @@ pub fn deliver(destination: &Destination, content: &Rendered, summary: &Page, co
             Ok(()) => Ok(path.clone()),
             Err(error) => Err(error.to_string()),
         },
+        Destination::Numbered => report::write_numbered(bytes).map_err(|error| error.to_string()),
     };
     match written {
-        Ok(path) => Ok(summarise(summary, &path, code)),
+        Ok(path) => Ok(summarise(summary, destination, &path, code)),
         Err(why) => elsewhere(destination, content, summary, &why),
     }
 }
 
 /// Prints the summary, and where the report is.
-fn summarise(summary: &Page, path: &Path, code: u8) -> u8 {
+fn summarise(summary: &Page, destination: &Destination, path: &Path, code: u8) -> u8 {
     let mut page = summary.clone();
-    page.lines(["", &format!("Report written to {}", path.display())]);
+    let kept = match destination {
+        Destination::Numbered if path != Path::new(report::DEFAULT_NAME) => {
+            format!(" ({} was there already)", report::DEFAULT_NAME)
+        }
+        _ => String::new(),
+    };
+    page.lines(["", &format!("Report written to {}{kept}", path.display())]);
     match output::print(&page) {
         Ok(()) => code,
         // The terminal may have hung up, which has its own exit code.
@@ -76,7 +90,7 @@ fn elsewhere(destination: &Destination, content: &Rendered, summary: &Page, why:
         Ok(path) => {
             output::say(&format!("{why}; the report is in {} instead", path.display()));
             if *destination != Destination::Stdout {
-                summarise(summary, &path, ELSEWHERE);
+                summarise(summary, &Destination::File(path.clone()), &path, ELSEWHERE);
             }
         }
         Err(second) if *destination == Destination::Stdout => anyhow::bail!("{why}; {second}"),

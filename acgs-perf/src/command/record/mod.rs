@@ -35,8 +35,8 @@ Examples:
   sudo acgs-perf record --service redis=port:6379 -- redis-benchmark -t get -n 1000000
 A SELECTOR is port:8016 | pid:123 | comm:redis-server | exe:/path | cmdline:REGEX | cgroup:PATH | unit:NAME | unix:PATH;
 several joined by ',' must all hold. Ctrl-C, SIGTERM and a terminal that hangs up end a recording early, with its report.
-A report that cannot go where it was asked for goes to the directory for temporary files, or to standard output, and the exit
-code is 2.";
+Without --output no report is replaced: report.json, report-2.json, … A report that cannot go where it was asked for goes
+to the directory for temporary files, or to standard output, and the exit code is 2.";
 
 /// Arguments of `acgs-perf record`.
 #[derive(Debug, clap::Args)]
@@ -50,9 +50,10 @@ pub struct Args {
     /// Take services and objectives from this file
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Write the report here; - is standard output
-    #[arg(long, short, value_name = "FILE", default_value = "report.json")]
-    pub output: PathBuf,
+    /// Write the report here, over what is there; - is standard output [default: report.json, or the first of report-2.json,
+    /// report-3.json, … that is not there yet]
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
     /// What to write
     #[arg(long, value_enum, default_value_t = Format::Json)]
     pub format: Format,

@@ -76,7 +76,7 @@ impl Plan {
         if unsafe { libc::geteuid() } != 0 {
             bail!("`record` needs root, because it loads programs into the kernel; run it with sudo");
         }
-        let output = Destination::new(&args.output);
+        let output = Destination::new(args.output.as_deref());
         output.check().context("--output")?;
         let targets = targets(args, &specs)?;
         Ok(Self {
