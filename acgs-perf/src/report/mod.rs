@@ -3,6 +3,7 @@
 //! In: what `analysis` found. Out: a sealed JSON file, or a report loaded from one.
 
 mod attribution;
+mod fit;
 mod load;
 mod model;
 mod schema;
@@ -18,6 +19,7 @@ pub use attribution::{
     ActorReport, AttributionReport, AttributionRowReport, CallsOutstandingReport, DownstreamReport, ExemplarReport,
     SegmentReport,
 };
+pub use fit::seal_to_fit;
 pub use load::{Document, LoadError, load, load_document, verify, verify_bytes};
 pub use model::{
     CostReport, Finding, HostReport, OverheadReport, ProbeReport, ProgramCostReport, Report, SCHEMA_VERSION, Severity,

@@ -113,7 +113,7 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the event loop")?;
     let (capture, ending) = runtime.block_on(recorder::record(&plan, wheel))?;
     let mut report = analysis::analyse(&capture);
-    let sealed = report::seal(&mut report);
+    let sealed = report::seal_to_fit(&mut report);
     let summary = output::text::render(&report, output::width());
     let content = match (args.format, sealed) {
         (Format::Json, Ok(json)) => Rendered::Json(json),
