@@ -113,6 +113,12 @@ fn fields_of_a_later_version_with_the_same_schema_version_are_kept() {
 }
 
 #[test]
+fn a_report_from_before_there_were_notes_is_read() {
+    let text = resealed(|value| drop(value.as_object_mut().unwrap().remove("notes").unwrap()));
+    assert!(verify_bytes(Path::new("r.json"), text.as_bytes()).unwrap().notes.is_empty());
+}
+
+#[test]
 fn each_kind_of_bad_file_gets_its_own_line() {
     let text = sealed();
     let half = &text.as_bytes()[..text.len() / 2];
