@@ -35,8 +35,10 @@ pub struct Capture {
     pub cost: Cost,
     /// The services, in the order in which they were named.
     pub services: Vec<Service>,
-    /// How the recording ended: "duration", "interrupted", "terminated", "command exited with 1" …
+    /// How the recording ended: "duration", "interrupted", "terminated", "hung up", "command exited with 1" …
     pub ended_by: String,
+    /// What could not be read or done after the start, in one line each.
+    pub notes: Vec<String>,
 }
 
 /// Facts about the host and its kernel.
@@ -82,6 +84,8 @@ pub struct Cost {
     pub attach: Duration,
     /// Per program (name, runs, run time); `None` unless `--measure-cost`.
     pub programs: Option<Vec<ProgramCost>>,
+    /// Why `programs` is `None` although it was asked for.
+    pub programs_unmeasured: Option<String>,
     /// What `--max-overhead` has seen; `None` without it.
     pub overhead: Option<Overhead>,
 }

@@ -1,5 +1,8 @@
 //! Host-level latency profiler: the modules in the order in which data flows through them.
 
+// Printing is for `output`, which survives a terminal that is gone; a macro panics then. Exit codes are for `main`.
+#![deny(clippy::print_stdout, clippy::print_stderr, clippy::exit)]
+
 pub mod analysis;
 pub mod capture;
 pub mod command;

@@ -1,8 +1,11 @@
-//! The command line: parses, runs one verb, maps errors to exit codes (0 ok, 1 a check failed, 2 usage or environment).
+//! The command line: parses, runs one verb, maps errors to exit codes.
+
+#![deny(clippy::print_stdout, clippy::print_stderr, clippy::exit)]
 
 use std::process::ExitCode;
 
 use acgs_perf::command::{doctor, record, report, services, verify};
+use acgs_perf::output;
 use clap::{Parser, Subcommand};
 use tracing_subscriber::filter::LevelFilter;
 
@@ -20,7 +23,8 @@ Examples:
   sudo acgs-perf record --service api=port:8000 --duration 10s
   sudo acgs-perf record --service redis=port:6379 -- redis-benchmark -t get -n 1000000
   acgs-perf report report.json
-Exit codes: 0 ok, 1 a check failed, 2 wrong usage or environment; with a COMMAND, its own when it fails.";
+Exit codes: 0 ok, 1 a check failed, 2 wrong usage or environment, or the report is not where it was asked for;
+with a COMMAND, its own when it fails; 143 after SIGTERM, 129 after SIGHUP.";
 
 #[derive(Subcommand)]
 enum Verb {
@@ -47,7 +51,7 @@ fn main() -> ExitCode {
     // SAFETY: mallopt only sets a parameter of the allocator.
     unsafe { libc::mallopt(libc::M_MMAP_THRESHOLD, 128 * 1024) };
     let level = std::env::var("ACGS_PERF_LOG").ok().and_then(|level| level.parse().ok()).unwrap_or(LevelFilter::WARN);
-    tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt().with_max_level(level).with_writer(|| output::Log).init();
     let result = match Cli::parse().verb {
         Verb::Record(args) => record::run(&args),
         Verb::Report(args) => report::run(&args),
@@ -58,7 +62,7 @@ fn main() -> ExitCode {
     match result {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            eprintln!("acgs-perf: {error:#}");
+            output::complain(&error);
             ExitCode::from(2)
         }
     }

@@ -4,6 +4,7 @@
 pub mod bpf;
 pub mod causes;
 pub mod clock;
+pub mod confine;
 pub mod epoll;
 pub mod harness;
 pub mod hostile;

@@ -53,6 +53,8 @@ impl Ring {
                 "scale",
                 "stall",
                 "bad_input",
+                "late_errors",
+                "hostile_text",
                 "ledger",
                 "ledger_rare",
                 "hostile",

@@ -18,11 +18,10 @@ pub use attribution::calls_outstanding;
 
 use acgs_perf_common::CONSTITUTIONAL_HASH;
 
-use crate::capture::{Capture, Counts, Service};
+use crate::capture::{Capture, Service};
 use crate::report::{
     HostReport, ProbeReport, ProcessReport, Report, RequestsReport, SCHEMA_VERSION, ServiceReport, Tool, Window,
 };
-use distribution::Ranked;
 use number::{measured, nanos, rate};
 
 /// Name of the tool in the report.
@@ -51,18 +50,12 @@ pub fn analyse(capture: &Capture) -> Report {
         ledger: capture.ledger.iter().cloned().collect(),
         cost: sections::cost(&capture.cost),
         services: capture.services.iter().map(|s| service(s, capture)).collect(),
+        notes: capture.notes.clone(),
         findings: Vec::new(),
         digest: String::new(),
     };
     report.findings = findings::findings(&report);
     report
-}
-
-/// The percentile `per_10_000` / 100 of some counts, as the report shows it: the upper bound of its bucket. `None`
-/// without values, or if it is over range. For a time series, whose points have no distribution of their own.
-#[must_use]
-pub fn percentile(counts: &Counts, per_10_000: u64) -> Option<u64> {
-    Ranked::new(counts).percentile(per_10_000)
 }
 
 fn probe(probe: &crate::capture::Probe) -> ProbeReport {

@@ -121,7 +121,10 @@ pub fn cost(cost: &Cost) -> CostReport {
         agent_max_rss_bytes: measured(cost.agent_max_rss_bytes),
         map_bytes: measured(cost.map_bytes),
         attach_ns: measured(nanos(cost.attach)),
-        programs_unmeasured: cost.programs.is_none().then(|| "needs --measure-cost".into()),
+        programs_unmeasured: match &cost.programs {
+            Some(_) => None,
+            None => Some(cost.programs_unmeasured.clone().unwrap_or_else(|| "needs --measure-cost".into())),
+        },
         programs,
     }
 }

@@ -4,9 +4,11 @@
 
 use std::path::Path;
 
+use anyhow::Context as _;
 use clap::ValueEnum;
 use serde::Serialize;
 
+use crate::output::Page;
 use crate::probe::{self, Debug, hooks, session, table};
 use crate::{capture, discover, output};
 
@@ -92,11 +94,11 @@ struct ProbeState {
 /// Only when the result cannot be printed.
 pub fn run(args: &Args) -> anyhow::Result<u8> {
     let diagnosis = diagnose(args.load);
-    let text = match args.format {
-        Format::Text => text(&diagnosis),
-        Format::Json => serde_json::to_string_pretty(&diagnosis)? + "\n",
-    };
-    output::print(&text)?;
+    match args.format {
+        Format::Text => output::print(&text(&diagnosis)),
+        Format::Json => output::print_json(&(serde_json::to_string_pretty(&diagnosis)? + "\n")),
+    }
+    .context("standard output")?;
     Ok(u8::from(!diagnosis.can_record))
 }
 
@@ -168,36 +170,37 @@ fn with_purpose(probe: capture::Probe) -> ProbeState {
     ProbeState { name: probe.name, state: probe.state, reason: probe.reason, purpose, hooks: probe.hooks }
 }
 
-fn text(diagnosis: &Diagnosis) -> String {
-    let mut out = String::new();
+fn text(diagnosis: &Diagnosis) -> Page {
+    let mut page = Page::default();
     for check in &diagnosis.checks {
         let mark = if check.ok { "ok  " } else { "FAIL" };
-        out += &format!("{mark}  {:<16} {}\n", check.name, check.detail);
+        page.line(&format!("{mark}  {:<16} {}", check.name, check.detail));
     }
     for probe in &diagnosis.probes {
         let state = if probe.state == "active" { "can run" } else { &probe.state };
-        out += &format!("\nprobe {:<9} {state}: {}\n", probe.name, probe.purpose);
+        page.line("");
+        page.line(&format!("probe {:<9} {state}: {}", probe.name, probe.purpose));
         if let Some(reason) = &probe.reason {
-            out += &format!("  {reason}\n");
+            page.line(&format!("  {reason}"));
         }
-        out += &format!("  hooks: {}\n", probe.hooks.join(", "));
+        page.line(&format!("  hooks: {}", probe.hooks.join(", ")));
     }
     if let Some(programs) = &diagnosis.programs {
-        out += "\nprogram                  verified      code  load time  hook\n";
+        page.lines(["", "program                  verified      code  load time  hook"]);
         for program in programs {
             let verified = program.verified_instructions.map_or_else(|| "–".to_owned(), |n| n.to_string());
             let time = output::units::duration(program.load_time_ns);
-            out += &format!(
-                "{:<22} {verified:>10} {:>9} {time:>10}  {}\n",
+            page.line(&format!(
+                "{:<22} {verified:>10} {:>9} {time:>10}  {}",
                 program.name, program.jited_bytes, program.hook
-            );
+            ));
         }
     }
-    out += if diagnosis.can_record {
-        "\nThis host can be profiled.\n"
-    } else {
-        "\nThis host cannot be profiled as it is.\n"
-    };
-    out += &format!("constitutional hash {}\n", diagnosis.constitutional_hash);
-    out
+    page.line("");
+    page.line(match diagnosis.can_record {
+        true => "This host can be profiled.",
+        false => "This host cannot be profiled as it is.",
+    });
+    page.line(&format!("constitutional hash {}", diagnosis.constitutional_hash));
+    page
 }

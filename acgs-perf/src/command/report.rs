@@ -33,9 +33,10 @@ pub struct Args {
 /// If the report cannot be read, is not one, was changed, or has nothing to show in this format; exit code 2.
 pub fn run(args: &Args) -> anyhow::Result<u8> {
     let document = report::load_document(&args.file)?;
-    let text = output::render(args.format, &document.report, document.to_json()?, output::width())
-        .with_context(|| args.file.display().to_string())?;
-    output::print(&text)?;
+    output::render(args.format, &document.report, document.to_json()?, output::width())
+        .with_context(|| args.file.display().to_string())?
+        .print()
+        .context("standard output")?;
     Ok(0)
 }
 

@@ -3,14 +3,15 @@
 //! In: the catalogue or a configuration file, and /proc. Out: a list on standard output, as text or JSON; exit code 0.
 
 use std::collections::HashSet;
-use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use acgs_perf_common::CONSTITUTIONAL_HASH;
+use anyhow::Context as _;
 use clap::ValueEnum;
 use serde::Serialize;
 
 use crate::discover::{self, Listener, Target, config};
+use crate::output::{self, Page};
 
 /// Examples for `--help`.
 pub const EXAMPLES: &str = "\
@@ -50,18 +51,15 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
     let known: HashSet<u32> = targets.iter().flat_map(|target| target.pids.iter().copied()).collect();
     let mut others = discover::listening(root)?;
     others.retain(|listener| listener.pid.is_none_or(|pid| !known.contains(&pid)));
-    let text = match args.format {
-        Format::Text => text(&targets, &others),
-        Format::Json => json(&targets, &others)?,
-    };
-    match std::io::stdout().lock().write_all(text.as_bytes()) {
-        // The reader, such as `head`, has seen enough.
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(0),
-        result => Ok(result.map(|()| 0)?),
+    match args.format {
+        Format::Text => output::print(&text(&targets, &others)),
+        Format::Json => output::print_json(&json(&targets, &others)?),
     }
+    .context("standard output")?;
+    Ok(0)
 }
 
-fn text(targets: &[Target], others: &[Listener]) -> String {
+fn text(targets: &[Target], others: &[Listener]) -> Page {
     let mut rows = vec![["SERVICE", "PROCESSES", "LISTENS ON", "SELECTOR"].map(str::to_owned)];
     let (found, missing): (Vec<&Target>, Vec<&Target>) = targets.iter().partition(|target| !target.pids.is_empty());
     for target in &found {
@@ -69,26 +67,26 @@ fn text(targets: &[Target], others: &[Listener]) -> String {
         let places: Vec<String> = ports.chain(target.unix_paths.iter().cloned()).collect();
         rows.push([target.spec.name.clone(), pids(&target.pids), places.join(" "), target.spec.selector_text()]);
     }
-    let mut out = String::new();
+    let mut page = Page::default();
     if found.is_empty() {
-        out.push_str("No service of the catalogue runs here.\n");
+        page.line("No service of the catalogue runs here.");
     } else {
-        out.push_str(&table(&rows));
+        table(&rows, &mut page);
     }
     for target in targets {
-        for note in target.notes.iter().chain(&target.refused) {
-            out.push_str(&format!("note: {}: {note}\n", target.spec.name));
-        }
+        let notes = target.notes.iter().chain(&target.refused);
+        page.lines(notes.map(|note| format!("note: {}: {note}", target.spec.name)));
     }
     if !missing.is_empty() {
         let names: Vec<&str> = missing.iter().map(|target| target.spec.name.as_str()).collect();
-        out.push_str(&format!("\nNot found: {}\n", names.join(", ")));
+        page.line("");
+        page.line(&format!("Not found: {}", names.join(", ")));
     }
     if !others.is_empty() {
-        out.push_str("\nAlso listening; to profile one, give its flag to `acgs-perf record`:\n");
-        out.push_str(&discover::render_suggestions(others));
+        page.lines(["", "Also listening; to profile one, give its flag to `acgs-perf record`:"]);
+        page.lines(discover::suggestions(others));
     }
-    out
+    page
 }
 
 /// At most five process ids, then how many more.
@@ -101,18 +99,13 @@ fn pids(pids: &[u32]) -> String {
     }
 }
 
-fn table(rows: &[[String; 4]]) -> String {
+fn table(rows: &[[String; 4]], page: &mut Page) {
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let widths = [width(0), width(1), width(2)];
-    let mut out = String::new();
     for row in rows {
-        for (cell, width) in row.iter().zip(widths) {
-            out.push_str(&format!("{cell:width$}  "));
-        }
-        out.push_str(&row[3]);
-        out.push('\n');
+        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}  "));
+        page.line(&format!("{}{}", cells.collect::<String>(), row[3]));
     }
-    out
 }
 
 #[derive(Serialize)]
@@ -203,8 +196,27 @@ Not found: postgres
 Also listening; to profile one, give its flag to `acgs-perf record`:
   --service nginx=port:80   (pid 9, nginx)
 ";
-        assert_eq!(text(&targets, &others), expected);
-        assert!(text(&targets[1..], &[]).starts_with("No service of the catalogue runs here.\n"));
+        assert_eq!(text(&targets, &others).as_str(), expected);
+        assert!(text(&targets[1..], &[]).as_str().starts_with("No service of the catalogue runs here.\n"));
+    }
+
+    #[test]
+    fn names_and_paths_neither_drive_the_terminal_nor_forge_a_line() {
+        let (mut targets, mut others) = sample();
+        targets[0].unix_paths.push("/run/\x1b[2J\nNot found: all".to_owned());
+        targets[0].notes.push("process 9 (\x1b]0;x\x07) matches too".to_owned());
+        others[0].comm = Some("\x1b]0;x\x07\u{202e}".to_owned());
+        let endpoint = Endpoint::Unix("/tmp/\x1b[2J\n  --service x=port:1".to_owned());
+        others.push(Listener { endpoint, pid: Some(10), comm: Some("a\u{9b}b".to_owned()), elsewhere: false });
+        let page = text(&targets, &others);
+        let acts = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
+        assert!(!page.as_str().contains(acts), "{:?}", page.as_str());
+        let lines: Vec<&str> = page.as_str().lines().collect();
+        assert_eq!(lines.len(), 9, "{lines:#?}");
+        assert!(lines[2].contains("process 9 (?]0;x?) matches too"), "{lines:#?}");
+        assert!(
+            !lines.iter().any(|line| line.starts_with("Not found: all") || line.contains("  --service x=port:1   ("))
+        );
     }
 
     #[test]

@@ -5,6 +5,8 @@
 
 use std::path::PathBuf;
 
+use anyhow::Context as _;
+
 use crate::output::units::timestamp;
 use crate::{output, report};
 
@@ -30,19 +32,19 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
     let (line, code) = match report::verify(&args.file) {
         Ok(report) => (
             format!(
-                "ok: {} · {} · constitutional hash {} · recorded {} on {}\n",
+                "ok: {} · {} · constitutional hash {} · recorded {} on {}",
                 args.file.display(),
                 report.digest,
                 report.constitutional_hash,
                 timestamp(report.window.start_unix_ns),
-                report.host.name.replace(char::is_control, "?"),
+                report.host.name,
             ),
             0,
         ),
-        Err(error) if error.is_failed_check() => (format!("failed: {error}\n"), 1),
+        Err(error) if error.is_failed_check() => (format!("failed: {error}"), 1),
         Err(error) => return Err(error.into()),
     };
-    output::print(&line)?;
+    output::print(&output::Page::of(&line)).context("standard output")?;
     Ok(code)
 }
 

@@ -1,8 +1,11 @@
 //! The configuration file, and the built-in catalogue, which has the same format.
 //!
 //! In: a TOML file such as `deploy/acgs-perf.example.toml`. Out: [`Config`]. Whatever the file says that is not understood is
-//! an error that names the file, the line and the key; a constitution that does not fit its hash is refused.
+//! an error that names the file, the line and the key; so is a key that nothing would use. A constitution that does not fit its
+//! hash is refused, and so is a file that is larger than anyone writes: it is read as root.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -23,17 +26,23 @@ const CATALOGUE: &str = include_str!("../../catalogue.toml");
 /// Its name in errors.
 const CATALOGUE_NAME: &str = "built-in catalogue";
 
+/// The largest configuration that is read, in bytes: some thousand times a long one.
+const MAX_CONFIG: u64 = 1 << 20;
+
+/// The largest constitution that is read, in bytes.
+const MAX_DOCUMENT: u64 = 32 << 20;
+
+/// Why a goal for caches is refused, here and per service.
+const NO_CACHE_HIT_RATE: &str = "cache_hit_rate is not supported yet, acgs-perf does not see whether a cache answered; \
+                                 remove it";
+
 /// What the configuration says.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// What a service is held against unless it says otherwise.
     pub objective: Objective,
-    /// Share of requests that a cache should answer, 0 to 1; `None` where the file does not say.
-    pub cache_hit_rate: Option<f64>,
     /// The services in the order of the file; those of the catalogue when the file has no `[services]`.
     pub services: Vec<ServiceSpec>,
-    /// The constitution whose digest was checked.
-    pub document: Option<PathBuf>,
 }
 
 /// The built-in catalogue of services.
@@ -43,17 +52,28 @@ pub fn catalogue() -> Result<Config, DiscoverError> {
 
 /// Reads a configuration file and checks the constitution that it names.
 pub fn load(path: &Path) -> Result<Config, DiscoverError> {
-    let text = std::fs::read_to_string(path).map_err(|cause| DiscoverError::Read {
-        path: path.to_owned(),
-        what: "the configuration",
-        cause,
+    let bytes = read(path, "the configuration", MAX_CONFIG)?;
+    let text = String::from_utf8(bytes).map_err(|error| DiscoverError::Config {
+        place: path.display().to_string(),
+        reason: format!("not UTF-8 from byte {} on; name a TOML file", error.utf8_error().valid_up_to()),
     })?;
     parse(&text, &path.display().to_string(), path.parent().unwrap_or(Path::new(".")))
 }
 
+/// Reads a file that is at most so large.
+fn read(path: &Path, what: &'static str, max: u64) -> Result<Vec<u8>, DiscoverError> {
+    let failed = |cause| DiscoverError::Read { path: path.to_owned(), what, cause };
+    let mut bytes = Vec::new();
+    File::open(path).map_err(failed)?.take(max + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > max {
+        return Err(DiscoverError::TooLarge { path: path.to_owned(), what, max });
+    }
+    Ok(bytes)
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct File {
+struct Document {
     constitutional_hash: Option<Spanned<String>>,
     constitution: Option<Constitution>,
     objective: Option<FileObjective>,
@@ -73,13 +93,14 @@ struct Constitution {
 struct FileObjective {
     p99_ms: Option<Spanned<f64>>,
     min_rps: Option<Spanned<f64>>,
-    cache_hit_rate: Option<Spanned<f64>>,
+    /// Known, so that its refusal can say why.
+    cache_hit_rate: Option<Spanned<Value>>,
 }
 
 /// Parses `text`; `name` stands in errors, `directory` is where relative paths begin.
 fn parse(text: &str, name: &str, directory: &Path) -> Result<Config, DiscoverError> {
     let source = Source { text, name };
-    let file: File = toml::from_str(text).map_err(|error| {
+    let file: Document = toml::from_str(text).map_err(|error| {
         let reason = error.message().lines().collect::<Vec<_>>().join(", ");
         source.error(error.span().map_or(0, |span| span.start), format!("{reason}; correct or remove it"))
     })?;
@@ -92,9 +113,8 @@ fn parse(text: &str, name: &str, directory: &Path) -> Result<Config, DiscoverErr
             expected: CONSTITUTIONAL_HASH,
         });
     }
-    let document = file.constitution.map(|constitution| directory.join(constitution.document));
-    if let Some(document) = &document {
-        check_constitution(document, name)?;
+    if let Some(constitution) = file.constitution {
+        check_constitution(&directory.join(constitution.document), name)?;
     }
     let limits = file.objective.unwrap_or_default();
     let default = Objective::default();
@@ -102,28 +122,21 @@ fn parse(text: &str, name: &str, directory: &Path) -> Result<Config, DiscoverErr
         p99: limits.p99_ms.map_or(Ok(default.p99), |ms| source.p99(*ms.get_ref(), ms.span().start))?,
         min_rps: limits.min_rps.map_or(Ok(default.min_rps), |rps| source.rps(*rps.get_ref(), rps.span().start))?,
     };
-    let cache_hit_rate = match limits.cache_hit_rate {
-        Some(rate) if !(0.0..=1.0).contains(rate.get_ref()) => {
-            return Err(source.error(rate.span().start, "cache_hit_rate must be from 0 to 1".to_owned()));
-        }
-        rate => rate.map(Spanned::into_inner),
-    };
+    if let Some(rate) = limits.cache_hit_rate {
+        return Err(source.error(rate.span().start, NO_CACHE_HIT_RATE.to_owned()));
+    }
     let services = match file.services {
         Some(services) => source.services(services, objective)?,
         None if name == CATALOGUE_NAME => Vec::new(),
         // What the file says about the objective holds for the catalogue too.
         None => catalogue()?.services.into_iter().map(|spec| ServiceSpec { objective, ..spec }).collect(),
     };
-    Ok(Config { objective, cache_hit_rate, services, document })
+    Ok(Config { objective, services })
 }
 
 /// The document's SHA-256 must begin with the constitutional hash.
 fn check_constitution(path: &Path, config: &str) -> Result<(), DiscoverError> {
-    let bytes = std::fs::read(path).map_err(|cause| DiscoverError::Read {
-        path: path.to_owned(),
-        what: "the constitution",
-        cause,
-    })?;
+    let bytes = read(path, "the constitution", MAX_DOCUMENT)?;
     let digest: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
     if digest.starts_with(CONSTITUTIONAL_HASH) {
         return Ok(());
@@ -189,6 +202,7 @@ impl Source<'_> {
                         ("selector", _) => selector = Some(value),
                         ("p99_ms", Some(ms)) => objective.p99 = self.p99(ms, offset)?,
                         ("min_rps", Some(rps)) => objective.min_rps = self.rps(rps, offset)?,
+                        ("cache_hit_rate", _) => return Err(fail(NO_CACHE_HIT_RATE.to_owned())),
                         ("p99_ms" | "min_rps", None) => return Err(fail(format!("{key} must be a number"))),
                         _ => return Err(fail(format!("unknown key \"{key}\"; use selector, p99_ms or min_rps"))),
                     }
@@ -246,7 +260,6 @@ mod tests {
         assert_eq!(config.services[0].selector_text(), "port:8001");
         assert_eq!(config.services[15].selector_text(), "port:6389 or port:6379");
         assert_eq!(config.objective, Objective::default());
-        assert_eq!(config.cache_hit_rate, Some(0.85));
     }
 
     #[test]
@@ -283,7 +296,9 @@ mod tests {
             ("[objective]\np99_ms = 0", ":2: p99_ms is 0"),
             ("[objective]\nmin_rps = -1.0", ":2: min_rps is -1"),
             ("[objective]\np99_ms = nan", ":2: p99_ms is NaN"),
-            ("[objective]\ncache_hit_rate = 85", ":2: cache_hit_rate must be"),
+            ("[objective]\ncache_hit_rate = 0.85", ":2: cache_hit_rate is not supported yet"),
+            ("[objective]\ncache_hit_rate = \"high\"", ":2: cache_hit_rate is not supported yet"),
+            ("[services]\nredis = { selector = 1, cache_hit_rate = 1 }", "services.redis: cache_hit_rate is not supp"),
             ("[services]\nredis = \"prot:1\"", ":2: services.redis: unknown selector kind \"prot\"; use one of"),
             ("[services]\nredis = 0", ":2: services.redis: \"0\" is not a TCP port"),
             ("[services]\nredis = []", "the list is empty"),
@@ -304,6 +319,25 @@ mod tests {
         }
         let error = load(Path::new("/nonexistent/acgs.toml")).unwrap_err().to_string();
         assert!(error.starts_with("/nonexistent/acgs.toml: cannot read the configuration: No such file"), "{error}");
+    }
+
+    #[test]
+    fn what_is_too_large_is_refused_in_one_line() {
+        let long = format!("# {}\n", "x".repeat(1 << 20));
+        let error = read(&long).unwrap_err();
+        assert!(
+            error.ends_with("acgs-perf.toml: larger than 1 MiB, too large for the configuration; name another file")
+        );
+        let error = load(Path::new("/dev/zero")).unwrap_err().to_string();
+        assert!(error.starts_with("/dev/zero: larger than 1 MiB") && !error.contains('\n'), "{error}");
+        let error = read("[constitution]\ndocument = \"/dev/zero\"\n").unwrap_err();
+        assert!(error.starts_with("/dev/zero: larger than 32 MiB, too large for the constitution"), "{error}");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("latin1.toml");
+        std::fs::write(&path, b"# \xe4\n").unwrap();
+        assert!(
+            load(&path).unwrap_err().to_string().ends_with("latin1.toml: not UTF-8 from byte 2 on; name a TOML file")
+        );
     }
 
     #[test]

@@ -52,6 +52,16 @@ pub enum DiscoverError {
         /// Answer of the operating system.
         cause: io::Error,
     },
+    /// A file that is larger than anyone writes.
+    #[error("{path}: larger than {} MiB, too large for {what}; name another file", max >> 20)]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// What it should have been.
+        what: &'static str,
+        /// The most that is read, in bytes.
+        max: u64,
+    },
     /// A configuration that does not mean anything.
     #[error("{place}: {reason}")]
     Config {

@@ -1,6 +1,6 @@
 //! What listens on this host, and the flag with which to profile it.
 //!
-//! In: the root of a proc file system. Out: [`Listener`]s, and text that suggests a `--service` flag for each.
+//! In: the root of a proc file system. Out: [`Listener`]s, and lines that suggest a `--service` flag for each.
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
@@ -56,9 +56,11 @@ fn list(scan: &Scan<'_>, network: Option<u64>) -> Vec<Listener> {
     }
     let own = super::sockets::open_sockets(Path::new("/proc/self")).unwrap_or_default();
     let mut listeners = Vec::new();
-    for (socket, holders) in scan.listening().iter().zip(&holders) {
+    for (index, (socket, holders)) in scan.listening().iter().zip(&holders).enumerate() {
         let servers: Vec<usize> = holders.iter().copied().filter(|index| !scan.is_activator(*index)).collect();
-        if servers.is_empty() && (!holders.is_empty() || own.contains(&socket.inode)) {
+        if servers.is_empty()
+            && (!holders.is_empty() || scan.is_disproved(index) || own.iter().any(|open| open.inode == socket.inode))
+        {
             continue;
         }
         // Workers hold the socket of their master: name the one whose parent does not hold it.
@@ -76,10 +78,10 @@ fn list(scan: &Scan<'_>, network: Option<u64>) -> Vec<Listener> {
     listeners
 }
 
-/// One line per selector, such as `  --service redis-server=port:6379   (pid 123, redis-server)`; empty without listeners.
+/// One line per selector, such as `  --service redis-server=port:6379   (pid 123, redis-server)`; none without listeners.
 ///
 /// Last come the listeners whose process cannot be seen, without a flag: no selector would find it.
-pub fn render_suggestions(listeners: &[Listener]) -> String {
+pub fn suggestions(listeners: &[Listener]) -> Vec<String> {
     let mut groups: Vec<(String, Vec<&Listener>)> = Vec::new();
     let mut known: BTreeMap<String, usize> = BTreeMap::new();
     for listener in listeners {
@@ -101,13 +103,11 @@ pub fn render_suggestions(listeners: &[Listener]) -> String {
         })
         .collect();
     let width = lines.iter().map(|(flag, _)| flag.chars().count()).max().unwrap_or(0);
-    let mut out: String = lines.iter().map(|(flag, who)| format!("  {flag:width$}   ({who})\n")).collect();
+    let mut out: Vec<String> = lines.iter().map(|(flag, who)| format!("  {flag:width$}   ({who})")).collect();
     if !unseen.is_empty() {
         let selectors: Vec<&str> = unseen.iter().map(|(selector, _)| selector.as_str()).collect();
         let selectors = selectors.join(", ");
-        out.push_str(&format!(
-            "  not to be seen from here (root, in the host's PID namespace, sees it): {selectors}\n"
-        ));
+        out.push(format!("  not to be seen from here (root, in the host's PID namespace, sees it): {selectors}"));
     }
     out
 }
@@ -149,10 +149,23 @@ fn unique(taken: &mut HashSet<String>, name: String) -> String {
     candidate
 }
 
-/// Quotes for a POSIX shell where that is needed.
+/// Quotes for a POSIX shell where that is needed; what a terminal would not show stands as in `$'\x1b'`, which bash, zsh and ksh
+/// read.
 fn quote(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_.=:/@,%+".contains(c);
-    if text.chars().all(plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
+    let shows = |c: char| c == ' ' || c.is_ascii_graphic() || c.is_alphanumeric();
+    if text.chars().all(plain) {
+        return text.to_owned();
+    }
+    if text.chars().all(shows) {
+        return format!("'{}'", text.replace('\'', "'\\''"));
+    }
+    let escaped = |c: char| match c {
+        '\'' | '\\' => format!("\\{c}"),
+        c if shows(c) => c.to_string(),
+        c => c.to_string().bytes().map(|byte| format!("\\x{byte:02x}")).collect(),
+    };
+    format!("$'{}'", text.chars().map(escaped).collect::<String>())
 }
 
 #[cfg(test)]
@@ -182,7 +195,7 @@ mod tests {
             comm: None,
             elsewhere: false,
         };
-        let text = render_suggestions(&[
+        let lines = suggestions(&[
             tcp("127.0.0.1:6379", 123, "redis-server"),
             tcp("[::1]:6379", 123, "redis-server"),
             tcp("127.0.0.1:6380", 124, "redis-server"),
@@ -191,13 +204,16 @@ mod tests {
             unix,
             unseen,
         ]);
-        let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(lines.len(), 5, "{text}");
+        assert_eq!(lines.len(), 5, "{lines:#?}");
         assert_eq!(lines[0], "  --service redis-server=port:6379     (pid 123, redis-server)");
-        assert!(lines[1].starts_with("  --service redis-server-2=port:6380   (pid 124"), "{text}");
-        assert!(lines[2].contains("nginx--m=port:80") && lines[2].ends_with("(pid 7 and 1 more, nginx: m)"), "{text}");
-        assert!(lines[3].contains("--service 'x=unix:/tmp/a b.sock'"), "{text}");
-        assert!(lines[4].starts_with("  not to be seen") && lines[4].ends_with("sees it): port:22"), "{text}");
-        assert_eq!(render_suggestions(&[]), "");
+        assert!(lines[1].starts_with("  --service redis-server-2=port:6380   (pid 124"), "{lines:#?}");
+        assert!(
+            lines[2].contains("nginx--m=port:80") && lines[2].ends_with("(pid 7 and 1 more, nginx: m)"),
+            "{lines:#?}"
+        );
+        assert!(lines[3].contains("--service 'x=unix:/tmp/a b.sock'"), "{lines:#?}");
+        assert!(lines[4].starts_with("  not to be seen") && lines[4].ends_with("sees it): port:22"), "{lines:#?}");
+        assert!(suggestions(&[]).is_empty());
+        assert_eq!(quote("x=unix:/a'\x1b[2J\u{9b}\n\\"), r"$'x=unix:/a\'\x1b[2J\xc2\x9b\x0a\\'");
     }
 }

@@ -13,6 +13,7 @@ mod matching;
 pub mod namespaces;
 mod places;
 pub mod processes;
+mod proof;
 mod scan;
 pub mod selector;
 pub mod sockets;
@@ -23,7 +24,7 @@ mod tests;
 use std::path::Path;
 
 pub use error::DiscoverError;
-pub use listeners::{Listener, listening, render_suggestions};
+pub use listeners::{Listener, listening, suggestions};
 pub use spec::{ServiceSpec, parse_service, parse_services};
 
 use matching::{Assignment, Matcher};

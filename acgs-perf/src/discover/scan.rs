@@ -3,13 +3,14 @@
 //! In: processes read by `processes`. Out: [`Scan`], which answers questions about them and reads the costly part, the sockets and
 //! descriptors, only when first asked.
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use super::namespaces;
 use super::processes::Process;
-use super::sockets::{self, Endpoint, Listening};
+use super::proof;
+use super::sockets::{self, Endpoint, Listening, Open};
 
 /// The processes of one moment.
 pub(super) struct Scan<'a> {
@@ -17,8 +18,11 @@ pub(super) struct Scan<'a> {
     processes: Vec<Process>,
     by_pid: HashMap<u32, usize>,
     listening: OnceCell<Vec<Listening>>,
-    by_inode: OnceCell<HashMap<u64, usize>>,
+    /// Several at one inode where the table of UNIX sockets was made to lie about it.
+    by_inode: OnceCell<HashMap<u64, Vec<usize>>>,
     held: Vec<OnceCell<Vec<usize>>>,
+    /// Sockets of which somebody holds the inode, and which say themselves that they listen nowhere or elsewhere.
+    disproved: RefCell<HashSet<usize>>,
     few: bool,
 }
 
@@ -26,7 +30,8 @@ impl<'a> Scan<'a> {
     pub(super) fn new(root: &'a Path, processes: Vec<Process>) -> Self {
         let by_pid = processes.iter().enumerate().map(|(index, process)| (process.pid, index)).collect();
         let held = processes.iter().map(|_| OnceCell::new()).collect();
-        Self { root, processes, by_pid, listening: OnceCell::new(), by_inode: OnceCell::new(), held, few: false }
+        let (listening, by_inode, disproved) = (OnceCell::new(), OnceCell::new(), RefCell::default());
+        Self { root, processes, by_pid, listening, by_inode, held, disproved, few: false }
     }
 
     /// The same for a few processes, of which most hold no socket.
@@ -104,14 +109,40 @@ impl<'a> Scan<'a> {
     pub(super) fn held_indices(&self, index: usize) -> &[usize] {
         self.held[index].get_or_init(|| {
             let by_inode = self.by_inode.get_or_init(|| {
-                self.listening().iter().enumerate().map(|(index, socket)| (socket.inode, index)).collect()
+                let mut by_inode: HashMap<u64, Vec<usize>> = HashMap::new();
+                for (index, socket) in self.listening().iter().enumerate() {
+                    by_inode.entry(socket.inode).or_default().push(index);
+                }
+                by_inode
             });
             let open = sockets::open_sockets(self.processes[index].directory()).unwrap_or_default();
-            let mut held: Vec<usize> = open.iter().filter_map(|inode| by_inode.get(inode).copied()).collect();
+            let listed =
+                open.iter().flat_map(|open| by_inode.get(&open.inode).into_iter().flatten().map(move |at| (open, *at)));
+            let proved = listed.filter(|(open, socket)| self.is_proved(index, open, *socket));
+            let mut held: Vec<usize> = proved.map(|(_, socket)| socket).collect();
             held.sort_unstable();
             held.dedup();
             held
         })
+    }
+
+    /// Whether the table of UNIX sockets told the truth about one that a process holds; that of TCP sockets cannot be forged. A tree
+    /// of files that is not /proc has no sockets to ask.
+    fn is_proved(&self, process: usize, open: &Open, socket: usize) -> bool {
+        let (pid, path) = match &self.listening()[socket].endpoint {
+            Endpoint::Unix(path) if self.root == Path::new("/proc") => (self.processes[process].pid, path),
+            _ => return true,
+        };
+        let proof = proof::listens_at(pid, open.fd, open.inode, path);
+        if proof == Some(false) {
+            self.disproved.borrow_mut().insert(socket);
+        }
+        proof == Some(true)
+    }
+
+    /// Whether the table of UNIX sockets lied about this one, as far as its holders have been looked at.
+    pub(super) fn is_disproved(&self, socket: usize) -> bool {
+        self.disproved.borrow().contains(&socket)
     }
 
     /// Whether a process is systemd, which holds the sockets of services that it starts on demand without serving them.

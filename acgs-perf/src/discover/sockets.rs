@@ -7,6 +7,7 @@ use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::RawFd;
 use std::path::Path;
 
 use super::namespaces;
@@ -98,6 +99,7 @@ fn address(text: &str) -> Option<SocketAddr> {
 fn unix(path: &Path, sockets: &mut Vec<Listening>) -> io::Result<()> {
     for line in BufReader::new(File::open(path)?).split(b'\n').skip(1) {
         let line = line?;
+        // A path may hold a newline, and what follows may look like a line: `proof` asks the socket itself.
         sockets.extend(unix_line(&String::from_utf8_lossy(&line)));
     }
     Ok(())
@@ -121,18 +123,28 @@ fn unix_line(line: &str) -> Option<Listening> {
     listens.then(|| Listening { inode, endpoint: Endpoint::Unix(rest.to_owned()), network: 0 })
 }
 
-/// Inodes of the sockets that a process has open, in no order. One `readlink` per descriptor: about 1 µs each.
-pub fn open_sockets(process: &Path) -> io::Result<Vec<u64>> {
-    let mut inodes = Vec::new();
+/// A socket that a process has open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Open {
+    /// Its descriptor.
+    pub fd: RawFd,
+    /// Inode of the socket.
+    pub inode: u64,
+}
+
+/// The sockets that a process has open, in no order. One `readlink` per descriptor: about 1 µs each.
+pub fn open_sockets(process: &Path) -> io::Result<Vec<Open>> {
+    let mut open = Vec::new();
     for entry in fs::read_dir(process.join("fd"))? {
         let entry = entry?;
         // A descriptor may be closed between the two calls.
         let Ok(target) = fs::read_link(entry.path()) else { continue };
         let inode: Option<u64> =
             target.to_str().and_then(|text| text.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok());
-        inodes.extend(inode);
+        let fd = entry.file_name().to_str().and_then(|name| name.parse().ok());
+        open.extend(fd.zip(inode).map(|(fd, inode)| Open { fd, inode }));
     }
-    Ok(inodes)
+    Ok(open)
 }
 
 #[cfg(test)]
@@ -193,6 +205,6 @@ mod tests {
         tree.socket(5_000_001, 3, 42);
         tree.link(5_000_001, "fd/4", "pipe:[43]");
         tree.link(5_000_001, "fd/5", "/dev/null");
-        assert_eq!(open_sockets(&tree.root().join("5000001")).unwrap(), [42]);
+        assert_eq!(open_sockets(&tree.root().join("5000001")).unwrap(), [Open { fd: 3, inode: 42 }]);
     }
 }

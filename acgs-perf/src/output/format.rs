@@ -6,6 +6,8 @@ use std::io;
 
 use crate::report::Report;
 
+use super::page::Page;
+use super::terminal::{print, print_json};
 use super::{perfetto, text};
 
 /// How to show a report.
@@ -20,14 +22,54 @@ pub enum Format {
     Perfetto,
 }
 
+/// A report in a form.
+#[derive(Clone, Debug)]
+pub enum Rendered {
+    /// For people.
+    Page(Page),
+    /// For programs.
+    Json(String),
+}
+
+impl Rendered {
+    /// The text, as it goes into a file.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Page(page) => page.as_str(),
+            Self::Json(text) => text,
+        }
+    }
+
+    /// How the name of a file with it ends.
+    #[must_use]
+    pub fn extension(&self) -> &'static str {
+        match self {
+            Self::Page(_) => ".txt",
+            Self::Json(_) => ".json",
+        }
+    }
+
+    /// Prints it.
+    ///
+    /// # Errors
+    /// If it cannot be written, but not when the reader has gone away.
+    pub fn print(&self) -> io::Result<()> {
+        match self {
+            Self::Page(page) => print(page),
+            Self::Json(text) => print_json(text),
+        }
+    }
+}
+
 /// The report in the form asked for; `sealed` is its JSON text, `width` that of the terminal.
 ///
 /// # Errors
 /// If there are no exemplars to show as a trace.
-pub fn render(format: Format, report: &Report, sealed: String, width: usize) -> io::Result<String> {
+pub fn render(format: Format, report: &Report, sealed: String, width: usize) -> io::Result<Rendered> {
     match format {
-        Format::Text => Ok(text::render(report, width)),
-        Format::Json => Ok(sealed),
-        Format::Perfetto => perfetto::render(report),
+        Format::Text => Ok(Rendered::Page(text::render(report, width))),
+        Format::Json => Ok(Rendered::Json(sealed)),
+        Format::Perfetto => perfetto::render(report).map(Rendered::Json),
     }
 }

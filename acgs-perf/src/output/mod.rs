@@ -3,13 +3,17 @@
 //! In: a report. Out: text, and the one place that prints it.
 
 mod format;
+mod page;
 mod perfetto;
+mod terminal;
 pub mod text;
 pub mod units;
 
-pub use format::{Format, render};
+pub use format::{Format, Rendered, render};
+pub use page::{Page, WithList, clean};
+pub use terminal::{Log, complain, note, print, print_json, say};
 
-use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 
 /// Width used when there is no terminal to ask.
 const DEFAULT_WIDTH: usize = 100;
@@ -29,16 +33,4 @@ fn terminal_width() -> Option<usize> {
     // SAFETY: TIOCGWINSZ writes one `winsize`, which `size` is and which outlives the call.
     let result = unsafe { libc::ioctl(libc::STDOUT_FILENO, libc::TIOCGWINSZ, &raw mut size) };
     (result == 0 && size.ws_col > 0).then_some(usize::from(size.ws_col))
-}
-
-/// Writes `text` to standard output. A reader that has gone away, as `head` does, is no error.
-///
-/// # Errors
-/// Any other failure to write.
-pub fn print(text: &str) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-        result => result,
-    }
 }

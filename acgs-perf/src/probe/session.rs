@@ -249,13 +249,14 @@ impl Session {
             "sched" => STOPPED_ATTRIBUTION | STOPPED_SCHED,
             _ => 0,
         });
-        if name == "sched" {
-            self.iterate(ITERATORS[1])?;
-        }
         if let Some(choice) = self.probes.iter_mut().find(|choice| choice.probe.name == name) {
             choice.probe.state = "stopped".to_owned();
             choice.probe.reason = Some(reason);
             choice.probe.stopped_after = Some(after);
+        }
+        // Last: without it the probe is stopped all the same.
+        if name == "sched" {
+            self.iterate(ITERATORS[1])?;
         }
         Ok(())
     }

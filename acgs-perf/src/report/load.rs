@@ -15,8 +15,8 @@ use thiserror::Error;
 use super::model::{Report, SCHEMA_VERSION};
 use super::seal::{DIGEST, digest, render};
 
-/// Larger files are refused before they fill the memory; a report of 64 services stays below a tenth of it.
-const MAX_BYTES: u64 = 256 << 20;
+/// Larger files are refused before they are parsed, which takes many times their size in memory.
+pub(super) const MAX_BYTES: u64 = 32 << 20;
 
 /// Why a report could not be loaded or does not verify.
 #[derive(Debug, Error)]
@@ -175,8 +175,13 @@ pub fn verify_bytes(path: &Path, bytes: &[u8]) -> Result<Report, LoadError> {
 
 fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
     let unreadable = |why| LoadError::Unreadable { path: path.into(), why };
+    let file = File::open(path).map_err(unreadable)?;
+    // A file tells its size; a pipe, or one that grows, is read up to the limit.
+    if file.metadata().map_err(unreadable)?.len() > MAX_BYTES {
+        return Err(LoadError::TooLarge(path.into()));
+    }
     let mut bytes = Vec::new();
-    File::open(path).map_err(unreadable)?.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     if bytes.len() as u64 > MAX_BYTES {
         return Err(LoadError::TooLarge(path.into()));
     }

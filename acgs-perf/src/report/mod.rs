@@ -3,6 +3,7 @@
 //! In: what `analysis` found. Out: a sealed JSON file, or a report loaded from one.
 
 mod attribution;
+mod fit;
 mod load;
 mod model;
 mod schema;
@@ -18,6 +19,7 @@ pub use attribution::{
     ActorReport, AttributionReport, AttributionRowReport, CallsOutstandingReport, DownstreamReport, ExemplarReport,
     SegmentReport,
 };
+pub use fit::seal_to_fit;
 pub use load::{Document, LoadError, load, load_document, verify, verify_bytes};
 pub use model::{
     CostReport, Finding, HostReport, OverheadReport, ProbeReport, ProgramCostReport, Report, SCHEMA_VERSION, Severity,
@@ -30,4 +32,6 @@ pub use service::{
     SchedulerReport, SeriesPointReport, ServiceReport, Switches, SyscallReport, TcpReport, Verdict,
 };
 pub use tail::{CutComponentReport, CutPeerReport, CutReport, LeftOutReport, PreemptorReport, TailReport};
-pub use write::{WriteError, check_writable, write_atomically};
+pub use write::{
+    DEFAULT_NAME, WriteError, check_numbered, check_writable, write_aside, write_atomically, write_numbered,
+};

@@ -34,6 +34,9 @@ pub struct Report {
     pub cost: CostReport,
     /// The services.
     pub services: Vec<ServiceReport>,
+    /// What could not be read or done after the start, in one line each; empty if nothing.
+    #[serde(default)]
+    pub notes: Vec<String>,
     /// What deserves attention, most severe first.
     pub findings: Vec<Finding>,
     /// `sha256:` and the hex SHA-256 of the canonical form; empty until the report is sealed.

@@ -113,6 +113,12 @@ fn fields_of_a_later_version_with_the_same_schema_version_are_kept() {
 }
 
 #[test]
+fn a_report_from_before_there_were_notes_is_read() {
+    let text = resealed(|value| drop(value.as_object_mut().unwrap().remove("notes").unwrap()));
+    assert!(verify_bytes(Path::new("r.json"), text.as_bytes()).unwrap().notes.is_empty());
+}
+
+#[test]
 fn each_kind_of_bad_file_gets_its_own_line() {
     let text = sealed();
     let half = &text.as_bytes()[..text.len() / 2];
@@ -144,6 +150,20 @@ fn each_kind_of_bad_file_gets_its_own_line() {
     let missing = verify(Path::new("/nonexistent/r.json")).unwrap_err();
     assert!(!missing.is_failed_check() && missing.to_string().starts_with("/nonexistent/r.json: cannot read"));
     assert!(matches!(verify(Path::new("/")), Err(LoadError::Unreadable { .. })));
+}
+
+#[test]
+fn a_file_larger_than_any_report_is_refused_unread() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("r.json");
+    // It takes no space, and reading it whole would be noticed.
+    fs::File::create(&path).unwrap().set_len(1 << 42).unwrap();
+    for error in [verify(&path).unwrap_err(), load(&path).unwrap_err()] {
+        let line = error.to_string();
+        assert!(line.contains("r.json: larger than 32 MiB, not an acgs-perf report; name a file"), "{line}");
+        assert!(!line.contains('\n') && !error.is_failed_check(), "{line}");
+    }
+    assert!(matches!(load(Path::new("/dev/zero")), Err(LoadError::TooLarge(_))));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //!
 //! In: the loaded object. Out: figures by service.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::mem::offset_of;
 
@@ -75,6 +76,8 @@ pub struct Maps {
     downstream_peer: HashMap<MapData, PeerKey, DownstreamPeer>,
     peer: HashMap<MapData, PeerKey, PeerStats>,
     preemptor: HashMap<MapData, u64, Preemptor>,
+    /// What a table could not be read for, by the table.
+    unread: RefCell<BTreeMap<&'static str, String>>,
 }
 
 impl Maps {
@@ -106,6 +109,7 @@ impl Maps {
             errno: hash(ebpf, "ERRNO")?,
             peer: hash(ebpf, "PEER")?,
             preemptor: hash(ebpf, "PREEMPTOR")?,
+            unread: RefCell::default(),
         })
     }
 
@@ -268,9 +272,8 @@ impl Maps {
     /// Failed calls: (service, system call, errno, count).
     #[must_use]
     pub fn errnos(&self) -> Vec<(usize, u32, u32, u64)> {
-        self.errno
-            .iter()
-            .flatten()
+        self.entries("ERRNO", "errors of system calls", &self.errno)
+            .into_iter()
             .map(|(key, count)| ((key >> 32) as usize, (key >> 16) as u32 & 0xffff, key as u32 & 0xffff, count))
             .collect()
     }
@@ -298,7 +301,7 @@ impl Maps {
     /// Downstream peers of all services.
     #[must_use]
     pub fn downstream_peers(&self) -> Vec<(PeerKey, DownstreamPeer)> {
-        self.downstream_peer.iter().flatten().collect()
+        self.entries("DOWNSTREAM_PEER", "downstream peers", &self.downstream_peer)
     }
 
     /// A word of what the kernel side is told about exemplars.
@@ -315,13 +318,14 @@ impl Maps {
     /// TCP peers.
     #[must_use]
     pub fn peers(&self) -> Vec<(PeerKey, PeerStats)> {
-        self.peer.iter().flatten().collect()
+        self.entries("PEER", "TCP peers", &self.peer)
     }
 
     /// Who ran instead: (service, tgid, figures).
     #[must_use]
     pub fn preemptors(&self) -> Vec<(usize, u32, Preemptor)> {
-        self.preemptor.iter().flatten().map(|(key, value)| ((key >> 32) as usize, key as u32, value)).collect()
+        let all = self.entries("PREEMPTOR", "commands that ran instead", &self.preemptor);
+        all.into_iter().map(|(key, value)| ((key >> 32) as usize, key as u32, value)).collect()
     }
 
     /// Name of a process: what /proc says, or what the kernel side saw when it stood in somebody's way; empty if unknown.
@@ -345,16 +349,42 @@ impl Maps {
         }
         let at = |i: u64| {
             let slot = (i % u64::from(EXEC_QUEUE)) as usize;
-            let pid = self.execed.get(slot) as u32;
-            self.execed.set(slot, 0);
-            pid
+            self.execed.take(slot) as u32
         };
         (Some((seen..head).map(at).collect()), head)
     }
 
-    /// Counts a loss that only the agent can see.
+    /// Entries of a table. What cannot be read is no reason to lose the rest: it is noted.
+    fn entries<K: aya::Pod, V: aya::Pod>(
+        &self,
+        name: &'static str,
+        what: &str,
+        table: &HashMap<MapData, K, V>,
+    ) -> Vec<(K, V)> {
+        let mut all = Vec::new();
+        for entry in table.iter() {
+            match entry {
+                Ok(entry) => all.push(entry),
+                Err(error) => {
+                    let why = anyhow::Error::from(error);
+                    self.unread
+                        .borrow_mut()
+                        .insert(name, format!("{what} could not be read whole: map {name}: {why:#}"));
+                }
+            }
+        }
+        all
+    }
+
+    /// What could not be read so far, in one line per table.
+    #[must_use]
+    pub fn unread(&self) -> Vec<String> {
+        self.unread.borrow().values().cloned().collect()
+    }
+
+    /// Counts a loss that only the agent can see, in a word to which the kernel side may add at the same time.
     pub fn lose(&self, loss: acgs_perf_common::ledger::Loss) {
-        self.ledger.set(loss as usize, self.ledger.get(loss as usize) + 1);
+        self.ledger.add(loss as usize, 1);
     }
 }
 

@@ -1,6 +1,7 @@
-//! An array map of the kernel as memory of the agent: reads and writes are plain loads and stores, no system call.
+//! An array map of the kernel as memory of the agent: reads and writes are atomic accesses, no system call.
 //!
-//! In: the loaded object and a map's name. Out: its words, accessed atomically.
+//! In: the loaded object and a map's name. Out: its words. Where the kernel side changes a word too, a load and a store are two
+//! steps with its change lost between them: such words take [`Words::add`] and [`Words::take`].
 
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
@@ -31,18 +32,31 @@ impl Words {
 
     /// Entry `at`; beyond the end it reads as 0, which the layouts never ask for.
     pub(super) fn get(&self, at: usize) -> u64 {
-        if at >= self.len {
-            return 0;
-        }
-        // SAFETY: `at` is within the mapping, aligned, and only accessed atomically on this side.
-        unsafe { &*self.memory.as_mut_ptr().cast::<AtomicU64>().add(at) }.load(Ordering::Relaxed)
+        self.word(at).map_or(0, |word| word.load(Ordering::Relaxed))
     }
 
     pub(super) fn set(&self, at: usize, value: u64) {
-        if at < self.len {
-            // SAFETY: as in `get`.
-            unsafe { &*self.memory.as_mut_ptr().cast::<AtomicU64>().add(at) }.store(value, Ordering::Relaxed);
+        if let Some(word) = self.word(at) {
+            word.store(value, Ordering::Relaxed);
         }
+    }
+
+    /// Adds to an entry that the kernel side adds to as well.
+    pub(super) fn add(&self, at: usize, value: u64) {
+        if let Some(word) = self.word(at) {
+            word.fetch_add(value, Ordering::Relaxed);
+        }
+    }
+
+    /// Reads an entry and leaves 0 in it; what the kernel side stores meanwhile is either read or still there.
+    pub(super) fn take(&self, at: usize) -> u64 {
+        self.word(at).map_or(0, |word| word.swap(0, Ordering::Relaxed))
+    }
+
+    fn word(&self, at: usize) -> Option<&AtomicU64> {
+        // SAFETY: `at` is within the mapping, which is aligned, lives as long as `self`, and is only accessed atomically on
+        // this side.
+        (at < self.len).then(|| unsafe { &*self.memory.as_mut_ptr().cast::<AtomicU64>().add(at) })
     }
 
     /// Stores one byte; the kernel side changes bytes of the same word meanwhile.
@@ -50,7 +64,7 @@ impl Words {
         if at >= self.len * 8 {
             return false;
         }
-        // SAFETY: as in `get`.
+        // SAFETY: as in `word`.
         unsafe { &*self.memory.as_mut_ptr().cast::<AtomicU8>().add(at) }.store(value, Ordering::Relaxed);
         true
     }
@@ -68,7 +82,58 @@ impl Words {
         if at >= self.len * 8 {
             return 0;
         }
-        // SAFETY: as in `get`.
+        // SAFETY: as in `word`.
         unsafe { &*self.memory.as_mut_ptr().cast::<AtomicU8>().add(at) }.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(len: usize) -> Words {
+        Words { memory: MmapOptions::new().len(len * 8).map_anon().unwrap().into(), len }
+    }
+
+    /// A second thread stands for the kernel side: both are other CPUs that change the same memory.
+    #[test]
+    fn what_both_sides_add_is_all_there() {
+        const EACH: u64 = 200_000;
+        let words = words(1);
+        let add = || (0..EACH).for_each(|_| words.add(0, 1));
+        std::thread::scope(|scope| {
+            scope.spawn(add);
+            add();
+        });
+        assert_eq!(words.get(0), 2 * EACH);
+    }
+
+    #[test]
+    fn what_is_stored_while_it_is_taken_comes_once() {
+        const VALUES: u64 = 20_000;
+        let words = words(1);
+        let mut taken = 0;
+        std::thread::scope(|scope| {
+            let kernel = scope.spawn(|| {
+                for value in 1..=VALUES {
+                    while words.get(0) != 0 {
+                        std::hint::spin_loop();
+                    }
+                    words.set(0, value);
+                }
+            });
+            while !kernel.is_finished() || words.get(0) != 0 {
+                taken += words.take(0);
+            }
+        });
+        assert_eq!(taken, VALUES * (VALUES + 1) / 2);
+    }
+
+    #[test]
+    fn beyond_the_end_nothing_is_touched() {
+        let words = words(2);
+        words.add(2, 1);
+        words.set(2, 1);
+        assert_eq!((words.get(2), words.take(2), words.byte(16), words.set_byte(16, 1)), (0, 0, 0, false));
     }
 }

@@ -150,10 +150,14 @@ fn overhead_limited(report: &Report) -> Option<Finding> {
 
 fn losses(report: &Report) -> Option<Finding> {
     let lost: Vec<_> = report.ledger.iter().filter(|(_, count)| **count > 0).collect();
-    if lost.is_empty() {
+    if lost.is_empty() && report.notes.is_empty() {
         return None;
     }
-    let evidence: Vec<_> = lost.iter().map(|(name, count)| format!("{name} {}", grouped(**count))).collect();
+    let counters: Vec<_> = lost.iter().map(|(name, count)| format!("{name} {}", grouped(**count))).collect();
+    let mut evidence: Vec<_> = report.notes.clone();
+    if !counters.is_empty() {
+        evidence.insert(0, counters.join(", "));
+    }
     let meaning = |name: &str| LOSSES.iter().find(|(known, _)| *known == name).map(|(_, text)| *text);
     let meanings: Vec<_> = lost.iter().filter_map(|(name, _)| meaning(name)).collect();
     Some(Finding {
@@ -161,8 +165,11 @@ fn losses(report: &Report) -> Option<Finding> {
         severity: Severity::Warning,
         service: None,
         title: "the measurement lost something".into(),
-        evidence: evidence.join(", "),
+        evidence: evidence.join("; "),
         recommendation: match meanings.is_empty() {
+            true if lost.is_empty() => {
+                "do not rely on the figures that the evidence names; record again if they matter".into()
+            }
             true => "read the counters' meaning before relying on the figures".into(),
             false => format!("weigh the figures accordingly: {}", meanings.join("; ")),
         },
@@ -203,6 +210,21 @@ mod tests {
         assert_eq!(findings[1].evidence, "P99 of queue time 15.0 ms, of latency 20.1 ms");
         assert_eq!(findings[2].evidence, "peer_table_full 1,234");
         assert!(findings[2].recommendation.contains("table of TCP peers is full") && findings[2].service.is_none());
+    }
+
+    #[test]
+    fn what_could_not_be_read_is_evidence_too() {
+        let mut capture = healthy();
+        capture.notes.push("TCP peers could not be read whole: no permission".into());
+        let finding = analyse(&capture).findings.remove(0);
+        assert_eq!(
+            (finding.id.as_str(), finding.evidence.as_str()),
+            ("measurement_incomplete", capture.notes[0].as_str())
+        );
+        assert!(finding.recommendation.starts_with("do not rely on the figures"), "{}", finding.recommendation);
+        capture.ledger[3].1 = 7;
+        let finding = analyse(&capture).findings.remove(0);
+        assert_eq!(finding.evidence, "peer_table_full 7; TCP peers could not be read whole: no permission");
     }
 
     #[test]

@@ -65,6 +65,7 @@ pub fn capture() -> Capture {
         ],
         ledger: LEDGER.iter().map(|name| ((*name).to_owned(), 0)).collect(),
         cost: Cost {
+            programs_unmeasured: None,
             agent_cpu: Duration::from_millis(42),
             agent_max_rss_bytes: 12 << 20,
             map_bytes: 3 << 20,
@@ -78,6 +79,7 @@ pub fn capture() -> Capture {
         },
         services: vec![redis(), attribution::api()],
         ended_by: "duration".into(),
+        notes: Vec::new(),
     }
 }
 
@@ -196,5 +198,6 @@ pub fn small() -> Capture {
             ..Service::default()
         }],
         ended_by: "interrupted".into(),
+        notes: Vec::new(),
     }
 }

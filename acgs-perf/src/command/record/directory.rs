@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::Path;
 
+use super::notes::Notes;
 use crate::discover::selector::Term;
 use crate::discover::sockets::Endpoint;
 use crate::discover::{self, ServiceSpec, config};
@@ -23,10 +24,11 @@ pub struct Listeners {
 
 impl Listeners {
     /// Looks around on this host.
-    pub fn find(specs: &[ServiceSpec], maps: &Maps) -> Self {
+    pub fn find(specs: &[ServiceSpec], maps: &Maps, notes: &mut Notes) -> Self {
         let name = |service: usize| specs.get(service).map(|spec| spec.name.clone());
         let own_ports = (1..=u16::MAX).filter_map(|port| Some((port, name(maps.service_of_port(port)?)?))).collect();
-        let unix = discover::listening(Path::new("/proc"))
+        let unix = notes
+            .unless(discover::listening(Path::new("/proc")), "peers on UNIX sockets have no names")
             .unwrap_or_default()
             .into_iter()
             .filter_map(|listener| match listener.endpoint {

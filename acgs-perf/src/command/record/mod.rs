@@ -1,25 +1,30 @@
 //! `acgs-perf record`: attach to running services, count for a while, write the report.
 //!
 //! In: the command line. Out: the JSON report in a file, a summary on standard output. `plan` checks everything that can be
-//! checked before anything is attached; `recorder` drives the kernel side; `child` runs the COMMAND.
+//! checked before anything is attached; `recorder` drives the kernel side; `child` runs the COMMAND; `deliver` finds a place for
+//! the report.
 
 mod child;
+mod deliver;
 mod directory;
 mod facts;
 mod limit;
 mod membership;
+mod notes;
 mod overhead;
 mod plan;
 mod recorder;
+mod signals;
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use clap::ValueEnum;
 
-use crate::{analysis, output, report};
+use crate::output::{self, Rendered};
+use crate::{analysis, report};
 
 /// Examples for `--help`.
 pub const EXAMPLES: &str = "\
@@ -29,7 +34,9 @@ Examples:
   sudo acgs-perf record --service api=port:8000 --service db=comm:postgres --output before.json
   sudo acgs-perf record --service redis=port:6379 -- redis-benchmark -t get -n 1000000
 A SELECTOR is port:8016 | pid:123 | comm:redis-server | exe:/path | cmdline:REGEX | cgroup:PATH | unit:NAME | unix:PATH;
-several joined by ',' must all hold. Ctrl-C ends a recording early and still writes the report.";
+several joined by ',' must all hold. Ctrl-C, SIGTERM and a terminal that hangs up end a recording early, with its report.
+Without --output no report is replaced: report.json, report-2.json, … A report that cannot go where it was asked for goes
+to the directory for temporary files, or to standard output, and the exit code is 2.";
 
 /// Arguments of `acgs-perf record`.
 #[derive(Debug, clap::Args)]
@@ -43,9 +50,10 @@ pub struct Args {
     /// Take services and objectives from this file
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Write the report here; - is standard output
-    #[arg(long, short, value_name = "FILE", default_value = "report.json")]
-    pub output: PathBuf,
+    /// Write the report here, over what is there; - is standard output [default: report.json, or the first of report-2.json,
+    /// report-3.json, … that is not there yet]
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
     /// What to write
     #[arg(long, value_enum, default_value_t = Format::Json)]
     pub format: Format,
@@ -96,7 +104,8 @@ pub(crate) struct Ending {
 /// Runs the command; errors are for the caller to map to exit code 2.
 ///
 /// # Errors
-/// Wrong usage or an environment in which nothing can be recorded; nothing was written then.
+/// Wrong usage or an environment in which nothing can be recorded; nothing was written then. What fails once counting has begun is
+/// none: the report goes elsewhere, or says what it lacks.
 pub fn run(args: &Args) -> anyhow::Result<u8> {
     let plan = plan::Plan::new(args)?;
     let wheel = Instant::now();
@@ -104,21 +113,18 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the event loop")?;
     let (capture, ending) = runtime.block_on(recorder::record(&plan, wheel))?;
     let mut report = analysis::analyse(&capture);
-    let json = report::seal(&mut report)?;
-    let to_stdout = plan.output == Path::new("-");
+    let sealed = report::seal_to_fit(&mut report);
     let summary = output::text::render(&report, output::width());
-    let content = match args.format {
-        Format::Json => &json,
-        Format::Text => &summary,
+    let content = match (args.format, sealed) {
+        (Format::Json, Ok(json)) => Rendered::Json(json),
+        (Format::Text, Ok(_)) => Rendered::Page(summary.clone()),
+        (_, Err(error)) => {
+            output::say(&format!("the report cannot be written as JSON: {error}; its summary goes to standard output"));
+            output::print(&summary).context("standard output")?;
+            return Ok(2);
+        }
     };
-    if to_stdout {
-        output::print(content)?;
-    } else {
-        report::write_atomically(&plan.output, content.as_bytes())?;
-        output::print(&summary)?;
-        output::print(&format!("\nReport written to {}\n", plan.output.display()))?;
-    }
-    Ok(ending.code)
+    deliver::deliver(&plan.output, &content, &summary, ending.code)
 }
 
 /// Parses a time such as `30s`.

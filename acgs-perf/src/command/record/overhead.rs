@@ -12,7 +12,9 @@ use tokio::time::Instant;
 
 use super::facts;
 use super::limit::{Decision, Interval, Limit};
+use super::notes::Notes;
 use crate::capture::{Overhead, ProgramCost, Tcp};
+use crate::output;
 use crate::probe::session::Session;
 use crate::snapshot::collect;
 
@@ -20,6 +22,10 @@ use crate::snapshot::collect;
 const INTERVAL: Duration = Duration::from_secs(1);
 /// The part at its end in which the kernel times its programs.
 const WINDOW: Duration = Duration::from_millis(100);
+
+/// What is missing when the threads could not be walked at the end of the scheduler's figures.
+pub const UNSETTLED: &str =
+    "the scheduler figures lack what each thread did since its last switch: walking the threads failed";
 
 /// The watch.
 pub struct Watch {
@@ -68,7 +74,10 @@ impl Watch {
     }
 
     /// Opens the window, or closes it and does what follows. Returns whether the recording must end.
-    pub fn tick(&mut self, session: &mut Session, elapsed: Duration) -> anyhow::Result<bool> {
+    ///
+    /// # Errors
+    /// When the cost cannot be measured, so that the limit cannot be kept.
+    pub fn tick(&mut self, session: &mut Session, elapsed: Duration, notes: &mut Notes) -> anyhow::Result<bool> {
         let Some(window) = self.window.take() else {
             self.window = Some(self.open(session)?);
             return Ok(false);
@@ -93,16 +102,16 @@ impl Watch {
                     let services = 0..session.maps.services();
                     self.tcp = Some(services.map(|i| collect::tcp(&session.maps, i, accepts)).collect());
                 }
-                session.stop(probe, elapsed, format!("after {when} the measurement took {measured}"))?;
+                let stopped = session.stop(probe, elapsed, format!("after {when} the measurement took {measured}"));
+                notes.unless(stopped, UNSETTLED);
                 session.maps.lose(Loss::ProbesStopped);
-                eprintln!("acgs-perf: note: the measurement takes {measured}: probe {probe} stopped after {when}");
+                output::note(&format!("the measurement takes {measured}: probe {probe} stopped after {when}"));
                 Ok(false)
             }
             Decision::End => {
-                eprintln!(
-                    "acgs-perf: note: the measurement takes {measured}, and no probe is left to stop: \
-                     recording ended after {when}"
-                );
+                output::note(&format!(
+                    "the measurement takes {measured}, and no probe is left to stop: recording ended after {when}"
+                ));
                 Ok(true)
             }
         }

@@ -3,16 +3,17 @@
 //! In: the arguments. Out: a [`Plan`] that can be carried out, or one line that says what, where and what to do.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 
+use super::deliver::Destination;
 use super::{Args, parse_time};
 use crate::discover::{self, ServiceSpec, Target, config};
+use crate::output;
 use crate::probe::Debug;
 use crate::probe::table::{self, Probe};
-use crate::report;
 
 /// Without `--duration` and without a command.
 const DEFAULT_DURATION: Duration = Duration::from_secs(30);
@@ -36,7 +37,7 @@ pub struct Plan {
     /// The probes.
     pub probes: Vec<&'static Probe>,
     /// Where the report goes.
-    pub output: PathBuf,
+    pub output: Destination,
     /// Whether the kernel times its programs.
     pub measure_cost: bool,
     /// At most this much of the host's CPU time, in percent.
@@ -75,9 +76,8 @@ impl Plan {
         if unsafe { libc::geteuid() } != 0 {
             bail!("`record` needs root, because it loads programs into the kernel; run it with sudo");
         }
-        if args.output != Path::new("-") {
-            report::check_writable(&args.output).context("--output")?;
-        }
+        let output = Destination::new(args.output.as_deref());
+        output.check().context("--output")?;
         discover::namespaces::check_pids(Path::new("/proc"))?;
         let targets = targets(args, &specs)?;
         Ok(Self {
@@ -86,7 +86,7 @@ impl Plan {
             duration,
             interval,
             probes,
-            output: args.output.clone(),
+            output,
             measure_cost: args.measure_cost,
             max_overhead,
             debug: Debug { map_entries, standby: args.debug_standby },
@@ -166,21 +166,19 @@ fn targets(args: &Args, specs: &[ServiceSpec]) -> anyhow::Result<Vec<Target>> {
         if listening.is_empty() {
             bail!("{what}, and nothing listens on this host");
         }
-        bail!(
-            "{what}; what listens here, and how to name it:\n{}",
-            discover::render_suggestions(&listening).trim_end()
-        );
+        let what = format!("{what}; what listens here, and how to name it:");
+        return Err(output::WithList { what, list: discover::suggestions(&listening) }.into());
     }
     for target in targets.iter().filter(|target| target.pids.is_empty()) {
-        eprintln!(
-            "acgs-perf: note: {}: nothing matches {} yet; it is recorded from the moment it starts",
+        output::note(&format!(
+            "{}: nothing matches {} yet; it is recorded from the moment it starts",
             target.spec.name,
             target.spec.selector_text()
-        );
+        ));
     }
     for target in &targets {
         for note in &target.notes {
-            eprintln!("acgs-perf: note: {}: {note}", target.spec.name);
+            output::note(&format!("{}: {note}", target.spec.name));
         }
     }
     Ok(targets)

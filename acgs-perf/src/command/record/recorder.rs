@@ -3,20 +3,22 @@
 //! In: a `Plan`. Out: a `Capture` and how the recording ended. Hooks that keep the service table go on first, so that a
 //! fork during the start is not missed; hooks come off before the final reading, so that it is one state.
 
-use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use acgs_perf_common::exemplar::Gate;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Interval, MissedTickBehavior, interval, interval_at, sleep_until};
 
 use super::child::Task;
+use super::deliver::Destination;
 use super::directory::Listeners;
 use super::membership::Membership;
-use super::overhead::Watch;
+use super::notes::Notes;
+use super::overhead::{UNSETTLED, Watch};
 use super::plan::Plan;
+use super::signals::Signals;
 use super::{Ending, facts};
 use crate::capture::{Attribution, Capture, Cost, Service};
+use crate::output;
 use crate::probe;
 use crate::probe::session::Session;
 use crate::snapshot::exemplars::Exemplars;
@@ -32,8 +34,7 @@ const LOOK_EVERY: Duration = GLANCE_EVERY.saturating_mul(3);
 /// Records. `wheel` is when the event loop was made.
 pub async fn record(plan: &Plan, wheel: Instant) -> anyhow::Result<(Capture, Ending)> {
     // Before anything is attached: from here on a signal ends the recording, not the process.
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
+    let mut signals = Signals::catch()?;
     let _statistics = plan
         .measure_cost
         .then(|| aya::sys::enable_stats(aya::sys::Stats::RunTime))
@@ -50,7 +51,7 @@ pub async fn record(plan: &Plan, wheel: Instant) -> anyhow::Result<(Capture, End
     let (cpu_before, _) = facts::usage();
     let mut series = Series::new(plan.specs.len(), (plan.interval / plan.speed).as_nanos() as u64);
     announce(plan);
-    let mut task = Task::start(&plan.command, plan.output == Path::new("-"))?;
+    let mut task = Task::start(&plan.command, plan.output == Destination::Stdout)?;
     let deadline = plan.duration.map(|duration| tokio::time::Instant::from_std(start + duration));
     let mut look = ticks(wheel, LOOK_EVERY / plan.speed);
     let mut point = interval(plan.interval / plan.speed);
@@ -59,19 +60,27 @@ pub async fn record(plan: &Plan, wheel: Instant) -> anyhow::Result<(Capture, End
     let mut glance = ticks(wheel, GLANCE_EVERY / plan.speed);
     let mut watch = plan.max_overhead.map(|percent| Watch::begin(percent, plan.measure_cost));
     let mut died = false;
+    // From here on nothing is an error: what fails is noted, and the report is written.
+    let mut notes = Notes::default();
     let (ending, stop_with) = loop {
         tokio::select! {
             // Signals first: Ctrl-C ends the command too, and that is not a failure of the command.
             biased;
-            _ = interrupt.recv() => break (Ending { text: "interrupted".into(), code: 0 }, libc::SIGINT),
-            _ = terminate.recv() => break (Ending { text: "terminated".into(), code: 143 }, libc::SIGTERM),
-            ending = task.wait() => break (ending?, 0),
+            ended = signals.received() => break ended,
+            ending = task.wait() => break (ending.unwrap_or_else(|error| {
+                notes.add(format!("the exit code of the command is not known: {error:#}"));
+                Ending { text: "command lost".into(), code: 2 }
+            }), 0),
             () = until(deadline) => break (Ending { text: "duration".into(), code: 0 }, libc::SIGINT),
             () = until(watch.as_ref().map(Watch::due)) => {
-                if let Some(watch) = &mut watch
-                    && watch.tick(&mut session, start.elapsed())?
-                {
-                    break (Ending { text: "overhead".into(), code: 1 }, libc::SIGINT);
+                match watch.as_mut().map(|watch| watch.tick(&mut session, start.elapsed(), &mut notes)) {
+                    None | Some(Ok(false)) => {}
+                    Some(Ok(true)) => break (Ending { text: "overhead".into(), code: 1 }, libc::SIGINT),
+                    // A limit that cannot be watched is not kept: to end is what it was set for.
+                    Some(Err(error)) => {
+                        notes.add(format!("the recording ended early, because its cost could not be measured: {error:#}"));
+                        break (Ending { text: "overhead not known".into(), code: 2 }, libc::SIGINT);
+                    }
                 }
             }
             _ = look.tick() => {
@@ -79,7 +88,7 @@ pub async fn record(plan: &Plan, wheel: Instant) -> anyhow::Result<(Capture, End
                 let is_alive = members.tick(&mut session.maps);
                 if !died && !is_alive && plan.targets.iter().any(|t| !t.pids.is_empty()) {
                     died = true;
-                    eprintln!("acgs-perf: note: all recorded processes have exited; waiting for new ones to match");
+                    output::note("all recorded processes have exited; waiting for new ones to match");
                 }
             }
             _ = glance.tick(), if session.is_active("attribution") => {
@@ -90,8 +99,8 @@ pub async fn record(plan: &Plan, wheel: Instant) -> anyhow::Result<(Capture, End
             _ = point.tick() => series.tick(&session.maps, start.elapsed().as_nanos() as u64, false),
         }
     };
-    let duration = Duration::from_nanos(session.maps.close_window(facts::monotonic_ns) - opened_ns);
-    session.detach()?;
+    let duration = Duration::from_nanos(session.maps.close_window(facts::monotonic_ns).saturating_sub(opened_ns));
+    notes.unless(session.detach(), UNSETTLED);
     session.tell();
     if stop_with != 0 {
         task.stop(stop_with).await;
@@ -106,15 +115,18 @@ pub async fn record(plan: &Plan, wheel: Instant) -> anyhow::Result<(Capture, End
     let mut ledger = session.maps.ledger();
     let missed = session.missed(facts::recursion_misses);
     ledger.extend(missed.map(|count| ("recursion_misses".to_owned(), count)));
+    let programs =
+        plan.measure_cost.then(|| notes.unless(session.program_costs(), "run times of the programs are missing"));
     let cost = Cost {
         agent_cpu: cpu_after.saturating_sub(cpu_before),
         agent_max_rss_bytes,
         map_bytes,
         attach: session.attach,
-        programs: plan.measure_cost.then(|| session.program_costs()).transpose()?,
+        programs_unmeasured: matches!(programs, Some(None)).then(|| "the kernel did not tell; see the notes".into()),
+        programs: programs.flatten(),
         overhead: watch.as_ref().map(Watch::figures),
     };
-    let directory = session.has_figures("attribution").then(|| Listeners::find(&plan.specs, &session.maps));
+    let directory = session.has_figures("attribution").then(|| Listeners::find(&plan.specs, &session.maps, &mut notes));
     let attribution = |service: usize| {
         let directory = directory.as_ref()?;
         Some(Attribution {
@@ -124,22 +136,25 @@ pub async fn record(plan: &Plan, wheel: Instant) -> anyhow::Result<(Capture, End
             exemplars_dropped: session.maps.gate(service, Gate::Dropped),
         })
     };
+    let services = (0..plan.specs.len())
+        .map(|i| {
+            let mut service = service(plan, &session, &members, &mut series, i);
+            service.attribution = attribution(i);
+            service.tcp = watch.as_ref().and_then(|watch| watch.tcp(i)).or(service.tcp);
+            service
+        })
+        .collect();
+    session.maps.unread().into_iter().for_each(|note| notes.add(note));
     let capture = Capture {
         host: facts::host(),
         start_unix_ns,
         duration,
-        services: (0..plan.specs.len())
-            .map(|i| {
-                let mut service = service(plan, &session, &members, &mut series, i);
-                service.attribution = attribution(i);
-                service.tcp = watch.as_ref().and_then(|watch| watch.tcp(i)).or(service.tcp);
-                service
-            })
-            .collect(),
+        services,
         probes: session.probes(),
         ledger,
         cost,
         ended_by: ending.text.clone(),
+        notes: notes.into_vec(),
     };
     Ok((capture, ending))
 }
@@ -186,7 +201,7 @@ fn announce(plan: &Plan) {
         Some(duration) => format!("for {}; Ctrl-C ends it early", humantime::format_duration(duration)),
         None => "until the command ends".to_owned(),
     };
-    eprintln!("acgs-perf: recording {} {how_long}", names.join(", "));
+    output::say(&format!("recording {} {how_long}", names.join(", ")));
 }
 
 /// Collects one service.

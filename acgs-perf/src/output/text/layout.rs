@@ -1,10 +1,10 @@
 //! Lines, labels, tables: how text is laid out, not what it says.
 //!
-//! In: pieces of text. Out: lines of at most the given width where words allow it, without control characters: a command
-//! name is chosen by the process that bears it, and must not drive the reader's terminal.
+//! In: pieces of text. Out: a page with lines of at most the given width where words allow it.
 
 use crate::report::Distribution;
 
+use super::super::page::Page;
 use super::super::units::duration;
 
 /// What stands for a figure that does not exist.
@@ -20,29 +20,28 @@ const SEPARATOR: &str = " · ";
 
 /// Collects lines.
 pub struct Lines {
-    text: String,
+    page: Page,
     width: usize,
 }
 
 impl Lines {
     /// An empty page.
     pub fn new(width: usize) -> Self {
-        Self { text: String::new(), width: width.max(LABEL * 2) }
+        Self { page: Page::default(), width: width.max(LABEL * 2) }
     }
 
     /// The page.
-    pub fn finish(self) -> String {
-        self.text
+    pub fn finish(self) -> Page {
+        self.page
     }
 
     /// An empty line.
     pub fn blank(&mut self) {
-        self.text.push('\n');
+        self.page.line("");
     }
 
     fn line(&mut self, line: &str) {
-        self.text.extend(line.trim_end().chars().map(|c| if c.is_control() { '?' } else { c }));
-        self.text.push('\n');
+        self.page.line(line.trim_end());
     }
 
     /// Words after `indent`, wrapped under themselves.

@@ -9,12 +9,13 @@ mod tail;
 
 use crate::report::{Report, Severity};
 
+use super::page::Page;
 use super::units::{bytes, duration, grouped, percent, timestamp};
 use layout::{Lines, NOT_MEASURED};
 
 /// Renders the whole report in lines of at most `width` characters where words allow it.
 #[must_use]
-pub fn render(report: &Report, width: usize) -> String {
+pub fn render(report: &Report, width: usize) -> Page {
     let mut lines = Lines::new(width);
     header(report, &mut lines);
     if report.services.is_empty() {
@@ -31,6 +32,7 @@ pub fn render(report: &Report, width: usize) -> String {
     ledger(report, &mut lines);
     cost(report, &mut lines);
     probes(report, &mut lines);
+    report.notes.iter().for_each(|note| lines.labelled("note", note));
     if !report.digest.is_empty() {
         lines.items("digest", std::slice::from_ref(&report.digest));
     }

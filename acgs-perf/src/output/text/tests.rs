@@ -5,6 +5,10 @@ use crate::analysis::{analyse, sample};
 use crate::capture::Requests;
 use crate::report::seal;
 
+fn render(report: &Report, width: usize) -> String {
+    super::render(report, width).as_str().to_owned()
+}
+
 #[test]
 fn a_full_recording() {
     let mut report = analyse(&sample::capture());
@@ -109,9 +113,13 @@ fn losses_are_named() {
 #[test]
 fn a_command_name_cannot_drive_the_terminal() {
     let mut capture = sample::small();
-    capture.services[0].processes[0].comm = "\x1b[2Jevil\n".into();
-    let text = render(&analyse(&capture), 100);
-    assert!(text.contains("?[2Jevil? 7") && !text.contains('\x1b'), "{text}");
+    capture.services[0].processes[0].comm = "\x1b[2Jevil\n\u{9b}2J\u{202e}".into();
+    let mut report = analyse(&capture);
+    report.digest = "sha256:\u{2066}\r\x07".into();
+    let text = render(&report, 100);
+    assert!(text.contains("?[2Jevil??2J? 7") && text.contains("sha256:???"), "{text}");
+    let acts = |c: char| (c.is_control() && c != '\n') || "\u{202e}\u{2066}".contains(c);
+    assert!(!text.contains(acts), "{text:?}");
 }
 
 #[test]

@@ -1,0 +1,97 @@
+//! The only place that prints, also to standard error.
+//!
+//! In: pages, JSON, single lines. Out: bytes on standard output or standard error. A reader that has gone away, as `head` does or
+//! a closed terminal, is no reason to end a recording: what goes to standard error is lost then, and nothing here panics.
+
+use std::io::{self, ErrorKind, IsTerminal as _, Write};
+
+use super::page::{Page, WithList, escaped};
+
+/// What our lines on standard error begin with.
+const NAME: &str = "acgs-perf: ";
+
+/// Prints a page. A reader that has gone away is no error.
+///
+/// # Errors
+/// Any other failure to write.
+pub fn print(page: &Page) -> io::Result<()> {
+    write(io::stdout().lock(), page.as_str())
+}
+
+/// Prints JSON: byte for byte, and to a terminal with escapes for what would act on it, which is the same value.
+///
+/// # Errors
+/// As [`print`].
+pub fn print_json(text: &str) -> io::Result<()> {
+    let out = io::stdout().lock();
+    if out.is_terminal() { write(out, &escaped(text)) } else { write(out, text) }
+}
+
+/// Says one line on standard error.
+pub fn say(line: &str) {
+    to_stderr(&Page::of(&format!("{NAME}{line}")));
+}
+
+/// Says one line on standard error that a user should know.
+pub fn note(line: &str) {
+    say(&format!("note: {line}"));
+}
+
+/// Says on standard error why a verb failed: one line, and the list if it comes with one.
+pub fn complain(error: &anyhow::Error) {
+    let mut page = Page::of(&format!("{NAME}{error:#}"));
+    page.lines(error.downcast_ref::<WithList>().map(|with| &with.list).into_iter().flatten());
+    to_stderr(&page);
+}
+
+/// Standard error for logs: cleans each event, and never fails. The subscriber of `tracing` would report a failure to standard
+/// error by a macro that panics.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Log;
+
+impl Write for Log {
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(event);
+        to_stderr(&Page::of(text.trim_end_matches('\n')));
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn to_stderr(page: &Page) {
+    // In one write, so that lines of others do not get between; if nobody reads it, there is nobody to tell.
+    let _ = io::stderr().lock().write_all(page.as_str().as_bytes());
+}
+
+fn write(mut out: impl Write, text: &str) -> io::Result<()> {
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        result => result,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Broken(ErrorKind);
+
+    impl Write for Broken {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(self.0.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Err(self.0.into())
+        }
+    }
+
+    #[test]
+    fn a_reader_that_is_gone_is_no_error_and_a_full_disk_is() {
+        assert!(write(Broken(ErrorKind::BrokenPipe), "x").is_ok());
+        assert_eq!(write(Broken(ErrorKind::StorageFull), "x").unwrap_err().kind(), ErrorKind::StorageFull);
+    }
+}
