@@ -8,3 +8,4 @@ pub mod output;
 pub mod probe;
 pub mod report;
 pub mod snapshot;
+pub mod units;

@@ -12,8 +12,8 @@
 use super::distribution::Ranked;
 use super::number::{grouped, round3};
 use crate::capture::{Counts, Objective};
-use crate::output::units::{duration, rate as rate_text};
 use crate::report::{ObjectiveReport, Verdict};
+use crate::units::{duration, rate as rate_text};
 
 use super::confidence::P99_MIN_COUNT;
 

@@ -8,7 +8,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 
 use crate::probe::{self, Debug, hooks, session, table};
-use crate::{capture, discover, output};
+use crate::{capture, discover, output, units};
 
 /// Examples for `--help`.
 pub const EXAMPLES: &str = "\
@@ -186,7 +186,7 @@ fn text(diagnosis: &Diagnosis) -> String {
         out += "\nprogram                  verified      code  load time  hook\n";
         for program in programs {
             let verified = program.verified_instructions.map_or_else(|| "–".to_owned(), |n| n.to_string());
-            let time = output::units::duration(program.load_time_ns);
+            let time = units::duration(program.load_time_ns);
             out += &format!(
                 "{:<22} {verified:>10} {:>9} {time:>10}  {}\n",
                 program.name, program.jited_bytes, program.hook

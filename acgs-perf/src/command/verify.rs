@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 
-use crate::output::units::timestamp;
+use crate::units::timestamp;
 use crate::{output, report};
 
 /// Examples for `--help`.

@@ -1,11 +1,10 @@
-//! Everything that is shown to people: text, traces, units, the terminal.
+//! Everything that is shown to people: text, traces, the terminal.
 //!
 //! In: a report. Out: text, and the one place that prints it.
 
 mod format;
 mod perfetto;
 pub mod text;
-pub mod units;
 
 pub use format::{Format, render};
 

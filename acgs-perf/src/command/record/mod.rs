@@ -120,9 +120,3 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
     }
     Ok(ending.code)
 }
-
-/// Parses a time such as `30s`.
-fn parse_time(option: &str, text: &str) -> anyhow::Result<Duration> {
-    humantime::parse_duration(text)
-        .map_err(|e| anyhow::anyhow!("{option} {text}: {e}; write for example 500ms, 30s or 5m"))
-}
