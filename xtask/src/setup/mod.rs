@@ -9,8 +9,6 @@ mod toolchain;
 
 use std::fmt;
 use std::fs::File;
-use std::path::PathBuf;
-use std::process::Command;
 use std::thread;
 
 use anyhow::{Result, anyhow};
@@ -109,16 +107,6 @@ fn keep<T>(result: Result<T>, missing: &mut Vec<String>) -> Option<T> {
 fn user_space() -> Found {
     let version = process::output(process::cargo().arg("--version")).unwrap_or_else(|| "not found".into());
     Found::new("cargo", version.trim_start_matches("cargo "), "rust-toolchain.toml")
-}
-
-/// The first line in which `program argument` gives its version.
-fn version_of(program: &PathBuf, argument: &str) -> String {
-    let Ok(output) = Command::new(program).arg(argument).output() else { return "?".into() };
-    let text = [output.stdout, output.stderr].concat();
-    let text = String::from_utf8_lossy(&text);
-    let line = text.lines().find(|line| line.bytes().any(|byte| byte.is_ascii_digit())).unwrap_or("?");
-    let short: String = line.chars().take(60).collect();
-    short.trim().to_owned()
 }
 
 fn print(found: &[Found]) {
