@@ -35,6 +35,9 @@ enum Task {
         /// Also what other kernels need: QEMU.
         #[arg(long)]
         vm: bool,
+        /// Also what only the checks of the sources need: cargo-deny.
+        #[arg(long)]
+        lint: bool,
     },
     /// Build the agent with its kernel side.
     Build {
@@ -97,7 +100,7 @@ enum Bench {
 
 fn main() -> ExitCode {
     let result = match Cli::parse().task {
-        Task::Setup { tests, vm } => setup::run(tests, vm),
+        Task::Setup { tests, vm, lint } => setup::run(tests, vm, lint),
         Task::Build { release } => build::run(release),
         Task::Lint { house } => lint::run(house),
         Task::Test { vm: Some(kernels), accept, .. } => vm::run(&kernels, accept),
