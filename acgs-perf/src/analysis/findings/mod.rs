@@ -3,15 +3,14 @@
 //! In: the report so far. Out: findings, most severe first. Kinds: `objective_missed`, `queue_time_dominates`,
 //! `nothing_answered`, `measurement_incomplete`, `overhead_limited`; `tail` has those of the attribution.
 
-mod objective;
 mod tail;
 
 use acgs_perf_common::ledger::LOSSES;
 
 use super::number::grouped;
+use super::verdict::missed_for_latency;
 use crate::report::{Finding, Report, ServiceReport, Severity, Verdict};
 use crate::units::duration;
-use objective::missed_for_latency;
 
 /// With fewer requests, a P99 is little more than the slowest request, and says nothing about queueing.
 const MIN_REQUESTS: u64 = 100;

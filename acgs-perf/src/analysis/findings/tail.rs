@@ -5,8 +5,8 @@
 
 use acgs_perf_common::attribution::Component;
 
-use super::objective::missed_for_latency;
 use crate::analysis::tail::{Cause, Explanation, calls_in_sequence, explain, main_cut, phrase, slowest};
+use crate::analysis::verdict::missed_for_latency;
 use crate::report::{AttributionRowReport, CutReport, DownstreamReport, Finding, ServiceReport, Severity};
 use crate::units::{duration, grouped, percent};
 
