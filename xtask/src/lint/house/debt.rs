@@ -9,6 +9,9 @@ use std::fmt;
 /// Where the list is.
 pub const FILE: &str = "docs/house-debt.tsv";
 
+/// Where its length is told.
+pub const TOLD: &str = "CONTRIBUTING.md";
+
 /// What breaks a rule.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Debt {
@@ -40,6 +43,15 @@ pub fn parse(text: &str) -> (BTreeSet<Debt>, Vec<String>) {
         }
     }
     (debts, wrong)
+}
+
+/// Whether the text that tells of the list has its length.
+pub fn check_length(text: &str, listed: &BTreeSet<Debt>) -> Option<String> {
+    let length = format!("{} debts", listed.len());
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let is_told =
+        words.windows(2).any(|pair| format!("{} {}", pair[0], pair[1].trim_end_matches(['.', ','])) == length);
+    (!is_told).then(|| format!("{TOLD}: does not say \"{length}\", the length of {FILE}"))
 }
 
 /// Compares the list with what breaks the rules.

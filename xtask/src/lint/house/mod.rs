@@ -37,10 +37,12 @@ pub fn run(root: &Path) -> Result<()> {
     let (mut found, lost) = structure(&sources);
     wrong.extend(lost);
     found.extend(sizes::long_functions(&sources).into_iter().map(|pair| owed("long", pair)));
-    let list = fs::read_to_string(root.join(debt::FILE)).with_context(|| format!("read {}", debt::FILE))?;
+    let read = |file: &str| fs::read_to_string(root.join(file)).with_context(|| format!("read {file}"));
+    let list = read(debt::FILE)?;
     let (listed, unreadable) = debt::parse(&list);
     wrong.extend(unreadable);
     wrong.extend(debt::check(&listed, &found));
+    wrong.extend(debt::check_length(&read(debt::TOLD)?, &listed));
     if !wrong.is_empty() {
         bail!("house pass: {} rules broken:\n  {}", wrong.len(), wrong.join("\n  "));
     }

@@ -266,6 +266,12 @@ fn the_list_of_debts_can_only_shrink() {
     let fewer: BTreeSet<Debt> = listed.iter().skip(1).cloned().collect();
     let paid = debt::check(&listed, &fewer);
     assert_eq!(paid, ["docs/house-debt.tsv: paid, remove this line: circle\ta.rs\tb.rs"]);
+    for text in ["has 2 debts now", "x: 2 debts.", "2\ndebts, a"] {
+        assert_eq!(debt::check_length(text, &listed), None, "{text}");
+    }
+    for text in ["", "12 debts", "3 debts"] {
+        assert!(debt::check_length(text, &listed).unwrap().contains("2 debts"), "{text}");
+    }
     let (_, wrong) = debt::parse("circle a b\norder\ta\tb\norder\ta\tb\n");
     assert!(wrong.len() == 2 && wrong[1].contains("docs/house-debt.tsv:3: twice"), "{wrong:?}");
 }
