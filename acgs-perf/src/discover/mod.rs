@@ -15,6 +15,7 @@ mod places;
 pub mod processes;
 mod scan;
 pub mod selector;
+mod selector_error;
 pub mod sockets;
 pub mod spec;
 #[cfg(test)]
