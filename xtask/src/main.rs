@@ -10,6 +10,7 @@ mod lint;
 mod process;
 mod rings;
 mod setup;
+mod test_output;
 mod vm;
 
 use std::process::ExitCode;
@@ -34,6 +35,9 @@ enum Task {
         /// Also what other kernels need: QEMU.
         #[arg(long)]
         vm: bool,
+        /// Also what only the checks of the sources need: cargo-deny.
+        #[arg(long)]
+        lint: bool,
     },
     /// Build the agent with its kernel side.
     Build {
@@ -41,8 +45,12 @@ enum Task {
         #[arg(long)]
         release: bool,
     },
-    /// rustfmt, clippy on both sides, cargo deny where installed.
-    Lint,
+    /// rustfmt, the house pass, clippy on both sides, cargo deny.
+    Lint {
+        /// Only the house pass, which takes seconds.
+        #[arg(long)]
+        house: bool,
+    },
     /// All test rings: host, live kernel, real services. The last two need root.
     Test {
         /// Run only these rings.
@@ -92,9 +100,9 @@ enum Bench {
 
 fn main() -> ExitCode {
     let result = match Cli::parse().task {
-        Task::Setup { tests, vm } => setup::run(tests, vm),
+        Task::Setup { tests, vm, lint } => setup::run(tests, vm, lint),
         Task::Build { release } => build::run(release),
-        Task::Lint => lint::run(),
+        Task::Lint { house } => lint::run(house),
         Task::Test { vm: Some(kernels), accept, .. } => vm::run(&kernels, accept),
         Task::Test { ring, vm: None, accept } => rings::run(&ring, accept),
         Task::Verifier { accept } => vm::live::run(accept),

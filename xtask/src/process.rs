@@ -66,6 +66,16 @@ pub fn output(command: &mut Command) -> Option<String> {
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
+/// The first line in which `program argument` gives its version.
+pub fn version_of(program: &Path, argument: &str) -> String {
+    let Ok(output) = Command::new(program).arg(argument).output() else { return "?".into() };
+    let text = [output.stdout, output.stderr].concat();
+    let text = String::from_utf8_lossy(&text);
+    let line = text.lines().find(|line| line.bytes().any(|byte| byte.is_ascii_digit())).unwrap_or("?");
+    let short: String = line.chars().take(60).collect();
+    short.trim().to_owned()
+}
+
 /// The full path of a program on the search path.
 pub fn which(name: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH")?;

@@ -12,6 +12,7 @@ use clap::ValueEnum;
 use crate::build;
 use crate::process::{announce, cargo, describe, is_root};
 use crate::setup::{self, Toolchain};
+use crate::test_output::summary;
 use crate::vm;
 
 /// A set of tests with the same needs.
@@ -28,9 +29,10 @@ pub enum Ring {
 }
 
 impl Ring {
-    const ALL: [Self; 4] = [Self::Host, Self::Kernel, Self::Services, Self::OtherKernel];
+    pub const ALL: [Self; 4] = [Self::Host, Self::Kernel, Self::Services, Self::OtherKernel];
 
-    fn title(self) -> &'static str {
+    /// For the headings.
+    pub fn title(self) -> &'static str {
         match self {
             Self::Host => "host",
             Self::Kernel => "live kernel",
@@ -39,11 +41,10 @@ impl Ring {
         }
     }
 
-    /// One list of cargo arguments per run.
-    fn runs(self) -> Vec<Vec<&'static str>> {
+    /// The files of `tests/` that it runs.
+    pub fn test_files(self) -> &'static [&'static str] {
         match self {
-            Self::Host => vec![vec!["test"], vec!["test", "--package", "acgs-perf-tests", "--lib", "--bins"]],
-            Self::Kernel => [
+            Self::Kernel => &[
                 "live_kernel",
                 "socket_calls",
                 "window",
@@ -60,10 +61,8 @@ impl Ring {
                 "hostile",
                 "hostile_agent",
                 "overhead",
-            ]
-            .map(one)
-            .to_vec(),
-            Self::Services => [
+            ],
+            Self::Services => &[
                 "services_redis",
                 "services_nginx",
                 "services_uvicorn",
@@ -72,10 +71,16 @@ impl Ring {
                 "services_node",
                 "services_stack",
                 "causes",
-            ]
-            .map(one)
-            .to_vec(),
-            Self::OtherKernel => Vec::new(),
+            ],
+            Self::Host | Self::OtherKernel => &[],
+        }
+    }
+
+    /// One list of cargo arguments per run.
+    fn runs(self) -> Vec<Vec<&'static str>> {
+        match self {
+            Self::Host => vec![vec!["test"], vec!["test", "--package", "acgs-perf-tests", "--lib", "--bins"]],
+            _ => self.test_files().iter().map(|name| one(name)).collect(),
         }
     }
 }
@@ -153,31 +158,4 @@ fn counted(command: &mut Command) -> Result<(u64, bool)> {
     }
     let status = child.wait().with_context(|| format!("wait for `{line}`"))?;
     Ok((tests, status.success()))
-}
-
-/// Tests that passed and that failed, by a line of the test runner: `test result: ok. 3 passed; 1 failed; 0 ignored; …`.
-pub fn summary(line: &str) -> (u64, u64) {
-    let Some((_, counts)) = line.strip_prefix("test result:").and_then(|rest| rest.split_once(". ")) else {
-        return (0, 0);
-    };
-    let number = |word: &str| {
-        let part = counts.split(';').map(str::trim).find_map(|part| part.strip_suffix(word))?;
-        part.trim().parse::<u64>().ok()
-    };
-    (number("passed").unwrap_or(0), number("failed").unwrap_or(0))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::summary;
-
-    #[test]
-    fn counts_passed_and_failed_but_not_ignored() {
-        assert_eq!(
-            summary("test result: ok. 3 passed; 0 failed; 2 ignored; 0 measured; 0 filtered out; finished in 0.00s"),
-            (3, 0)
-        );
-        assert_eq!(summary("test result: FAILED. 3 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out"), (3, 2));
-        assert_eq!(summary("running 3 tests"), (0, 0));
-    }
 }

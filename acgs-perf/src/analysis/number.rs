@@ -46,7 +46,7 @@ pub fn measured(value: u64) -> Option<u64> {
     (value > 0).then_some(value)
 }
 
-pub use crate::output::units::grouped;
+pub use crate::units::grouped;
 
 #[cfg(test)]
 mod tests {

@@ -12,8 +12,8 @@
 use super::distribution::Ranked;
 use super::number::{grouped, round3};
 use crate::capture::{Counts, Objective};
-use crate::output::units::{duration, rate as rate_text};
-use crate::report::{ObjectiveReport, Verdict};
+use crate::report::{ObjectiveReport, ServiceReport, Verdict};
+use crate::units::{duration, rate as rate_text};
 
 use super::confidence::P99_MIN_COUNT;
 
@@ -69,6 +69,13 @@ fn decide(p99_ns: u64, min_rps: f64, latency: &Ranked, rate: Option<f64>) -> (Ve
         ),
         None => (Verdict::TooFew, format!("the upper bound of the P99 is over range, at 68.7 s or more ({requests})")),
     }
+}
+
+/// Whether the objective is missed, and not only for its rate: that may be a lack of load as well as of capacity.
+pub fn missed_for_latency(service: &ServiceReport) -> bool {
+    let fast = |p99| p99 < service.objective.p99_ns;
+    service.objective.verdict == Some(Verdict::Missed)
+        && !service.requests.as_ref().and_then(|requests| requests.latency.p99_ns).is_some_and(fast)
 }
 
 #[cfg(test)]

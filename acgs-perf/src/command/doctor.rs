@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::output::Page;
 use crate::probe::{self, Debug, hooks, session, table};
-use crate::{capture, discover, output};
+use crate::{capture, discover, output, units};
 
 /// Examples for `--help`.
 pub const EXAMPLES: &str = "\
@@ -189,7 +189,7 @@ fn text(diagnosis: &Diagnosis) -> Page {
         page.lines(["", "program                  verified      code  load time  hook"]);
         for program in programs {
             let verified = program.verified_instructions.map_or_else(|| "–".to_owned(), |n| n.to_string());
-            let time = output::units::duration(program.load_time_ns);
+            let time = units::duration(program.load_time_ns);
             page.line(&format!(
                 "{:<22} {verified:>10} {:>9} {time:>10}  {}",
                 program.name, program.jited_bytes, program.hook

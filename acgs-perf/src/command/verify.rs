@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 
-use crate::output::units::timestamp;
+use crate::units::timestamp;
 use crate::{output, report};
 
 /// Examples for `--help`.

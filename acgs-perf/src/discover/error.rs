@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-use super::selector::SelectorError;
+use super::selector_error::SelectorError;
 
 /// Why the services could not be determined.
 #[derive(Debug, Error)]

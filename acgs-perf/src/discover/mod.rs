@@ -16,6 +16,7 @@ pub mod processes;
 mod proof;
 mod scan;
 pub mod selector;
+mod selector_error;
 pub mod sockets;
 pub mod spec;
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Everything that is shown to people: text, traces, units, the terminal.
+//! Everything that is shown to people: text, traces, the terminal.
 //!
 //! In: a report. Out: text, and the one place that prints it.
 
@@ -7,7 +7,6 @@ mod page;
 mod perfetto;
 mod terminal;
 pub mod text;
-pub mod units;
 
 pub use format::{Format, Rendered, render};
 pub use page::{Page, WithList, clean};

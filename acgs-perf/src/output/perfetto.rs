@@ -13,8 +13,8 @@ use std::io;
 use acgs_perf_common::attribution::{COMPONENT_NAMES, FIRST_OF_SERVICE_TIME};
 use serde_json::{Map, Value, json};
 
-use super::units::duration;
 use crate::report::{ExemplarReport, Report, SegmentReport, ServiceReport};
+use crate::units::duration;
 
 /// Tracks are numbered from here on, so that no track has the number of a process: the UI would take it for the main thread.
 const FIRST_TRACK: u64 = 1_000;

@@ -3,6 +3,7 @@
 //! In: what `analysis` found. Out: a sealed JSON file, or a report loaded from one.
 
 mod attribution;
+mod distribution;
 mod fit;
 mod load;
 mod model;
@@ -19,6 +20,7 @@ pub use attribution::{
     ActorReport, AttributionReport, AttributionRowReport, CallsOutstandingReport, DownstreamReport, ExemplarReport,
     SegmentReport,
 };
+pub use distribution::Distribution;
 pub use fit::seal_to_fit;
 pub use load::{Document, LoadError, load, load_document, verify, verify_bytes};
 pub use model::{
@@ -28,8 +30,8 @@ pub use model::{
 pub use schema::schema;
 pub use seal::seal;
 pub use service::{
-    Blocked, Distribution, ObjectiveReport, PeerReport, ProcessReport, RanInsteadReport, RequestsReport,
-    SchedulerReport, SeriesPointReport, ServiceReport, Switches, SyscallReport, TcpReport, Verdict,
+    Blocked, ObjectiveReport, PeerReport, ProcessReport, RanInsteadReport, RequestsReport, SchedulerReport,
+    SeriesPointReport, ServiceReport, Switches, SyscallReport, TcpReport, Verdict,
 };
 pub use tail::{CutComponentReport, CutPeerReport, CutReport, LeftOutReport, PreemptorReport, TailReport};
 pub use write::{

@@ -2,7 +2,7 @@
 //! slow backend of other services. Prints `listening PORT`; ends on SIGTERM.
 //!
 //! In: GET of `/ok`, or of a way and the ms it takes: `/sleep/40`, `/spin/40`, `/fsync/40`, `/pread/40`, `/hold/40` (of the
-//! lock that `/locked` takes), `/fault/40`. Out: a small reply to each.
+//! lock that `/locked` takes), `/fault/40`. Out: a small reply to each; with a directory, a fault's own measure.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use acgs_perf_tests::causes::fault::Faults;
+use acgs_perf_tests::causes::measure::Measure;
 use acgs_perf_tests::random::Random;
 use acgs_perf_tests::{clock, signal};
 use anyhow::{Context, Result, bail, ensure};
@@ -92,7 +93,7 @@ fn serve(mut stream: TcpStream, shared: &Shared, seed: u64) -> Result<()> {
         let mut headers = [httparse::EMPTY_HEADER; 64];
         let mut request = httparse::Request::new(&mut headers);
         let httparse::Status::Complete(length) = request.parse(&bytes)? else { continue };
-        let done = act(request.path.unwrap_or("/"), shared, &mut random);
+        let done = handle(request.path.unwrap_or("/"), shared, &mut random);
         let close = request.headers.iter().any(|header| {
             header.name.eq_ignore_ascii_case("connection") && header.value.eq_ignore_ascii_case(b"close")
         });
@@ -107,9 +108,15 @@ fn serve(mut stream: TcpStream, shared: &Shared, seed: u64) -> Result<()> {
     }
 }
 
-fn act(path: &str, shared: &Shared, random: &mut Random) -> Result<()> {
+fn handle(path: &str, shared: &Shared, random: &mut Random) -> Result<()> {
     let (name, ms) = path.trim_start_matches('/').split_once('/').unwrap_or((path.trim_start_matches('/'), "0"));
     let ns = ms.parse::<u64>().context("ms")?.min(1000) * 1_000_000;
+    // Those that are many and short measure nothing.
+    let directory = shared.directory.as_deref().filter(|_| ns > 0);
+    Measure::around(directory, name, || act(name, ns, shared, random))?
+}
+
+fn act(name: &str, ns: u64, shared: &Shared, random: &mut Random) -> Result<()> {
     match name {
         "ok" => {}
         "sleep" => clock::sleep(ns),
@@ -122,7 +129,7 @@ fn act(path: &str, shared: &Shared, random: &mut Random) -> Result<()> {
         "fsync" => fsync(shared.directory.as_deref().context("no --directory")?, ns)?,
         "pread" => pread(shared.file.as_ref().context("no --directory")?, ns, random)?,
         "fault" => shared.faults.as_ref().context("no --faults")?.touch(ns),
-        _ => bail!("no path {path}"),
+        _ => bail!("no path /{name}"),
     }
     Ok(())
 }

@@ -6,6 +6,7 @@
 
 pub mod fault;
 pub mod inject;
+pub mod measure;
 pub mod run;
 pub mod stack;
 pub mod table;
@@ -36,6 +37,9 @@ pub struct Cause {
     pub planted_ms: u64,
     /// Any of these components is a right answer.
     pub expected: &'static [Component],
+    /// The fault whose own measure decides whether the expected component is the right one: the slow requests do it, or wait
+    /// in the queue until it is done. None where they wait for a lock, a pool or a peer, whatever its holder does.
+    pub measured: Option<&'static str>,
     /// The downstream peer that must come first.
     pub peer: Option<Peer>,
     /// The calls of a slow request follow one another.
@@ -108,6 +112,16 @@ pub struct Traffic {
     pub path: &'static str,
     /// What the slow ones ask for, and their share.
     pub slow: Option<(&'static str, f64)>,
+}
+
+impl Outside {
+    /// What is asked for from outside.
+    pub fn path(&self) -> Option<&'static str> {
+        match self {
+            Self::Burst { path, .. } => Some(path),
+            Self::Nothing | Self::Hog { .. } => None,
+        }
+    }
 }
 
 impl Cause {

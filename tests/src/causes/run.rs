@@ -12,6 +12,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use super::Cause;
+use super::measure::Decision;
 use super::stack::Stack;
 use super::verdict::{Expected, Verdict, judge};
 use crate::harness::{program, run};
@@ -26,6 +27,8 @@ pub struct Run {
     pub seen: Value,
     /// What to look for in the report.
     pub expected: Expected,
+    /// What the plant's own measure says against the table's expectation; it decided what is looked for.
+    pub contradiction: Option<String>,
 }
 
 /// Latencies from the report, for the table.
@@ -46,6 +49,9 @@ impl Run {
     pub fn explained(&self, cause: &Cause) -> Result<(), String> {
         let latency = self.planted(cause).map_err(|error| format!("not planted: {error:#}"))?;
         let verdict = self.verdict(cause).map_err(|error| format!("{error:#}"))?;
+        if let Some(contradiction) = &self.contradiction {
+            println!("{}: judged by its measure: {contradiction}", cause.title());
+        }
         println!("{}: {verdict:?}, {latency:?}", cause.title());
         verdict.wrong.map_or(Ok(()), Err)
     }
@@ -78,7 +84,12 @@ pub fn once(cause: &Cause, seed: u64) -> Result<Run> {
     let seen = load(cause, &stack, seed)?;
     let report = recording.stop()?;
     let peer = cause.peer.map(|peer| stack.peer(peer)).transpose()?;
-    Ok(Run { report, seen, expected: Expected { components: cause.expected, peer, one_call: cause.one_call } })
+    let decision = match cause.measured {
+        Some(fault) => stack.measure(fault)?.decide(cause.expected).map_err(|error| anyhow::anyhow!(error))?,
+        None => Decision { components: cause.expected.to_vec(), contradiction: None },
+    };
+    let expected = Expected { components: decision.components, peer, one_call: cause.one_call };
+    Ok(Run { report, seen, expected, contradiction: decision.contradiction })
 }
 
 /// The load of a cause; an error when a request fails.
@@ -124,12 +135,13 @@ struct Row {
     right: u32,
     tops: BTreeMap<String, Vec<f64>>,
     latency: Option<Latency>,
+    contradictions: Vec<String>,
 }
 
 impl Table {
     /// Runs a cause, adds it, and says on stderr how it went.
     pub fn add(&mut self, cause: &'static Cause, runs: u32, options: Options) {
-        let mut row = Row { cause, runs, right: 0, tops: BTreeMap::new(), latency: None };
+        let mut row = Row { cause, runs, right: 0, tops: BTreeMap::new(), latency: None, contradictions: Vec::new() };
         for number in 1..=runs {
             let what = match row.one(number, options) {
                 Ok(what) => what,
@@ -156,6 +168,12 @@ impl Table {
             let (runs, right, tops) = (row.runs, row.right, tops.join(", "));
             // Writing to a string cannot fail.
             let _ = writeln!(text, "| {name} | {service} | {p50} | {p99} | {max} | {runs} | {right} | {tops} |");
+        }
+        for Row { cause, runs, contradictions, .. } in &self.rows {
+            if let Some(last) = contradictions.last() {
+                let (title, times) = (cause.title(), contradictions.len());
+                let _ = writeln!(text, "\n{title}: {times} of {runs} runs judged by the plant's own measure: {last}");
+            }
         }
         let (right, runs) = self.rows.iter().fold((0, 0), |sum, row| (sum.0 + row.right, sum.1 + row.runs));
         let share = if runs == 0 { 0.0 } else { f64::from(right) / f64::from(runs) };
@@ -186,6 +204,8 @@ impl Row {
             self.right += 1;
             return Ok(format!("planted; {seen}"));
         }
+        let judged = run.contradiction.as_ref().map_or(String::new(), |why| format!("; judged by its measure: {why}"));
+        self.contradictions.extend(run.contradiction.clone());
         let verdict = run.verdict(self.cause)?;
         let peer =
             verdict.peer.filter(|_| self.cause.peer.is_some()).map_or(String::new(), |peer| format!(" of {peer}"));
@@ -193,9 +213,9 @@ impl Row {
         Ok(match verdict.wrong {
             None => {
                 self.right += 1;
-                format!("right: {}{peer}; {seen}", verdict.component)
+                format!("right: {}{peer}; {seen}{judged}", verdict.component)
             }
-            Some(wrong) => format!("WRONG: {wrong}; {seen}"),
+            Some(wrong) => format!("WRONG: {wrong}; {seen}{judged}"),
         })
     }
 }
@@ -209,12 +229,18 @@ mod tests {
     fn the_table_counts_all_runs() {
         let latency = Some(Latency { p50_ns: 1_000_000, p99_ns: 41_000_000, max_ns: 42_500_000 });
         let tops = [("lock".to_owned(), vec![0.9, 0.8]), ("idle".to_owned(), vec![0.5])].into();
-        let lost = Row { cause: &CAUSES[1], runs: 1, right: 0, tops: BTreeMap::new(), latency: None };
-        let table = Table { rows: vec![Row { cause: &CAUSES[0], runs: 3, right: 2, tops, latency }, lost] };
+        let (none, said) = (Vec::new(), vec!["first".to_owned(), "on_cpu is right here".to_owned()]);
+        let lost =
+            Row { cause: &CAUSES[1], runs: 1, right: 0, tops: BTreeMap::new(), latency: None, contradictions: none };
+        let table = Table {
+            rows: vec![Row { cause: &CAUSES[0], runs: 3, right: 2, tops, latency, contradictions: said }, lost],
+        };
         let (text, share) = table.finish(false);
         assert_eq!(share, 0.5);
         assert!(text.contains("| 1.0 ms | 41.0 ms | 42.5 ms | 3 | 2 | idle 50 %, lock 85 % × 2 |"), "{text}");
         assert!(text.contains("| – | – | – | 1 | 0 |  |"), "{text}");
+        let judged = "2 of 3 runs judged by the plant's own measure: on_cpu is right here";
+        assert!(text.contains(judged) && text.matches("judged").count() == 1, "{text}");
         assert!(text.contains("2 of 4 runs named the planted cause: 50.0 %"), "{text}");
         assert_eq!(Table::default().finish(false).1, 0.0);
     }

@@ -13,6 +13,7 @@ use anyhow::{Context, Result};
 use tempfile::TempDir;
 
 use super::inject::{self, Injection};
+use super::measure::Measure;
 use super::{Cause, Outside, Peer, Server};
 use crate::harness::{Service, fixture, free_port, program, python, target};
 use crate::{clock, postgres};
@@ -22,7 +23,7 @@ pub struct Stack {
     outside: Vec<Injection>,
     server: Service,
     peers: Vec<(Peer, Service)>,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 impl Stack {
@@ -38,7 +39,7 @@ impl Stack {
         let server = start_server(cause, &peers, &directory).with_context(|| format!("start {:?}", cause.server))?;
         // Workers and pools get ready.
         thread::sleep(Duration::from_millis(500));
-        Ok(Self { outside: Vec::new(), server, peers, _directory: directory })
+        Ok(Self { outside: Vec::new(), server, peers, directory })
     }
 
     /// Begins to disturb.
@@ -60,6 +61,11 @@ impl Stack {
     /// Where the load goes.
     pub fn address(&self) -> SocketAddr {
         self.server.address()
+    }
+
+    /// What the server measured of its faults of this name.
+    pub fn measure(&self, fault: &str) -> Result<Measure> {
+        Measure::read(self.directory.path(), fault).context("the plant's own measure")
     }
 
     /// Port of a peer.

@@ -30,6 +30,7 @@ const fn cause(name: &'static str, service: &'static str, server: Server, load: 
         load,
         planted_ms,
         expected: &[],
+        measured: None,
         peer: None,
         one_call: false,
         recorded: None,
@@ -73,9 +74,14 @@ pub const CAUSES: &[Cause] = &[
         expected: &[Lock],
         ..cause("lock_convoy", "gunicorn-gthread", Server::Gunicorn("gthread", 1, 64), victims("/locked"), 40)
     },
-    Cause { expected: &[Disk], ..cause("fsync", "gunicorn-sync", SYNC, closing(load("/ok", "/fsync/40", 0.01)), 40) },
     Cause {
         expected: &[Disk],
+        measured: Some("fsync"),
+        ..cause("fsync", "gunicorn-sync", SYNC, closing(load("/ok", "/fsync/40", 0.01)), 40)
+    },
+    Cause {
+        expected: &[Disk],
+        measured: Some("pread"),
         ..cause("direct_read", "cause-server", Server::CauseServer, load("/ok", "/pread/40", 0.01), 40)
     },
     Cause {
@@ -112,21 +118,25 @@ pub const CAUSES: &[Cause] = &[
     Cause {
         outside: now_and_then("/block/80"),
         expected: &[QueueSleep],
+        measured: Some("block"),
         ..cause("blocked_loop_sleep", "uvicorn-asyncio", ASYNCIO, victims("/ok"), 50)
     },
     Cause {
         outside: now_and_then("/block/80"),
         expected: &[QueueSleep],
+        measured: Some("block"),
         ..cause("blocked_loop_sleep", "uvicorn-uvloop", UVLOOP, victims("/ok"), 50)
     },
     Cause {
         outside: now_and_then("/spin/80"),
         expected: &[QueueOnCpu],
+        measured: Some("spin"),
         ..cause("blocked_loop_spin", "uvicorn-uvloop", UVLOOP, victims("/ok"), 50)
     },
     Cause {
         outside: now_and_then("/spin/80"),
         expected: &[QueueOnCpu],
+        measured: Some("spin"),
         peers: &[Peer::Backend],
         ..cause("blocked_loop_spin", "node", Server::Node, victims("/ok"), 50)
     },
@@ -152,6 +162,7 @@ pub const CAUSES: &[Cause] = &[
         outside: now_and_then("/collect"),
         environment: &[("HEAP", "600000")],
         expected: &[QueueOnCpu],
+        measured: Some("collect"),
         ..cause("garbage_collection", "uvicorn-asyncio", ASYNCIO, victims("/ok"), 30)
     },
     Cause {
@@ -163,6 +174,7 @@ pub const CAUSES: &[Cause] = &[
     },
     Cause {
         expected: &[Fault],
+        measured: Some("fault"),
         ..cause("page_fault", "cause-server", Server::CauseServer, load("/ok", "/fault/40", 0.01), 40)
     },
     Cause {
@@ -171,9 +183,14 @@ pub const CAUSES: &[Cause] = &[
         ..cause("late_accept", "gunicorn-sync", Server::Gunicorn("sync", 1, 1), closing(victims("/ok")), 50)
     },
     Cause { expected: &[Idle], ..cause("timer", "uvicorn-uvloop", UVLOOP, load("/ok", "/timer/40", 0.01), 40) },
-    Cause { expected: &[Sleep], ..cause("sleep", "gunicorn-sync", SYNC, closing(load("/ok", "/sleep/40", 0.01)), 40) },
+    Cause {
+        expected: &[Sleep],
+        measured: Some("sleep"),
+        ..cause("sleep", "gunicorn-sync", SYNC, closing(load("/ok", "/sleep/40", 0.01)), 40)
+    },
     Cause {
         expected: &[OnCpu],
+        measured: Some("spin"),
         ..cause("cpu_burn", "gunicorn-sync", SYNC, closing(load("/ok", "/spin/40", 0.01)), 40)
     },
     Cause {
@@ -209,6 +226,9 @@ mod tests {
             assert!(CAUSES[..at].iter().all(|other| other.title() != title), "{title} twice");
             assert!(!cause.expected.is_empty(), "{title} expects nothing");
             assert_eq!(cause.peer.is_some(), cause.expected == [Downstream], "{title}");
+            let planted = [cause.load.slow.map(|(path, _)| path), cause.outside.path()].into_iter().flatten();
+            let mut names = planted.map(|path| path.trim_start_matches('/').split('/').next().unwrap_or_default());
+            assert!(cause.measured.is_none_or(|name| names.any(|planted| planted == name)), "{title}: not planted");
             assert!(cause.peer.is_none_or(|peer| cause.peers.contains(&peer)), "{title}");
             assert!(u64::from(cause.load.rate * cause.load.seconds) <= 10_000, "{title}: a bounded load");
         }

@@ -10,7 +10,7 @@ use serde_json::Value;
 #[derive(Clone, Debug)]
 pub struct Expected {
     /// Any of these components is right.
-    pub components: &'static [Component],
+    pub components: Vec<Component>,
     /// Address of the downstream peer.
     pub peer: Option<String>,
     /// The slow requests have no more than one call outstanding at a time.
@@ -85,8 +85,8 @@ mod tests {
 
     use super::*;
 
-    fn expected(components: &'static [Component]) -> Expected {
-        Expected { components, peer: None, one_call: false }
+    fn expected(components: &[Component]) -> Expected {
+        Expected { components: components.to_vec(), peer: None, one_call: false }
     }
 
     fn service() -> Value {

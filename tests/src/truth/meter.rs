@@ -69,6 +69,11 @@ pub fn waited(from: Sample, to: Sample) -> u64 {
     to.wall.saturating_sub(from.wall).saturating_sub(running)
 }
 
+/// Time on a CPU.
+pub fn on_cpu(from: Sample, to: Sample) -> u64 {
+    to.cpu.saturating_sub(from.cpu)
+}
+
 /// Time on the run queue.
 pub fn delayed(from: Sample, to: Sample) -> u64 {
     to.delay.saturating_sub(from.delay)

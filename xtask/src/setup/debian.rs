@@ -11,8 +11,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use super::{Found, version_of};
-use crate::process::{announce, is_root, output, which};
+use super::Found;
+use crate::process::{announce, is_root, output, version_of, which};
 
 /// (program, package, argument that prints its version).
 const SERVICES: &[(&str, &str, &str)] = &[

@@ -4,18 +4,18 @@
 //! there already costs well under a second.
 
 mod debian;
+mod deny;
 mod python;
 mod toolchain;
 
 use std::fmt;
 use std::fs::File;
-use std::path::PathBuf;
-use std::process::Command;
 use std::thread;
 
 use anyhow::{Result, anyhow};
 
 use crate::process;
+pub use deny::Deny;
 pub use toolchain::Toolchain;
 
 /// Something that must be there and that setup could not install.
@@ -45,8 +45,20 @@ impl Found {
 }
 
 /// The whole task.
-pub fn run(tests: bool, vm: bool) -> Result<()> {
-    all(tests, vm).map(drop)
+pub fn run(tests: bool, vm: bool, lint: bool) -> Result<()> {
+    all(tests, vm)?;
+    if lint && ensure_deny()? == Deny::Unreachable {
+        return Err(Missing(vec!["cargo-deny, and crates.io cannot be reached".into()]).into());
+    }
+    Ok(())
+}
+
+/// Finds or builds what only `lint` needs.
+pub fn ensure_deny() -> Result<Deny> {
+    let mut found = Vec::new();
+    let deny = deny::ensure(&mut found)?;
+    print(&found);
+    Ok(deny)
 }
 
 /// Sets up, prints the table, and gives the toolchain for the kernel side.
@@ -111,19 +123,12 @@ fn user_space() -> Found {
     Found::new("cargo", version.trim_start_matches("cargo "), "rust-toolchain.toml")
 }
 
-/// The first line in which `program argument` gives its version.
-fn version_of(program: &PathBuf, argument: &str) -> String {
-    let Ok(output) = Command::new(program).arg(argument).output() else { return "?".into() };
-    let text = [output.stdout, output.stderr].concat();
-    let text = String::from_utf8_lossy(&text);
-    let line = text.lines().find(|line| line.bytes().any(|byte| byte.is_ascii_digit())).unwrap_or("?");
-    let short: String = line.chars().take(60).collect();
-    short.trim().to_owned()
-}
-
 fn print(found: &[Found]) {
     let tool = found.iter().map(|line| line.tool.len()).max().unwrap_or(0);
     let version = found.iter().map(|line| line.version.len()).max().unwrap_or(0);
+    if found.is_empty() {
+        return;
+    }
     println!("{:tool$}  {:version$}  from", "tool", "version");
     for line in found {
         println!("{:tool$}  {:version$}  {}", line.tool, line.version, line.from);

@@ -57,7 +57,7 @@ impl Console {
             ["@@", "done"] => self.done = true,
             _ => {
                 if let Some(step) = self.current.as_ref().and_then(|name| self.steps.get_mut(name)) {
-                    let (passed, failed) = crate::rings::summary(line);
+                    let (passed, failed) = crate::test_output::summary(line);
                     step.passed += passed;
                     step.failed += failed;
                     step.lines.push(line.to_owned());

@@ -34,6 +34,7 @@ use console::Console;
 use doctor::Diagnosis;
 use image::Image;
 use kernels::{Expected, Kernel};
+pub use plan::own_tests;
 use plan::{DOCTOR, Length, Step};
 use programs::Programs;
 use qemu::{Acceleration, Ended};
@@ -49,6 +50,11 @@ struct Run {
 
 /// The kernel of the short run: the oldest that can be profiled, whose hooks are the other ones.
 const SHORT: &str = "6.1";
+
+/// Every test file that runs inside a machine.
+pub fn tests() -> Vec<&'static str> {
+    plan::tests(Length::Whole)
+}
 
 /// The whole task.
 pub fn run(names: &[String], accept: bool) -> Result<()> {

@@ -79,6 +79,11 @@ pub fn tests(length: Length) -> Vec<&'static str> {
     }
 }
 
+/// The tests that run nowhere else.
+pub fn own_tests() -> Vec<&'static str> {
+    vec![REFUSAL]
+}
+
 /// What runs on this kernel.
 pub fn steps(kernel: &Kernel, length: Length) -> Vec<Step> {
     let test = |name: &str, without: &[(&str, &str)]| {

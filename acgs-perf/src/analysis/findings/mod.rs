@@ -8,8 +8,9 @@ mod tail;
 use acgs_perf_common::ledger::LOSSES;
 
 use super::number::grouped;
-use crate::output::units::duration;
+use super::verdict::missed_for_latency;
 use crate::report::{Finding, Report, ServiceReport, Severity, Verdict};
+use crate::units::duration;
 
 /// With fewer requests, a P99 is little more than the slowest request, and says nothing about queueing.
 const MIN_REQUESTS: u64 = 100;
@@ -42,13 +43,6 @@ fn of_service(service: &ServiceReport) -> impl Iterator<Item = Finding> {
     ]
     .into_iter()
     .flatten()
-}
-
-/// Whether the objective is missed, and not only for its rate: that may be a lack of load as well as of capacity.
-fn missed_for_latency(service: &ServiceReport) -> bool {
-    let fast = |p99| p99 < service.objective.p99_ns;
-    service.objective.verdict == Some(Verdict::Missed)
-        && !service.requests.as_ref().and_then(|requests| requests.latency.p99_ns).is_some_and(fast)
 }
 
 fn objective_missed(service: &ServiceReport) -> Option<Finding> {

@@ -5,10 +5,10 @@
 
 use acgs_perf_common::attribution::Component;
 
-use super::missed_for_latency;
 use crate::analysis::tail::{Cause, Explanation, calls_in_sequence, explain, main_cut, phrase, slowest};
-use crate::output::units::{duration, grouped, percent};
+use crate::analysis::verdict::missed_for_latency;
 use crate::report::{AttributionRowReport, CutReport, DownstreamReport, Finding, ServiceReport, Severity};
+use crate::units::{duration, grouped, percent};
 
 /// A tail is worth a finding if its mean is at least this many times that of the rest, or if the objective is missed.
 const CLEAR_FACTOR: u64 = 2;

@@ -5,8 +5,8 @@
 
 use super::cause::{Cause, Explanation, explain};
 use super::phrase::{Phrase, calls_in_sequence, phrase};
-use crate::output::units::{duration, percent};
 use crate::report::{AttributionRowReport, CutReport};
+use crate::units::{duration, percent};
 
 /// Shared time is mentioned from this share on.
 const SHARED: f64 = 0.1;

@@ -18,7 +18,7 @@ mod signals;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::Context as _;
 use clap::ValueEnum;
@@ -125,10 +125,4 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
         }
     };
     deliver::deliver(&plan.output, &content, &summary, ending.code)
-}
-
-/// Parses a time such as `30s`.
-fn parse_time(option: &str, text: &str) -> anyhow::Result<Duration> {
-    humantime::parse_duration(text)
-        .map_err(|e| anyhow::anyhow!("{option} {text}: {e}; write for example 500ms, 30s or 5m"))
 }

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 
+use super::Args;
 use super::deliver::Destination;
-use super::{Args, parse_time};
 use crate::discover::{self, ServiceSpec, Target, config};
 use crate::output;
 use crate::probe::Debug;
@@ -182,4 +182,10 @@ fn targets(args: &Args, specs: &[ServiceSpec]) -> anyhow::Result<Vec<Target>> {
         }
     }
     Ok(targets)
+}
+
+/// Parses a time such as `30s`.
+fn parse_time(option: &str, text: &str) -> anyhow::Result<Duration> {
+    humantime::parse_duration(text)
+        .map_err(|e| anyhow::anyhow!("{option} {text}: {e}; write for example 500ms, 30s or 5m"))
 }

@@ -5,7 +5,7 @@
 use crate::report::Distribution;
 
 use super::super::page::Page;
-use super::super::units::duration;
+use crate::units::duration;
 
 /// What stands for a figure that does not exist.
 pub const ABSENT: &str = "–";
@@ -17,6 +17,9 @@ const LABEL: usize = 15;
 const GAP: usize = 2;
 /// Between two items of a line.
 const SEPARATOR: &str = " · ";
+
+/// Entries of a list that are shown, such as system calls and peers; the report file has all of them.
+pub const TOP: usize = 5;
 
 /// Collects lines.
 pub struct Lines {
@@ -130,4 +133,16 @@ pub fn figure(value: Option<u64>, distribution: &Distribution) -> String {
         None if distribution.over_range > 0 => "≥68.7 s".into(),
         None => ABSENT.into(),
     }
+}
+
+/// Says how many entries of a list are not shown.
+pub fn more(items: &mut Vec<String>, total: usize, what: &str) {
+    if total > TOP {
+        items.push(format!("{} more {what}", total - TOP));
+    }
+}
+
+/// The cells of a row of a table.
+pub fn row(cells: &[&str]) -> Vec<String> {
+    cells.iter().map(|cell| (*cell).to_owned()).collect()
 }

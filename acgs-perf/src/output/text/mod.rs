@@ -10,7 +10,7 @@ mod tail;
 use crate::report::{Report, Severity};
 
 use super::page::Page;
-use super::units::{bytes, duration, grouped, percent, timestamp};
+use crate::units::{bytes, duration, grouped, percent, timestamp};
 use layout::{Lines, NOT_MEASURED};
 
 /// Renders the whole report in lines of at most `width` characters where words allow it.

@@ -6,12 +6,9 @@ use crate::report::{
     Distribution, ProbeReport, RequestsReport, SchedulerReport, ServiceReport, SyscallReport, TcpReport, Verdict,
 };
 
-use super::super::units::{bytes, duration, grouped, percent, rate, span};
-use super::layout::{ABSENT, Lines, figure};
+use super::layout::{ABSENT, Lines, TOP, figure, more, row};
 use super::tail;
-
-/// System calls, peers and commands shown; the report file has all of them.
-const TOP: usize = 5;
+use crate::units::{bytes, duration, grouped, percent, rate, span};
 
 /// Renders a service.
 pub fn render(service: &ServiceReport, probes: &[ProbeReport], lines: &mut Lines) {
@@ -257,14 +254,4 @@ fn quantiles(d: &Distribution) -> Vec<String> {
         format!("p99 {}", figure(d.p99_ns, d)),
         format!("max {}", figure(d.max_ns, d)),
     ]
-}
-
-pub fn more(items: &mut Vec<String>, total: usize, what: &str) {
-    if total > TOP {
-        items.push(format!("{} more {what}", total - TOP));
-    }
-}
-
-pub fn row(cells: &[&str]) -> Vec<String> {
-    cells.iter().map(|cell| (*cell).to_owned()).collect()
 }

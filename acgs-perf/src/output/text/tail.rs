@@ -6,12 +6,9 @@
 use crate::analysis::tail::{main_cut, slowest};
 use crate::report::{CallsOutstandingReport, CutReport, DownstreamReport, ExemplarReport, ServiceReport};
 
-use super::super::units::{duration, grouped, percent};
-use super::layout::{ABSENT, Lines, figure};
-use super::service::{more, row};
+use super::layout::{ABSENT, Lines, TOP, figure, more, row};
+use crate::units::{duration, grouped, percent};
 
-/// Peers shown.
-const TOP: usize = 5;
 /// Exemplars shown, and components of each.
 const EXEMPLARS: usize = 3;
 /// Who held the CPU is shown if requests waited for it for at least one part in this many of their time.

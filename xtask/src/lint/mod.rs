@@ -1,28 +1,29 @@
-//! `lint`: rustfmt, clippy on user space and on the kernel side, and `cargo deny` where it is installed.
+//! `lint`: rustfmt, the house pass, clippy on user space and on the kernel side, and `cargo deny`.
 //!
 //! In: the sources. Out: success, or the tools' complaints.
 
+mod deny;
+mod house;
+
 use anyhow::Result;
 
-use crate::process::{announce, cargo, output};
+use crate::process::{announce, cargo, output, root};
 use crate::setup;
 
-/// The whole task.
-pub fn run() -> Result<()> {
+/// The whole task, or the house pass alone.
+pub fn run(house_only: bool) -> Result<()> {
+    if house_only {
+        return house::run(&root());
+    }
     let toolchain = setup::ensure(false)?;
     announce(cargo().args(["fmt", "--all", "--check"]))?;
+    house::run(&root())?;
 
     let mut user = cargo();
     user.args(["clippy", "--workspace", "--exclude", "acgs-perf-ebpf", "--all-targets", "--", "-D", "warnings"]);
     announce(toolchain.apply(&mut user))?;
     kernel_side(&toolchain)?;
-
-    if output(cargo().args(["deny", "--version"])).is_some() {
-        announce(cargo().args(["deny", "check"]))?;
-    } else {
-        eprintln!("lint: cargo-deny is not installed, so licences and advisories were not checked");
-    }
-    Ok(())
+    deny::check()
 }
 
 fn kernel_side(toolchain: &setup::Toolchain) -> Result<()> {

@@ -1,0 +1,91 @@
+//! The reports of two fixed recordings, byte for byte: as JSON, as text, as a trace.
+//!
+//! In: the captures of `analysis::sample`, the files in `fixtures/golden`. Out: a failure that shows the first line that differs.
+//! With `ACGS_PERF_ACCEPT=1` in the environment the files are written anew instead, and the change is in the diff.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::analysis::{analyse, sample};
+use crate::capture::Capture;
+use crate::output::{Format, render};
+use crate::report::{load_document, seal, verify};
+
+/// Set to take what is written today.
+const ACCEPT: &str = "ACGS_PERF_ACCEPT";
+/// Width of the text.
+const WIDTH: usize = 100;
+
+fn file(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/golden").join(name)
+}
+
+/// Fails unless the golden file says the same.
+fn compare(name: &str, text: &str) {
+    let path = file(name);
+    if std::env::var_os(ACCEPT).is_some_and(|value| value == "1") {
+        fs::write(&path, text).unwrap();
+    }
+    let golden = fs::read_to_string(&path).unwrap_or_default();
+    if let Some(difference) = difference(&golden, text) {
+        panic!("{}: {difference}\nIf that is meant: {ACCEPT}=1 cargo test -p acgs-perf golden", path.display());
+    }
+}
+
+/// The first line that differs.
+fn difference(golden: &str, text: &str) -> Option<String> {
+    if golden == text {
+        return None;
+    }
+    let (mut old, mut new) = (golden.split('\n'), text.split('\n'));
+    (1..).find_map(|line| {
+        let pair = (old.next(), new.next());
+        let shown = |line: Option<&str>| line.map_or("the end".to_owned(), |line| format!("{line:?}"));
+        (pair.0 != pair.1).then(|| format!("line {line} was {} and is {}", shown(pair.0), shown(pair.1)))
+    })
+}
+
+fn check(name: &str, capture: &Capture, formats: &[(Format, &str)]) {
+    let mut report = analyse(capture);
+    // A new version of the agent is no new report.
+    report.tool.version = "1.2.3".into();
+    let sealed = seal(&mut report).unwrap();
+    for (format, ending) in formats {
+        let text = render(*format, &report, sealed.clone(), WIDTH).unwrap();
+        compare(&format!("{name}.{ending}"), text.as_str());
+    }
+}
+
+#[test]
+fn a_recording_with_every_section() {
+    let formats = [(Format::Json, "json"), (Format::Text, "txt"), (Format::Perfetto, "perfetto.json")];
+    check("whole", &sample::capture(), &formats);
+}
+
+#[test]
+fn a_small_recording_with_one_probe() {
+    check("small", &sample::small(), &[(Format::Json, "json"), (Format::Text, "txt")]);
+}
+
+#[test]
+fn reports_that_were_written_before_are_read_and_shown_the_same() {
+    if std::env::var_os(ACCEPT).is_some() {
+        // They are being written.
+        return;
+    }
+    for name in ["whole", "small"] {
+        let path = file(&format!("{name}.json"));
+        let report = verify(&path).unwrap();
+        let sealed = load_document(&path).unwrap().to_json().unwrap();
+        compare(&format!("{name}.txt"), render(Format::Text, &report, sealed.clone(), WIDTH).unwrap().as_str());
+        compare(&format!("{name}.json"), &sealed);
+    }
+}
+
+#[test]
+fn one_changed_byte_is_a_difference() {
+    assert_eq!(difference("a\nb\n", "a\nb\n"), None);
+    assert_eq!(difference("a\nb\n", "a\nc\n").unwrap(), "line 2 was \"b\" and is \"c\"");
+    assert_eq!(difference("a\n", "a").unwrap(), "line 2 was \"\" and is the end");
+    assert_eq!(difference("", "a").unwrap(), "line 1 was \"\" and is \"a\"");
+}

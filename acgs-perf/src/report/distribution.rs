@@ -1,0 +1,48 @@
+//! A distribution of durations in the report: types only.
+//!
+//! In: filled by `analysis`. Out: part of what is said of a service's requests, threads, calls and peers.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A distribution of durations. Percentiles are upper bounds of their bucket, at most 0.8 % above the true value.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Distribution {
+    /// Number of values, those over range included.
+    pub count: u64,
+    /// Lower bound of the bucket of the smallest value; absent if there is none in range.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_ns: Option<u64>,
+    /// Upper bound of the bucket of the largest value; absent if there is none or it is over range.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_ns: Option<u64>,
+    /// Exact sum over count, rounded; absent where the sum was not kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mean_ns: Option<u64>,
+    /// Median; percentiles are absent if there is no value or they are over range.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub p50_ns: Option<u64>,
+    /// 90th percentile.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub p90_ns: Option<u64>,
+    /// 99th percentile.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub p99_ns: Option<u64>,
+    /// 95 % confidence interval of the 99th percentile, by order statistics.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub p99_ci95_ns: Option<[u64; 2]>,
+    /// Why there is no confidence interval.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub p99_ci95_absent: Option<String>,
+    /// 99.9th percentile.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub p999_ns: Option<u64>,
+    /// 99.99th percentile.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub p9999_ns: Option<u64>,
+    /// Values of 2^36 ns (68.7 s) and more; they rank above all buckets.
+    pub over_range: u64,
+    /// The values in range: HdrHistogram V2, 2 significant digits, uncompressed, base64; absent if there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub histogram: Option<String>,
+}
