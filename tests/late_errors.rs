@@ -38,9 +38,13 @@ fn ask(server: &Service) {
     thread::sleep(Duration::from_millis(200));
 }
 
-/// Runs the agent, sends it requests once it is attached, ends it with SIGINT unless it has ended by itself, and gives all that
-/// it wrote.
+/// Runs the agent, sends it requests once it is attached, ends it with SIGINT, and gives all that it wrote.
 fn recorded(command: &mut Command, server: &Service) -> Output {
+    recorded_with(command, server, |_| ())
+}
+
+/// The same, with something that is done to the agent while it records.
+fn recorded_with(command: &mut Command, server: &Service, meanwhile: impl Fn(&Child)) -> Output {
     let mut child = command.spawn().unwrap();
     let mut said = String::new();
     let mut stderr = BufReader::new(child.stderr.take().unwrap());
@@ -48,6 +52,7 @@ fn recorded(command: &mut Command, server: &Service) -> Output {
         assert!(stderr.read_line(&mut said).unwrap() > 0, "not attached: {said}");
     }
     ask(server);
+    meanwhile(&child);
     signal::send(&child, libc::SIGINT).unwrap();
     let mut output = child.wait_with_output().unwrap();
     stderr.read_to_string(&mut said).unwrap();
@@ -165,6 +170,29 @@ fn tables_that_cannot_be_read_are_notes_in_the_report() {
         assert!(note.contains("Operation not permitted"), "{note}");
         assert!(String::from_utf8_lossy(&output.stderr).contains(note.as_str()), "{note}");
     }
+}
+
+/// Without a descriptor to be had, the threads cannot be walked, /proc cannot be read, and no file can be written.
+#[test]
+fn an_agent_that_can_open_nothing_more_still_reports() {
+    need_root();
+    let server = truth();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("report.json");
+    let mut command = record(&server);
+    command.arg("--output").arg(&path);
+    let output = recorded_with(&mut command, &server, |agent| confine::no_more_files(agent).unwrap());
+    assert_eq!(output.status.code(), Some(2));
+    assert!(!path.exists());
+    fs::write(&path, &output.stdout).unwrap();
+    assert_whole(&path);
+    let report = Report::read(&path).unwrap();
+    let summary = Command::new(agent()).arg("report").arg(&path).output().unwrap();
+    let notes = notes(&report, &stdout(&summary));
+    assert!(notes[0].contains("walking the threads failed: ") && notes[0].contains("Too many open files"), "{notes:?}");
+    assert!(notes[1].starts_with("peers on UNIX sockets have no names: /proc: cannot read"), "{notes:?}");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.trim_end().ends_with("the report goes to standard output instead"), "{said}");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::os::fd::{FromRawFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Child, Command};
 
 /// Commands of bpf(2), include/uapi/linux/bpf.h.
 pub const BPF_MAP_GET_NEXT_KEY: u32 = 4;
@@ -77,6 +77,14 @@ fn program(what: &[Refuse]) -> Vec<libc::sock_filter> {
     }
     filter.push(answer(libc::SECCOMP_RET_ALLOW));
     filter
+}
+
+/// From now on, a running child can open no file: what it has open stays.
+pub fn no_more_files(child: &Child) -> io::Result<()> {
+    let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the child has not been waited for, so that its id is its own; the new limit outlives the call, the old one is not
+    // asked for.
+    check(unsafe { libc::prlimit(child.id() as i32, libc::RLIMIT_NOFILE, &raw const none, std::ptr::null_mut()) })
 }
 
 /// Ignores SIGHUP, as nohup(1) does.
