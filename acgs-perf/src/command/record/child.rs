@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
-use super::Ending;
+use super::ending::Ending;
 
 /// How long a command may take to end after a signal before the next, stronger one.
 const PATIENCE: Duration = Duration::from_secs(2);

@@ -5,8 +5,8 @@
 //! the report.
 
 mod child;
-mod deliver;
 mod directory;
+mod ending;
 mod facts;
 mod limit;
 mod membership;
@@ -23,6 +23,7 @@ use std::time::Instant;
 use anyhow::Context as _;
 use clap::ValueEnum;
 
+use crate::command::deliver;
 use crate::output::{self, Rendered};
 use crate::{analysis, report};
 
@@ -93,14 +94,6 @@ pub enum Format {
     Text,
 }
 
-/// How a recording ended, and with which exit code.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Ending {
-    /// For the report.
-    text: String,
-    code: u8,
-}
-
 /// Runs the command; errors are for the caller to map to exit code 2.
 ///
 /// # Errors
@@ -109,9 +102,10 @@ pub(crate) struct Ending {
 pub fn run(args: &Args) -> anyhow::Result<u8> {
     let plan = plan::Plan::new(args)?;
     let wheel = Instant::now();
+    let notes = notes::Notes::new(output::say, output::note);
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the event loop")?;
-    let (capture, ending) = runtime.block_on(recorder::record(&plan, wheel))?;
+    let (capture, ending) = runtime.block_on(recorder::record(&plan, wheel, notes))?;
     let mut report = analysis::analyse(&capture);
     let sealed = report::seal_to_fit(&mut report);
     let summary = output::text::render(&report, output::width());

@@ -14,7 +14,6 @@ use super::facts;
 use super::limit::{Decision, Interval, Limit};
 use super::notes::Notes;
 use crate::capture::{Overhead, ProgramCost, Tcp};
-use crate::output;
 use crate::probe::session::Session;
 use crate::snapshot::collect;
 
@@ -105,11 +104,11 @@ impl Watch {
                 let stopped = session.stop(probe, elapsed, format!("after {when} the measurement took {measured}"));
                 notes.unless(stopped, UNSETTLED);
                 session.maps.lose(Loss::ProbesStopped);
-                output::note(&format!("the measurement takes {measured}: probe {probe} stopped after {when}"));
+                notes.tell(&format!("the measurement takes {measured}: probe {probe} stopped after {when}"));
                 Ok(false)
             }
             Decision::End => {
-                output::note(&format!(
+                notes.tell(&format!(
                     "the measurement takes {measured}, and no probe is left to stop: recording ended after {when}"
                 ));
                 Ok(true)

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 
 use super::Args;
-use super::deliver::Destination;
+use crate::command::deliver::Destination;
 use crate::discover::{self, ServiceSpec, Target, config};
 use crate::output;
 use crate::probe::Debug;
@@ -51,6 +51,11 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Whether the report goes to standard output.
+    pub fn is_to_stdout(&self) -> bool {
+        self.output == Destination::Stdout
+    }
+
     /// Checks the arguments against each other and against the host.
     pub fn new(args: &Args) -> anyhow::Result<Self> {
         let duration = match &args.duration {

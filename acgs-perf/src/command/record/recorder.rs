@@ -9,16 +9,15 @@ use acgs_perf_common::exemplar::Gate;
 use tokio::time::{Interval, MissedTickBehavior, interval, interval_at, sleep_until};
 
 use super::child::Task;
-use super::deliver::Destination;
 use super::directory::Listeners;
+use super::ending::Ending;
+use super::facts;
 use super::membership::Membership;
 use super::notes::Notes;
 use super::overhead::{UNSETTLED, Watch};
 use super::plan::Plan;
 use super::signals::Signals;
-use super::{Ending, facts};
 use crate::capture::{Attribution, Capture, Cost, Service};
-use crate::output;
 use crate::probe;
 use crate::probe::session::Session;
 use crate::snapshot::exemplars::Exemplars;
@@ -32,7 +31,7 @@ const GLANCE_EVERY: Duration = Duration::from_millis(64);
 const LOOK_EVERY: Duration = GLANCE_EVERY.saturating_mul(3);
 
 /// Records. `wheel` is when the event loop was made.
-pub async fn record(plan: &Plan, wheel: Instant) -> anyhow::Result<(Capture, Ending)> {
+pub async fn record(plan: &Plan, wheel: Instant, mut notes: Notes) -> anyhow::Result<(Capture, Ending)> {
     // Before anything is attached: from here on a signal ends the recording, not the process.
     let mut signals = Signals::catch()?;
     let _statistics = plan
@@ -50,8 +49,8 @@ pub async fn record(plan: &Plan, wheel: Instant) -> anyhow::Result<(Capture, End
     let start_unix_ns = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as u64;
     let (cpu_before, _) = facts::usage();
     let mut series = Series::new(plan.specs.len(), (plan.interval / plan.speed).as_nanos() as u64);
-    announce(plan);
-    let mut task = Task::start(&plan.command, plan.output == Destination::Stdout)?;
+    announce(plan, &notes);
+    let mut task = Task::start(&plan.command, plan.is_to_stdout())?;
     let deadline = plan.duration.map(|duration| tokio::time::Instant::from_std(start + duration));
     let mut look = ticks(wheel, LOOK_EVERY / plan.speed);
     let mut point = interval(plan.interval / plan.speed);
@@ -61,7 +60,6 @@ pub async fn record(plan: &Plan, wheel: Instant) -> anyhow::Result<(Capture, End
     let mut watch = plan.max_overhead.map(|percent| Watch::begin(percent, plan.measure_cost));
     let mut died = false;
     // From here on nothing is an error: what fails is noted, and the report is written.
-    let mut notes = Notes::default();
     let (ending, stop_with) = loop {
         tokio::select! {
             // Signals first: Ctrl-C ends the command too, and that is not a failure of the command.
@@ -88,7 +86,7 @@ pub async fn record(plan: &Plan, wheel: Instant) -> anyhow::Result<(Capture, End
                 let is_alive = members.tick(&mut session.maps);
                 if !died && !is_alive && plan.targets.iter().any(|t| !t.pids.is_empty()) {
                     died = true;
-                    output::note("all recorded processes have exited; waiting for new ones to match");
+                    notes.tell("all recorded processes have exited; waiting for new ones to match");
                 }
             }
             _ = glance.tick(), if session.is_active("attribution") => {
@@ -187,7 +185,7 @@ async fn until(deadline: Option<tokio::time::Instant>) {
 }
 
 /// Tells that counting has begun, for people and for scripts that start their load then.
-fn announce(plan: &Plan) {
+fn announce(plan: &Plan, notes: &Notes) {
     let names: Vec<_> = plan
         .targets
         .iter()
@@ -201,7 +199,7 @@ fn announce(plan: &Plan) {
         Some(duration) => format!("for {}; Ctrl-C ends it early", humantime::format_duration(duration)),
         None => "until the command ends".to_owned(),
     };
-    output::say(&format!("recording {} {how_long}", names.join(", ")));
+    notes.say(&format!("recording {} {how_long}", names.join(", ")));
 }
 
 /// Collects one service.

@@ -6,7 +6,7 @@ use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::Ending;
+use super::ending::Ending;
 
 /// The signals, caught from [`Signals::catch`] on.
 pub struct Signals {
