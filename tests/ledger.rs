@@ -105,7 +105,7 @@ fn more_peers_than_slots_are_counted_as_others() {
 }
 
 #[test]
-fn clients_beyond_the_table_of_peers_count_for_the_service() {
+fn clients_beyond_the_table_of_peers_count_as_others() {
     need_root();
     let server = start(Kind::Echo, &[]).unwrap();
     let recording = record(&server).start().unwrap();
@@ -120,11 +120,15 @@ fn clients_beyond_the_table_of_peers_count_for_the_service() {
         stream.read_exact(&mut [0; MESSAGE]).unwrap();
     }
     let report = recording.stop().unwrap();
-    assert_eq!(report.lost("peer_table_full", &[]), u64::from(beyond));
+    report.assert_nothing_lost(u64::from(PEERS + beyond));
     report.assert_requests("hostile", u64::from(PEERS + beyond));
     let tcp = &report.service("hostile")["tcp"];
     assert_eq!(tcp["accepted"].as_u64(), Some(u64::from(PEERS + beyond)));
-    assert_eq!(tcp["peers"].as_array().unwrap().len(), PEERS as usize);
+    let peers = tcp["peers"].as_array().unwrap();
+    let (others, named) = peers.split_last().unwrap();
+    assert_eq!(named.len(), PEERS as usize);
+    assert_eq!((&others["address"], &others["direction"]), (&"others".into(), &"incoming".into()), "{others}");
+    assert_eq!(others["connections"].as_u64(), Some(u64::from(beyond)), "{others}");
 }
 
 /// Calls of the report: (count, errors), of those that have a row.

@@ -145,6 +145,13 @@ pub struct PeerKey {
     pub service: u32,
 }
 
+/// Index into the `PEER_OTHERS` array: the peers of a service that the table of peers has no room for.
+#[inline(always)]
+#[must_use]
+pub const fn others_index(service: u32, outgoing: bool) -> u32 {
+    service * 2 + outgoing as u32
+}
+
 /// What is counted per peer.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -227,7 +234,7 @@ pub const PARKING_PLACES: u32 = 1 << 10;
 /// Requests that may wait at a time in the hash map.
 pub const PARKED_REQUESTS: u32 = 1 << 16;
 
-/// Entries of the peer table.
+/// Entries of the table of TCP peers, for all services together; those beyond count in [`others_index`].
 pub const PEERS: u32 = 1024;
 /// Entries of the errno table.
 pub const ERRNOS: u32 = 4096;

@@ -96,6 +96,9 @@ pub static ERRNO: HashMap<u64, u64, { ERRNOS as usize }> = HashMap::new();
 /// TCP peers. A hash map: touched once per connection, retransmission or reset, never per request.
 #[btf_map]
 pub static PEER: HashMap<PeerKey, PeerStats, { PEERS as usize }> = HashMap::new();
+/// Peers beyond that table; see `acgs_perf_common::maps::others_index`.
+#[btf_map]
+pub static PEER_OTHERS: Array<PeerStats, 1, MMAPABLE> = Array::new();
 /// (service, tgid) → who ran instead. A hash map: touched only when a thread really waited behind another one.
 #[btf_map]
 pub static PREEMPTOR: HashMap<u64, Preemptor, { PREEMPTORS as usize }> = HashMap::new();

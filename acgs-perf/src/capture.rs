@@ -366,14 +366,15 @@ pub struct Tcp {
     pub accept_wait: Option<Counts>,
     /// Smoothed round-trip time.
     pub srtt: Counts,
-    /// Per peer, most connections first.
+    /// Per peer, most connections first, those without figures of their own last.
     pub peers: Vec<Peer>,
 }
 
 /// One TCP peer of a service.
 #[derive(Clone, Debug, Default)]
 pub struct Peer {
-    /// `address:port` for connections that the service opened, `address` for its clients.
+    /// `address:port` for connections that the service opened, `address` for its clients; `others` for all that the table
+    /// of peers had no room for.
     pub address: String,
     /// `outgoing` or `incoming`, as seen from the service.
     pub outgoing: bool,

@@ -10,7 +10,7 @@ use acgs_perf_common::histogram::BUCKETS;
 use acgs_perf_common::ledger::LOSSES;
 use acgs_perf_common::maps::{
     COUNTERS, Counter, DownstreamPeer, EXEC_QUEUE, PeerKey, PeerStats, Preemptor, SYSCALL_HEADER, SYSCALL_SLOTS,
-    SYSCALL_WORDS, counter_index, downstream_base, histogram_base,
+    SYSCALL_WORDS, counter_index, downstream_base, histogram_base, others_index,
 };
 use acgs_perf_common::state::SYSCALLS;
 use aya::Ebpf;
@@ -63,6 +63,7 @@ pub struct Maps {
     gate: Words,
     downstream_peer: HashMap<MapData, PeerKey, DownstreamPeer>,
     peer: HashMap<MapData, PeerKey, PeerStats>,
+    peer_others: Words,
     preemptor: HashMap<MapData, u64, Preemptor>,
 }
 
@@ -93,6 +94,7 @@ impl Maps {
             downstream_peer: hash(ebpf, "DOWNSTREAM_PEER")?,
             errno: hash(ebpf, "ERRNO")?,
             peer: hash(ebpf, "PEER")?,
+            peer_others: Words::open(ebpf, "PEER_OTHERS")?,
             preemptor: hash(ebpf, "PREEMPTOR")?,
         })
     }
@@ -272,6 +274,15 @@ impl Maps {
     #[must_use]
     pub fn peers(&self) -> Vec<(PeerKey, PeerStats)> {
         self.peer.iter().flatten().collect()
+    }
+
+    /// The TCP peers of a service that have no entry of their own.
+    #[must_use]
+    pub fn other_peers(&self, service: usize, outgoing: bool) -> PeerStats {
+        let base = others_index(service as u32, outgoing) as usize * (size_of::<PeerStats>() / size_of::<u64>());
+        let [connections, failures, connect_ns, retransmits, resets, srtt_us] =
+            std::array::from_fn(|word| self.peer_others.get(base + word));
+        PeerStats { connections, failures, connect_ns, retransmits, resets, srtt_us }
     }
 
     /// Who ran instead: (service, tgid, figures).

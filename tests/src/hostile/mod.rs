@@ -29,7 +29,6 @@ pub const PROVOKED: &[&str] = &[
     "thread_storage_refused",
     "arrival_unseen",
     "negative_difference",
-    "peer_table_full",
     "errno_table_full",
     "syscall_slots_full",
     "preemptor_table_full",

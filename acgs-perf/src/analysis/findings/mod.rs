@@ -201,8 +201,11 @@ mod tests {
         let findings = analyse(&capture).findings;
         assert!(findings[0].evidence.contains("at least 19.9 ms"), "{}", findings[0].evidence);
         assert_eq!(findings[1].evidence, "P99 of queue time 15.0 ms, of latency 20.1 ms");
-        assert_eq!(findings[2].evidence, "peer_table_full 1,234");
-        assert!(findings[2].recommendation.contains("table of TCP peers is full") && findings[2].service.is_none());
+        assert_eq!(findings[2].evidence, "errno_table_full 1,234");
+        assert!(
+            findings[2].recommendation.contains("table of failed system calls is full")
+                && findings[2].service.is_none()
+        );
     }
 
     #[test]
