@@ -105,6 +105,46 @@ fn more_peers_than_slots_are_counted_as_others() {
 }
 
 #[test]
+fn peers_beyond_the_table_of_peers_are_counted_as_others_too() {
+    need_root();
+    let echo = start(Kind::Echo, &["--addresses", "20"]).unwrap();
+    let peers = (1..=20u8).flat_map(|last| ["--peer".to_owned(), format!("127.0.0.{last}:{}", echo.port)]);
+    let peers: Vec<String> = peers.collect();
+    let server = start(Kind::Fickle, &peers.iter().map(String::as_str).collect::<Vec<_>>()).unwrap();
+    let recording = record(&server).arg("--debug-map-entries=DOWNSTREAM_PEER=4").start().unwrap();
+    ask(&server, 1, 200, 0).unwrap();
+    let report = recording.stop().unwrap();
+    let lost = report.lost("downstream_slots_full", &["negative_difference"]);
+    assert_eq!(lost, 160, "each connection to 16 peers that nobody remembers");
+    report.assert_requests("hostile", 200);
+    let called = report.service("hostile")["downstream"].as_array().unwrap().clone();
+    let calls: u64 = called.iter().map(|peer| peer["calls"].as_u64().unwrap()).sum();
+    let others = called.iter().find(|peer| peer["address"] == "others").unwrap();
+    assert_eq!((called.len(), calls, others["calls"].as_u64()), (5, 200, Some(160)), "{called:?}");
+}
+
+#[test]
+fn threads_that_call_one_new_peer_at_once_use_one_slot() {
+    need_root();
+    let echo = start(Kind::Echo, &["--addresses", "15"]).unwrap();
+    let peers = (1..=15u8).flat_map(|last| ["--peer".to_owned(), format!("127.0.0.{last}:{}", echo.port)]);
+    let peers: Vec<String> = peers.collect();
+    let server = start(Kind::Rush, &peers.iter().map(String::as_str).collect::<Vec<_>>()).unwrap();
+    // As many peers as slots: if one of them took two, another had none.
+    for round in 0..8 {
+        let recording = record(&server).start().unwrap();
+        ask(&server, 1, 1, 0).unwrap();
+        let report = recording.stop().unwrap();
+        let losses = report.losses();
+        assert!(losses.iter().all(|(name, _)| name == "negative_difference"), "round {round}: {losses:?}");
+        let called = report.service("hostile")["downstream"].as_array().unwrap().clone();
+        let connects: u64 = called.iter().map(|peer| peer["connects"].as_u64().unwrap()).sum();
+        assert!(called.iter().all(|peer| peer["address"] != "others"), "round {round}: {called:?}");
+        assert_eq!((called.len(), connects), (15, 30), "round {round}: {called:?}");
+    }
+}
+
+#[test]
 fn clients_beyond_the_table_of_peers_count_as_others() {
     need_root();
     let server = start(Kind::Echo, &[]).unwrap();

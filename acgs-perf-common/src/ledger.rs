@@ -26,7 +26,7 @@ losses! {
     ServiceTable = 7, "service_table", "A process id lies outside the service table; the process is not profiled";
     ExecQueueOverrun = 8, "exec_queue_overrun", "More programs were started between two scans than the queue holds; a full scan of /proc replaces it";
     RequestTableFull = 9, "request_table_full", "More requests waited at a time than the table holds, or the kernel refused memory; the time of the request is unknown";
-    DownstreamSlots = 10, "downstream_slots_full", "A service called more peers than there are slots; the peer counts among the others";
+    DownstreamSlots = 10, "downstream_slots_full", "A service called a peer for which there was no slot, or no room in the table of peers; it counts among the others";
     CallsMixed = 11, "calls_multiplexed", "A request sent on a connection while the call of another was outstanding; its answer is not matched";
     Inconsistent = 12, "attribution_inconsistent", "The parts of a request did not add up; its whole service time counts as unknown";
     ProbesStopped = 13, "probes_stopped", "A probe was stopped to keep to --max-overhead; its figures end there";

@@ -227,7 +227,7 @@ pub struct DownstreamPeer {
 
 /// Port in the key of a UNIX peer: beyond every TCP port.
 pub const UNIX_PORT: u32 = 1 << 16;
-/// Entries of the table of downstream peers: beyond the slots, so that the others are known too.
+/// Entries of the table of downstream peers, for all services together: beyond the slots, so that the others are known too.
 pub const DOWNSTREAM_PEERS: u32 = 1024;
 /// Places of requests that wait, a power of two; those whose place is taken go to a hash map.
 pub const PARKING_PLACES: u32 = 1 << 10;
@@ -245,6 +245,7 @@ pub const EXEC_QUEUE: u32 = 1024;
 
 const _: () = assert!(COUNTER_BLOCK >= COUNTERS && COUNTER_BLOCK.is_multiple_of(8) && (Counter::BytesOut as u32) < 8);
 const _: () = assert!(size_of::<PeerKey>() == 24);
+const _: () = assert!(DOWNSTREAM_PEERS as usize >= MAX_SERVICES as usize * PEER_SLOTS);
 const _: () = assert!(size_of::<PeerStats>() == 48);
 const _: () = assert!(size_of::<Preemptor>() == 32);
 

@@ -247,6 +247,14 @@ impl Task {
     }
 }
 
+/// The path of a UNIX address object, without its family; an abstract one begins with 0.
+#[inline(always)]
+pub fn read_unix_path(address: u64, path: &mut [u8; 112]) {
+    let name = (address as usize + offset!(unix_address_name) + UNIX_PATH) as *const u8;
+    // SAFETY: the helper checks the address and fails on a fault.
+    let _unreadable = unsafe { bpf_probe_read_kernel_buf(name, &mut path[..108]) };
+}
+
 /// Kinds of file descriptor that the thread clock tells apart.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Descriptor {
@@ -344,15 +352,6 @@ impl Sock {
         }
         let address: u64 = probe(peer, offset!(unix_addr))?;
         (address != 0).then_some(address)
-    }
-
-    /// The path of that address, without its family; an abstract one begins with 0.
-    #[inline(always)]
-    pub fn unix_peer_path(self, path: &mut [u8; 112]) {
-        let Some(address) = self.unix_peer_address() else { return };
-        let name = (address as usize + offset!(unix_address_name) + UNIX_PATH) as *const u8;
-        // SAFETY: the helper checks the address and fails on a fault.
-        let _unreadable = unsafe { bpf_probe_read_kernel_buf(name, &mut path[..108]) };
     }
 
     /// Smoothed round-trip time in µs, 0 before the first sample. The kernel keeps it times eight.

@@ -133,7 +133,7 @@ pub static DOWNSTREAM_PEER: HashMap<PeerKey, DownstreamPeer, { DOWNSTREAM_PEERS 
 /// Which slots of downstream peers are taken. A hash map: touched once per peer.
 #[btf_map]
 pub static DOWNSTREAM_CLAIMS: HashMap<u64, u64, { DOWNSTREAM_PEERS as usize }> = HashMap::new();
-/// Per service: slots of downstream peers handed out.
+/// Per service: the first slot that may be free, counted from 0. A hint: slots are taken in order but for those given back.
 #[btf_map]
 pub static DOWNSTREAM_SLOTS_USED: Array<u64, 1, MMAPABLE> = Array::new();
 /// Figures of downstream peers; see `acgs_perf_common::maps::downstream_base`.

@@ -6,7 +6,7 @@ use aya_ebpf::programs::BtfTracePointContext;
 
 use crate::calls;
 use crate::count::Figures;
-use crate::downstream::{is_called_port, slot_of};
+use crate::downstream::{find_slot, is_called_port};
 use crate::handoff::WAKE_BYTES;
 use crate::hooks::tcp::sample_srtt;
 use crate::kernel::{AF_INET, AF_INET6, AF_UNIX, Sock, Task, attributes, global, now};
@@ -166,7 +166,7 @@ pub fn sent(bytes: i32, sk: impl FnOnce() -> Option<Sock>) -> Result<(), Loss> {
         None if is_client_end(sk) => {
             let socket = SOCKETS.get_or_create(sk).ok_or(Loss::SocketStorage)?;
             socket.set_opened_by(service);
-            socket.call.peer = slot_of(sk, service);
+            find_slot(&mut socket.call, sk, service);
             calls::call_sent(sk, socket, service, now())
         }
         // A pair of sockets, which is how asyncio wakes its loop.

@@ -13,6 +13,8 @@ pub enum Kind {
     Hasty,
     /// Connects to each of its peers in turn.
     Fickle,
+    /// Two threads connect to each of its peers in turn, both at once.
+    Rush,
     /// Sends the call of a second request on the connection on which the answer to a first one is outstanding.
     Mixed,
     /// Reads a request on each of `--count` connections before it answers the first one.
@@ -39,6 +41,7 @@ impl Kind {
             Self::Greeter => "greeter",
             Self::Hasty => "hasty",
             Self::Fickle => "fickle",
+            Self::Rush => "rush",
             Self::Mixed => "mixed",
             Self::Backlog => "backlog",
             Self::Calls => "calls",

@@ -7,11 +7,13 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use socket2::{Domain, Socket, Type};
 
 use super::{Kind, MESSAGE, calls};
 
@@ -86,6 +88,7 @@ fn each(kind: Kind, stream: TcpStream, peers: &[SocketAddr]) -> Result<()> {
                 (&peer).write_all(&message)?;
                 ensure!(read(&peer, &mut [0; MESSAGE])?, "no answer");
             }
+            Kind::Rush => rush(peers)?,
             Kind::Calls => match calls::fail_all() {
                 Ok(_) => {}
                 Err(call) => bail!("system call {call} did not fail"),
@@ -109,6 +112,36 @@ fn hasty(peer: SocketAddr) -> Result<()> {
         ensure!(read(&peer, &mut [0; MESSAGE])?, "no answer");
     }
     Ok(())
+}
+
+/// Two threads connect to each peer at the same moment: they wait for each other without sleeping.
+fn rush(peers: &[SocketAddr]) -> Result<()> {
+    let arrived = AtomicUsize::new(0);
+    let connect = || -> Result<()> {
+        for (turn, peer) in peers.iter().enumerate() {
+            let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+            meet(&arrived, 2 * (turn + 1));
+            socket.connect(&(*peer).into())?;
+            let peer = TcpStream::from(socket);
+            (&peer).write_all(&[0; MESSAGE])?;
+            ensure!(read(&peer, &mut [0; MESSAGE])?, "no answer");
+        }
+        Ok(())
+    };
+    thread::scope(|scope| {
+        let other = scope.spawn(connect);
+        connect()?;
+        other.join().map_err(|_| anyhow!("a thread panicked"))?
+    })
+}
+
+/// Waits until so many have come, for a bounded time: who does not come has failed.
+fn meet(arrived: &AtomicUsize, all: usize) {
+    arrived.fetch_add(1, Ordering::AcqRel);
+    let limit = Instant::now() + Duration::from_secs(1);
+    while arrived.load(Ordering::Acquire) < all && Instant::now() < limit {
+        std::hint::spin_loop();
+    }
 }
 
 fn threads(count: usize) -> Result<()> {
@@ -204,13 +237,13 @@ fn torn(listener: &TcpListener) -> Result<()> {
         }
     }
     let shared = streams[0].clone();
-    let left = Arc::new(std::sync::atomic::AtomicUsize::new(TORN - 1));
+    let left = Arc::new(AtomicUsize::new(TORN - 1));
     let workers: Vec<_> = streams[1..]
         .iter()
         .map(|own| {
             let (own, shared, left) = (own.clone(), shared.clone(), left.clone());
             thread::spawn(move || {
-                use std::sync::atomic::Ordering::Relaxed;
+                use Ordering::Relaxed;
                 let mut own_left = TORN - 1;
                 while left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok() {
                     if !read(&shared, &mut [0; 1])? {
