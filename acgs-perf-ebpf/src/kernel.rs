@@ -75,6 +75,8 @@ pub const AF_UNIX: u16 = 1;
 pub const AF_INET: u16 = 2;
 pub const AF_INET6: u16 = 10;
 const SOCK_STREAM: u16 = 1;
+/// In `sock.sk_shutdown`.
+const RCV_SHUTDOWN: u8 = 1;
 /// Offset of the path in `struct sockaddr_un`, part of the user interface.
 const UNIX_PATH: usize = 2;
 const S_IFMT: u16 = 0o170000;
@@ -335,6 +337,12 @@ impl Sock {
     #[inline(always)]
     pub fn has_unread(self) -> bool {
         load::<u32>(self.0, offset!(sock_unread)) != 0
+    }
+
+    /// Whether no more will come: the peer has closed, or this end reads no longer.
+    #[inline(always)]
+    pub fn has_ended(self) -> bool {
+        load::<u8>(self.0, offset!(sock_shutdown)) & RCV_SHUTDOWN != 0
     }
 
     /// Whether the connection has been accepted by the application, or is the client's end.

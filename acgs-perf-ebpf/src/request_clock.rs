@@ -130,14 +130,11 @@ impl SocketState {
         }
     }
 
-    /// The service read `bytes`, or 0 at the end of the stream. Returns whether a new request began.
+    /// The service read `bytes`, at least one. Returns whether a new request began.
     #[inline(always)]
     pub fn received(&mut self, sk: Sock, figures: Figures, bytes: u64) -> bool {
         let arrived = self.next_arrived;
         self.next_arrived = 0;
-        if bytes == 0 {
-            return false;
-        }
         figures.add(Counter::BytesIn, bytes);
         if self.phase == READ {
             // More of the same request.

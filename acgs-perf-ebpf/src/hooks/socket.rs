@@ -18,6 +18,8 @@ use crate::{Loss, run};
 
 const TCP_LISTEN: u8 = 10;
 const MSG_PEEK: i32 = 2;
+/// What is read is not from the stream: reports of what was sent.
+const MSG_ERRQUEUE: i32 = 0x2000;
 /// The round-trip time is sampled at the first request of a connection and then at every 64th.
 const SRTT_EVERY: u32 = 64;
 
@@ -108,17 +110,22 @@ pub fn sock_recv_length_standby(ctx: BtfTracePointContext) -> i32 {
     run(|| unless_marked(RECEIVED, || received(ctx.arg(1), ctx.arg(2), || Sock::arg(&ctx, 0))))
 }
 
-/// A read from a socket returned `bytes`, or an error.
+/// A read from a socket returned `bytes`, or an error. 0 stands for the end of the stream, or for a read of no bytes.
 #[inline(always)]
 pub fn received(bytes: i32, flags: i32, sk: impl FnOnce() -> Option<Sock>) -> Result<(), Loss> {
-    if bytes < 0 || flags & MSG_PEEK != 0 {
+    if bytes < 0 || flags & (MSG_PEEK | MSG_ERRQUEUE) != 0 {
         return Ok(());
     }
     let Some(service) = current_service() else { return Ok(()) };
     let Some(sk) = sk() else { return Ok(()) };
     let Some(socket) = SOCKETS.get(sk) else { return Ok(()) };
     if socket.opened_by().is_some() {
-        return called_back(socket, service, bytes as u64);
+        let has_ended = || sk.has_ended() && !sk.has_unread();
+        return if bytes > 0 || has_ended() { called_back(socket, service, bytes as u64) } else { Ok(()) };
+    }
+    // No request follows the end of a stream, and a read of no bytes takes none.
+    if bytes == 0 {
+        return Ok(());
     }
     let figures = Figures::of(service);
     let began = socket.received(sk, figures, bytes as u64);
