@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use acgs_perf_common::exemplar::ExemplarRecord;
 use acgs_perf_tests::clock;
 use acgs_perf_tests::harness::{Service, free_port, need_root};
+use acgs_perf_tests::hostile::passing::PAUSE;
 use acgs_perf_tests::hostile::{Kind, MESSAGE, ask, command, in_vm, kill, request, start};
 use acgs_perf_tests::kernel;
 use acgs_perf_tests::load::{Arrivals, Body, Client, Load, Messages, Plan};
@@ -230,4 +231,28 @@ fn exemplars_that_find_the_ring_full_are_counted() {
     println!("{kept} kept, {dropped:?} dropped; a record has {} bytes", size_of::<ExemplarRecord>());
     assert!(dropped >= Some(1), "{dropped:?} dropped");
     assert!(kept >= 1 && kept as u64 <= 40, "{kept} kept");
+}
+
+#[test]
+fn a_reply_that_another_service_ends_counts_for_the_service_that_began_it() {
+    need_root();
+    let requests = 100;
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("passing");
+    let place = path.to_str().unwrap();
+    let takes = start(Kind::Takes, &["--unix", place]).unwrap();
+    let passes = start(Kind::Passes, &["--unix", place]).unwrap();
+    let recorder = record(&passes).arg("--service").arg(&format!("takes=pid:{}", takes.pid()));
+    let recording = recorder.start().unwrap();
+    ask(&passes, 1, requests, 0).unwrap();
+    let report = recording.stop().unwrap();
+    let pause = PAUSE.as_nanos() as u64;
+    for name in ["hostile", "takes"] {
+        report.assert_requests(name, requests);
+        let latency = report.spread(name, "/requests/latency");
+        // The one takes so long to end its reply, the other to answer the message with the socket.
+        assert_eq!((latency.get("count"), latency.between(pause, 20 * pause)), (requests, requests), "{name}");
+    }
+    assert_eq!(report.integer("hostile", "/requests/bytes_out"), requests * MESSAGE as u64);
+    assert_eq!(report.integer("takes", "/requests/bytes_out"), requests);
 }

@@ -19,6 +19,8 @@ const IDLE: u8 = 0;
 const READ: u8 = 1;
 /// The reply has begun.
 const REPLIED: u8 = 2;
+/// It is no server-side socket: the service opened the connection.
+const CLIENT: u8 = 3;
 
 /// In the table of connections that wait for accept: set once they were accepted, beside the time.
 pub const ACCEPTED: u64 = 1 << 63;
@@ -37,8 +39,8 @@ pub struct SocketState {
     pub arrived: u64,
     /// When it was read.
     pub read: u64,
-    /// Service + 1 that opened the connection; 0 on the server's side.
-    opened_by: u8,
+    /// Service + 1 that opened the connection, or on the server's side that began the reply.
+    service: u8,
     phase: u8,
     /// 1 if the first request arrived before the connection was accepted.
     early: u8,
@@ -80,12 +82,24 @@ impl SocketState {
     /// The service that opened the connection, from 0; `None` on the server's side.
     #[inline(always)]
     pub fn opened_by(&self) -> Option<u32> {
-        (self.opened_by != 0).then(|| u32::from(self.opened_by) - 1)
+        (self.phase == CLIENT).then(|| self.known_service())
     }
 
     #[inline(always)]
     pub fn set_opened_by(&mut self, service: u32) {
-        self.opened_by = service as u8 + 1;
+        self.set_service(service);
+        self.phase = CLIENT;
+    }
+
+    #[inline(always)]
+    fn set_service(&mut self, service: u32) {
+        self.service = service as u8 + 1;
+    }
+
+    /// The same after [`Self::set_service`] was called.
+    #[inline(always)]
+    fn known_service(&self) -> u32 {
+        u32::from(self.service).wrapping_sub(1)
     }
 
     /// A number that names the socket: its address, and where its requests wait. The verifier lets nobody compute with the
@@ -124,7 +138,7 @@ impl SocketState {
     pub fn arrival(&mut self, sk: Sock) {
         if self.next_arrived == 0 {
             self.next_arrived = now();
-            if self.requests == 0 && self.opened_by == 0 && !sk.is_accepted() {
+            if self.requests == 0 && self.phase != CLIENT && !sk.is_accepted() {
                 self.early = 1;
             }
         }
@@ -177,9 +191,11 @@ impl SocketState {
         if time & ACCEPTED != 0 { time & !ACCEPTED } else { 0 }
     }
 
-    /// The service sent `bytes`.
+    /// A process of `service` sent `bytes`. Who goes on with a reply, to whom the socket was passed, adds to the figures of the
+    /// service that began it: only there is something to take back.
     #[inline(always)]
-    pub fn sent(&mut self, sk: Sock, figures: Figures, bytes: u64) -> Result<(), Loss> {
+    pub fn sent(&mut self, sk: Sock, service: u32, bytes: u64) -> Result<(), Loss> {
+        let figures = Figures::of(if self.phase == REPLIED { self.known_service() } else { service });
         figures.add(Counter::BytesOut, bytes);
         if self.phase == IDLE {
             figures.add(Counter::UnsolicitedSends, 1);
@@ -191,6 +207,7 @@ impl SocketState {
         self.bytes_out += bytes;
         if self.phase == READ {
             self.phase = REPLIED;
+            self.set_service(service);
             self.replied = now;
             let queue_time = self.read.wrapping_sub(self.arrived);
             let service_time = now.wrapping_sub(self.read);

@@ -167,7 +167,7 @@ pub fn sent(bytes: i32, sk: impl FnOnce() -> Option<Sock>) -> Result<(), Loss> {
     let Some(service) = current_service() else { return Ok(()) };
     let Some(sk) = sk() else { return Ok(()) };
     match SOCKETS.get(sk) {
-        Some(socket) if socket.opened_by().is_none() => socket.sent(sk, Figures::of(service), bytes as u64),
+        Some(socket) if socket.opened_by().is_none() => socket.sent(sk, service, bytes as u64),
         _ if !attributes() => Ok(()),
         Some(socket) => calls::call_sent(sk, socket, service, now()),
         None if is_client_end(sk) => {

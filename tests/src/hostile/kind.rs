@@ -29,6 +29,10 @@ pub enum Kind {
     Programs,
     /// Two threads read the bytes of one request in turn with those of their own.
     Torn,
+    /// Sends half of each reply, and passes its socket to who listens on `--unix`.
+    Passes,
+    /// Listens on `--unix`, and sends the other half.
+    Takes,
     /// Ends at once.
     Nothing,
 }
@@ -49,6 +53,8 @@ impl Kind {
             Self::Forks => "forks",
             Self::Programs => "programs",
             Self::Torn => "torn",
+            Self::Passes => "passes",
+            Self::Takes => "takes",
             Self::Nothing => "nothing",
         }
     }

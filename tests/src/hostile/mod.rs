@@ -7,6 +7,7 @@ pub mod calls;
 pub mod kind;
 pub mod memory;
 pub mod network;
+pub mod passing;
 pub mod server;
 
 use std::process::{Command, ExitStatus};
