@@ -339,6 +339,13 @@ impl Sock {
         load::<u32>(self.0, offset!(sock_unread)) != 0
     }
 
+    /// Whether a BPF program has put something into the socket's storage. Those of strangers have nothing there, and this is one
+    /// load, where a lookup is a call.
+    #[inline(always)]
+    pub fn has_storage(self) -> bool {
+        load::<u64>(self.0, offset!(sock_storage)) != 0
+    }
+
     /// Whether no more will come: the peer has closed, or this end reads no longer.
     #[inline(always)]
     pub fn has_ended(self) -> bool {

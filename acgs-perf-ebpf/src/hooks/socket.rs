@@ -64,13 +64,14 @@ fn watched<'s>(sk: Sock) -> Result<Option<&'s mut SocketState>, Loss> {
         return Ok(None);
     }
     if is_unix
+        && sk.has_storage()
         && sk.is_stream()
         && let Some(socket) = SOCKETS.get(sk)
     {
         Ok(Some(socket))
     } else if server_side(sk).is_some() {
         SOCKETS.get_or_create(sk).ok_or(Loss::SocketStorage).map(Some)
-    } else if may_be_called(sk) {
+    } else if may_be_called(sk) && sk.has_storage() {
         Ok(SOCKETS.get(sk))
     } else {
         Ok(None)
