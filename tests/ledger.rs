@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -13,7 +14,7 @@ use std::time::Duration;
 use acgs_perf_common::ledger::LOSSES;
 use acgs_perf_common::maps::{EXEC_QUEUE, PEERS, SYSCALL_SLOTS};
 use acgs_perf_tests::harness::{Service, end, free_port, need_root, program};
-use acgs_perf_tests::hostile::{Kind, MESSAGE, PROVOKED, ask, command, kill, request, start};
+use acgs_perf_tests::hostile::{Kind, MESSAGE, PROVOKED, ask, command, in_vm, kill, request, start};
 use acgs_perf_tests::recording::Recorder;
 use acgs_perf_tests::report::Report;
 use socket2::{Domain, Socket, Type};
@@ -286,4 +287,26 @@ fn requests_that_wait_beyond_the_table_have_an_unknown_time() {
     let report = recording.stop().unwrap();
     report.lost("request_table_full", &[]);
     report.assert_requests("hostile", 8 * connections as u64);
+}
+
+#[test]
+fn unix_sockets_that_close_unanswered_leave_room() {
+    need_root();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("silent");
+    let server = start(Kind::Silent, &["--unix", path.to_str().unwrap()]).unwrap();
+    // Each waits in the table when the next one is read; those beyond the places go to the hash map, here with less room.
+    let (connections, room) = if in_vm() { (8_000, 1024) } else { (70_000, 4096) };
+    let recording = record(&server).arg(&format!("--debug-map-entries=PARKED={room}")).start().unwrap();
+    for number in 0..connections {
+        let mut stream = UnixStream::connect(&path).unwrap();
+        let closes_last = number % 2 != 0;
+        stream.write_all(&request(u32::from(closes_last))).unwrap();
+        if !closes_last {
+            assert_eq!(stream.read(&mut [0; MESSAGE]).unwrap(), 0);
+        }
+    }
+    let report = recording.stop().unwrap();
+    report.assert_nothing_lost(connections);
+    assert_eq!(report.integer("hostile", "/requests/unanswered"), connections);
 }

@@ -121,7 +121,8 @@ pub static NEXT_PLACE: Array<u64, 1> = Array::new();
 /// array that can be mapped begins with a page, and so each place with a cache line.
 #[btf_map]
 pub static PARKING: Array<Activity, { PARKING_PLACES as usize }, MMAPABLE> = Array::new();
-/// Those whose place is taken, by the name of their socket. Memory is taken only for those that do wait.
+/// Those whose place is taken, by the address of their socket. Memory is taken only for those that do wait. No LRU hash map:
+/// that takes memory for all entries at once (46 MB), and drops requests that still wait before it is full.
 #[btf_map]
 pub static PARKED: HashMap<u64, Activity, { PARKED_REQUESTS as usize }, NO_PREALLOC> = HashMap::new();
 /// Remote port → 1 if a service called somebody there, one byte each.

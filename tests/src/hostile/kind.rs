@@ -33,6 +33,8 @@ pub enum Kind {
     Passes,
     /// Listens on `--unix`, and sends the other half.
     Takes,
+    /// Reads a request on each connection to `--unix`, answers none; closes at once, or after the client if the number is not 0.
+    Silent,
     /// Ends at once.
     Nothing,
 }
@@ -55,6 +57,7 @@ impl Kind {
             Self::Torn => "torn",
             Self::Passes => "passes",
             Self::Takes => "takes",
+            Self::Silent => "silent",
             Self::Nothing => "nothing",
         }
     }

@@ -60,6 +60,18 @@ pub fn serve_unix(path: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Reads one request on each connection to a UNIX socket, and answers none.
+pub fn stay_silent(path: &Path) -> Result<()> {
+    let mut message = [0; MESSAGE];
+    for stream in UnixListener::bind(path)?.incoming() {
+        let mut stream = stream?;
+        if stream.read_exact(&mut message).is_ok() && message[0] != 0 {
+            let _end_of_stream = stream.read(&mut message)?;
+        }
+    }
+    Ok(())
+}
+
 /// One message; false at the end of the stream.
 fn read(mut stream: &TcpStream, message: &mut [u8]) -> io::Result<bool> {
     match stream.read_exact(message) {
