@@ -256,3 +256,26 @@ fn a_reply_that_another_service_ends_counts_for_the_service_that_began_it() {
     assert_eq!(report.integer("hostile", "/requests/bytes_out"), requests * MESSAGE as u64);
     assert_eq!(report.integer("takes", "/requests/bytes_out"), requests);
 }
+
+#[test]
+fn two_threads_that_send_on_one_socket_at_once_count_each_request_once() {
+    need_root();
+    let requests = if in_vm() { 1_000 } else { 3_000 };
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("duet");
+    let server = start(Kind::Duet, &["--unix", path.to_str().unwrap()]).unwrap();
+    let recording = record(&server).start().unwrap();
+    let (mut stream, mut message) = (UnixStream::connect(&path).unwrap(), [0; MESSAGE]);
+    for _ in 0..requests {
+        stream.write_all(&message).unwrap();
+        stream.read_exact(&mut message).unwrap();
+    }
+    let report = recording.stop().unwrap();
+    report.assert_exact_on_unix("hostile", requests);
+    report.assert_requests("hostile", requests);
+    for times in ["latency", "queue_time", "service_time"] {
+        assert_eq!(report.spread("hostile", &format!("/requests/{times}")).get("count"), requests, "{times}");
+    }
+    assert_eq!(report.integer("hostile", "/requests/bytes_out"), requests * MESSAGE as u64);
+    assert!(!report.found("counts_disagree"));
+}

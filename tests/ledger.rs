@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use acgs_perf_common::ledger::LOSSES;
 use acgs_perf_common::maps::{EXEC_QUEUE, PEERS, SYSCALL_SLOTS};
+use acgs_perf_tests::bpf;
 use acgs_perf_tests::harness::{Service, end, free_port, need_root, program};
 use acgs_perf_tests::hostile::{Kind, MESSAGE, PROVOKED, ask, command, in_vm, kill, request, start};
 use acgs_perf_tests::recording::Recorder;
@@ -309,4 +310,25 @@ fn unix_sockets_that_close_unanswered_leave_room() {
     let report = recording.stop().unwrap();
     report.assert_nothing_lost(connections);
     assert_eq!(report.integer("hostile", "/requests/unanswered"), connections);
+}
+
+#[test]
+fn counts_that_cannot_be_are_told() {
+    need_root();
+    let server = start(Kind::Echo, &[]).unwrap();
+    // The first words are buckets of the latency, one for each nanosecond; no request is as quick as that.
+    for (value, lost, disagree) in [(-3, 3, false), (4, 0, true)] {
+        let recording = record(&server).start().unwrap();
+        ask(&server, 1, 100, 0).unwrap();
+        bpf::set_word(recording.pid(), "HISTOGRAMS", 5, value).unwrap();
+        let report = recording.stop().unwrap();
+        report.assert_requests("hostile", 100);
+        assert_eq!(report.losses().iter().map(|(_, count)| count).sum::<u64>(), lost);
+        if lost > 0 {
+            assert_eq!(report.lost("counts_below_zero", &[]), lost);
+        }
+        assert_eq!(report.found("counts_disagree"), disagree);
+        let count = report.spread("hostile", "/requests/latency").get("count");
+        assert_eq!(count, 100 + u64::try_from(value).unwrap_or(0));
+    }
 }

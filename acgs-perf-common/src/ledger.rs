@@ -30,6 +30,7 @@ losses! {
     CallsMixed = 11, "calls_multiplexed", "A request sent on a connection while the call of another was outstanding; its answer is not matched";
     Inconsistent = 12, "attribution_inconsistent", "The parts of a request did not add up; its whole service time counts as unknown";
     ProbesStopped = 13, "probes_stopped", "A probe was stopped to keep to --max-overhead; its figures end there";
+    CountsBelowZero = 14, "counts_below_zero", "A value was taken back that had not been recorded; the count, which would be negative, is 0";
 }
 
 /// Number of counters.

@@ -3,14 +3,19 @@
 //! A reply ends with the last send before the next request is read. Nobody knows at a send whether it is the last one, so
 //! each send records the latency up to itself and takes back what the send before it recorded: the histograms are right
 //! after every event, and nothing is pending when a snapshot is taken or a process dies.
+//!
+//! Two threads may send on one socket at once. What is recorded is in one word of the row, which a send replaces only while
+//! it is what the send has seen: so each value is recorded once and taken back at most once. Of two sends at the same moment
+//! one is left out, and the other one's time stands for both.
 
 use acgs_perf_common::attribution::{ATTRIBUTION_WORDS, COUNT_WORD, LATENCY_WORD, attribution_bucket};
 use acgs_perf_common::maps::{Counter, Histogram};
 
-use crate::count::{Figures, atomic_add, lose, touch};
+use crate::count::{Figures, atomic_add, lose, replaced, touch};
 use crate::downstream::Call;
 use crate::kernel::{AF_UNIX, Sock, attributes, now};
 use crate::maps::ESTABLISHED;
+use crate::subprogram::subprogram;
 use crate::{Loss, attribution, exemplar, request_table};
 
 /// No request has been read yet.
@@ -21,6 +26,9 @@ const READ: u8 = 1;
 const REPLIED: u8 = 2;
 /// It is no server-side socket: the service opened the connection.
 const CLIENT: u8 = 3;
+
+/// Recorded latency of a request to which no reply has begun.
+const UNSENT: u64 = u64::MAX;
 
 /// In the table of connections that wait for accept: set once they were accepted, beside the time.
 pub const ACCEPTED: u64 = 1 << 63;
@@ -56,7 +64,8 @@ pub struct SocketState {
     pub replied: u64,
     /// Names the socket in `Activity::request`; see [`Self::id`].
     id: u64,
-    /// What the last request adds to its row of the attribution histogram; its latency also without that probe.
+    /// What the last request adds to its row of the attribution histogram; its latency, as it is recorded, also without that
+    /// probe. Its count is 1 when the other words are filled.
     pub row: [u64; ATTRIBUTION_WORDS],
     /// When the connection was started, for those that the service opens.
     pub connecting_since: u64,
@@ -167,6 +176,8 @@ impl SocketState {
         self.arrived = if arrived == 0 { now } else { arrived };
         self.read = now;
         self.phase = READ;
+        self.row[LATENCY_WORD] = UNSENT;
+        self.row[COUNT_WORD] = 0;
         self.bytes_in = bytes;
         self.bytes_out = 0;
         figures.add(Counter::Read, 1);
@@ -195,81 +206,122 @@ impl SocketState {
     /// service that began it: only there is something to take back.
     #[inline(always)]
     pub fn sent(&mut self, sk: Sock, service: u32, bytes: u64) -> Result<(), Loss> {
-        let figures = Figures::of(if self.phase == REPLIED { self.known_service() } else { service });
+        let recorded = self.recorded();
+        let begins = recorded == UNSENT;
+        let figures = Figures::of(if begins || self.phase == IDLE { service } else { self.known_service() });
         figures.add(Counter::BytesOut, bytes);
         if self.phase == IDLE {
             figures.add(Counter::UnsolicitedSends, 1);
             return Ok(());
         }
         let now = now();
+        self.bytes_out += bytes;
+        if begins { self.begins_reply(sk, figures, now) } else { self.goes_on(sk, figures, recorded, now) }
+    }
+
+    /// The latency that is recorded of the last request.
+    #[inline(always)]
+    fn recorded(&self) -> u64 {
+        // SAFETY: a reference is valid for reads. Volatile, since another thread may write it.
+        unsafe { (&raw const self.row[LATENCY_WORD]).read_volatile() }
+    }
+
+    /// Records another latency instead; false if another thread has done so meanwhile.
+    #[inline(always)]
+    fn record_instead(&mut self, recorded: u64, latency: u64) -> bool {
+        replaced(&raw mut self.row[LATENCY_WORD], recorded, latency)
+    }
+
+    /// The first bytes of a reply.
+    #[inline(always)]
+    fn begins_reply(&mut self, sk: Sock, figures: Figures, now: u64) -> Result<(), Loss> {
+        let latency = now.wrapping_sub(self.arrived);
+        let queue_time = self.read.wrapping_sub(self.arrived);
+        let service_time = now.wrapping_sub(self.read);
+        if !self.record_instead(UNSENT, latency) {
+            return Ok(());
+        }
+        self.phase = REPLIED;
+        self.set_service(figures.service());
+        self.replied = now;
+        if (queue_time as i64) < 0 || (service_time as i64) < 0 {
+            self.phase = IDLE;
+            return Err(Loss::NegativeDifference);
+        }
+        let (Some(queue_slot), Some(service_slot), Some(latency_slot)) = (
+            figures.bucket(Histogram::QueueTime as u32, queue_time),
+            figures.bucket(Histogram::ServiceTime as u32, service_time),
+            figures.bucket(Histogram::Latency as u32, latency),
+        ) else {
+            return Ok(());
+        };
+        touch(queue_slot);
+        touch(service_slot);
+        touch(latency_slot);
+        let attributes = attributes();
+        if attributes {
+            if let Some(row) = figures.row(latency) {
+                touch(row);
+            }
+            request_table::look(self.known_id());
+        }
+        figures.add(Counter::Requests, 1);
+        figures.add(Counter::QueueTimeSum, queue_time);
+        figures.add(Counter::ServiceTimeSum, service_time);
+        figures.add(Counter::LatencySum, latency);
+        atomic_add(queue_slot, 1);
+        atomic_add(service_slot, 1);
+        atomic_add(latency_slot, 1);
+        if attributes {
+            if let Err(loss) = attribution::answered(sk, self, figures.service(), now) {
+                lose(loss);
+                if loss == Loss::TaskStorage {
+                    attribution::unknown(self);
+                }
+            }
+            self.row[COUNT_WORD] = 1;
+            figures.add_row(latency, 0, &self.row, self.is_narrow != 0, false);
+        }
+        Ok(())
+    }
+
+    /// More bytes of a reply of which `recorded` is the latency so far.
+    #[inline(always)]
+    fn goes_on(&mut self, sk: Sock, figures: Figures, recorded: u64, now: u64) -> Result<(), Loss> {
         let latency = now.wrapping_sub(self.arrived);
         let attributes = attributes();
-        self.bytes_out += bytes;
-        if self.phase == READ {
-            self.phase = REPLIED;
-            self.set_service(service);
-            self.replied = now;
-            let queue_time = self.read.wrapping_sub(self.arrived);
-            let service_time = now.wrapping_sub(self.read);
-            if (queue_time as i64) < 0 || (service_time as i64) < 0 {
-                self.phase = IDLE;
-                return Err(Loss::NegativeDifference);
-            }
-            let (Some(queue_slot), Some(service_slot), Some(latency_slot)) = (
-                figures.bucket(Histogram::QueueTime as u32, queue_time),
-                figures.bucket(Histogram::ServiceTime as u32, service_time),
-                figures.bucket(Histogram::Latency as u32, latency),
-            ) else {
-                return Ok(());
-            };
-            touch(queue_slot);
-            touch(service_slot);
-            touch(latency_slot);
-            if attributes {
-                if let Some(row) = figures.row(latency) {
-                    touch(row);
-                }
-                request_table::look(self.known_id());
-            }
-            figures.add(Counter::Requests, 1);
-            figures.add(Counter::QueueTimeSum, queue_time);
-            figures.add(Counter::ServiceTimeSum, service_time);
-            figures.add(Counter::LatencySum, latency);
-            atomic_add(queue_slot, 1);
-            atomic_add(service_slot, 1);
-            atomic_add(latency_slot, 1);
-            if attributes {
-                self.row[LATENCY_WORD] = latency;
-                self.row[COUNT_WORD] = 1;
-                if let Err(loss) = attribution::answered(sk, self, figures.service(), now) {
-                    lose(loss);
-                    if loss == Loss::TaskStorage {
-                        attribution::unknown(self);
-                    }
-                }
-                figures.add_row(latency, &self.row, self.is_narrow != 0, false);
-            }
-        } else {
-            let before = self.row[LATENCY_WORD];
-            figures.unrecord(Histogram::Latency, before);
-            figures.add(Counter::LatencySum, latency.wrapping_sub(before));
-            if attributes {
-                if attribution_bucket(latency) == attribution_bucket(before) {
-                    figures.add_growth(latency, latency.wrapping_sub(before));
-                    attribution::replied_more(self, latency, now);
-                } else {
-                    figures.add_row(before, &self.row, self.is_narrow != 0, true);
-                    attribution::replied_more(self, latency, now);
-                    figures.add_row(latency, &self.row, self.is_narrow != 0, false);
-                    if exemplar::is_wanted(self, figures.service()) {
-                        self.note_client(sk);
-                        exemplar::offer_sums(self, figures.service());
-                    }
-                }
-            }
-            figures.record(Histogram::Latency, latency);
+        // Another thread that sends now may be later, or may not have filled the row yet.
+        if latency.wrapping_sub(recorded) as i64 <= 0
+            || (attributes && self.row[COUNT_WORD] == 0)
+            || !self.record_instead(recorded, latency)
+        {
+            return Ok(());
         }
-        self.row[LATENCY_WORD] = latency;
+        figures.unrecord(Histogram::Latency, recorded);
+        figures.record(Histogram::Latency, latency);
+        figures.add(Counter::LatencySum, latency.wrapping_sub(recorded));
+        if attributes {
+            attribution::replied_more(self, now);
+            if attribution_bucket(latency) == attribution_bucket(recorded) {
+                figures.add_growth(latency, latency.wrapping_sub(recorded));
+            } else {
+                move_row(self, figures.service(), recorded, latency);
+                if exemplar::is_wanted(self, figures.service()) {
+                    self.note_client(sk);
+                    exemplar::offer_sums(self, figures.service());
+                }
+            }
+        }
         Ok(())
+    }
+}
+
+subprogram! {
+    /// A reply has grown out of the row of the latency `recorded`: it goes to that of its `latency` now.
+    fn move_row = request_move_row(socket: &mut SocketState; service: u32, recorded: u64, latency: u64) {
+        let figures = Figures::of(service);
+        let (first, narrow) = (socket.replied.wrapping_sub(socket.arrived), socket.is_narrow != 0);
+        figures.add_row(recorded, recorded.wrapping_sub(first), &socket.row, narrow, true);
+        figures.add_row(latency, latency.wrapping_sub(first), &socket.row, narrow, false);
     }
 }

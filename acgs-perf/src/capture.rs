@@ -405,4 +405,6 @@ pub struct SeriesPoint {
     pub p50_ns: Option<u64>,
     /// P99 latency; `None` without requests.
     pub p99_ns: Option<u64>,
+    /// Values behind these two beyond `requests`: replies that an earlier interval has counted, and that went on in this one.
+    pub counted_again: u64,
 }

@@ -300,4 +300,7 @@ pub struct SeriesPointReport {
     /// 99th percentile of the latency; absent without requests.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub p99_ns: Option<u64>,
+    /// Values behind these two beyond `requests`: replies that an earlier interval has counted, and that went on in this one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub counted_again: Option<u64>,
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use acgs_perf_tests::hostile::Kind;
 use acgs_perf_tests::hostile::passing::{pass, take};
-use acgs_perf_tests::hostile::server::{serve, serve_unix, stay_silent};
+use acgs_perf_tests::hostile::server::{play_duets, serve, serve_unix, stay_silent};
 use acgs_perf_tests::truth::server::listen;
 use acgs_perf_tests::{clock, limits};
 use anyhow::{Context, Result};
@@ -63,6 +63,7 @@ fn main() -> Result<()> {
         match cli.kind {
             Kind::Passes => return pass(&listener, &path),
             Kind::Takes => std::thread::spawn(move || take(&path)),
+            Kind::Duet => std::thread::spawn(move || play_duets(&path)),
             Kind::Silent => std::thread::spawn(move || stay_silent(&path)),
             _ => std::thread::spawn(move || serve_unix(&path)),
         };

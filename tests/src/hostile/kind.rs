@@ -33,6 +33,8 @@ pub enum Kind {
     Passes,
     /// Listens on `--unix`, and sends the other half.
     Takes,
+    /// Two threads send the pieces of each reply on `--unix`, both at once.
+    Duet,
     /// Reads a request on each connection to `--unix`, answers none; closes at once, or after the client if the number is not 0.
     Silent,
     /// Ends at once.
@@ -57,6 +59,7 @@ impl Kind {
             Self::Torn => "torn",
             Self::Passes => "passes",
             Self::Takes => "takes",
+            Self::Duet => "duet",
             Self::Silent => "silent",
             Self::Nothing => "nothing",
         }

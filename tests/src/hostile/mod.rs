@@ -41,6 +41,7 @@ pub const PROVOKED: &[&str] = &[
     "attribution_inconsistent",
     "recursion_misses",
     "probes_stopped",
+    "counts_below_zero",
 ];
 
 /// Whether this runs in a virtual machine of the tests, whose clock and CPUs are nobody else's.

@@ -4,10 +4,10 @@
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -56,6 +56,45 @@ pub fn serve_unix(path: &Path) -> Result<()> {
         while stream.read_exact(&mut message).is_ok() {
             stream.write_all(&message)?;
         }
+    }
+    Ok(())
+}
+
+/// Answers on a UNIX socket: two threads send a reply in small pieces, each half of them, both at the same time.
+pub fn play_duets(path: &Path) -> Result<()> {
+    let mut message = [0; MESSAGE];
+    for stream in UnixListener::bind(path)?.incoming() {
+        let mut stream = stream?;
+        let other = stream.try_clone()?;
+        let (begun, done, ended) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicBool::new(false));
+        let half = |mut stream: &UnixStream| (0..4).try_for_each(|_| stream.write_all(&[0; MESSAGE / 8]));
+        thread::scope(|scope| -> Result<()> {
+            scope.spawn(|| {
+                for round in 1.. {
+                    while begun.load(Ordering::Acquire) < round {
+                        if ended.load(Ordering::Acquire) {
+                            return;
+                        }
+                        std::hint::spin_loop();
+                    }
+                    let _closed_meanwhile = half(&other);
+                    done.store(round, Ordering::Release);
+                }
+            });
+            for round in 1.. {
+                if stream.read_exact(&mut message).is_err() {
+                    break;
+                }
+                begun.store(round, Ordering::Release);
+                let _closed_meanwhile = half(&stream);
+                // The next request is read when nobody sends any more.
+                while done.load(Ordering::Acquire) < round {
+                    std::hint::spin_loop();
+                }
+            }
+            ended.store(true, Ordering::Release);
+            Ok(())
+        })?;
     }
     Ok(())
 }

@@ -159,6 +159,7 @@ fn redis() -> Service {
                 requests: 30_000,
                 p50_ns: Some(145_000),
                 p99_ns: Some(815_000),
+                ..SeriesPoint::default()
             })
             .collect(),
     }
