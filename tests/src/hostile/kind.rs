@@ -13,6 +13,8 @@ pub enum Kind {
     Hasty,
     /// Connects to each of its peers in turn.
     Fickle,
+    /// Calls its peer, and reads no bytes when the answer is there before it reads it.
+    Wary,
     /// Two threads connect to each of its peers in turn, both at once.
     Rush,
     /// Sends the call of a second request on the connection on which the answer to a first one is outstanding.
@@ -49,6 +51,7 @@ impl Kind {
             Self::Greeter => "greeter",
             Self::Hasty => "hasty",
             Self::Fickle => "fickle",
+            Self::Wary => "wary",
             Self::Rush => "rush",
             Self::Mixed => "mixed",
             Self::Backlog => "backlog",

@@ -4,6 +4,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsRawFd as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -139,6 +140,7 @@ fn each(kind: Kind, stream: TcpStream, peers: &[SocketAddr]) -> Result<()> {
                 (&peer).write_all(&message)?;
                 ensure!(read(&peer, &mut [0; MESSAGE])?, "no answer");
             }
+            Kind::Wary => wary(*peers.first().context("--peer is missing")?)?,
             Kind::Rush => rush(peers)?,
             Kind::Calls => match calls::fail_all() {
                 Ok(_) => {}
@@ -162,6 +164,19 @@ fn hasty(peer: SocketAddr) -> Result<()> {
     for _ in 0..2 {
         ensure!(read(&peer, &mut [0; MESSAGE])?, "no answer");
     }
+    Ok(())
+}
+
+/// Calls a peer, and reads no bytes before it reads the answer.
+fn wary(peer: SocketAddr) -> Result<()> {
+    let peer = TcpStream::connect(peer)?;
+    (&peer).write_all(&[0; MESSAGE])?;
+    ensure!(peer.peek(&mut [0; 1])? == 1, "no answer");
+    // Not by the library, which may leave out the call.
+    // SAFETY: no byte is written.
+    let got = unsafe { libc::recv(peer.as_raw_fd(), std::ptr::null_mut(), 0, 0) };
+    ensure!(got == 0, "{got} bytes where none were asked for");
+    ensure!(read(&peer, &mut [0; MESSAGE])?, "no answer");
     Ok(())
 }
 
