@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use acgs_perf_common::exemplar::ExemplarRecord;
 use acgs_perf_tests::clock;
 use acgs_perf_tests::harness::{Service, free_port, need_root};
+use acgs_perf_tests::hostile::passing::PAUSE;
 use acgs_perf_tests::hostile::{Kind, MESSAGE, ask, command, in_vm, kill, request, start};
 use acgs_perf_tests::kernel;
 use acgs_perf_tests::load::{Arrivals, Body, Client, Load, Messages, Plan};
@@ -19,6 +20,8 @@ use acgs_perf_tests::report::Report;
 use acgs_perf_tests::tries::{near, one_of_three};
 
 const ROUNDS: u64 = 12;
+/// Longer than anything takes here.
+const LONGEST: u64 = 60_000_000_000;
 
 fn record(service: &Service) -> Recorder {
     need_root();
@@ -230,4 +233,66 @@ fn exemplars_that_find_the_ring_full_are_counted() {
     println!("{kept} kept, {dropped:?} dropped; a record has {} bytes", size_of::<ExemplarRecord>());
     assert!(dropped >= Some(1), "{dropped:?} dropped");
     assert!(kept >= 1 && kept as u64 <= 40, "{kept} kept");
+}
+
+#[test]
+fn a_reply_that_another_service_ends_counts_for_the_service_that_began_it() {
+    need_root();
+    let requests = 100;
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("passing");
+    let place = path.to_str().unwrap();
+    let takes = start(Kind::Takes, &["--unix", place]).unwrap();
+    let passes = start(Kind::Passes, &["--unix", place]).unwrap();
+    let recorder = record(&passes).arg("--service").arg(&format!("takes=pid:{}", takes.pid()));
+    let recording = recorder.start().unwrap();
+    ask(&passes, 1, requests, 0).unwrap();
+    let report = recording.stop().unwrap();
+    let pause = PAUSE.as_nanos() as u64;
+    for name in ["hostile", "takes"] {
+        report.assert_requests(name, requests);
+        let latency = report.spread(name, "/requests/latency");
+        // The one takes so long to end its reply, the other to answer the message with the socket.
+        assert_eq!((latency.get("count"), latency.between(pause, LONGEST)), (requests, requests), "{name}");
+    }
+    assert_eq!(report.integer("hostile", "/requests/bytes_out"), requests * MESSAGE as u64);
+    assert_eq!(report.integer("takes", "/requests/bytes_out"), requests);
+}
+
+#[test]
+fn a_caller_that_reads_no_bytes_first_has_its_answer_all_the_same() {
+    need_root();
+    let calls = 100;
+    let echo = start(Kind::Echo, &[]).unwrap();
+    let server = start(Kind::Wary, &["--peer", &echo.address().to_string()]).unwrap();
+    let recording = record(&server).start().unwrap();
+    ask(&server, 1, calls, 0).unwrap();
+    let report = recording.stop().unwrap();
+    report.assert_exact_with_calls("hostile", calls);
+    let late = report.losses().iter().map(|(_, count)| count).sum::<u64>();
+    let peer = &report.service("hostile")["downstream"][0];
+    assert_eq!(peer["calls"].as_u64(), Some(calls - late), "{peer}");
+}
+
+#[test]
+fn two_threads_that_send_on_one_socket_at_once_count_each_request_once() {
+    need_root();
+    let requests = if in_vm() { 200 } else { 3_000 };
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("duet");
+    let server = start(Kind::Duet, &["--unix", path.to_str().unwrap()]).unwrap();
+    let recording = record(&server).start().unwrap();
+    let (mut stream, mut message) = (UnixStream::connect(&path).unwrap(), [0; MESSAGE]);
+    for _ in 0..requests {
+        stream.write_all(&message).unwrap();
+        stream.read_exact(&mut message).unwrap();
+    }
+    let report = recording.stop().unwrap();
+    report.assert_exact_on_unix("hostile", requests);
+    report.assert_requests("hostile", requests);
+    for times in ["latency", "queue_time", "service_time"] {
+        assert_eq!(report.spread("hostile", &format!("/requests/{times}")).get("count"), requests, "{times}");
+    }
+    assert_eq!(report.integer("hostile", "/requests/bytes_out"), requests * MESSAGE as u64);
+    assert!(!report.found("counts_disagree"));
 }

@@ -6,14 +6,16 @@
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
 use acgs_perf_common::ledger::LOSSES;
 use acgs_perf_common::maps::{EXEC_QUEUE, PEERS, SYSCALL_SLOTS};
+use acgs_perf_tests::bpf;
 use acgs_perf_tests::harness::{Service, end, free_port, need_root, program};
-use acgs_perf_tests::hostile::{Kind, MESSAGE, PROVOKED, ask, command, kill, request, start};
+use acgs_perf_tests::hostile::{Kind, MESSAGE, PROVOKED, ask, command, in_vm, kill, request, start};
 use acgs_perf_tests::recording::Recorder;
 use acgs_perf_tests::report::Report;
 use socket2::{Domain, Socket, Type};
@@ -130,7 +132,47 @@ fn more_peers_than_slots_are_counted_as_others() {
 }
 
 #[test]
-fn clients_beyond_the_table_of_peers_count_for_the_service() {
+fn peers_beyond_the_table_of_peers_are_counted_as_others_too() {
+    need_root();
+    let echo = start(Kind::Echo, &["--addresses", "20"]).unwrap();
+    let peers = (1..=20u8).flat_map(|last| ["--peer".to_owned(), format!("127.0.0.{last}:{}", echo.port)]);
+    let peers: Vec<String> = peers.collect();
+    let server = start(Kind::Fickle, &peers.iter().map(String::as_str).collect::<Vec<_>>()).unwrap();
+    let recording = record(&server).arg("--debug-map-entries=DOWNSTREAM_PEER=4").start().unwrap();
+    ask(&server, 1, 200, 0).unwrap();
+    let report = recording.stop().unwrap();
+    let lost = report.lost("downstream_slots_full", &["negative_difference"]);
+    assert_eq!(lost, 160, "each connection to 16 peers that nobody remembers");
+    report.assert_requests("hostile", 200);
+    let called = report.service("hostile")["downstream"].as_array().unwrap().clone();
+    let calls: u64 = called.iter().map(|peer| peer["calls"].as_u64().unwrap()).sum();
+    let others = called.iter().find(|peer| peer["address"] == "others").unwrap();
+    assert_eq!((called.len(), calls, others["calls"].as_u64()), (5, 200, Some(160)), "{called:?}");
+}
+
+#[test]
+fn threads_that_call_one_new_peer_at_once_use_one_slot() {
+    need_root();
+    let echo = start(Kind::Echo, &["--addresses", "15"]).unwrap();
+    let peers = (1..=15u8).flat_map(|last| ["--peer".to_owned(), format!("127.0.0.{last}:{}", echo.port)]);
+    let peers: Vec<String> = peers.collect();
+    let server = start(Kind::Rush, &peers.iter().map(String::as_str).collect::<Vec<_>>()).unwrap();
+    // As many peers as slots: if one of them took two, another had none.
+    for round in 0..if in_vm() { 1 } else { 8 } {
+        let recording = record(&server).start().unwrap();
+        ask(&server, 1, 1, 0).unwrap();
+        let report = recording.stop().unwrap();
+        let losses = report.losses();
+        assert!(losses.iter().all(|(name, _)| name == "negative_difference"), "round {round}: {losses:?}");
+        let called = report.service("hostile")["downstream"].as_array().unwrap().clone();
+        let connects: u64 = called.iter().map(|peer| peer["connects"].as_u64().unwrap()).sum();
+        assert!(called.iter().all(|peer| peer["address"] != "others"), "round {round}: {called:?}");
+        assert_eq!((called.len(), connects), (15, 30), "round {round}: {called:?}");
+    }
+}
+
+#[test]
+fn clients_beyond_the_table_of_peers_count_as_others() {
     need_root();
     let server = start(Kind::Echo, &[]).unwrap();
     let recording = record(&server).start().unwrap();
@@ -145,11 +187,15 @@ fn clients_beyond_the_table_of_peers_count_for_the_service() {
         stream.read_exact(&mut [0; MESSAGE]).unwrap();
     }
     let report = recording.stop().unwrap();
-    assert_eq!(report.lost("peer_table_full", &[]), u64::from(beyond));
+    report.assert_nothing_lost(u64::from(PEERS + beyond));
     report.assert_requests("hostile", u64::from(PEERS + beyond));
     let tcp = &report.service("hostile")["tcp"];
     assert_eq!(tcp["accepted"].as_u64(), Some(u64::from(PEERS + beyond)));
-    assert_eq!(tcp["peers"].as_array().unwrap().len(), PEERS as usize);
+    let peers = tcp["peers"].as_array().unwrap();
+    let (others, named) = peers.split_last().unwrap();
+    assert_eq!(named.len(), PEERS as usize);
+    assert_eq!((&others["address"], &others["direction"]), (&"others".into(), &"incoming".into()), "{others}");
+    assert_eq!(others["connections"].as_u64(), Some(u64::from(beyond)), "{others}");
 }
 
 /// Calls of the report: (count, errors), of those that have a row.
@@ -267,4 +313,52 @@ fn requests_that_wait_beyond_the_table_have_an_unknown_time() {
     let report = recording.stop().unwrap();
     report.lost("request_table_full", &[]);
     report.assert_requests("hostile", 8 * connections as u64);
+}
+
+#[test]
+fn unix_sockets_that_close_unanswered_leave_room() {
+    need_root();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("silent");
+    let server = start(Kind::Silent, &["--unix", path.to_str().unwrap()]).unwrap();
+    // Each waits in the table when the next one is read; those beyond the places go to the hash map, here with less room.
+    let (connections, room) = if in_vm() { (8_000, 1024) } else { (70_000, 4096) };
+    let recording = record(&server).arg(&format!("--debug-map-entries=PARKED={room}")).start().unwrap();
+    for number in 0..connections {
+        let mut stream = UnixStream::connect(&path).unwrap();
+        let closes_last = number % 2 != 0;
+        stream.write_all(&request(u32::from(closes_last))).unwrap();
+        if !closes_last {
+            assert_eq!(stream.read(&mut [0; MESSAGE]).unwrap(), 0);
+        }
+    }
+    let report = recording.stop().unwrap();
+    // A reader that does not sleep can take what was queued before the kernel tells; on a new connection that is all there is
+    // to see of the request.
+    let unseen = connections / 1000 + 1;
+    let losses = report.losses();
+    assert!(losses.iter().all(|(name, count)| name == "arrival_unseen" && *count <= unseen), "{losses:?}");
+    let waited = report.integer("hostile", "/requests/unanswered");
+    assert!((connections - unseen..=connections).contains(&waited), "{waited} of {connections}");
+}
+
+#[test]
+fn counts_that_cannot_be_are_told() {
+    need_root();
+    let server = start(Kind::Echo, &[]).unwrap();
+    // The first words are buckets of the latency, one for each nanosecond; no request is as quick as that.
+    for (value, lost, disagree) in [(-3, 3, false), (4, 0, true)] {
+        let recording = record(&server).start().unwrap();
+        ask(&server, 1, 100, 0).unwrap();
+        bpf::set_word(recording.pid(), "HISTOGRAMS", 5, value).unwrap();
+        let report = recording.stop().unwrap();
+        report.assert_requests("hostile", 100);
+        assert_eq!(report.losses().iter().map(|(_, count)| count).sum::<u64>(), lost);
+        if lost > 0 {
+            assert_eq!(report.lost("counts_below_zero", &[]), lost);
+        }
+        assert_eq!(report.found("counts_disagree"), disagree);
+        let count = report.spread("hostile", "/requests/latency").get("count");
+        assert_eq!(count, 100 + u64::try_from(value).unwrap_or(0));
+    }
 }

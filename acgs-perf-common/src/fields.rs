@@ -78,6 +78,8 @@ fields! {
     net_inum = "net"."ns.inum";
     sock_socket = "sock"."sk_socket";
     sock_unread = "sock"."sk_receive_queue.qlen";
+    sock_shutdown = "sock"."sk_shutdown";
+    sock_storage = "sock"."sk_bpf_storage";
     sock_peer_pid = "sock"."sk_peer_pid";
     unix_peer = "unix_sock"."peer";
     unix_addr = "unix_sock"."addr";

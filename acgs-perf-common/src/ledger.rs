@@ -20,17 +20,17 @@ losses! {
     TaskStorage = 1, "thread_storage_refused", "The kernel refused memory for the state of a thread; its scheduler times are not counted";
     ArrivalUnseen = 2, "arrival_unseen", "A request was read whose arrival was not seen; its queue time counts as 0";
     NegativeDifference = 3, "negative_difference", "Two times were out of order; the difference was dropped";
-    PeerTableFull = 4, "peer_table_full", "The table of TCP peers is full; the event counts for the service, but for no peer";
-    ErrnoTableFull = 5, "errno_table_full", "The table of failed system calls is full; the failure counts, but without its errno";
-    SyscallSlots = 6, "syscall_slots_full", "A service used more distinct system calls than there are slots; the call has no figures";
-    PreemptorTableFull = 7, "preemptor_table_full", "The table of commands that ran instead is full; the wait counts, but names no command";
-    ServiceTable = 8, "service_table", "A process id lies outside the service table; the process is not profiled";
-    ExecQueueOverrun = 9, "exec_queue_overrun", "More programs were started between two scans than the queue holds; a full scan of /proc replaces it";
-    RequestTableFull = 10, "request_table_full", "More requests waited at a time than the table holds, or the kernel refused memory; the time of the request is unknown";
-    DownstreamSlots = 11, "downstream_slots_full", "A service called more peers than there are slots; the peer counts among the others";
-    CallsMixed = 12, "calls_multiplexed", "A request sent on a connection while the call of another was outstanding; its answer is not matched";
-    Inconsistent = 13, "attribution_inconsistent", "The parts of a request did not add up; its whole service time counts as unknown";
-    ProbesStopped = 14, "probes_stopped", "A probe was stopped to keep to --max-overhead; its figures end there";
+    ErrnoTableFull = 4, "errno_table_full", "The table of failed system calls is full; the failure counts, but without its errno";
+    SyscallSlots = 5, "syscall_slots_full", "A service used more distinct system calls than there are slots; the call has no figures";
+    PreemptorTableFull = 6, "preemptor_table_full", "The table of commands that ran instead is full; the wait counts, but names no command";
+    ServiceTable = 7, "service_table", "A process id lies outside the service table; the process is not profiled";
+    ExecQueueOverrun = 8, "exec_queue_overrun", "More programs were started between two scans than the queue holds; a full scan of /proc replaces it";
+    RequestTableFull = 9, "request_table_full", "More requests waited at a time than the table holds, or the kernel refused memory; the time of the request is unknown";
+    DownstreamSlots = 10, "downstream_slots_full", "A service called a peer for which there was no slot, or no room in the table of peers; it counts among the others";
+    CallsMixed = 11, "calls_multiplexed", "A request sent on a connection while the call of another was outstanding; its answer is not matched";
+    Inconsistent = 12, "attribution_inconsistent", "The parts of a request did not add up; its whole service time counts as unknown";
+    ProbesStopped = 13, "probes_stopped", "A probe was stopped to keep to --max-overhead; its figures end there";
+    CountsBelowZero = 14, "counts_below_zero", "A value was taken back that had not been recorded; the count, which would be negative, is 0";
 }
 
 /// Number of counters.

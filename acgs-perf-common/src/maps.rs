@@ -187,6 +187,13 @@ pub struct PeerKey {
     pub service: u32,
 }
 
+/// Index into the `PEER_OTHERS` array: the peers of a service that the table of peers has no room for.
+#[inline(always)]
+#[must_use]
+pub const fn others_index(service: u32, outgoing: bool) -> u32 {
+    service * 2 + outgoing as u32
+}
+
 /// What is counted per peer.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -262,14 +269,14 @@ pub struct DownstreamPeer {
 
 /// Port in the key of a UNIX peer: beyond every TCP port.
 pub const UNIX_PORT: u32 = 1 << 16;
-/// Entries of the table of downstream peers: beyond the slots, so that the others are known too.
+/// Entries of the table of downstream peers, for all services together: beyond the slots, so that the others are known too.
 pub const DOWNSTREAM_PEERS: u32 = 1024;
 /// Places of requests that wait, a power of two; those whose place is taken go to a hash map.
 pub const PARKING_PLACES: u32 = 1 << 10;
 /// Requests that may wait at a time in the hash map.
 pub const PARKED_REQUESTS: u32 = 1 << 16;
 
-/// Entries of the peer table.
+/// Entries of the table of TCP peers, for all services together; those beyond count in [`others_index`].
 pub const PEERS: u32 = 1024;
 /// Entries of the errno table.
 pub const ERRNOS: u32 = 4096;
@@ -282,6 +289,7 @@ const _: () = assert!(COUNTER_BLOCK >= COUNTERS && COUNTER_BLOCK.is_multiple_of(
 const _: () = assert!(size_of::<Switches>() == 3 * 8);
 const _: () = assert!(size_of::<WantedPort>() == 16);
 const _: () = assert!(size_of::<PeerKey>() == 24);
+const _: () = assert!(DOWNSTREAM_PEERS as usize >= MAX_SERVICES as usize * PEER_SLOTS);
 const _: () = assert!(size_of::<PeerStats>() == 48);
 const _: () = assert!(size_of::<Preemptor>() == 32);
 

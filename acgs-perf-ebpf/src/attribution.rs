@@ -7,8 +7,8 @@
 //! shows next.
 
 use acgs_perf_common::attribution::{
-    ALL, ATTRIBUTION_WORDS, CALLS_WORD, Component, FIRST_OF_SERVICE_TIME, LATENCY_WORD, MANY_CALLS_WORD, NARROW_WORDS,
-    ONE_CALL_WORD, PEER_SLOTS, PEER_WORD, QUEUE_WORD, SERVICE_COMPONENTS, SHARED_WORD, component_word as word,
+    ALL, ATTRIBUTION_WORDS, CALLS_WORD, Component, FIRST_OF_SERVICE_TIME, MANY_CALLS_WORD, NARROW_WORDS, ONE_CALL_WORD,
+    PEER_SLOTS, PEER_WORD, QUEUE_WORD, SERVICE_COMPONENTS, SHARED_WORD, component_word as word,
 };
 
 use crate::Loss;
@@ -395,8 +395,7 @@ subprogram! {
 
 /// More of a reply was sent: all of it since the first byte is the component `reply`.
 #[inline(always)]
-pub fn replied_more(socket: &mut SocketState, latency: u64, now: u64) {
-    socket.row[LATENCY_WORD] = latency;
+pub fn replied_more(socket: &mut SocketState, now: u64) {
     socket.row[word(Component::Reply)] = now.wrapping_sub(socket.replied);
 }
 

@@ -39,7 +39,7 @@ pub fn signals(task: Task, now: u64) -> Result<(), Loss> {
 pub fn connecting(sk: Sock, socket: &mut SocketState, service: u32, now: u64) -> Result<(), Loss> {
     let id = socket.id(sk);
     let call = &mut socket.call;
-    call.peer = downstream::slot_of(sk, service);
+    downstream::find_slot(call, sk, service);
     downstream::add(service, call.peer, DownstreamWord::Connects, 1);
     let pid = Task::current().pid();
     let thread = current()?;

@@ -1,6 +1,6 @@
 //! Adds to counters, histograms and the loss ledger: atomic, because an interrupt may come between load and store.
 
-use core::intrinsics::{AtomicOrdering, atomic_xadd};
+use core::intrinsics::{AtomicOrdering, atomic_cxchg, atomic_xadd};
 
 use acgs_perf_common::attribution::{
     ATTRIBUTION_BUCKETS, ATTRIBUTION_WORDS, Component, LATENCY_WORD, NARROW_WORDS, PEER_SLOTS, PEER_WORD,
@@ -27,6 +27,13 @@ pub fn atomic_add(slot: *mut u64, value: u64) {
     unsafe {
         atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(slot, value);
     }
+}
+
+/// Puts `new` into `slot` if that still holds `old`; whether it did. Of two CPUs with the same `old`, one succeeds.
+#[inline(always)]
+pub fn replaced(slot: *mut u64, old: u64, new: u64) -> bool {
+    // SAFETY: `slot` points into a map value, eight bytes aligned.
+    unsafe { atomic_cxchg::<u64, { AtomicOrdering::Relaxed }, { AtomicOrdering::Relaxed }>(slot, old, new).1 }
 }
 
 /// Counts a loss.
@@ -91,19 +98,6 @@ impl Figures {
         Self { service, shards, shard: cpu & shards.wrapping_sub(1) }
     }
 
-    /// The service + 1 if it is one for which things count, otherwise 0: how a socket remembers where its request counts.
-    #[inline(always)]
-    pub fn owner(self) -> u8 {
-        if self.service == NO_SERVICE { 0 } else { self.service as u8 + 1 }
-    }
-
-    /// Those of a remembered owner, if the window is still open.
-    #[inline(always)]
-    pub fn of_owner(self, owner: u8) -> Self {
-        let none = owner == 0 || self.service == NO_SERVICE;
-        Self { service: if none { NO_SERVICE } else { u32::from(owner) - 1 }, ..self }
-    }
-
     #[inline(always)]
     pub fn add(self, counter: Counter, value: u64) {
         self.add_at(counter as u32, value);
@@ -139,13 +133,17 @@ impl Figures {
         self.service
     }
 
-    /// Adds what a request of this `latency` brings to the attribution histogram, or takes it back. A narrow row has fewer
-    /// words that can be other than 0.
+    /// Adds what a request of this `latency`, of which the reply took `reply`, brings to the attribution histogram, or takes it
+    /// back. The row has the other words; a narrow one has fewer that can be other than 0.
     #[inline(always)]
-    pub fn add_row(self, latency: u64, row: &[u64; ATTRIBUTION_WORDS], narrow: bool, back: bool) {
+    pub fn add_row(self, latency: u64, reply: u64, row: &[u64; ATTRIBUTION_WORDS], narrow: bool, back: bool) {
         let Some(sums) = self.row(latency) else { return };
         let add = |word: usize| {
-            let value = row[word];
+            let value = match word {
+                LATENCY_WORD => latency,
+                REPLY => reply,
+                _ => row[word],
+            };
             if value != 0 {
                 // SAFETY: `sums` is one entry of the map, as long as `row`.
                 let slot = unsafe { sums.add(word) };

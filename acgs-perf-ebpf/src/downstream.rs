@@ -9,9 +9,10 @@ use acgs_perf_common::maps::{DOWNSTREAM_HEADER, DownstreamPeer, DownstreamWord, 
 
 use crate::Loss;
 use crate::count::{atomic_add, counted, lose};
-use crate::kernel::{AF_UNIX, Sock};
+use crate::kernel::{AF_UNIX, Sock, read_unix_path};
 use crate::maps::{DOWNSTREAM, DOWNSTREAM_CLAIMS, DOWNSTREAM_PEER, DOWNSTREAM_SLOTS_USED};
 use crate::service_table::{called_port, set_called_port};
+use crate::subprogram::subprogram;
 
 /// Nothing was called on this connection yet, or the last call has been answered.
 pub const QUIET: u32 = 0;
@@ -65,30 +66,49 @@ pub fn answered(service: u32, peer: u32, latency: u64) {
     }
 }
 
-/// The slot of the peer of `sk`, made at first sight; 0, which stands for all others, when there is none left.
+/// Puts the slot of the peer of `sk` into `call`, given at first sight; 0, which stands for all others, when there is none left.
 #[inline(always)]
-pub fn slot_of(sk: Sock, service: u32) -> u32 {
-    let Some(key) = key(sk, service) else { return 0 };
+pub fn find_slot(call: &mut Call, sk: Sock, service: u32) {
+    call.peer = 0;
+    let Some(mut key) = key(sk, service) else { return };
     if key.port < UNIX_PORT {
         let _in_range = set_called_port(key.port, Some(0));
     }
-    if let Some(known) = DOWNSTREAM_PEER.get_ptr_mut(key) {
-        // SAFETY: `known` points into the map's value.
-        return unsafe { (*known).slot };
+    find(call, &mut key);
+}
+
+subprogram! {
+    /// The same by the peer's key.
+    fn find = downstream_find(call: &mut Call, key: &mut PeerKey) {
+        // Linux 6.1 takes a key only from the stack, not from an argument.
+        // SAFETY: a reference is valid for reads. Volatile, or the compiler would use the argument itself.
+        let key = unsafe { core::ptr::from_ref(key).read_volatile() };
+        let mut known = DOWNSTREAM_PEER.get_ptr_mut(key);
+        if known.is_none() {
+            let slot = claim(key.service);
+            let fresh = DownstreamPeer { slot, padding: 0, path: [0; 112] };
+            if DOWNSTREAM_PEER.insert(key, fresh, NO_EXIST).is_err() {
+                // Another CPU was quicker, or the table is full.
+                give_back(key.service, slot);
+            } else if slot == 0 {
+                lose(Loss::DownstreamSlots);
+            }
+            known = DOWNSTREAM_PEER.get_ptr_mut(key);
+            if let Some(known) = known
+                && key.port == UNIX_PORT
+            {
+                let address = u64::from(key.address[1]) << 32 | u64::from(key.address[0]);
+                // SAFETY: `known` points into the map's value.
+                read_unix_path(address, unsafe { &mut (*known).path });
+            }
+        }
+        match known {
+            // SAFETY: as above.
+            Some(known) => call.peer = unsafe { (*known).slot },
+            // Nobody remembers this peer: each of its connections counts here.
+            None => lose(Loss::DownstreamSlots),
+        }
     }
-    let slot = claim(service);
-    if slot == 0 {
-        lose(Loss::DownstreamSlots);
-    }
-    let fresh = DownstreamPeer { slot, padding: 0, path: [0; 112] };
-    let _exists_meanwhile = DOWNSTREAM_PEER.insert(key, fresh, NO_EXIST);
-    let Some(known) = DOWNSTREAM_PEER.get_ptr_mut(key) else { return 0 };
-    // SAFETY: as above.
-    let known = unsafe { &mut *known };
-    if key.port == UNIX_PORT {
-        sk.unix_peer_path(&mut known.path);
-    }
-    known.slot
 }
 
 /// TCP: address and port. UNIX: the address object that a listener shares with all connections to it.
@@ -101,19 +121,40 @@ fn key(sk: Sock, service: u32) -> Option<PeerKey> {
     Some(PeerKey { address: [address as u32, (address >> 32) as u32, 0, 0], port: UNIX_PORT, service })
 }
 
+/// A slot that nobody has, and now the caller; 0 if there is none.
 #[inline(always)]
 fn claim(service: u32) -> u32 {
-    let Some(used) = DOWNSTREAM_SLOTS_USED.get_ptr_mut(service) else { return 0 };
-    // SAFETY: `used` points into the map's value.
-    let free = unsafe { used.read_volatile() };
+    let Some(hint) = DOWNSTREAM_SLOTS_USED.get_ptr_mut(service) else { return 0 };
+    // SAFETY: `hint` points into the map's value.
+    let free = unsafe { hint.read_volatile() };
     for at in free..free + CLAIM_TRIES {
-        let key = (u64::from(service) << 32) | at;
-        if at + 1 < PEER_SLOTS as u64 && DOWNSTREAM_CLAIMS.insert(key, 0, NO_EXIST).is_ok() {
-            atomic_add(used, 1);
+        if at + 1 < PEER_SLOTS as u64 && DOWNSTREAM_CLAIMS.insert(claimed(service, at), 0, NO_EXIST).is_ok() {
+            // SAFETY: as above.
+            unsafe { hint.write_volatile(at + 1) };
             return at as u32 + 1;
         }
     }
     0
+}
+
+/// Gives a slot back that was claimed and never used.
+#[inline(always)]
+fn give_back(service: u32, slot: u32) {
+    if slot == 0 {
+        return;
+    }
+    let at = u64::from(slot) - 1;
+    let _was_there = DOWNSTREAM_CLAIMS.remove(claimed(service, at));
+    if let Some(hint) = DOWNSTREAM_SLOTS_USED.get_ptr_mut(service) {
+        // SAFETY: `hint` points into the map's value.
+        unsafe { hint.write_volatile(at) };
+    }
+}
+
+/// The key of a slot in the table of those that are taken.
+#[inline(always)]
+fn claimed(service: u32, at: u64) -> u64 {
+    (u64::from(service) << 32) | at
 }
 
 /// Whether a service has called somebody at this port; spares the lookup for everybody else's sockets.

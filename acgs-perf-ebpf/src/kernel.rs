@@ -96,6 +96,8 @@ pub const AF_UNIX: u16 = 1;
 pub const AF_INET: u16 = 2;
 pub const AF_INET6: u16 = 10;
 const SOCK_STREAM: u16 = 1;
+/// In `sock.sk_shutdown`.
+const RCV_SHUTDOWN: u8 = 1;
 /// Offset of the path in `struct sockaddr_un`, part of the user interface.
 const UNIX_PATH: usize = 2;
 const S_IFMT: u16 = 0o170000;
@@ -276,6 +278,14 @@ impl Task {
     }
 }
 
+/// The path of a UNIX address object, without its family; an abstract one begins with 0.
+#[inline(always)]
+pub fn read_unix_path(address: u64, path: &mut [u8; 112]) {
+    let name = (address as usize + offset!(unix_address_name) + UNIX_PATH) as *const u8;
+    // SAFETY: the helper checks the address and fails on a fault.
+    let _unreadable = unsafe { bpf_probe_read_kernel_buf(name, &mut path[..108]) };
+}
+
 /// Kinds of file descriptor that the thread clock tells apart.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Descriptor {
@@ -365,6 +375,19 @@ impl Sock {
         load::<u32>(self.0, offset!(sock_unread)) != 0
     }
 
+    /// Whether a BPF program has put something into the socket's storage. Those of strangers have nothing there, and this is one
+    /// load, where a lookup is a call.
+    #[inline(always)]
+    pub fn has_storage(self) -> bool {
+        load::<u64>(self.0, offset!(sock_storage)) != 0
+    }
+
+    /// Whether no more will come: the peer has closed, or this end reads no longer.
+    #[inline(always)]
+    pub fn has_ended(self) -> bool {
+        load::<u8>(self.0, offset!(sock_shutdown)) & RCV_SHUTDOWN != 0
+    }
+
     /// Whether the connection has been accepted by the application, or is the client's end.
     #[inline(always)]
     pub fn is_accepted(self) -> bool {
@@ -380,15 +403,6 @@ impl Sock {
         }
         let address: u64 = probe(peer, offset!(unix_addr))?;
         (address != 0).then_some(address)
-    }
-
-    /// The path of that address, without its family; an abstract one begins with 0.
-    #[inline(always)]
-    pub fn unix_peer_path(self, path: &mut [u8; 112]) {
-        let Some(address) = self.unix_peer_address() else { return };
-        let name = (address as usize + offset!(unix_address_name) + UNIX_PATH) as *const u8;
-        // SAFETY: the helper checks the address and fails on a fault.
-        let _unreadable = unsafe { bpf_probe_read_kernel_buf(name, &mut path[..108]) };
     }
 
     /// Smoothed round-trip time in µs, 0 before the first sample. The kernel keeps it times eight.

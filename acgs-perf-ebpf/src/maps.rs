@@ -101,6 +101,9 @@ pub static ERRNO: HashMap<u64, u64, { ERRNOS as usize }> = HashMap::new();
 /// TCP peers. A hash map: touched once per connection, retransmission or reset, never per request.
 #[btf_map]
 pub static PEER: HashMap<PeerKey, PeerStats, { PEERS as usize }> = HashMap::new();
+/// Peers beyond that table; see `acgs_perf_common::maps::others_index`.
+#[btf_map]
+pub static PEER_OTHERS: Array<PeerStats, 1, MMAPABLE> = Array::new();
 /// (service, tgid) → who ran instead. A hash map: touched only when a thread really waited behind another one.
 #[btf_map]
 pub static PREEMPTOR: HashMap<u64, Preemptor, { PREEMPTORS as usize }> = HashMap::new();
@@ -123,7 +126,8 @@ pub static NEXT_PLACE: Array<u64, 1> = Array::new();
 /// array that can be mapped begins with a page, and so each place with a cache line.
 #[btf_map]
 pub static PARKING: Array<Activity, { PARKING_PLACES as usize }, MMAPABLE> = Array::new();
-/// Those whose place is taken, by the name of their socket. Memory is taken only for those that do wait.
+/// Those whose place is taken, by the address of their socket. Memory is taken only for those that do wait. No LRU hash map:
+/// that takes memory for all entries at once (46 MB), and drops requests that still wait before it is full.
 #[btf_map]
 pub static PARKED: HashMap<u64, Activity, { PARKED_REQUESTS as usize }, NO_PREALLOC> = HashMap::new();
 /// Remote port → 1 if a service called somebody there, one byte each.
@@ -135,7 +139,7 @@ pub static DOWNSTREAM_PEER: HashMap<PeerKey, DownstreamPeer, { DOWNSTREAM_PEERS 
 /// Which slots of downstream peers are taken. A hash map: touched once per peer.
 #[btf_map]
 pub static DOWNSTREAM_CLAIMS: HashMap<u64, u64, { DOWNSTREAM_PEERS as usize }> = HashMap::new();
-/// Per service: slots of downstream peers handed out.
+/// Per service: the first slot that may be free, counted from 0. A hint: slots are taken in order but for those given back.
 #[btf_map]
 pub static DOWNSTREAM_SLOTS_USED: Array<u64, 1, MMAPABLE> = Array::new();
 /// Figures of downstream peers; see `acgs_perf_common::maps::downstream_base`.

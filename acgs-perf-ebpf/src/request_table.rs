@@ -2,7 +2,8 @@
 //!
 //! A thread that reads one socket must put away the request of another, and has only its name. So there is an array of
 //! places, one of which each socket gets at first sight and carries in its name, and behind it a hash map for those whose
-//! place is taken. Places are given out in order, so that those in use lie together: the first look at one is a miss of the
+//! place is taken, by the address of their socket. No hook sees the end of a UNIX socket: what it leaves there makes room for
+//! the next socket at its address, so that there are never more entries than there were sockets at a time. Places are given out in order, so that those in use lie together: the first look at one is a miss of the
 //! caches, and among the dearest loads of all. Redis answers in a second pass over what it has read: there each request is
 //! put away once.
 
@@ -34,6 +35,12 @@ pub fn id(address: u64) -> u64 {
     (next & (PARKING_PLACES as u64 - 1)) << ADDRESS_BITS | address & ((1 << ADDRESS_BITS) - 1)
 }
 
+/// The address of a request's socket, by which it is found in the hash map.
+#[inline(always)]
+fn address(request: u64) -> u64 {
+    request & ((1 << ADDRESS_BITS) - 1)
+}
+
 /// The place of a request in the array.
 #[inline(always)]
 fn place(request: u64) -> Option<&'static mut Activity> {
@@ -56,9 +63,9 @@ pub fn find(request: u64, began: u64) -> Option<&'static mut Activity> {
     let mut entry = place(request)?;
     if entry.request != request {
         // SAFETY: as in `place`.
-        entry = unsafe { &mut *PARKED.get_ptr_mut(request)? };
+        entry = unsafe { &mut *PARKED.get_ptr_mut(address(request))? };
     }
-    (entry.began == began && !entry.is(DONE)).then_some(entry)
+    (entry.request == request && entry.began == began && !entry.is(DONE)).then_some(entry)
 }
 
 /// The request of a socket if it waits for something unknown since thread `by` put it away.
@@ -90,17 +97,25 @@ subprogram! {
             activity::copy(entry, activity);
             return;
         }
-        let mut spilled = PARKED.get_ptr_mut(request);
-        if spilled.is_none() {
-            activity.flags |= SPILLED;
+        activity.flags |= SPILLED;
+        let key = address(request);
+        let mut spilled = PARKED.get_ptr_mut(key);
+        if let Some(spilled) = spilled {
+            // SAFETY: as in `place`.
+            let spilled = unsafe { &*spilled };
+            // Of two sockets that were at one address, the one that was read later lives.
+            if spilled.request != request && activity.began.wrapping_sub(spilled.began) as i64 <= 0 {
+                return;
+            }
+        } else {
             // Linux 6.1 takes a new entry only from a map or the stack, not from an argument. So it begins as a copy of what
             // has the place, which nobody takes for this request, since that began at another time.
             let neighbour: &Activity = entry; // by reference: there is no room for a copy on the stack
-            if PARKED.insert(request, neighbour, 0).is_err() {
+            if PARKED.insert(key, neighbour, 0).is_err() {
                 lose(Loss::RequestTableFull);
                 return;
             }
-            spilled = PARKED.get_ptr_mut(request);
+            spilled = PARKED.get_ptr_mut(key);
         }
         if let Some(spilled) = spilled {
             // SAFETY: as in `place`.
@@ -125,7 +140,17 @@ pub fn settle(request: u64, began: u64, flags: u32) {
         entry.flags = DONE | (entry.flags & PLAIN);
     }
     if flags & SPILLED != 0 || (flags & TABLED != 0 && !is_here) {
-        let _was_not_there = PARKED.remove(request);
+        forget_spilled(request);
+    }
+}
+
+/// Takes a request out of the hash map, and leaves another one at its address there.
+#[inline(always)]
+fn forget_spilled(request: u64) {
+    let key = address(request);
+    // SAFETY: as in `place`.
+    if PARKED.get_ptr(key).is_some_and(|entry| unsafe { (*entry).request } == request) {
+        let _gone_meanwhile = PARKED.remove(key);
     }
 }
 
@@ -137,5 +162,5 @@ pub fn forget(request: u64) {
     {
         entry.request = 0;
     }
-    let _was_not_there = PARKED.remove(request);
+    forget_spilled(request);
 }

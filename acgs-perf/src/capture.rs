@@ -370,14 +370,15 @@ pub struct Tcp {
     pub accept_wait: Option<Counts>,
     /// Smoothed round-trip time.
     pub srtt: Counts,
-    /// Per peer, most connections first.
+    /// Per peer, most connections first, those without figures of their own last.
     pub peers: Vec<Peer>,
 }
 
 /// One TCP peer of a service.
 #[derive(Clone, Debug, Default)]
 pub struct Peer {
-    /// `address:port` for connections that the service opened, `address` for its clients.
+    /// `address:port` for connections that the service opened, `address` for its clients; `others` for all that the table
+    /// of peers had no room for.
     pub address: String,
     /// `outgoing` or `incoming`, as seen from the service.
     pub outgoing: bool,
@@ -408,4 +409,6 @@ pub struct SeriesPoint {
     pub p50_ns: Option<u64>,
     /// P99 latency; `None` without requests.
     pub p99_ns: Option<u64>,
+    /// Values behind these two beyond `requests`: replies that an earlier interval has counted, and that went on in this one.
+    pub counted_again: u64,
 }

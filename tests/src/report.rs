@@ -65,6 +65,12 @@ impl Report {
         counts.filter(|(_, count)| *count != 0).collect()
     }
 
+    /// Whether there is a finding with this id.
+    pub fn found(&self, id: &str) -> bool {
+        let findings = self.0["findings"].as_array().unwrap_or_else(|| panic!("no findings in {}", self.0));
+        findings.iter().any(|finding| finding["id"] == id)
+    }
+
     /// The ledger has this counter above 0, and no other but it and those `beside` it; gives the count.
     #[track_caller]
     pub fn lost(&self, counter: &str, beside: &[&str]) -> u64 {

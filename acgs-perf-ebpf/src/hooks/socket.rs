@@ -6,7 +6,7 @@ use aya_ebpf::programs::BtfTracePointContext;
 
 use crate::calls;
 use crate::count::Figures;
-use crate::downstream::{is_called_port, slot_of};
+use crate::downstream::{find_slot, is_called_port};
 use crate::handoff::WAKE_BYTES;
 use crate::hooks::tcp::sample_srtt;
 use crate::kernel::{AF_INET, AF_INET6, AF_UNIX, Sock, Task, attributes, global, now};
@@ -18,8 +18,10 @@ use crate::{Loss, run};
 
 const TCP_LISTEN: u8 = 10;
 const MSG_PEEK: i32 = 2;
+/// What is read is not from the stream: reports of what was sent.
+const MSG_ERRQUEUE: i32 = 0x2000;
 /// The round-trip time is sampled at the first request of a connection and then at every 64th.
-const SRTT_EVERY: u16 = 64;
+const SRTT_EVERY: u32 = 64;
 
 #[btf_tracepoint]
 pub fn sk_data_ready(ctx: BtfTracePointContext) -> i32 {
@@ -62,13 +64,14 @@ fn watched<'s>(sk: Sock) -> Result<Option<&'s mut SocketState>, Loss> {
         return Ok(None);
     }
     if is_unix
+        && sk.has_storage()
         && sk.is_stream()
         && let Some(socket) = SOCKETS.get(sk)
     {
         Ok(Some(socket))
     } else if server_side(sk).is_some() {
         SOCKETS.get_or_create(sk).ok_or(Loss::SocketStorage).map(Some)
-    } else if may_be_called(sk) {
+    } else if may_be_called(sk) && sk.has_storage() {
         Ok(SOCKETS.get(sk))
     } else {
         Ok(None)
@@ -108,17 +111,22 @@ pub fn sock_recv_length_standby(ctx: BtfTracePointContext) -> i32 {
     run(|| unless_marked(RECEIVED, || received(ctx.arg(1), ctx.arg(2), || Sock::arg(&ctx, 0))))
 }
 
-/// A read from a socket returned `bytes`, or an error.
+/// A read from a socket returned `bytes`, or an error. 0 stands for the end of the stream, or for a read of no bytes.
 #[inline(always)]
 pub fn received(bytes: i32, flags: i32, sk: impl FnOnce() -> Option<Sock>) -> Result<(), Loss> {
-    if bytes < 0 || flags & MSG_PEEK != 0 {
+    if bytes < 0 || flags & (MSG_PEEK | MSG_ERRQUEUE) != 0 {
         return Ok(());
     }
     let Some(service) = current_service() else { return Ok(()) };
     let Some(sk) = sk() else { return Ok(()) };
     let Some(socket) = SOCKETS.get(sk) else { return Ok(()) };
     if socket.opened_by().is_some() {
-        return called_back(socket, service, bytes as u64);
+        let has_ended = || sk.has_ended() && !sk.has_unread();
+        return if bytes > 0 || has_ended() { called_back(socket, service, bytes as u64) } else { Ok(()) };
+    }
+    // No request follows the end of a stream, and a read of no bytes takes none.
+    if bytes == 0 {
+        return Ok(());
     }
     let figures = Figures::of(service);
     let began = socket.received(sk, figures, bytes as u64);
@@ -166,7 +174,7 @@ pub fn sent(bytes: i32, sk: impl FnOnce() -> Option<Sock>) -> Result<(), Loss> {
         None if is_client_end(sk) => {
             let socket = SOCKETS.get_or_create(sk).ok_or(Loss::SocketStorage)?;
             socket.set_opened_by(service);
-            socket.call.peer = slot_of(sk, service);
+            find_slot(&mut socket.call, sk, service);
             calls::call_sent(sk, socket, service, now())
         }
         // A pair of sockets, which is how asyncio wakes its loop.

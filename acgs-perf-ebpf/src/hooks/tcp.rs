@@ -1,12 +1,12 @@
 //! TCP: connections opened and accepted, retransmissions, resets, round-trip time; and the ports that services listen on.
 
-use acgs_perf_common::maps::{Counter, Histogram, PeerKey, PeerStats};
+use acgs_perf_common::maps::{Counter, Histogram, PeerKey, PeerStats, others_index};
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 
 use crate::count::{Figures, atomic_add};
 use crate::kernel::{Sock, Task, attributes, counts, global, now};
-use crate::maps::{ESTABLISHED, PEER, SOCKETS};
+use crate::maps::{ESTABLISHED, PEER, PEER_OTHERS, SOCKETS};
 use crate::request_clock::SocketState;
 use crate::service_table::{current_service, service_of_listener, set_service_of_tgid, wanted_by};
 use crate::{Loss, calls, request_table, run, service_table};
@@ -84,11 +84,12 @@ fn connected(sk: Sock) -> Result<(), Loss> {
     let figures = Figures::of(service);
     figures.record(Histogram::Connect, took);
     figures.add(Counter::ConnectionsOpened, 1);
-    let peer = peer(sk, service, true)?;
-    // SAFETY: `peer` points into the map's value.
-    unsafe {
-        atomic_add(&raw mut (*peer).connections, 1);
-        atomic_add(&raw mut (*peer).connect_ns, took);
+    if let Some(peer) = peer(sk, service, true) {
+        // SAFETY: `peer` points into the map's value.
+        unsafe {
+            atomic_add(&raw mut (*peer).connections, 1);
+            atomic_add(&raw mut (*peer).connect_ns, took);
+        }
     }
     Ok(())
 }
@@ -103,9 +104,10 @@ fn accepted(sk: Sock) -> Result<(), Loss> {
     if !counts() {
         return Ok(());
     }
-    let peer = peer(sk, service, false)?;
-    // SAFETY: `peer` points into the map's value.
-    unsafe { atomic_add(&raw mut (*peer).connections, 1) };
+    if let Some(peer) = peer(sk, service, false) {
+        // SAFETY: `peer` points into the map's value.
+        unsafe { atomic_add(&raw mut (*peer).connections, 1) };
+    }
     Ok(())
 }
 
@@ -126,9 +128,10 @@ fn closed(sk: Sock, refused: bool) -> Result<(), Loss> {
     let figures = Figures::of(service);
     if refused {
         figures.add(Counter::ConnectFailures, 1);
-        let peer = peer(sk, service, true)?;
-        // SAFETY: `peer` points into the map's value.
-        unsafe { atomic_add(&raw mut (*peer).failures, 1) };
+        if let Some(peer) = peer(sk, service, true) {
+            // SAFETY: `peer` points into the map's value.
+            unsafe { atomic_add(&raw mut (*peer).failures, 1) };
+        }
     } else {
         sample_srtt(sk, figures);
     }
@@ -169,11 +172,12 @@ fn trouble(ctx: &BtfTracePointContext, counter: Counter) -> Result<(), Loss> {
     if matches!(sk.state(), TIME_WAIT | LISTENING | NEW_SYN_RECV) {
         return Ok(());
     }
-    let peer = peer(sk, service, opened)?;
     let retransmit = matches!(counter, Counter::Retransmits);
-    // SAFETY: `peer` points into the map's value.
-    unsafe {
-        atomic_add(if retransmit { &raw mut (*peer).retransmits } else { &raw mut (*peer).resets }, 1);
+    if let Some(peer) = peer(sk, service, opened) {
+        // SAFETY: `peer` points into the map's value.
+        unsafe {
+            atomic_add(if retransmit { &raw mut (*peer).retransmits } else { &raw mut (*peer).resets }, 1);
+        }
     }
     Ok(())
 }
@@ -195,19 +199,21 @@ pub fn sample_srtt(sk: Sock, figures: Figures) {
     }
 }
 
-/// The entry of the socket's peer, made if it is new.
+/// The entry of the socket's peer, made if it is new; that of all others when there is no room for it.
 #[inline(always)]
-fn peer(sk: Sock, service: u32, outgoing: bool) -> Result<*mut PeerStats, Loss> {
+fn peer(sk: Sock, service: u32, outgoing: bool) -> Option<*mut PeerStats> {
     let port = if outgoing { u32::from(sk.peer_port()) } else { 0 };
     let key = PeerKey { address: sk.peer_address(), port, service };
     if PEER.get_ptr_mut(key).is_none() {
         let _exists_meanwhile = PEER.insert(key, PeerStats::default(), 1);
     }
-    let entry = PEER.get_ptr_mut(key).ok_or(Loss::PeerTableFull)?;
+    let Some(entry) = PEER.get_ptr_mut(key) else {
+        return PEER_OTHERS.get_ptr_mut(others_index(service, outgoing));
+    };
     let srtt_us = sk.srtt_us();
     if srtt_us != 0 {
         // SAFETY: `entry` points into the map's value.
         unsafe { (&raw mut (*entry).srtt_us).write_volatile(u64::from(srtt_us)) };
     }
-    Ok(entry)
+    Some(entry)
 }

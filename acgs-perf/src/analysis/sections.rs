@@ -98,6 +98,7 @@ pub fn series_point(point: &SeriesPoint) -> SeriesPointReport {
         rate_per_s: rate(point.requests, point.duration_ns),
         p50_ns: point.p50_ns,
         p99_ns: point.p99_ns,
+        counted_again: Some(point.counted_again),
     }
 }
 

@@ -53,7 +53,7 @@ mod tests {
         assert_eq!((fields.sock_peer_pid, fields.unix_peer, fields.tcp_srtt_us), (624, 872, 1680));
         assert_eq!((fields.regs_orig_ax, fields.pid_numbers, fields.file_private_data), (120, 144, 24));
         // 1344 + 128 bits.
-        assert_eq!(fields.sock_unread, 184);
+        assert_eq!((fields.sock_unread, fields.sock_shutdown, fields.sock_storage), (184, 575, 736));
         assert_eq!((fields.regs_r10, fields.sock_socket, fields.unix_address_name), (56, 288, 8));
         assert_eq!((fields.sock_net, fields.net_inum, fields.task_cred), (48, 176, 1736));
         // 1728 + 192 bits.

@@ -12,7 +12,7 @@ use acgs_perf_common::exemplar::GATE_WORDS;
 use acgs_perf_common::fields::Fields;
 use acgs_perf_common::maps::{
     COUNTERS, HISTOGRAMS, MAX_SERVICES, MAX_SHARDS, STOPPED_ATTRIBUTION, STOPPED_SCHED, SYSCALL_SLOTS, SYSCALL_WORDS,
-    counter_index, downstream_base, histogram_base, syscall_slot_index,
+    counter_index, downstream_base, histogram_base, others_index, syscall_slot_index,
 };
 use aya::maps::{MapData, RingBuf};
 use aya::programs::links::FdLink;
@@ -142,6 +142,7 @@ impl Session {
             .map_max_entries("ATTRIBUTION", attribution_row(shards, n * attribution, 0, 0).max(1))
             .map_max_entries("DOWNSTREAM", downstream_base(n * attribution, 0).max(1))
             .map_max_entries("DOWNSTREAM_SLOTS_USED", n)
+            .map_max_entries("PEER_OTHERS", others_index(n, false))
             .map_max_entries("EXEMPLAR_GATE", n * GATE_WORDS)
             .map_max_entries("SYSCALL_RECORDS", (syscall_services * SYSCALL_SLOTS * SYSCALL_WORDS).max(1));
         if log_level == 0 {

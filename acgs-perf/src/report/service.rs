@@ -213,14 +213,15 @@ pub struct TcpReport {
     pub accept_wait_unmeasured: Option<String>,
     /// Smoothed round-trip time.
     pub srtt: Distribution,
-    /// Per peer, most connections first.
+    /// Per peer, most connections first; those without figures of their own last.
     pub peers: Vec<PeerReport>,
 }
 
 /// One TCP peer of a service.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PeerReport {
-    /// `address:port` for connections that the service opened, `address` for its clients.
+    /// `address:port` for connections that the service opened, `address` for its clients; `others` for all that got no
+    /// figures of their own.
     pub address: String,
     /// `outgoing` or `incoming`, as seen from the service.
     pub direction: String,
@@ -258,4 +259,7 @@ pub struct SeriesPointReport {
     /// 99th percentile of the latency; absent without requests.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub p99_ns: Option<u64>,
+    /// Values behind these two beyond `requests`: replies that an earlier interval has counted, and that went on in this one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub counted_again: Option<u64>,
 }

@@ -1,6 +1,6 @@
 //! Turns the final state of the maps into the sections of a `Capture`.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use acgs_perf_common::maps::{BLOCKED_HISTOGRAM, Counter, Histogram, PeerKey, PeerStats, STATE_COUNTER};
 use acgs_perf_common::state::{BLOCKED_CLASSES, STATES};
@@ -97,9 +97,12 @@ pub fn tcp(maps: &Maps, service: usize, accept_wait: bool) -> Tcp {
         .peers()
         .into_iter()
         .filter(|(key, _)| key.service as usize == service)
-        .map(|(key, stats)| peer(&key, &stats))
+        .map(|(key, stats)| peer(address(&key), key.port != 0, &stats))
         .collect();
     peers.sort_by(|a, b| b.connections.cmp(&a.connections).then_with(|| a.address.cmp(&b.address)));
+    let others = [false, true].map(|outgoing| (outgoing, maps.other_peers(service, outgoing)));
+    let others = others.iter().filter(|(_, stats)| *stats != PeerStats::default());
+    peers.extend(others.map(|(outgoing, stats)| peer("others".into(), *outgoing, stats)));
     Tcp {
         accepted: counter(Counter::ConnectionsAccepted),
         opened: counter(Counter::ConnectionsOpened),
@@ -114,11 +117,9 @@ pub fn tcp(maps: &Maps, service: usize, accept_wait: bool) -> Tcp {
     }
 }
 
-fn peer(key: &PeerKey, stats: &PeerStats) -> Peer {
-    let address = ip(key.address);
-    let outgoing = key.port != 0;
+fn peer(address: String, outgoing: bool, stats: &PeerStats) -> Peer {
     Peer {
-        address: name(address, key.port),
+        address,
         outgoing,
         connections: stats.connections,
         failures: stats.failures,
@@ -129,8 +130,9 @@ fn peer(key: &PeerKey, stats: &PeerStats) -> Peer {
     }
 }
 
-fn name(address: IpAddr, port: u32) -> String {
-    match u16::try_from(port) {
+fn address(key: &PeerKey) -> String {
+    let address = ip(key.address);
+    match u16::try_from(key.port) {
         Ok(port) if port != 0 => SocketAddr::new(address, port).to_string(),
         _ => address.to_string(),
     }
@@ -151,15 +153,15 @@ mod tests {
     fn mapped_addresses_are_shown_as_ipv4() {
         let key = |address: [u8; 16], port| PeerKey { address: bytemuck_words(address), port, service: 0 };
         let v4 = Ipv6Addr::new(0, 0, 0, 0, 0, 0xffff, 0x7f00, 1).octets();
-        assert_eq!(peer(&key(v4, 6379), &PeerStats::default()).address, "127.0.0.1:6379");
-        assert_eq!(peer(&key(v4, 0), &PeerStats::default()).address, "127.0.0.1");
+        assert_eq!(address(&key(v4, 6379)), "127.0.0.1:6379");
+        assert_eq!(address(&key(v4, 0)), "127.0.0.1");
         let v6 = Ipv6Addr::LOCALHOST.octets();
-        assert_eq!(peer(&key(v6, 80), &PeerStats::default()).address, "[::1]:80");
+        assert_eq!(address(&key(v6, 80)), "[::1]:80");
     }
 
     #[test]
     fn what_was_not_measured_is_absent() {
-        let unmeasured = peer(&PeerKey { port: 80, ..PeerKey::default() }, &PeerStats::default());
+        let unmeasured = peer("10.0.0.1:80".into(), true, &PeerStats::default());
         assert_eq!((unmeasured.srtt_ns, unmeasured.mean_connect_ns), (None, None));
     }
 

@@ -6,14 +6,14 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::mem::offset_of;
 
-use acgs_perf_common::attribution::{ATTRIBUTION_WORDS, attribution_row};
+use acgs_perf_common::attribution::{ATTRIBUTION_ROWS, ATTRIBUTION_WORDS, COUNT_WORD, attribution_row};
 use acgs_perf_common::exemplar::{GATE_WORDS, Gate};
 use acgs_perf_common::histogram::BUCKETS;
-use acgs_perf_common::ledger::LOSSES;
+use acgs_perf_common::ledger::{LOSSES, Loss};
 use acgs_perf_common::maps::{
-    COUNTERS, COUNTING, Counter, DownstreamPeer, EXEC_QUEUE, PeerKey, PeerStats, Preemptor, SYSCALL_HEADER,
+    COUNTERS, COUNTING, Counter, DownstreamPeer, EXEC_QUEUE, HISTOGRAMS, PeerKey, PeerStats, Preemptor, SYSCALL_HEADER,
     SYSCALL_SLOTS, SYSCALL_WORDS, Switches, WANTED_USERS, WantedPort, counter_index, downstream_base, histogram_base,
-    port_key,
+    others_index, port_key,
 };
 use acgs_perf_common::state::SYSCALLS;
 use aya::Ebpf;
@@ -75,6 +75,7 @@ pub struct Maps {
     gate: Words,
     downstream_peer: HashMap<MapData, PeerKey, DownstreamPeer>,
     peer: HashMap<MapData, PeerKey, PeerStats>,
+    peer_others: Words,
     preemptor: HashMap<MapData, u64, Preemptor>,
     /// What a table could not be read for, by the table.
     unread: RefCell<BTreeMap<&'static str, String>>,
@@ -108,6 +109,7 @@ impl Maps {
             downstream_peer: hash(ebpf, "DOWNSTREAM_PEER")?,
             errno: hash(ebpf, "ERRNO")?,
             peer: hash(ebpf, "PEER")?,
+            peer_others: Words::open(ebpf, "PEER_OTHERS")?,
             preemptor: hash(ebpf, "PREEMPTOR")?,
             unread: RefCell::default(),
         })
@@ -206,25 +208,32 @@ impl Maps {
     /// Buckets of a histogram, summed over the shards.
     #[must_use]
     pub fn histogram(&self, service: usize, histogram: u32) -> Vec<u64> {
-        let mut buckets = vec![0u64; BUCKETS];
-        for shard in 0..self.shards {
-            let base = histogram_base(self.shards, service as u32, histogram, shard) as usize;
-            for (at, bucket) in buckets.iter_mut().enumerate() {
-                // Wrapping: a reply's first send may be recorded in one shard and taken back in another.
-                *bucket = bucket.wrapping_add(self.histograms.get(base + at));
-            }
-        }
-        // Two threads that send on one socket at once may both take the same latency back.
-        buckets.iter_mut().filter(|bucket| (**bucket as i64) < 0).for_each(|bucket| *bucket = 0);
-        buckets
+        (0..BUCKETS).map(|bucket| above_zero(self.count(service, histogram, bucket))).collect()
     }
 
     /// Values of a histogram that were over range.
     #[must_use]
     pub fn over_range(&self, service: usize, histogram: u32) -> u64 {
+        above_zero(self.count(service, histogram, BUCKETS))
+    }
+
+    /// One word of a histogram, summed over the shards: a bucket, or what was over range behind them.
+    fn count(&self, service: usize, histogram: u32, word: usize) -> i64 {
         let base = |shard| histogram_base(self.shards, service as u32, histogram, shard) as usize;
-        let sum = (0..self.shards).map(|shard| self.histograms.get(base(shard) + BUCKETS)).fold(0, u64::wrapping_add);
-        (sum as i64).max(0) as u64
+        // Wrapping: a reply's first send may be recorded in one shard and taken back in another.
+        (0..self.shards).map(|shard| self.histograms.get(base(shard) + word)).fold(0, u64::wrapping_add) as i64
+    }
+
+    /// By how much all counts together are below 0, which are shown as 0. That is a fault: nothing is taken back that was not
+    /// recorded before.
+    fn below_zero(&self) -> u64 {
+        let of_service = |service| {
+            let words = (0..HISTOGRAMS).flat_map(|histogram| (0..=BUCKETS).map(move |word| (histogram, word)));
+            let counts = words.map(move |(histogram, word)| self.count(service, histogram, word));
+            let rows = (0..ATTRIBUTION_ROWS as usize).map(move |bucket| self.attribution_row(service, bucket));
+            counts.chain(rows.map(|row| row[COUNT_WORD] as i64))
+        };
+        (0..self.services).flat_map(of_service).filter(|count| *count < 0).map(i64::unsigned_abs).sum()
     }
 
     /// A counter, summed over the shards.
@@ -245,7 +254,9 @@ impl Maps {
     /// The ledger: (name, count).
     #[must_use]
     pub fn ledger(&self) -> Vec<(String, u64)> {
-        LOSSES.iter().enumerate().map(|(at, (name, _))| ((*name).to_owned(), self.ledger.get(at))).collect()
+        let seen_here = |at: usize| if at == Loss::CountsBelowZero as usize { self.below_zero() } else { 0 };
+        let counters = LOSSES.iter().enumerate();
+        counters.map(|(at, (name, _))| ((*name).to_owned(), self.ledger.get(at) + seen_here(at))).collect()
     }
 
     /// Records of the system calls that the service used. A call owns one slot, or two where CPUs raced for the first.
@@ -321,6 +332,15 @@ impl Maps {
         self.entries("PEER", "TCP peers", &self.peer)
     }
 
+    /// The TCP peers of a service that have no entry of their own.
+    #[must_use]
+    pub fn other_peers(&self, service: usize, outgoing: bool) -> PeerStats {
+        let base = others_index(service as u32, outgoing) as usize * (size_of::<PeerStats>() / size_of::<u64>());
+        let [connections, failures, connect_ns, retransmits, resets, srtt_us] =
+            std::array::from_fn(|word| self.peer_others.get(base + word));
+        PeerStats { connections, failures, connect_ns, retransmits, resets, srtt_us }
+    }
+
     /// Who ran instead: (service, tgid, figures).
     #[must_use]
     pub fn preemptors(&self) -> Vec<(usize, u32, Preemptor)> {
@@ -383,9 +403,13 @@ impl Maps {
     }
 
     /// Counts a loss that only the agent can see, in a word to which the kernel side may add at the same time.
-    pub fn lose(&self, loss: acgs_perf_common::ledger::Loss) {
+    pub fn lose(&self, loss: Loss) {
         self.ledger.add(loss as usize, 1);
     }
+}
+
+fn above_zero(count: i64) -> u64 {
+    u64::try_from(count).unwrap_or(0)
 }
 
 /// The ring buffer of exemplars.

@@ -59,18 +59,17 @@ impl Series {
 impl OneSeries {
     fn add(&mut self, offset_ns: u64, duration_ns: u64, requests: u64, buckets: Vec<u64>) {
         // A reply whose last byte falls into a later interval than its first moves from one bucket to another; where it
-        // leaves, the difference is negative and counts as nothing.
-        let since = |at: usize| {
-            let before = self.buckets.get(at).copied().unwrap_or(0);
-            (buckets[at].wrapping_sub(before) as i64).max(0) as u64
-        };
-        let difference: Vec<u64> = (0..buckets.len()).map(since).collect();
+        // leaves, the difference may be negative, and counts as nothing.
+        let before = |at: usize| self.buckets.get(at).copied().unwrap_or(0);
+        let difference: Vec<u64> = buckets.iter().enumerate().map(|(at, n)| n.saturating_sub(before(at))).collect();
+        let counted_again = buckets.iter().enumerate().map(|(at, n)| before(at).saturating_sub(*n)).sum();
         self.points.push(SeriesPoint {
             offset_ns,
             duration_ns,
             requests: requests.wrapping_sub(self.requests),
             p50_ns: quantile(&difference, 1, 2),
             p99_ns: quantile(&difference, 99, 100),
+            counted_again,
         });
         self.requests = requests;
         self.buckets = buckets;
@@ -109,7 +108,8 @@ mod tests {
         buckets[30] += 1;
         series.add(1, 1, 101, buckets);
         assert_eq!(series.points[1].requests, 1);
-        assert_eq!(series.points[1].p50_ns, Some(30));
+        assert_eq!((series.points[1].p50_ns, series.points[1].counted_again), (Some(30), 1));
+        assert_eq!(series.points[0].counted_again, 0);
     }
 
     #[test]

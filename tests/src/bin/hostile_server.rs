@@ -4,7 +4,8 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 
 use acgs_perf_tests::hostile::Kind;
-use acgs_perf_tests::hostile::server::{serve, serve_unix};
+use acgs_perf_tests::hostile::passing::{pass, take};
+use acgs_perf_tests::hostile::server::{play_duets, serve, serve_unix, stay_silent};
 use acgs_perf_tests::truth::server::listen;
 use acgs_perf_tests::{clock, limits};
 use anyhow::{Context, Result};
@@ -32,7 +33,7 @@ struct Cli {
     /// Listen only when a line comes in on standard input.
     #[arg(long)]
     hold: bool,
-    /// Answer on a UNIX socket too.
+    /// Answer on a UNIX socket too; who passes sockets on passes them there.
     #[arg(long)]
     unix: Option<PathBuf>,
     /// Ignored: a word for selectors to find in the command line.
@@ -57,8 +58,15 @@ fn main() -> Result<()> {
         let (kind, peers, count) = (cli.kind, cli.peer.clone(), cli.count);
         std::thread::spawn(move || serve(kind, &listener, &peers, count));
     }
+    let listener = listen(cli.port).context("listen")?;
     if let Some(path) = cli.unix {
-        std::thread::spawn(move || serve_unix(&path));
+        match cli.kind {
+            Kind::Passes => return pass(&listener, &path),
+            Kind::Takes => std::thread::spawn(move || take(&path)),
+            Kind::Duet => std::thread::spawn(move || play_duets(&path)),
+            Kind::Silent => std::thread::spawn(move || stay_silent(&path)),
+            _ => std::thread::spawn(move || serve_unix(&path)),
+        };
     }
-    serve(cli.kind, &listen(cli.port).context("listen")?, &cli.peer, cli.count)
+    serve(cli.kind, &listener, &cli.peer, cli.count)
 }

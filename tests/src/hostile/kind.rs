@@ -13,6 +13,10 @@ pub enum Kind {
     Hasty,
     /// Connects to each of its peers in turn.
     Fickle,
+    /// Calls its peer, and reads no bytes when the answer is there before it reads it.
+    Wary,
+    /// Two threads connect to each of its peers in turn, both at once.
+    Rush,
     /// Sends the call of a second request on the connection on which the answer to a first one is outstanding.
     Mixed,
     /// Reads a request on each of `--count` connections before it answers the first one.
@@ -27,6 +31,14 @@ pub enum Kind {
     Programs,
     /// Two threads read the bytes of one request in turn with those of their own.
     Torn,
+    /// Sends half of each reply, and passes its socket to who listens on `--unix`.
+    Passes,
+    /// Listens on `--unix`, and sends the other half.
+    Takes,
+    /// Two threads send the pieces of each reply on `--unix`, both at once.
+    Duet,
+    /// Reads a request on each connection to `--unix`, answers none; closes at once, or after the client if the number is not 0.
+    Silent,
     /// Ends at once.
     Nothing,
 }
@@ -39,6 +51,8 @@ impl Kind {
             Self::Greeter => "greeter",
             Self::Hasty => "hasty",
             Self::Fickle => "fickle",
+            Self::Wary => "wary",
+            Self::Rush => "rush",
             Self::Mixed => "mixed",
             Self::Backlog => "backlog",
             Self::Calls => "calls",
@@ -46,6 +60,10 @@ impl Kind {
             Self::Forks => "forks",
             Self::Programs => "programs",
             Self::Torn => "torn",
+            Self::Passes => "passes",
+            Self::Takes => "takes",
+            Self::Duet => "duet",
+            Self::Silent => "silent",
             Self::Nothing => "nothing",
         }
     }

@@ -7,6 +7,7 @@ pub mod calls;
 pub mod kind;
 pub mod memory;
 pub mod network;
+pub mod passing;
 pub mod server;
 
 use std::process::{Command, ExitStatus};
@@ -29,7 +30,6 @@ pub const PROVOKED: &[&str] = &[
     "thread_storage_refused",
     "arrival_unseen",
     "negative_difference",
-    "peer_table_full",
     "errno_table_full",
     "syscall_slots_full",
     "preemptor_table_full",
@@ -41,6 +41,7 @@ pub const PROVOKED: &[&str] = &[
     "attribution_inconsistent",
     "recursion_misses",
     "probes_stopped",
+    "counts_below_zero",
 ];
 
 /// Whether this runs in a virtual machine of the tests, whose clock and CPUs are nobody else's.

@@ -4,14 +4,17 @@
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::unix::net::UnixListener;
+use std::os::fd::AsRawFd as _;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use socket2::{Domain, Socket, Type};
 
 use super::{Kind, MESSAGE, calls};
 
@@ -58,6 +61,57 @@ pub fn serve_unix(path: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Answers on a UNIX socket: two threads send a reply in small pieces, each half of them, both at the same time.
+pub fn play_duets(path: &Path) -> Result<()> {
+    let mut message = [0; MESSAGE];
+    for stream in UnixListener::bind(path)?.incoming() {
+        let mut stream = stream?;
+        let other = stream.try_clone()?;
+        let (begun, done, ended) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicBool::new(false));
+        let half = |mut stream: &UnixStream| (0..4).try_for_each(|_| stream.write_all(&[0; MESSAGE / 8]));
+        thread::scope(|scope| -> Result<()> {
+            scope.spawn(|| {
+                for round in 1.. {
+                    while begun.load(Ordering::Acquire) < round {
+                        if ended.load(Ordering::Acquire) {
+                            return;
+                        }
+                        std::hint::spin_loop();
+                    }
+                    let _closed_meanwhile = half(&other);
+                    done.store(round, Ordering::Release);
+                }
+            });
+            for round in 1.. {
+                if stream.read_exact(&mut message).is_err() {
+                    break;
+                }
+                begun.store(round, Ordering::Release);
+                let _closed_meanwhile = half(&stream);
+                // The next request is read when nobody sends any more.
+                while done.load(Ordering::Acquire) < round {
+                    std::hint::spin_loop();
+                }
+            }
+            ended.store(true, Ordering::Release);
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
+/// Reads one request on each connection to a UNIX socket, and answers none.
+pub fn stay_silent(path: &Path) -> Result<()> {
+    let mut message = [0; MESSAGE];
+    for stream in UnixListener::bind(path)?.incoming() {
+        let mut stream = stream?;
+        if stream.read_exact(&mut message).is_ok() && message[0] != 0 {
+            let _end_of_stream = stream.read(&mut message)?;
+        }
+    }
+    Ok(())
+}
+
 /// One message; false at the end of the stream.
 fn read(mut stream: &TcpStream, message: &mut [u8]) -> io::Result<bool> {
     match stream.read_exact(message) {
@@ -86,6 +140,8 @@ fn each(kind: Kind, stream: TcpStream, peers: &[SocketAddr]) -> Result<()> {
                 (&peer).write_all(&message)?;
                 ensure!(read(&peer, &mut [0; MESSAGE])?, "no answer");
             }
+            Kind::Wary => wary(*peers.first().context("--peer is missing")?)?,
+            Kind::Rush => rush(peers)?,
             Kind::Calls => match calls::fail_all() {
                 Ok(_) => {}
                 Err(call) => bail!("system call {call} did not fail"),
@@ -109,6 +165,49 @@ fn hasty(peer: SocketAddr) -> Result<()> {
         ensure!(read(&peer, &mut [0; MESSAGE])?, "no answer");
     }
     Ok(())
+}
+
+/// Calls a peer, and reads no bytes before it reads the answer.
+fn wary(peer: SocketAddr) -> Result<()> {
+    let peer = TcpStream::connect(peer)?;
+    (&peer).write_all(&[0; MESSAGE])?;
+    ensure!(peer.peek(&mut [0; 1])? == 1, "no answer");
+    // Not by the library, which may leave out the call.
+    // SAFETY: no byte is written.
+    let got = unsafe { libc::recv(peer.as_raw_fd(), std::ptr::null_mut(), 0, 0) };
+    ensure!(got == 0, "{got} bytes where none were asked for");
+    ensure!(read(&peer, &mut [0; MESSAGE])?, "no answer");
+    Ok(())
+}
+
+/// Two threads connect to each peer at the same moment: they wait for each other without sleeping.
+fn rush(peers: &[SocketAddr]) -> Result<()> {
+    let arrived = AtomicUsize::new(0);
+    let connect = || -> Result<()> {
+        for (turn, peer) in peers.iter().enumerate() {
+            let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+            meet(&arrived, 2 * (turn + 1));
+            socket.connect(&(*peer).into())?;
+            let peer = TcpStream::from(socket);
+            (&peer).write_all(&[0; MESSAGE])?;
+            ensure!(read(&peer, &mut [0; MESSAGE])?, "no answer");
+        }
+        Ok(())
+    };
+    thread::scope(|scope| {
+        let other = scope.spawn(connect);
+        connect()?;
+        other.join().map_err(|_| anyhow!("a thread panicked"))?
+    })
+}
+
+/// Waits until so many have come, for a bounded time: who does not come has failed.
+fn meet(arrived: &AtomicUsize, all: usize) {
+    arrived.fetch_add(1, Ordering::AcqRel);
+    let limit = Instant::now() + Duration::from_secs(1);
+    while arrived.load(Ordering::Acquire) < all && Instant::now() < limit {
+        std::hint::spin_loop();
+    }
 }
 
 fn threads(count: usize) -> Result<()> {
@@ -204,13 +303,13 @@ fn torn(listener: &TcpListener) -> Result<()> {
         }
     }
     let shared = streams[0].clone();
-    let left = Arc::new(std::sync::atomic::AtomicUsize::new(TORN - 1));
+    let left = Arc::new(AtomicUsize::new(TORN - 1));
     let workers: Vec<_> = streams[1..]
         .iter()
         .map(|own| {
             let (own, shared, left) = (own.clone(), shared.clone(), left.clone());
             thread::spawn(move || {
-                use std::sync::atomic::Ordering::Relaxed;
+                use Ordering::Relaxed;
                 let mut own_left = TORN - 1;
                 while left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok() {
                     if !read(&shared, &mut [0; 1])? {

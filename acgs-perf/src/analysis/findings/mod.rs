@@ -1,15 +1,17 @@
 //! Findings: what deserves attention, each with the numbers that show it.
 //!
 //! In: the report so far. Out: findings, most severe first. Kinds: `objective_missed`, `queue_time_dominates`,
-//! `nothing_answered`, `measurement_incomplete`, `overhead_limited`; `tail` has those of the attribution.
+//! `nothing_answered`, `measurement_incomplete`, `overhead_limited`; `counts` has `counts_disagree`, `tail` those of the
+//! attribution.
 
+mod counts;
 mod tail;
 
 use acgs_perf_common::ledger::LOSSES;
 
 use super::number::grouped;
 use super::verdict::missed_for_latency;
-use crate::report::{Finding, Report, ServiceReport, Severity, Verdict};
+use crate::report::{Finding, ProbeReport, Report, ServiceReport, Severity, Verdict};
 use crate::units::duration;
 
 /// With fewer requests, a P99 is little more than the slowest request, and says nothing about queueing.
@@ -27,6 +29,9 @@ const ENDED_BY_OVERHEAD: &str = "overhead";
 /// All findings of a report.
 pub fn findings(report: &Report) -> Vec<Finding> {
     let mut all: Vec<_> = report.services.iter().flat_map(of_service).collect();
+    let is_stopped = |probe: &ProbeReport| probe.name == "attribution" && probe.stopped_after_ns.is_some();
+    let has_all_rows = !report.probes.iter().any(is_stopped);
+    all.extend(report.services.iter().filter_map(|service| counts::disagree(service, has_all_rows)));
     all.extend(overhead_limited(report));
     all.extend(losses(report));
     all.sort_by_key(|finding| finding.severity);
@@ -196,14 +201,17 @@ mod tests {
         let mut capture = healthy();
         capture.ledger[3].1 = 1234;
         let requests = capture.services[0].requests.as_mut().unwrap();
-        requests.latency = sample::counts((0..1000).map(|_| 20_000_000));
-        requests.queue_time = sample::counts((0..1000).map(|_| 15_000_000));
+        requests.latency = sample::counts((0..300_000).map(|_| 20_000_000));
+        requests.queue_time = sample::counts((0..300_000).map(|_| 15_000_000));
         assert_eq!(ids(&capture), ["objective_missed", "queue_time_dominates", "measurement_incomplete"]);
         let findings = analyse(&capture).findings;
         assert!(findings[0].evidence.contains("at least 19.9 ms"), "{}", findings[0].evidence);
         assert_eq!(findings[1].evidence, "P99 of queue time 15.0 ms, of latency 20.1 ms");
-        assert_eq!(findings[2].evidence, "peer_table_full 1,234");
-        assert!(findings[2].recommendation.contains("table of TCP peers is full") && findings[2].service.is_none());
+        assert_eq!(findings[2].evidence, "errno_table_full 1,234");
+        assert!(
+            findings[2].recommendation.contains("table of failed system calls is full")
+                && findings[2].service.is_none()
+        );
     }
 
     #[test]
@@ -218,7 +226,7 @@ mod tests {
         assert!(finding.recommendation.starts_with("do not rely on the figures"), "{}", finding.recommendation);
         capture.ledger[3].1 = 7;
         let finding = analyse(&capture).findings.remove(0);
-        assert_eq!(finding.evidence, "peer_table_full 7; TCP peers could not be read whole: no permission");
+        assert_eq!(finding.evidence, "errno_table_full 7; TCP peers could not be read whole: no permission");
     }
 
     #[test]

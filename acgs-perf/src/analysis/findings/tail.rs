@@ -294,7 +294,7 @@ mod tests {
             row.component_ns = Default::default();
             row.component_ns[Component::QueueRunQueue as usize] = row.latency_ns;
         }
-        capture.services[0].requests.as_mut().unwrap().queue_time = sample::counts((0..1_000).map(|_| 50_000_000));
+        capture.services[0].requests.as_mut().unwrap().queue_time = sample::counts((0..20_000).map(|_| 50_000_000));
         let finding = of(&capture).remove(0);
         assert_eq!(finding.id, "tail_run_queue");
         assert!(finding.evidence.ends_with("in the exemplars: stress-ng 99 1.60 ms"), "{}", finding.evidence);

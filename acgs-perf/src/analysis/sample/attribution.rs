@@ -206,6 +206,7 @@ pub fn api() -> Service {
                 requests: 2_000,
                 p50_ns: Some(1_870_000),
                 p99_ns: Some(47_000_000 + i * 100_000),
+                ..SeriesPoint::default()
             })
             .collect(),
         ..Service::default()

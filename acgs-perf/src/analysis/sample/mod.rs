@@ -15,7 +15,7 @@ use crate::capture::{
 
 /// Some of the loss counters; the summary must not depend on how many there are.
 const LEDGER: [&str; 4] =
-    ["socket_storage_refused", "thread_storage_refused", "negative_difference", "peer_table_full"];
+    ["socket_storage_refused", "thread_storage_refused", "negative_difference", "errno_table_full"];
 
 /// Counts of some values, as the kernel would keep them.
 pub fn counts(values: impl IntoIterator<Item = u64>) -> Counts {
@@ -161,6 +161,7 @@ fn redis() -> Service {
                 requests: 30_000,
                 p50_ns: Some(145_000),
                 p99_ns: Some(815_000),
+                ..SeriesPoint::default()
             })
             .collect(),
     }
