@@ -7,6 +7,7 @@ pub mod clock;
 pub mod epoll;
 pub mod harness;
 pub mod hostile;
+pub mod instructions;
 pub mod kernel;
 pub mod limits;
 pub mod load;
