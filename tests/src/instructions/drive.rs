@@ -58,7 +58,14 @@ pub fn run(arms: &[Arm], rounds: usize, programs: &Path) -> Result<()> {
 
 fn one(arm: &Arm, rounds: usize, directory: &Path) -> Result<()> {
     let before = programs::ids().context("the programs that are loaded")?;
-    let attached = Attached::start(&arm.what, directory)?;
+    let attached = match (Attached::start(&arm.what, directory), &arm.what) {
+        // An old kernel has not all of the tracepoints; the agent then uses other hooks.
+        (Err(error), What::Floor(_)) => {
+            println!("absent\t{}\t{}", arm.name, format!("{error:#}").replace(['\n', '\t'], " "));
+            return Ok(());
+        }
+        (attached, _) => attached?,
+    };
     let loaded = programs::since(&before).context("the programs that the arm loaded")?;
     let mut sent = BTreeMap::new();
     for shape in SHAPES {

@@ -14,7 +14,7 @@ use super::serve::{
 /// Batches of a round of the Redis-like loop, of one request on each connection.
 const BATCHES: usize = 60;
 /// How often a round of the nginx-like loop opens all its connections.
-const CYCLES: usize = 12;
+const CYCLES: usize = 4;
 const EXCHANGES: usize = 1000;
 const CALLS: usize = 20_000;
 

@@ -49,6 +49,8 @@ pub struct Figures {
     pub rows: Vec<Row>,
     /// The hooks of each arm with an agent, by its report.
     pub hooks: Vec<(String, Vec<String>)>,
+    /// The arms that this kernel does not have, with the reason.
+    pub absent: Vec<(String, String)>,
 }
 
 impl Figures {
@@ -93,6 +95,7 @@ impl Figures {
             ["hooks", arm, hooks] => {
                 self.hooks.push(((*arm).to_owned(), hooks.split(',').map(str::to_owned).collect()));
             }
+            ["absent", arm, reason] => self.absent.push(((*arm).to_owned(), (*reason).to_owned())),
             _ => {}
         }
         Ok(())
@@ -140,7 +143,8 @@ mod tests {
         let lines = "a warning\nwhole\tbare\tredis\t24000\t10\nwhole\talways-on\tredis\t27000\t10\n\
                      program\talways-on\tredis\tsock_recv_lengt\t20\t9990\t10\n\
                      program\talways-on\tredis\tsched_process_e\t1\t9990\t21\n\
-                     agent\talways-on\tidle\t2400\t24000012345\nhooks\talways-on\ttp_btf/a,tp_btf/sk_data_ready";
+                     agent\talways-on\tidle\t2400\t24000012345\nhooks\talways-on\ttp_btf/a,tp_btf/sk_data_ready\n\
+                     absent\tfloor\tno tracepoint";
         let figures = Figures::among(&lines.lines().map(str::to_owned).collect::<Vec<_>>()).unwrap();
         let program = figures.find("always-on", "redis", "sock_recv_length").unwrap();
         assert_eq!((program.tenths(), program.is_program()), (4995, true));
@@ -148,6 +152,7 @@ mod tests {
         assert_eq!(figures.rows.len(), 4, "a program that ran by chance is not of this load");
         assert_eq!(figures.each(|row| Some(&row.arm)), ["bare", "always-on"]);
         assert_eq!(figures.hooks[0].1, ["tp_btf/a", "tp_btf/sk_data_ready"]);
+        assert_eq!(figures.absent, [("floor".to_owned(), "no tracepoint".to_owned())]);
     }
 
     #[test]
