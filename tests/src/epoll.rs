@@ -70,6 +70,16 @@ impl Epoll {
         }
     }
 
+    /// Takes a descriptor out, which stays open.
+    pub fn remove(&self, fd: impl AsFd) -> io::Result<()> {
+        let fd = fd.as_fd().as_raw_fd();
+        // SAFETY: this command takes no event.
+        match unsafe { libc::epoll_ctl(self.fd.as_raw_fd(), libc::EPOLL_CTL_DEL, fd, ptr::null_mut()) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+
     /// Waits for at most this long; without a limit, for ever. A signal ends the wait with nothing ready.
     pub fn wait(&mut self, limit_ns: Option<u64>, ready: &mut Vec<Ready>) -> io::Result<()> {
         ready.clear();

@@ -8,6 +8,7 @@ pub mod confine;
 pub mod epoll;
 pub mod harness;
 pub mod hostile;
+pub mod instructions;
 pub mod kernel;
 pub mod limits;
 pub mod load;

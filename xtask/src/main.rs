@@ -92,6 +92,8 @@ enum Bench {
     Attribution(bench::attribution::Options),
     /// What recording costs services and bystanders, against its floor and against other tools.
     Cost(bench::cost::Options),
+    /// Guest instructions per request and per kernel program, in a machine that counts them; and the gate on them.
+    Instructions(bench::instructions::Options),
     /// Plant known causes of slow requests; the report must name them in 98 % of the runs.
     Causes(bench::causes::Options),
     /// The report's quantiles and components against servers that log the truth.
@@ -108,6 +110,7 @@ fn main() -> ExitCode {
         Task::Verifier { accept } => vm::live::run(accept),
         Task::Bench { what: Bench::Attribution(options) } => bench::attribution::attribution(&options),
         Task::Bench { what: Bench::Cost(options) } => bench::cost::cost(&options),
+        Task::Bench { what: Bench::Instructions(options) } => bench::instructions::instructions(&options),
         Task::Bench { what: Bench::Causes(options) } => bench::causes::causes(&options),
         Task::Bench { what: Bench::Agent(options) } => bench::agent::agent(&options),
         Task::Bench { what: Bench::Accuracy(options) } => bench::accuracy::accuracy(&options),

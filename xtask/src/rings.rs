@@ -9,11 +9,11 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 
-use crate::build;
 use crate::process::{announce, cargo, describe, is_root};
 use crate::setup::{self, Toolchain};
 use crate::test_output::summary;
 use crate::vm;
+use crate::{bench, build};
 
 /// A set of tests with the same needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -116,7 +116,13 @@ fn ring(ring: Ring, toolchain: &Toolchain, accept: bool) -> Result<u64> {
         bail!("needs root; run `cargo xtask test` as root, or `cargo xtask test --ring host`");
     }
     if ring == Ring::OtherKernel {
-        return vm::short();
+        let tests = vm::short();
+        // Both, so that one run tells all that is wrong.
+        let gate = bench::instructions::ring().context("the instructions of programs");
+        return match (tests, gate) {
+            (Err(tests), Err(gate)) => bail!("{tests:#}; {gate:#}"),
+            (tests, gate) => gate.and(tests),
+        };
     }
     if ring != Ring::Host {
         // The programs that the tests start are built before any test measures anything.

@@ -70,7 +70,7 @@ fn main() -> Result<()> {
     for name in &cli.tracepoints {
         let id = types.id_by_type_name_kind(&format!("btf_trace_{name}"), BtfKind::Typedef);
         let id = id.with_context(|| format!("this kernel has no tracepoint {name}"))?;
-        attached.push(attach(id).with_context(|| format!("attach to {name}"))?);
+        attached.push(attach(id, name).with_context(|| format!("attach to {name}"))?);
     }
     drop(types);
     println!("ready {}", attached.len());
@@ -79,13 +79,19 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// Loads an empty program for a tracepoint and attaches it; both go away with what is returned.
-fn attach(id: u32) -> io::Result<(OwnedFd, OwnedFd)> {
+/// Loads an empty program for a tracepoint and attaches it; both go away with what is returned. The program has the tracepoint's
+/// name, as far as the kernel has room for it.
+fn attach(id: u32, name: &str) -> io::Result<(OwnedFd, OwnedFd)> {
+    let mut prog_name = [0; 16];
+    for (to, from) in prog_name.iter_mut().zip(name.bytes().take(15)) {
+        *to = from;
+    }
     let load = Load {
         prog_type: TYPE_TRACING,
         insn_cnt: PROGRAM.len() as u32,
         insns: PROGRAM.as_ptr() as u64,
         license: LICENSE.as_ptr() as u64,
+        prog_name,
         expected_attach_type: TRACE_RAW_TP,
         attach_btf_id: id,
         ..Load::default()

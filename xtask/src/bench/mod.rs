@@ -7,5 +7,6 @@ pub mod agent;
 pub mod attribution;
 pub mod causes;
 pub mod cost;
+pub mod instructions;
 mod redis;
 mod statistics;

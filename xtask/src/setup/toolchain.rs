@@ -38,6 +38,13 @@ impl Toolchain {
         }
         command
     }
+
+    /// The compiler and the linker of the kernel side, with their versions.
+    pub fn versions(&self) -> String {
+        let version = output(rustc(self).arg("--version")).unwrap_or_else(|| "rustc ?".to_owned());
+        let llvm = llvm_version(self).map_or("?".to_owned(), |version| version.to_string());
+        format!("{version}, LLVM {llvm}, bpf-linker {LINKER}")
+    }
 }
 
 /// Finds or installs the compiler.

@@ -1,7 +1,7 @@
 //! A kernel's image: from the cache, or from its package.
 //!
 //! In: a kernel. Out: the path of its `vmlinuz`, with the package and version it came from. The cache is `target/vm/kernels`;
-//! without it the newest package is fetched.
+//! without it the newest package is fetched, or the one that was asked for by name and version.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -27,7 +27,10 @@ fn home(kernel: &Kernel, directory: &Path) -> PathBuf {
 
 /// The image of a kernel that was fetched before.
 pub fn cached(kernel: &Kernel, directory: &Path) -> Option<Image> {
-    let own = home(kernel, directory);
+    cached_in(&home(kernel, directory))
+}
+
+fn cached_in(own: &Path) -> Option<Image> {
     let (vmlinuz, package) = (own.join("vmlinuz"), fs::read_to_string(own.join("package")).ok()?);
     vmlinuz.is_file().then(|| Image { vmlinuz, package: package.trim().to_owned() })
 }
@@ -37,12 +40,27 @@ pub fn ensure(kernel: &Kernel, directory: &Path) -> Result<Image> {
     if let Some(image) = cached(kernel, directory) {
         return Ok(image);
     }
-    let own = home(kernel, directory);
+    fetched_into(&home(kernel, directory), |own| fetch(kernel, &directory.join("apt"), own))
+}
+
+/// The image from exactly this package, `PACKAGE VERSION`: from the cache, or from the archive while that still has it. It has a
+/// place of its own beside the newest.
+pub fn ensure_package(kernel: &Kernel, wanted: &str, directory: &Path) -> Result<Image> {
+    let own = directory.join("kernels").join(format!("{}-pinned", kernel.name));
+    let known = [cached(kernel, directory), cached_in(&own)];
+    if let Some(image) = known.into_iter().flatten().find(|image| image.package == wanted) {
+        return Ok(image);
+    }
+    fetched_into(&own, |own| fetch_package(kernel, wanted, &directory.join("apt"), own))
+}
+
+/// Has an image made in a directory of its own.
+fn fetched_into(own: &Path, fetch: impl FnOnce(&Path) -> Result<String>) -> Result<Image> {
     let (vmlinuz, stamp) = (own.join("vmlinuz"), own.join("package"));
     // What an interrupted run left.
-    let _ = fs::remove_dir_all(&own);
-    fs::create_dir_all(&own).with_context(|| format!("create {}", own.display()))?;
-    let package = fetch(kernel, &directory.join("apt"), &own)?;
+    let _ = fs::remove_dir_all(own);
+    fs::create_dir_all(own).with_context(|| format!("create {}", own.display()))?;
+    let package = fetch(own)?;
     // Last, so that it stands for a complete image.
     fs::write(&stamp, format!("{package}\n")).with_context(|| format!("write {}", stamp.display()))?;
     Ok(Image { vmlinuz, package })
@@ -65,6 +83,28 @@ fn fetch(kernel: &Kernel, state: &Path, own: &Path) -> Result<String> {
         bail!("no package matches {}: {}", kernel.pattern(), silent.join("; "));
     };
     let version = suite.version(package)?;
+    download(suite, package, &version, own)
+}
+
+/// The same of a package that is known by its version.
+fn fetch_package(kernel: &Kernel, wanted: &str, state: &Path, own: &Path) -> Result<String> {
+    let (package, version) = wanted.split_once(' ').with_context(|| format!("no version in {wanted:?}"))?;
+    let mirrors = Mirrors::of_this_machine()?;
+    let mut found = Vec::new();
+    for name in kernel.suites {
+        match Suite::update(&mirrors, name, state) {
+            Ok(suite) => match suite.version(package) {
+                Ok(there) if there == version => return download(&suite, package, version, own),
+                Ok(there) => found.push(format!("{name} has {there}")),
+                Err(_) => found.push(format!("{name} has none")),
+            },
+            Err(error) => found.push(format!("{error:#}")),
+        }
+    }
+    bail!("the archive has no {wanted} any more: {}", found.join("; "));
+}
+
+fn download(suite: &Suite, package: &str, version: &str, own: &Path) -> Result<String> {
     eprintln!("vm: fetching {package} {version}");
     suite.download(package, own)?;
     unpack(own)?;

@@ -72,6 +72,11 @@ impl Kernel {
         (fits && middle.starts_with(|letter: char| letter.is_ascii_digit())).then_some(numbers)
     }
 
+    /// Whether this is a package of this kernel.
+    pub fn has(&self, package: &str) -> bool {
+        self.version(package).is_some()
+    }
+
     /// The pattern, for messages.
     pub fn pattern(&self) -> String {
         format!("{}*{FLAVOUR}", self.stem)

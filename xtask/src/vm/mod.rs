@@ -6,15 +6,15 @@
 
 mod apt;
 mod budget;
-mod console;
+pub mod console;
 mod cpio;
 mod doctor;
-mod image;
-mod kernels;
+pub mod image;
+pub mod kernels;
 pub mod live;
-mod plan;
-mod programs;
-mod qemu;
+pub mod plan;
+pub mod programs;
+pub mod qemu;
 mod table;
 
 use std::collections::VecDeque;
@@ -184,7 +184,8 @@ fn list() -> Result<()> {
     Ok(())
 }
 
-fn directory() -> Result<PathBuf> {
+/// Where images, initial file systems and logs are.
+pub fn directory() -> Result<PathBuf> {
     let directory = target().join("vm");
     fs::create_dir_all(&directory).with_context(|| format!("create {}", directory.display()))?;
     Ok(directory)

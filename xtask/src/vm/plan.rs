@@ -13,7 +13,7 @@ use super::kernels::{Expected, Kernel};
 use super::programs::{AGENT, INIT, Programs};
 
 /// Where programs are inside; `vm-init` has it too.
-const INSIDE: &str = "acgs-perf/release";
+pub const INSIDE: &str = "acgs-perf/release";
 /// The step that asks the agent which hooks it uses, and what loading its programs took.
 pub const DOCTOR: &str = "doctor";
 /// The tests that need a working agent, shortest first, and those of each that cannot run inside, with the reason.
@@ -55,7 +55,8 @@ pub struct Step {
 }
 
 impl Step {
-    fn new(name: &str, seconds: u32, program: &str, arguments: &[&str]) -> Self {
+    /// A program with its arguments, and how long it may take in the machine's own time.
+    pub fn new(name: &str, seconds: u32, program: &str, arguments: &[&str]) -> Self {
         let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
         Self { name: name.to_owned(), seconds, program: program.to_owned(), arguments }
     }

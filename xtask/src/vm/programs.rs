@@ -65,11 +65,13 @@ pub fn build(toolchain: &Toolchain, tests: &[&str]) -> Result<Programs> {
 impl Programs {
     /// The first process, and nothing else.
     pub fn only_init(&self) -> BTreeMap<String, PathBuf> {
-        self.binaries
-            .iter()
-            .filter(|(name, _)| *name == INIT)
-            .map(|(name, path)| (name.clone(), path.clone()))
-            .collect()
+        self.only(&[INIT])
+    }
+
+    /// These programs, and nothing else.
+    pub fn only(&self, names: &[&str]) -> BTreeMap<String, PathBuf> {
+        let chosen = self.binaries.iter().filter(|(name, _)| names.contains(&name.as_str()));
+        chosen.map(|(name, path)| (name.clone(), path.clone())).collect()
     }
 
     /// Takes a program from one of cargo's messages.

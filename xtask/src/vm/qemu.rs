@@ -37,7 +37,20 @@ pub enum Acceleration {
     /// QEMU's emulation, one thread for all virtual CPUs. With one thread for each, kernels that patch their own text, as
     /// attaching to functions does, crash or hang (QEMU 7.2).
     Emulation,
+    /// The same with one virtual CPU, whose clock runs by the instructions that it has executed, one in a nanosecond, and with
+    /// nothing left to chance: the same image does the same, to the instruction, however busy the host is.
+    /// <https://www.qemu.org/docs/master/devel/tcg-icount.html>
+    Counting,
 }
+
+/// What the kernel is told.
+const WORDS: &str = "console=ttyS0 panic=-1 quiet";
+/// And where instructions are counted: addresses as they are linked, and the counter as the only clock. Sleeping takes none of
+/// them, since the clock then jumps to the next timer.
+const COUNTING: [&[&str]; 2] = [
+    &["-icount", "shift=0,sleep=off", "-seed", "1", "-rtc", "base=2026-01-01,clock=vm"],
+    &["nokaslr", "norandmaps", "tsc=reliable", "clocksource=tsc", "tsc_early_khz=1000000"],
+];
 
 impl Acceleration {
     /// What a real boot shows to work: a `/dev/kvm` may be there and be unusable.
@@ -66,6 +79,7 @@ impl Acceleration {
         match self {
             Self::Hardware => "KVM",
             Self::Emulation => "TCG",
+            Self::Counting => "TCG, counting instructions",
         }
     }
 
@@ -73,7 +87,7 @@ impl Acceleration {
     pub fn cpus(self) -> usize {
         match self {
             Self::Hardware => 2,
-            Self::Emulation => 1,
+            Self::Emulation | Self::Counting => 1,
         }
     }
 
@@ -122,11 +136,17 @@ impl Acceleration {
         let mut command = Command::new(QEMU);
         match self {
             Self::Hardware => command.args(["-accel", "kvm", "-cpu", "host"]),
-            Self::Emulation => command.args(["-accel", "tcg,thread=single", "-cpu", "qemu64"]),
+            Self::Emulation | Self::Counting => command.args(["-accel", "tcg,thread=single", "-cpu", "qemu64"]),
         };
-        command.args(["-M", "pc", "-smp", "2", "-m", MEMORY, "-nodefaults", "-nic", "none", "-display", "none"]);
+        let (mut cpus, mut words) = ("2", WORDS.to_owned());
+        if self == Self::Counting {
+            let [of_machine, of_kernel] = COUNTING;
+            command.args(of_machine);
+            (cpus, words) = ("1", format!("{WORDS} {}", of_kernel.join(" ")));
+        }
+        command.args(["-M", "pc", "-smp", cpus, "-m", MEMORY, "-nodefaults", "-nic", "none", "-display", "none"]);
         command.args(["-serial", "stdio", "-no-reboot", "-kernel"]).arg(vmlinuz).arg("-initrd").arg(initrd);
-        command.args(["-append", "console=ttyS0 panic=-1 quiet"]);
+        command.args(["-append", &words]);
         command.stdin(Stdio::null()).stdout(Stdio::piped());
         // SAFETY: prctl is a system call and nothing else, which may be made between fork and exec.
         unsafe {

@@ -3,10 +3,10 @@
 //! In: the release builds of the agent and of the tests' programs, the services, the rivals; root. Out: Markdown on standard
 //! output, results under `target/bench-cost/`, and with `--write` the document `docs/cost.md`, made from all that is stored.
 
-mod arms;
+pub mod arms;
 mod document;
 mod figures;
-mod floor;
+pub mod floor;
 mod load;
 mod machine;
 mod others;

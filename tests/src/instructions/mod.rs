@@ -1,0 +1,78 @@
+//! What `cost-instructions` does in a virtual machine that counts instructions: a fixed number of requests, in four shapes and a
+//! loop of system calls, with what an arm attaches and without.
+//!
+//! In: the arms. Out: lines of figures on the console, which `cargo xtask bench instructions` reads. In that machine a nanosecond
+//! of the monotonic clock is an instruction, so that every figure here is a count, and the same in every run.
+
+pub mod attach;
+pub mod drive;
+pub mod load;
+pub mod programs;
+pub mod serve;
+
+use std::io;
+
+/// What is served, and by whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// One thread that waits for many connections, as Redis does.
+    Redis,
+    /// Two workers behind one listener, HTTP with keep-alive, as nginx does.
+    Nginx,
+    /// One connection; each end sleeps until the other has sent.
+    Switch,
+    /// The same by a service that nobody records.
+    BystanderSwitch,
+    /// A cheap system call of a process that nobody records.
+    BystanderCalls,
+}
+
+/// All of them, in the order in which they run.
+pub const SHAPES: [Shape; 5] =
+    [Shape::Redis, Shape::Nginx, Shape::Switch, Shape::BystanderSwitch, Shape::BystanderCalls];
+
+impl Shape {
+    /// Its name in the output; for a service also its name in the report.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Redis => "redis",
+            Self::Nginx => "nginx",
+            Self::Switch => "switch",
+            Self::BystanderSwitch => "bystander-switch",
+            Self::BystanderCalls => "bystander-calls",
+        }
+    }
+
+    /// The shape of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        SHAPES.into_iter().find(|shape| shape.name() == name)
+    }
+
+    /// Where its service listens; the loop of system calls has none.
+    pub fn port(self) -> Option<u16> {
+        match self {
+            Self::Redis => Some(5000),
+            Self::Nginx => Some(5001),
+            Self::Switch => Some(5002),
+            Self::BystanderSwitch => Some(5003),
+            Self::BystanderCalls => None,
+        }
+    }
+
+    /// Whether the agent is told to record it.
+    pub fn is_recorded(self) -> bool {
+        matches!(self, Self::Redis | Self::Nginx | Self::Switch)
+    }
+}
+
+/// Takes turns with others of its kind only where one of them sleeps, or its time slice is over: who is woken does not take the
+/// CPU away. Otherwise the scheduler's finest sums would decide how many requests a server finds when it looks, and these
+/// change with every build. What this process starts does as it always would.
+pub fn take_turns() -> io::Result<()> {
+    let priority = libc::sched_param { sched_priority: 0 };
+    // SAFETY: `priority` is valid; 0 is the calling thread.
+    match unsafe { libc::sched_setscheduler(0, libc::SCHED_BATCH | libc::SCHED_RESET_ON_FORK, &priority) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}

@@ -1,0 +1,178 @@
+//! The services: what they read and answer is fixed to the byte, and so is who accepts which connection.
+//!
+//! In: a shape and its port. Out: answers, until the machine is switched off.
+
+use std::collections::HashMap;
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+
+use crate::clock;
+use crate::epoll::{Epoll, READABLE, Ready};
+
+use super::{Shape, take_turns};
+
+/// A GET of a short key, and its answer.
+pub const REDIS_REQUEST: &[u8] = b"*2\r\n$3\r\nGET\r\n$8\r\nkey:0042\r\n";
+/// One that takes [`SLOW_NS`].
+pub const REDIS_SLOW: &[u8] = b"*2\r\n$3\r\nGET\r\n$8\r\nkey:slow\r\n";
+/// The value.
+pub const REDIS_REPLY: &[u8] = b"$5\r\nhello\r\n";
+/// Connections of the Redis-like loop.
+pub const REDIS_CONNECTIONS: usize = 16;
+
+/// What a browser would ask for, without most of its headers.
+pub const HTTP_REQUEST: &[u8] =
+    b"GET /index.html HTTP/1.1\r\nHost: localhost\r\nUser-Agent: bench\r\nAccept: */*\r\n\r\n";
+/// One that takes [`SLOW_NS`].
+pub const HTTP_SLOW: &[u8] = b"GET /sleep.html HTTP/1.1\r\nHost: localhost\r\nUser-Agent: bench\r\nAccept: */*\r\n\r\n";
+const HTTP_HEAD: &[u8] = b"HTTP/1.1 200 OK\r\nServer: bench\r\nContent-Type: text/html\r\nContent-Length: 512\r\n\r\n";
+const HTTP_BODY: [u8; 512] = [b'x'; 512];
+/// Length of the answer.
+pub const HTTP_REPLY: usize = HTTP_HEAD.len() + HTTP_BODY.len();
+/// Requests on a connection, after which the worker closes it. What a new connection takes depends on what the kernel's allocators
+/// have at hand, by 1 in 20; over so many requests that is 1 in 150.
+pub const KEEP_ALIVE: usize = 30;
+const WORKERS: usize = 2;
+/// Connections that a worker takes; with all it does not accept, as nginx does, so that both have the same share.
+const SHARE: usize = 4;
+/// Connections at a time.
+pub const HTTP_CONNECTIONS: usize = WORKERS * SHARE;
+
+/// Length of a message of the ping-pong.
+pub const MESSAGE: usize = 36;
+/// First byte of one that takes [`SLOW_NS`].
+pub const SLOW_MARK: u8 = b's';
+
+/// What a slow request takes, far more than any other does.
+pub const SLOW_NS: u64 = 2_000_000;
+
+/// The listener's token; connections have their number.
+const LISTENER: u64 = u64::MAX;
+
+/// Serves for ever.
+pub fn serve(shape: Shape) -> io::Result<()> {
+    let port = shape.port().ok_or_else(|| io::Error::other(format!("{} has no service", shape.name())))?;
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
+    match shape {
+        Shape::Redis => redis(&listener),
+        Shape::Nginx => nginx(&listener),
+        _ => ping_pong(&listener),
+    }
+}
+
+fn ping_pong(listener: &TcpListener) -> io::Result<()> {
+    take_turns()?;
+    loop {
+        let (mut stream, _) = listener.accept()?;
+        stream.set_nodelay(true)?;
+        let mut message = [0; MESSAGE];
+        while stream.read(&mut message)? > 0 {
+            if message[0] == SLOW_MARK {
+                clock::sleep(SLOW_NS);
+            }
+            stream.write_all(&message)?;
+        }
+    }
+}
+
+fn redis(listener: &TcpListener) -> io::Result<()> {
+    take_turns()?;
+    let mut loop_ = EventLoop::new(listener)?;
+    loop_.run(listener, usize::MAX, |stream, bytes, _| {
+        match bytes {
+            REDIS_REQUEST => {}
+            REDIS_SLOW => clock::sleep(SLOW_NS),
+            _ => return Err(io::Error::other("no GET")),
+        }
+        stream.write_all(REDIS_REPLY).map(|()| true)
+    })
+}
+
+fn nginx(listener: &TcpListener) -> io::Result<()> {
+    for _ in 1..WORKERS {
+        // SAFETY: this process has one thread, so that the child may do anything.
+        match unsafe { libc::fork() } {
+            -1 => return Err(io::Error::last_os_error()),
+            0 => break,
+            _ => {}
+        }
+    }
+    take_turns()?;
+    let mut loop_ = EventLoop::new(listener)?;
+    loop_.run(listener, SHARE, |stream, bytes, answered| {
+        if !bytes.starts_with(b"GET /") || !bytes.ends_with(b"\r\n\r\n") {
+            return Err(io::Error::other("no whole request"));
+        }
+        if bytes == HTTP_SLOW {
+            clock::sleep(SLOW_NS);
+        }
+        let sent = stream.write_vectored(&[IoSlice::new(HTTP_HEAD), IoSlice::new(&HTTP_BODY)])?;
+        if sent == HTTP_REPLY { Ok(answered + 1 < KEEP_ALIVE) } else { Err(io::Error::other("a reply in parts")) }
+    })
+}
+
+/// Connections that one thread waits for.
+struct EventLoop {
+    epoll: Epoll,
+    /// With the number of requests that were answered on each.
+    connections: HashMap<u64, (TcpStream, usize)>,
+    next: u64,
+}
+
+impl EventLoop {
+    fn new(listener: &TcpListener) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        let epoll = Epoll::new()?;
+        epoll.add(listener, READABLE, LISTENER)?;
+        Ok(Self { epoll, connections: HashMap::new(), next: 0 })
+    }
+
+    /// Answers by `answer`, which says whether the connection stays, and accepts while there are fewer than `most`.
+    fn run(
+        &mut self,
+        listener: &TcpListener,
+        most: usize,
+        answer: impl Fn(&mut TcpStream, &[u8], usize) -> io::Result<bool>,
+    ) -> io::Result<()> {
+        let (mut ready, mut listening, mut buffer): (Vec<Ready>, _, _) = (Vec::new(), true, [0; 4096]);
+        loop {
+            self.epoll.wait(None, &mut ready)?;
+            for event in &ready {
+                if event.token == LISTENER {
+                    self.accept(listener)?;
+                } else if let Some((stream, answered)) = self.connections.get_mut(&event.token) {
+                    let count = stream.read(&mut buffer)?;
+                    let stays = count > 0 && answer(stream, &buffer[..count], *answered)?;
+                    *answered += 1;
+                    if !stays {
+                        self.connections.remove(&event.token);
+                    }
+                }
+            }
+            let wanted = self.connections.len() < most;
+            if wanted != listening {
+                if wanted {
+                    self.epoll.add(listener, READABLE, LISTENER)?;
+                } else {
+                    self.epoll.remove(listener)?;
+                }
+                listening = wanted;
+            }
+        }
+    }
+
+    fn accept(&mut self, listener: &TcpListener) -> io::Result<()> {
+        match listener.accept() {
+            Ok((stream, _)) => {
+                stream.set_nodelay(true)?;
+                self.epoll.add(&stream, READABLE, self.next)?;
+                self.connections.insert(self.next, (stream, 0));
+                self.next += 1;
+                Ok(())
+            }
+            // Another worker was first.
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
