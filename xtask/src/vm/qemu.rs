@@ -77,9 +77,9 @@ impl Acceleration {
         }
     }
 
-    /// Runs a machine with the limits of the matrix.
-    pub fn run(self, vmlinuz: &Path, initrd: &Path, line: impl FnMut(&str) -> bool) -> Result<Ended> {
-        self.boot(vmlinuz, initrd, (BOOT, WHOLE), line)
+    /// Runs a machine with the limits of the matrix, `times` as long.
+    pub fn run(self, vmlinuz: &Path, initrd: &Path, times: u32, line: impl FnMut(&str) -> bool) -> Result<Ended> {
+        self.boot(vmlinuz, initrd, (BOOT, WHOLE * times), line)
     }
 
     /// Boots, hands each line to `line`, which says whether the machine is up, and waits for the end.
