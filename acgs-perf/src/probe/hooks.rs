@@ -199,3 +199,26 @@ pub fn functions() -> impl Iterator<Item = &'static str> {
     let programs = all.into_iter().flatten().flat_map(|hook| hook.0).flat_map(|way| way.iter());
     programs.filter(|program| program.kind != Kind::Tracepoint).map(|program| program.target)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn standbys_follow_their_program_at_its_tracepoint_and_none_is_there_twice() {
+        let mut names = Vec::new();
+        for way in [PROCESS, SCHED, SYSCALLS, TCP, REQUEST].into_iter().flatten().flat_map(|hook| hook.0) {
+            names.extend(way.iter().map(|program| program.name));
+            let Some(first) = way.first() else { panic!("a way without programs") };
+            assert!(!first.is_standby(), "{}", first.name);
+            for standby in way.iter().filter(|program| program.is_standby()) {
+                assert_eq!(standby.target, first.target);
+                assert!(standby.name.starts_with(first.name), "{}", standby.name);
+            }
+        }
+        let count = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), count);
+    }
+}
