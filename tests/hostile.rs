@@ -120,6 +120,18 @@ fn standbys_count_nothing_twice() {
         println!("{names:?}: {count} calls of {requests}, {missing} missed at most");
         assert!((requests.saturating_sub(missing)..=requests + 20).contains(&count), "{names:?}: {count} calls");
     }
+    // Perhaps one more, to see whether the server is there.
+    let accepted = report.integer("hostile", "/tcp/accepted");
+    assert!((connections..=connections + 1).contains(&accepted), "{accepted} connections");
+    drop(server);
+
+    let server = start(Kind::Forks, &[]).unwrap();
+    let recording = record(&server).arg("--debug-standby").start().unwrap();
+    ask(&server, 2, 4, 25).unwrap();
+    let report = recording.stop().unwrap();
+    report.assert_exact("hostile", 4);
+    let count = |field: &str| report.integer("hostile", field);
+    assert_eq!((count("/processes_forked"), count("/processes_exited")), (100, 100));
 }
 
 #[test]
