@@ -8,6 +8,15 @@ pub const MARK_PREEMPT_DISABLE: u32 = 0x6163_6701;
 /// Stands for `bpf_preempt_enable`.
 pub const MARK_PREEMPT_ENABLE: u32 = 0x6163_6702;
 
+/// Stands for `bpf_local_irq_save`.
+pub const MARK_IRQ_SAVE: u32 = 0x6163_6703;
+/// Stands for `bpf_local_irq_restore`.
+pub const MARK_IRQ_RESTORE: u32 = 0x6163_6704;
+
 /// (mark, kernel function).
-pub const KFUNCS: [(u32, &str); 2] =
-    [(MARK_PREEMPT_DISABLE, "bpf_preempt_disable"), (MARK_PREEMPT_ENABLE, "bpf_preempt_enable")];
+pub const KFUNCS: [(u32, &str); 4] = [
+    (MARK_PREEMPT_DISABLE, "bpf_preempt_disable"),
+    (MARK_PREEMPT_ENABLE, "bpf_preempt_enable"),
+    (MARK_IRQ_SAVE, "bpf_local_irq_save"),
+    (MARK_IRQ_RESTORE, "bpf_local_irq_restore"),
+];

@@ -87,7 +87,7 @@ fn send(socket: &SocketState, work: Option<&Activity>, service: u32, slowest: bo
         (*record).service = service;
         (*record).pid = task.pid();
         (*record).tgid = task.tgid();
-        (*record).family = socket.client.family;
+        (*record).family = u32::from(socket.client.family);
         (*record).client_address = socket.client.address;
         (*record).client_port = socket.client.port;
         (*record).slowest = u32::from(slowest);

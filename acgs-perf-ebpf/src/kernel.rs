@@ -4,9 +4,10 @@
 //! type (socket of another family, table of files) the read goes through `bpf_probe_read_kernel`.
 
 use core::ffi::c_void;
+use core::mem::MaybeUninit;
 use core::ptr::read_volatile;
 
-use acgs_perf_common::kfuncs::{MARK_PREEMPT_DISABLE, MARK_PREEMPT_ENABLE};
+use acgs_perf_common::kfuncs::{MARK_IRQ_RESTORE, MARK_IRQ_SAVE, MARK_PREEMPT_DISABLE, MARK_PREEMPT_ENABLE};
 use acgs_perf_common::maps::{COUNTING, STOPPED_ATTRIBUTION, STOPPED_SCHED};
 use aya_ebpf::helpers::generated::{bpf_get_current_task_btf, bpf_ktime_get_ns, bpf_task_pt_regs};
 use aya_ebpf::helpers::{bpf_probe_read_kernel, bpf_probe_read_kernel_buf};
@@ -80,16 +81,27 @@ fn call_marked(mark: u32) {
     unsafe { core::mem::transmute::<usize, extern "C" fn()>(mark as usize)() }
 }
 
+/// The same of a function that keeps the state of interrupts in `flags`.
+#[inline(always)]
+fn call_marked_with(mark: u32, flags: &mut MaybeUninit<u64>) {
+    // SAFETY: the agent has put a function with this argument in place of the mark, or the verifier has removed the call.
+    unsafe { core::mem::transmute::<usize, extern "C" fn(*mut u64)>(mark as usize)(flags.as_mut_ptr()) }
+}
+
 /// From here on the thread keeps its CPU.
 #[inline(always)]
 pub fn preempt_disable() {
     call_marked(MARK_PREEMPT_DISABLE);
 }
 
-/// The thread may lose its CPU again; perhaps it does so here.
+/// The thread may lose its CPU again, but not here. The kernel looks for who has become due where preemption is enabled, so that
+/// interrupts are off there, which forbids it; the next place to look is behind the program.
 #[inline(always)]
 pub fn preempt_enable() {
+    let mut flags = MaybeUninit::uninit();
+    call_marked_with(MARK_IRQ_SAVE, &mut flags);
     call_marked(MARK_PREEMPT_ENABLE);
+    call_marked_with(MARK_IRQ_RESTORE, &mut flags);
 }
 
 pub const AF_UNIX: u16 = 1;

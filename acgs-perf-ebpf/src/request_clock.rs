@@ -85,7 +85,9 @@ pub struct Client {
     pub address: [u32; 4],
     pub port: u32,
     /// Address family; 0 before it is known.
-    pub family: u32,
+    pub family: u16,
+    /// The state of TCP that the connection last entered, as far as it was seen; see `hooks::tcp::is_known`.
+    pub tcp_state: u16,
 }
 
 impl SocketState {
@@ -139,7 +141,7 @@ impl SocketState {
                 self.client.address = sk.peer_address();
                 self.client.port = u32::from(sk.peer_port());
             }
-            self.client.family = u32::from(family);
+            self.client.family = family;
         }
     }
 

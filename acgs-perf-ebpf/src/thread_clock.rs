@@ -36,8 +36,8 @@ pub struct ThreadState {
     scratch: u32,
     /// Sleeps for which a pool is known to give results back to this loop.
     pub has_pool: u32,
-    /// See `standby`.
-    pub seen: u32,
+    /// Marks, see `standby`.
+    pub seen: [u8; 4],
     /// When it last woke for events.
     pub tick: u64,
     /// What it works on.

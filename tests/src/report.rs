@@ -71,6 +71,11 @@ impl Report {
         findings.iter().any(|finding| finding["id"] == id)
     }
 
+    /// How many events were missed at most because their program was under way.
+    pub fn misses(&self) -> u64 {
+        self.losses().iter().find(|(name, _)| name == "recursion_misses").map_or(0, |(_, count)| *count)
+    }
+
     /// The ledger has this counter above 0, and no other but it and those `beside` it; gives the count.
     #[track_caller]
     pub fn lost(&self, counter: &str, beside: &[&str]) -> u64 {
@@ -96,8 +101,7 @@ impl Report {
         assert_eq!(in_rows, requests, "requests in rows");
     }
 
-    /// The service counted exactly these requests, and nothing was lost but what [`kernel::unavoidable`] allows. In emulation
-    /// of kernels whose tracepoints can be preempted, one in a hundred may be missing, if the ledger says so.
+    /// The service counted exactly these requests, and the ledger has nothing but what [`kernel::unavoidable`] allows.
     #[track_caller]
     pub fn assert_exact(&self, name: &str, requests: u64) {
         self.assert_counted(name, requests, &[]);
@@ -120,12 +124,11 @@ impl Report {
     #[track_caller]
     fn assert_counted(&self, name: &str, requests: u64, beside: &[(&str, u64)]) {
         let (counted, losses) = (self.requests(name), self.losses());
-        let missed = losses.iter().find(|(loss, _)| loss == "recursion_misses").map_or(0, |(_, count)| *count);
-        let missing = if kernel::loses_in_emulation() { missed.min(requests / 100) } else { 0 };
+        println!("{name}: counted {counted} of {requests}, ledger {losses:?}");
         let mut beyond = self.beyond(requests);
         beyond.retain(|(loss, count)| !beside.iter().any(|(name, most)| loss == name && count <= most));
         assert!(
-            (requests - missing..=requests).contains(&counted) && beyond.is_empty(),
+            counted == requests && beyond.is_empty(),
             "{name}: counted {counted}, sent {requests}, difference {}; losses {losses:?}",
             counted as i128 - i128::from(requests)
         );

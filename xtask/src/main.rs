@@ -59,6 +59,12 @@ enum Task {
         /// Run the live-kernel ring on other kernels in virtual machines: those named, or all; `list` prints them.
         #[arg(long, value_name = "KERNEL", num_args = 0.., conflicts_with = "ring")]
         vm: Option<Vec<String>>,
+        /// In the virtual machines, run only the tests with this in their name; nothing is recorded.
+        #[arg(long, value_name = "NAME", requires = "vm")]
+        only: Option<String>,
+        /// In the virtual machines, run the tests so many times, one after the other in the same machine.
+        #[arg(long, value_name = "N", requires = "vm", default_value_t = 1)]
+        times: u32,
         /// Take the verifier's work on each program as it is now into docs/verifier.tsv.
         #[arg(long)]
         accept: bool,
@@ -105,8 +111,8 @@ fn main() -> ExitCode {
         Task::Setup { tests, vm, lint } => setup::run(tests, vm, lint),
         Task::Build { release } => build::run(release),
         Task::Lint { house } => lint::run(house),
-        Task::Test { vm: Some(kernels), accept, .. } => vm::run(&kernels, accept),
-        Task::Test { ring, vm: None, accept } => rings::run(&ring, accept),
+        Task::Test { vm: Some(kernels), only, times, accept, .. } => vm::run(&kernels, only, times, accept),
+        Task::Test { ring, vm: None, accept, .. } => rings::run(&ring, accept),
         Task::Verifier { accept } => vm::live::run(accept),
         Task::Bench { what: Bench::Attribution(options) } => bench::attribution::attribution(&options),
         Task::Bench { what: Bench::Cost(options) } => bench::cost::cost(&options),

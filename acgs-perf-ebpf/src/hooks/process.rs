@@ -6,13 +6,25 @@ use aya_ebpf::programs::BtfTracePointContext;
 
 use crate::count::{Figures, atomic_add};
 use crate::kernel::{Task, keeps_thread_clocks};
-use crate::maps::{EXECED, EXECED_HEAD, FIELDS};
+use crate::maps::{EXECED, EXECED_HEAD, FIELDS, THREADS};
 use crate::service_table::{service_of_tgid, set_service_of_tgid};
 use crate::{Loss, run, thread_clock};
 
 #[btf_tracepoint]
 pub fn sched_process_fork(ctx: BtfTracePointContext) -> i32 {
     run(|| fork(&ctx))
+}
+
+#[btf_tracepoint]
+pub fn sched_process_fork_standby(ctx: BtfTracePointContext) -> i32 {
+    run(|| if is_born(&ctx) { Ok(()) } else { fork(&ctx) })
+}
+
+/// Whether the child has been seen: a thread by its clock, a process by its service.
+#[inline(always)]
+fn is_born(ctx: &BtfTracePointContext) -> bool {
+    let (parent, child) = (Task::arg(ctx, 0), Task::arg(ctx, 1));
+    if child.tgid() == parent.tgid() { THREADS.get(child).is_some() } else { service_of_tgid(child.tgid()).is_some() }
 }
 
 #[inline(always)]
@@ -33,6 +45,12 @@ fn fork(ctx: &BtfTracePointContext) -> Result<(), Loss> {
 
 #[btf_tracepoint]
 pub fn sched_process_exit(ctx: BtfTracePointContext) -> i32 {
+    run(|| exit(&ctx))
+}
+
+// A process that has left already is a stranger's.
+#[btf_tracepoint]
+pub fn sched_process_exit_standby(ctx: BtfTracePointContext) -> i32 {
     run(|| exit(&ctx))
 }
 
@@ -58,6 +76,23 @@ fn exit(ctx: &BtfTracePointContext) -> Result<(), Loss> {
 #[btf_tracepoint]
 pub fn sched_process_exec(ctx: BtfTracePointContext) -> i32 {
     run(|| exec(&ctx))
+}
+
+// Told twice, the agent looks twice.
+#[btf_tracepoint]
+pub fn sched_process_exec_standby(ctx: BtfTracePointContext) -> i32 {
+    run(|| if last_exec() == Some(u64::from(Task::arg(&ctx, 0).tgid())) { Ok(()) } else { exec(&ctx) })
+}
+
+/// The process of the last entry of the queue.
+#[inline(always)]
+fn last_exec() -> Option<u64> {
+    // SAFETY: the pointers are into the maps' values.
+    unsafe {
+        let next = EXECED_HEAD.get_ptr_mut(0)?.read_volatile();
+        let slot = EXECED.get_ptr_mut((next as u32).wrapping_sub(1) & (EXEC_QUEUE - 1))?;
+        Some(slot.read_volatile())
+    }
 }
 
 #[inline(always)]

@@ -13,7 +13,7 @@ use crate::kernel::{AF_INET, AF_INET6, AF_UNIX, Sock, Task, attributes, global, 
 use crate::maps::SOCKETS;
 use crate::request_clock::SocketState;
 use crate::service_table::{current_service, service_of_port, service_of_tgid};
-use crate::standby::{RECEIVED, SENT, marked, on_one_cpu, unless_marked};
+use crate::standby::{LAST, RECEIVED, SENT, marked, on_one_cpu, standby};
 use crate::{Loss, run};
 
 const TCP_LISTEN: u8 = 10;
@@ -28,19 +28,15 @@ pub fn sk_data_ready(ctx: BtfTracePointContext) -> i32 {
     run(|| on_one_cpu(|| data_ready(Sock::arg(&ctx, 0))))
 }
 
-/// What arrives on a TCP socket arrives in an interrupt, which nobody preempts.
+// These need no mark: an arrival that is known already changes nothing.
 #[btf_tracepoint]
 pub fn sk_data_ready_standby(ctx: BtfTracePointContext) -> i32 {
-    run(|| {
-        if let Some(sk) = Sock::arg(&ctx, 0)
-            && sk.family() == AF_UNIX
-            && let Some(socket) = watched(sk)?
-        {
-            // An arrival that is known already changes nothing.
-            socket.arrival(sk);
-        }
-        Ok(())
-    })
+    run(|| on_one_cpu(|| data_ready(Sock::arg(&ctx, 0))))
+}
+
+#[btf_tracepoint]
+pub fn sk_data_ready_standby_2(ctx: BtfTracePointContext) -> i32 {
+    run(|| on_one_cpu(|| data_ready(Sock::arg(&ctx, 0))))
 }
 
 /// Data has arrived on a socket.
@@ -108,7 +104,17 @@ pub fn sock_recv_length(ctx: BtfTracePointContext) -> i32 {
 
 #[btf_tracepoint]
 pub fn sock_recv_length_standby(ctx: BtfTracePointContext) -> i32 {
-    run(|| unless_marked(RECEIVED, || received(ctx.arg(1), ctx.arg(2), || Sock::arg(&ctx, 0))))
+    run(|| standby(2, RECEIVED, || received(ctx.arg(1), ctx.arg(2), || Sock::arg(&ctx, 0))))
+}
+
+#[btf_tracepoint]
+pub fn sock_recv_length_standby_2(ctx: BtfTracePointContext) -> i32 {
+    run(|| standby(3, RECEIVED, || received(ctx.arg(1), ctx.arg(2), || Sock::arg(&ctx, 0))))
+}
+
+#[btf_tracepoint]
+pub fn sock_recv_length_standby_3(ctx: BtfTracePointContext) -> i32 {
+    run(|| standby(LAST, RECEIVED, || received(ctx.arg(1), ctx.arg(2), || Sock::arg(&ctx, 0))))
 }
 
 /// A read from a socket returned `bytes`, or an error. 0 stands for the end of the stream, or for a read of no bytes.
@@ -155,7 +161,17 @@ pub fn sock_send_length(ctx: BtfTracePointContext) -> i32 {
 
 #[btf_tracepoint]
 pub fn sock_send_length_standby(ctx: BtfTracePointContext) -> i32 {
-    run(|| unless_marked(SENT, || sent(ctx.arg(1), || Sock::arg(&ctx, 0))))
+    run(|| standby(2, SENT, || sent(ctx.arg(1), || Sock::arg(&ctx, 0))))
+}
+
+#[btf_tracepoint]
+pub fn sock_send_length_standby_2(ctx: BtfTracePointContext) -> i32 {
+    run(|| standby(3, SENT, || sent(ctx.arg(1), || Sock::arg(&ctx, 0))))
+}
+
+#[btf_tracepoint]
+pub fn sock_send_length_standby_3(ctx: BtfTracePointContext) -> i32 {
+    run(|| standby(LAST, SENT, || sent(ctx.arg(1), || Sock::arg(&ctx, 0))))
 }
 
 /// A send on a socket returned `bytes`, or an error.

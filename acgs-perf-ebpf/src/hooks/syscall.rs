@@ -17,6 +17,7 @@ use crate::maps::{
 };
 use crate::request_clock::ACCEPTED;
 use crate::service_table::service_of_tgid;
+use crate::standby::on_one_cpu;
 use crate::{Loss, calls, run};
 
 const WRITE: u32 = 1;
@@ -30,20 +31,26 @@ const CLAIM_TRIES: u64 = 8;
 
 #[btf_tracepoint]
 pub fn sys_enter(ctx: BtfTracePointContext) -> i32 {
-    run(|| enter(&ctx))
+    run(|| of_service(|task, _| enter(&ctx, task)))
 }
 
 #[btf_tracepoint]
 pub fn sys_enter_standby(ctx: BtfTracePointContext) -> i32 {
-    run(|| if is_in_call() == Some(false) { enter(&ctx) } else { Ok(()) })
+    run(|| of_service(|task, _| if is_in_call(task) { Ok(()) } else { enter(&ctx, task) }))
+}
+
+/// Runs the body for a thread of a service, on one CPU. Strangers come and go in fewer steps than it takes to keep it.
+#[inline(always)]
+fn of_service(body: impl FnOnce(Task, u32) -> Result<(), Loss>) -> Result<(), Loss> {
+    let task = Task::current();
+    match service_of_tgid(task.tgid()) {
+        Some(service) => on_one_cpu(|| body(task, service)),
+        None => Ok(()),
+    }
 }
 
 #[inline(always)]
-fn enter(ctx: &BtfTracePointContext) -> Result<(), Loss> {
-    let task = Task::current();
-    if service_of_tgid(task.tgid()).is_none() {
-        return Ok(());
-    }
+fn enter(ctx: &BtfTracePointContext, task: Task) -> Result<(), Loss> {
     let thread = THREADS.get_or_create(task).ok_or(Loss::TaskStorage)?;
     thread.syscall = ctx.arg::<u32>(1);
     let now = now();
@@ -62,26 +69,22 @@ fn enter(ctx: &BtfTracePointContext) -> Result<(), Loss> {
 
 #[btf_tracepoint]
 pub fn sys_exit(ctx: BtfTracePointContext) -> i32 {
-    run(|| exit(&ctx))
+    run(|| of_service(|task, service| exit(&ctx, task, service)))
 }
 
 #[btf_tracepoint]
 pub fn sys_exit_standby(ctx: BtfTracePointContext) -> i32 {
-    run(|| if is_in_call() == Some(true) { exit(&ctx) } else { Ok(()) })
+    run(|| of_service(|task, service| if is_in_call(task) { exit(&ctx, task, service) } else { Ok(()) }))
 }
 
-/// Whether the entry of the running thread's system call has been seen and its exit not; `None` for a stranger's.
+/// Whether the entry of the running thread's system call has been seen and its exit not.
 #[inline(always)]
-fn is_in_call() -> Option<bool> {
-    let task = Task::current();
-    service_of_tgid(task.tgid())?;
-    Some(THREADS.get(task).is_some_and(|thread| thread.syscall_entered != 0))
+fn is_in_call(task: Task) -> bool {
+    THREADS.get(task).is_some_and(|thread| thread.syscall_entered != 0)
 }
 
 #[inline(always)]
-fn exit(ctx: &BtfTracePointContext) -> Result<(), Loss> {
-    let task = Task::current();
-    let Some(service) = service_of_tgid(task.tgid()) else { return Ok(()) };
+fn exit(ctx: &BtfTracePointContext, task: Task, service: u32) -> Result<(), Loss> {
     if !counts() {
         if let Some(thread) = THREADS.get(task) {
             thread.syscall_entered = 0;

@@ -9,6 +9,7 @@ use crate::kernel::{Sock, Task, attributes, counts, global, now};
 use crate::maps::{ESTABLISHED, PEER, PEER_OTHERS, SOCKETS};
 use crate::request_clock::SocketState;
 use crate::service_table::{current_service, service_of_listener, set_service_of_tgid, wanted_by};
+use crate::standby::on_one_cpu;
 use crate::{Loss, calls, request_table, run, service_table};
 
 const ESTABLISHED_STATE: i32 = 1;
@@ -22,7 +23,13 @@ const NEW_SYN_RECV: u8 = 12;
 
 #[btf_tracepoint]
 pub fn inet_sock_set_state(ctx: BtfTracePointContext) -> i32 {
-    run(|| set_state(&ctx))
+    run(|| on_one_cpu(|| set_state(&ctx)))
+}
+
+// A change that is known already changes nothing; see `is_known`.
+#[btf_tracepoint]
+pub fn inet_sock_set_state_standby(ctx: BtfTracePointContext) -> i32 {
+    run(|| on_one_cpu(|| set_state(&ctx)))
 }
 
 #[inline(always)]
@@ -56,10 +63,24 @@ fn listens(sk: Sock) -> Result<(), Loss> {
     }
 }
 
+/// Whether this change of state is one that the program before the standby has seen: a socket never enters the state it is in.
+/// Only where there are standbys; the mark is the socket's, because states change in interrupts too.
+#[inline(always)]
+fn is_known(socket: &mut SocketState, state: i32) -> bool {
+    if global!(PREEMPTIBLE) == 0 {
+        return false;
+    }
+    let last = core::mem::replace(&mut socket.client.tcp_state, state as u16);
+    last == state as u16
+}
+
 #[inline(always)]
 fn connecting(sk: Sock) -> Result<(), Loss> {
     let Some(service) = current_service() else { return Ok(()) };
     let socket = SOCKETS.get_or_create(sk).ok_or(Loss::SocketStorage)?;
+    if is_known(socket, SYN_SENT) {
+        return Ok(());
+    }
     socket.set_opened_by(service);
     let now = now();
     socket.connecting_since = now;
@@ -72,6 +93,9 @@ fn connecting(sk: Sock) -> Result<(), Loss> {
 #[inline(always)]
 fn connected(sk: Sock) -> Result<(), Loss> {
     let Some((socket, service)) = outgoing(sk) else { return Ok(()) };
+    if is_known(socket, ESTABLISHED_STATE) {
+        return Ok(());
+    }
     let now = now();
     socket.call.since = now;
     let took = now.wrapping_sub(socket.connecting_since);
@@ -97,6 +121,12 @@ fn connected(sk: Sock) -> Result<(), Loss> {
 #[inline(always)]
 fn accepted(sk: Sock) -> Result<(), Loss> {
     let Some(service) = service_of_listener(sk) else { return Ok(()) };
+    if global!(PREEMPTIBLE) != 0
+        && let Some(socket) = SOCKETS.get_or_create(sk)
+        && is_known(socket, ESTABLISHED_STATE)
+    {
+        return Ok(());
+    }
     Figures::of(service).add(Counter::ConnectionsAccepted, 1);
     if global!(SYSCALLS_ACTIVE) != 0 {
         let _least_recent_makes_room = ESTABLISHED.insert(sk.address(), now(), 0);
@@ -121,8 +151,8 @@ fn closed(sk: Sock, refused: bool) -> Result<(), Loss> {
     if global!(TCP_ACTIVE) == 0 {
         return Ok(());
     }
-    let Some((_, service)) = outgoing(sk) else { return Ok(()) };
-    if !counts() {
+    let Some((socket, service)) = outgoing(sk) else { return Ok(()) };
+    if is_known(socket, CLOSE) || !counts() {
         return Ok(());
     }
     let figures = Figures::of(service);

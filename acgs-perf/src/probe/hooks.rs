@@ -110,23 +110,37 @@ macro_rules! tracepoints {
     ($($name:literal),* $(,)?) => { &[$(Hook(&[&[Program::tracepoint($name)]])),*] };
 }
 
+/// A program at a tracepoint and its standbys, in the order in which they run.
+macro_rules! chain {
+    ($name:literal, $($standby:literal),+) => {
+        &[Program::tracepoint($name), $(Program::standby($standby, $name)),+]
+    };
+}
+
 /// Keep the service table right.
-pub const PROCESS: &[Hook] =
-    tracepoints!["sched_process_fork", "sched_process_exit", "sched_process_exec", "inet_sock_set_state"];
-/// Thread clocks.
+pub const PROCESS: &[Hook] = &[
+    Hook(&[chain!("sched_process_fork", "sched_process_fork_standby")]),
+    Hook(&[chain!("sched_process_exit", "sched_process_exit_standby")]),
+    Hook(&[chain!("sched_process_exec", "sched_process_exec_standby")]),
+    Hook(&[chain!("inet_sock_set_state", "inet_sock_set_state_standby")]),
+];
+/// Thread clocks. The kernel holds a lock of the run queue or of the thread there, so that these keep their CPU everywhere.
 pub const SCHED: &[Hook] = tracepoints!["sched_waking", "sched_switch"];
 /// System calls.
-pub const SYSCALLS: &[Hook] = &[
-    Hook(&[&[Program::tracepoint("sys_enter"), Program::standby("sys_enter_standby", "sys_enter")]]),
-    Hook(&[&[Program::tracepoint("sys_exit"), Program::standby("sys_exit_standby", "sys_exit")]]),
-];
+pub const SYSCALLS: &[Hook] =
+    &[Hook(&[chain!("sys_enter", "sys_enter_standby")]), Hook(&[chain!("sys_exit", "sys_exit_standby")])];
 /// Trouble on connections.
 pub const TCP: &[Hook] = tracepoints!["tcp_retransmit_skb", "tcp_receive_reset", "tcp_send_reset"];
 /// Request clocks. The tracepoints came with Linux 6.3; before, the functions beneath the system calls are watched. The one
 /// that starts clocks comes last: what is in flight at attach is never half counted.
 pub const REQUEST: &[Hook] = &[
     Hook(&[
-        &[Program::tracepoint("sock_send_length"), Program::standby("sock_send_length_standby", "sock_send_length")],
+        chain!(
+            "sock_send_length",
+            "sock_send_length_standby",
+            "sock_send_length_standby_2",
+            "sock_send_length_standby_3"
+        ),
         &[
             Program::fexit("sent_inet", "inet_sendmsg"),
             Program::fexit("sent_inet6", "inet6_sendmsg"),
@@ -136,7 +150,12 @@ pub const REQUEST: &[Hook] = &[
         ],
     ]),
     Hook(&[
-        &[Program::tracepoint("sock_recv_length"), Program::standby("sock_recv_length_standby", "sock_recv_length")],
+        chain!(
+            "sock_recv_length",
+            "sock_recv_length_standby",
+            "sock_recv_length_standby_2",
+            "sock_recv_length_standby_3"
+        ),
         &[
             Program::fexit("received_inet", "inet_recvmsg"),
             Program::fexit("received_inet6", "inet6_recvmsg"),
@@ -144,7 +163,7 @@ pub const REQUEST: &[Hook] = &[
         ],
     ]),
     Hook(&[
-        &[Program::tracepoint("sk_data_ready"), Program::standby("sk_data_ready_standby", "sk_data_ready")],
+        chain!("sk_data_ready", "sk_data_ready_standby", "sk_data_ready_standby_2"),
         &[Program::fentry("readable", "sock_def_readable")],
     ]),
 ];
@@ -179,4 +198,27 @@ pub fn functions() -> impl Iterator<Item = &'static str> {
     let all = [PROCESS, SCHED, SYSCALLS, TCP, REQUEST];
     let programs = all.into_iter().flatten().flat_map(|hook| hook.0).flat_map(|way| way.iter());
     programs.filter(|program| program.kind != Kind::Tracepoint).map(|program| program.target)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn standbys_follow_their_program_at_its_tracepoint_and_none_is_there_twice() {
+        let mut names = Vec::new();
+        for way in [PROCESS, SCHED, SYSCALLS, TCP, REQUEST].into_iter().flatten().flat_map(|hook| hook.0) {
+            names.extend(way.iter().map(|program| program.name));
+            let Some(first) = way.first() else { panic!("a way without programs") };
+            assert!(!first.is_standby(), "{}", first.name);
+            for standby in way.iter().filter(|program| program.is_standby()) {
+                assert_eq!(standby.target, first.target);
+                assert!(standby.name.starts_with(first.name), "{}", standby.name);
+            }
+        }
+        let count = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), count);
+    }
 }

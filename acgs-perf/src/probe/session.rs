@@ -316,14 +316,14 @@ impl Session {
     }
 
     /// How many events were missed at most because a program was already running on its CPU, given what each program missed;
-    /// `None` where the kernel does not tell. Where there is a standby, both must have missed an event.
+    /// `None` where the kernel does not tell. Where there are standbys, all of them must have missed an event.
     pub fn missed(&self, of_program: impl Fn(RawFd) -> Option<u64>) -> Option<u64> {
         let misses = |program: &Program| of_program(self.ebpf.program(program.name)?.fd().ok()?.as_fd().as_raw_fd());
         let programs: Vec<&Program> = self.programs().collect();
-        let standby = |of: &Program| programs.iter().find(|other| other.is_standby() && other.target == of.target);
+        let standbys = |of: &'static str| programs.iter().filter(move |other| other.is_standby() && other.target == of);
         let missed = programs.iter().filter(|program| !program.is_standby()).filter_map(|program| {
             let own = misses(program)?;
-            Some(standby(program).and_then(|standby| misses(standby)).map_or(own, |both| both.min(own)))
+            Some(standbys(program.target).filter_map(|standby| misses(standby)).fold(own, u64::min))
         });
         missed.reduce(|sum, of_one| sum + of_one)
     }

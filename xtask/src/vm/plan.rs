@@ -36,12 +36,26 @@ const SHORT: &[&str] = &["socket_calls"];
 const REFUSAL: &str = "old_kernel";
 
 /// How much of the ring runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Length {
     /// All of it.
     Whole,
     /// What every change has to pass.
     Short,
+    /// Tests whose name has this in it (`None`: all), so many times in one machine: for what is rare.
+    Part(Option<String>, u32),
+}
+
+impl Length {
+    /// As the command line says it.
+    pub fn of(only: Option<String>, times: u32) -> Self {
+        if only.is_none() && times == 1 { Self::Whole } else { Self::Part(only, times.max(1)) }
+    }
+
+    /// How often each test runs.
+    pub fn times(&self) -> u32 {
+        if let Self::Part(_, times) = self { *times } else { 1 }
+    }
 }
 
 /// One command that runs inside.
@@ -55,6 +69,11 @@ pub struct Step {
 }
 
 impl Step {
+    /// Whether it runs this program of cargo's.
+    fn runs(&self, test: &str) -> bool {
+        self.program.ends_with(&format!("/deps/{test}"))
+    }
+
     /// A program with its arguments, and how long it may take in the machine's own time.
     pub fn new(name: &str, seconds: u32, program: &str, arguments: &[&str]) -> Self {
         let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
@@ -73,9 +92,9 @@ impl Step {
 }
 
 /// Every test that the matrix needs, to be built.
-pub fn tests(length: Length) -> Vec<&'static str> {
+pub fn tests(length: &Length) -> Vec<&'static str> {
     match length {
-        Length::Whole => RING.iter().map(|(name, _)| *name).chain([REFUSAL]).collect(),
+        Length::Whole | Length::Part(..) => RING.iter().map(|(name, _)| *name).chain([REFUSAL]).collect(),
         Length::Short => SHORT.to_vec(),
     }
 }
@@ -86,18 +105,24 @@ pub fn own_tests() -> Vec<&'static str> {
 }
 
 /// What runs on this kernel.
-pub fn steps(kernel: &Kernel, length: Length) -> Vec<Step> {
-    let test = |name: &str, without: &[(&str, &str)]| {
+pub fn steps(kernel: &Kernel, length: &Length) -> Vec<Step> {
+    let test = |name: &str, without: &[(&str, &str)], round: u32| {
         let mut arguments = vec!["--test-threads=1", "--color=never"];
         arguments.extend(without.iter().flat_map(|(name, _)| ["--skip", name]));
-        Step::new(name, 480, &format!("/{INSIDE}/deps/{name}"), &arguments)
+        if let Length::Part(only, _) = length {
+            arguments.push("--nocapture");
+            arguments.extend(only.as_deref());
+        }
+        let title = if length.times() == 1 { name.to_owned() } else { format!("{name}.{round}") };
+        Step::new(&title, 480, &format!("/{INSIDE}/deps/{name}"), &arguments)
     };
     let mut steps = match kernel.expected {
         Expected::Everything => {
-            let ring = RING.iter().filter(|(name, _)| length == Length::Whole || SHORT.contains(name));
-            ring.map(|(name, without)| test(name, without)).collect()
+            let ring = RING.iter().filter(|(name, _)| *length != Length::Short || SHORT.contains(name));
+            let rounds = (1..=length.times()).flat_map(|round| ring.clone().map(move |test| (test, round)));
+            rounds.map(|((name, without), round)| test(name, without, round)).collect()
         }
-        Expected::Refusal => vec![test(REFUSAL, &[])],
+        Expected::Refusal => vec![test(REFUSAL, &[], 1)],
     };
     let mut arguments = vec!["doctor", "--format", "json"];
     if kernel.expected == Expected::Everything {
@@ -125,7 +150,7 @@ pub fn initial_files(programs: &Programs, steps: &[Step]) -> Result<Vec<u8>> {
         let place = if name == INIT { "init".to_owned() } else { format!("{INSIDE}/{name}") };
         archive.file(&place, &read(path)?);
     }
-    for (name, path) in programs.tests.iter().filter(|(name, _)| steps.iter().any(|step| step.name == **name)) {
+    for (name, path) in programs.tests.iter().filter(|(name, _)| steps.iter().any(|step| step.runs(name))) {
         archive.file(&format!("{INSIDE}/deps/{name}"), &read(path)?);
     }
     archive.file("plan", steps.iter().map(Step::line).collect::<String>().as_bytes());
@@ -138,22 +163,36 @@ fn read(path: &Path) -> Result<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::super::kernels::KERNELS;
     use super::*;
 
     #[test]
     fn every_kernel_runs_a_test_and_asks_the_doctor_last() {
         for (kernel, length) in KERNELS.iter().flat_map(|kernel| [(kernel, Length::Whole), (kernel, Length::Short)]) {
-            let steps = steps(kernel, length);
+            let steps = steps(kernel, &length);
             assert!(steps.iter().any(Step::is_test), "{}", kernel.name);
             assert_eq!(steps.last().map(|step| step.name.as_str()), Some(DOCTOR));
             assert!(
                 steps
                     .iter()
                     .filter(|step| step.is_test())
-                    .all(|step| tests(Length::Whole).contains(&step.name.as_str()))
+                    .all(|step| tests(&Length::Whole).contains(&step.name.as_str()))
             );
         }
+    }
+
+    #[test]
+    fn a_part_runs_the_tests_of_a_name_so_many_times_and_each_round_has_its_own_title() {
+        let kernel = KERNELS.iter().find(|kernel| kernel.expected == Expected::Everything).unwrap();
+        let length = Length::of(Some("a_thousand".into()), 3);
+        let steps = steps(kernel, &length);
+        let titles: BTreeSet<&str> = steps.iter().map(|step| step.name.as_str()).collect();
+        assert_eq!(titles.len(), 3 * RING.len() + 1);
+        assert!(titles.contains("scale.3") && steps.iter().any(|step| step.runs("scale")));
+        assert!(steps[0].line().ends_with("\ta_thousand\n"));
+        assert_eq!(Length::of(None, 1), Length::Whole);
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub fn run(image: &Image, programs: &Programs) -> Result<Figures> {
         .with_context(|| format!("write {}", initrd.display()))?;
     let start = Instant::now();
     let (mut console, mut log) = (Console::default(), String::new());
-    let ended = Acceleration::Counting.run(&image.vmlinuz, &initrd, |line| {
+    let ended = Acceleration::Counting.run(&image.vmlinuz, &initrd, 1, |line| {
         console.note(line);
         log.push_str(line);
         log.push('\n');
