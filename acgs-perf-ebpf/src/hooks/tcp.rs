@@ -1,5 +1,7 @@
 //! TCP: connections opened and accepted, retransmissions, resets, round-trip time; and the ports that services listen on.
 
+use core::mem::offset_of;
+
 use acgs_perf_common::maps::{Counter, Histogram, PeerKey, PeerStats, others_index};
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
@@ -10,6 +12,7 @@ use crate::maps::{ESTABLISHED, PEER, PEER_OTHERS, SOCKETS};
 use crate::request_clock::SocketState;
 use crate::service_table::{current_service, service_of_listener, set_service_of_tgid, wanted_by};
 use crate::standby::on_one_cpu;
+use crate::subprogram::subprogram;
 use crate::{Loss, calls, request_table, run, service_table};
 
 const ESTABLISHED_STATE: i32 = 1;
@@ -102,19 +105,10 @@ fn connected(sk: Sock) -> Result<(), Loss> {
     if (took as i64) < 0 {
         return Err(Loss::NegativeDifference);
     }
-    if !counts() {
-        return Ok(());
-    }
     let figures = Figures::of(service);
     figures.record(Histogram::Connect, took);
     figures.add(Counter::ConnectionsOpened, 1);
-    if let Some(peer) = peer(sk, service, true) {
-        // SAFETY: `peer` points into the map's value.
-        unsafe {
-            atomic_add(&raw mut (*peer).connections, 1);
-            atomic_add(&raw mut (*peer).connect_ns, took);
-        }
-    }
+    count_of_peer(sk, service, true, Event::Connection, took);
     Ok(())
 }
 
@@ -131,13 +125,7 @@ fn accepted(sk: Sock) -> Result<(), Loss> {
     if global!(SYSCALLS_ACTIVE) != 0 {
         let _least_recent_makes_room = ESTABLISHED.insert(sk.address(), now(), 0);
     }
-    if !counts() {
-        return Ok(());
-    }
-    if let Some(peer) = peer(sk, service, false) {
-        // SAFETY: `peer` points into the map's value.
-        unsafe { atomic_add(&raw mut (*peer).connections, 1) };
-    }
+    count_of_peer(sk, service, false, Event::Connection, 0);
     Ok(())
 }
 
@@ -152,16 +140,13 @@ fn closed(sk: Sock, refused: bool) -> Result<(), Loss> {
         return Ok(());
     }
     let Some((socket, service)) = outgoing(sk) else { return Ok(()) };
-    if is_known(socket, CLOSE) || !counts() {
+    if is_known(socket, CLOSE) {
         return Ok(());
     }
     let figures = Figures::of(service);
     if refused {
         figures.add(Counter::ConnectFailures, 1);
-        if let Some(peer) = peer(sk, service, true) {
-            // SAFETY: `peer` points into the map's value.
-            unsafe { atomic_add(&raw mut (*peer).failures, 1) };
-        }
+        count_of_peer(sk, service, true, Event::Failure, 0);
     } else {
         sample_srtt(sk, figures);
     }
@@ -194,21 +179,13 @@ fn trouble(ctx: &BtfTracePointContext, counter: Counter) -> Result<(), Loss> {
             None => return Ok(()),
         },
     };
-    if !counts() {
-        return Ok(());
-    }
     Figures::of(service).add(counter, 1);
     // Sockets in these states are listeners, or smaller objects than a whole socket.
     if matches!(sk.state(), TIME_WAIT | LISTENING | NEW_SYN_RECV) {
         return Ok(());
     }
-    let retransmit = matches!(counter, Counter::Retransmits);
-    if let Some(peer) = peer(sk, service, opened) {
-        // SAFETY: `peer` points into the map's value.
-        unsafe {
-            atomic_add(if retransmit { &raw mut (*peer).retransmits } else { &raw mut (*peer).resets }, 1);
-        }
-    }
+    let event = if matches!(counter, Counter::Retransmits) { Event::Retransmit } else { Event::Reset };
+    count_of_peer(sk, service, opened, event, 0);
     Ok(())
 }
 
@@ -229,21 +206,49 @@ pub fn sample_srtt(sk: Sock, figures: Figures) {
     }
 }
 
-/// The entry of the socket's peer, made if it is new; that of all others when there is no room for it.
+/// What is counted of a peer, as a word of `PeerStats`.
+#[derive(Clone, Copy)]
+enum Event {
+    Connection = offset_of!(PeerStats, connections) as isize / 8,
+    Failure = offset_of!(PeerStats, failures) as isize / 8,
+    Retransmit = offset_of!(PeerStats, retransmits) as isize / 8,
+    Reset = offset_of!(PeerStats, resets) as isize / 8,
+}
+
+/// Counts an event of the socket's peer, and the time that connecting took.
 #[inline(always)]
-fn peer(sk: Sock, service: u32, outgoing: bool) -> Option<*mut PeerStats> {
+fn count_of_peer(sk: Sock, service: u32, outgoing: bool, event: Event, connect_ns: u64) {
     let port = if outgoing { u32::from(sk.peer_port()) } else { 0 };
-    let key = PeerKey { address: sk.peer_address(), port, service };
-    if PEER.get_ptr_mut(key).is_none() {
-        let _exists_meanwhile = PEER.insert(key, PeerStats::default(), 1);
+    let mut key = PeerKey { address: sk.peer_address(), port, service };
+    count_at(&mut key, event as u32, sk.srtt_us(), connect_ns);
+}
+
+subprogram! {
+    /// The same by the peer's key, whose entry is made if it is new; at that of all others when there is no room for it.
+    fn count_at = tcp_count_of_peer(key: &mut PeerKey; word: u32, srtt_us: u32, connect_ns: u64) {
+        if !counts() {
+            return;
+        }
+        // Linux 6.1 takes a key only from the stack, not from an argument.
+        // SAFETY: a reference is valid for reads. Volatile, or the compiler would use the argument itself.
+        let key = unsafe { core::ptr::from_ref(key).read_volatile() };
+        let mut entry = PEER.get_ptr_mut(key);
+        if entry.is_none() {
+            let _exists_meanwhile = PEER.insert(key, PeerStats::default(), 1);
+            entry = PEER.get_ptr_mut(key);
+        }
+        let is_named = entry.is_some();
+        let Some(entry) = entry.or_else(|| PEER_OTHERS.get_ptr_mut(others_index(key.service, key.port != 0))) else { return };
+        if word > Event::Reset as u32 {
+            return;
+        }
+        // SAFETY: `entry` points into the map's value, of which `word` is one.
+        unsafe {
+            atomic_add(entry.cast::<u64>().add(word as usize), 1);
+            atomic_add(&raw mut (*entry).connect_ns, connect_ns);
+            if is_named && srtt_us != 0 {
+                (&raw mut (*entry).srtt_us).write_volatile(u64::from(srtt_us));
+            }
+        }
     }
-    let Some(entry) = PEER.get_ptr_mut(key) else {
-        return PEER_OTHERS.get_ptr_mut(others_index(service, outgoing));
-    };
-    let srtt_us = sk.srtt_us();
-    if srtt_us != 0 {
-        // SAFETY: `entry` points into the map's value.
-        unsafe { (&raw mut (*entry).srtt_us).write_volatile(u64::from(srtt_us)) };
-    }
-    Some(entry)
 }
