@@ -9,7 +9,7 @@ use crate::count::Figures;
 use crate::downstream::{find_slot, is_called_port};
 use crate::handoff::WAKE_BYTES;
 use crate::hooks::tcp::sample_srtt;
-use crate::kernel::{AF_INET, AF_INET6, AF_UNIX, Sock, Task, attributes, global, now};
+use crate::kernel::{AF_INET, AF_INET6, AF_UNIX, Sock, Task, attributes, counts, global, now};
 use crate::maps::SOCKETS;
 use crate::request_clock::SocketState;
 use crate::service_table::{current_service, service_of_port, service_of_tgid};
@@ -125,7 +125,15 @@ pub fn received(bytes: i32, flags: i32, sk: impl FnOnce() -> Option<Sock>) -> Re
     }
     let Some(service) = current_service() else { return Ok(()) };
     let Some(sk) = sk() else { return Ok(()) };
-    let Some(socket) = SOCKETS.get(sk) else { return Ok(()) };
+    let socket = match SOCKETS.get(sk) {
+        Some(socket) => socket,
+        // A reader that does not sleep takes bytes from a UNIX socket before the kernel tells of them; those of a new connection
+        // are a request all the same. Before the window they are more likely older than the first hook.
+        None if bytes > 0 && sk.family() == AF_UNIX && counts() && server_side(sk).is_some() => {
+            SOCKETS.get_or_create(sk).ok_or(Loss::SocketStorage)?
+        }
+        None => return Ok(()),
+    };
     if socket.opened_by().is_some() {
         let has_ended = || sk.has_ended() && !sk.has_unread();
         return if bytes > 0 || has_ended() { called_back(socket, service, bytes as u64) } else { Ok(()) };
