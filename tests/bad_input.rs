@@ -1,5 +1,6 @@
 //! Bad input: one line that says what, where and what to do; exit 2; nothing written and nothing lost.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
@@ -226,16 +227,23 @@ fn two_agents_at_once_count_the_same() {
     two.stop().unwrap().assert_exact("two", 5_000);
 }
 
-fn signalled(signal: i32) -> (Option<i32>, Option<Report>) {
+/// Sends a signal to an agent under load; gives its exit code, its report, and what it had loaded.
+fn signalled_with(signal: i32) -> (Option<i32>, Option<Report>, BTreeSet<bpf::Loaded>) {
     use std::os::unix::process::ExitStatusExt;
     let server = truth();
     let recording = Recorder::new("truth", &port(&server)).start().unwrap();
     let mut client = Client::connect(server.address(), 4, &[1; 64], 64).unwrap();
     client.run(Plan { rate: None, requests: 1_000, limit: Duration::from_secs(30) }).unwrap();
     thread::sleep(Duration::from_millis(200));
+    let loaded = bpf::loaded_by(recording.pid());
     recording.signal(signal).unwrap();
     let (status, _, report) = recording.finish().unwrap();
-    (status.code().or_else(|| status.signal().map(|signal| -signal)), report)
+    (status.code().or_else(|| status.signal().map(|signal| -signal)), report, loaded)
+}
+
+fn signalled(signal: i32) -> (Option<i32>, Option<Report>) {
+    let (code, report, _) = signalled_with(signal);
+    (code, report)
 }
 
 #[test]
@@ -257,13 +265,13 @@ fn sigterm_ends_early_with_a_report() {
 #[test]
 fn sigkill_leaves_nothing_behind() {
     need_root();
-    let before = bpf::loaded().unwrap();
-    let (code, report) = signalled(libc::SIGKILL);
+    let (code, report, loaded) = signalled_with(libc::SIGKILL);
+    assert!(loaded.len() > 10, "{loaded:?}");
     assert_eq!(code, Some(-libc::SIGKILL));
     assert!(report.is_none());
     let end = Instant::now() + Duration::from_secs(10);
     loop {
-        let left: Vec<String> = bpf::loaded().unwrap().difference(&before).cloned().collect();
+        let left = bpf::still_there(&loaded).unwrap();
         if left.is_empty() {
             break;
         }

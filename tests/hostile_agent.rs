@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 
 use acgs_perf_tests::bpf;
 use acgs_perf_tests::harness::need_root;
-use acgs_perf_tests::hostile::{Kind, MESSAGE, in_vm, request, start};
+use acgs_perf_tests::hostile::{Kind, MESSAGE, ask, in_vm, request, start};
 use acgs_perf_tests::load::{Arrivals, Body, Client, Load, Messages};
 use acgs_perf_tests::random::Random;
 use acgs_perf_tests::recording::{Recorder, agent};
+use acgs_perf_tests::signal;
 
 const MOMENTS: u32 = 16;
 
@@ -26,7 +27,6 @@ fn record(port: u16, directory: &std::path::Path) -> Child {
 fn killed_at_any_moment_it_leaves_nothing_behind() {
     need_root();
     let server = start(Kind::Echo, &[]).unwrap();
-    let before = bpf::loaded().unwrap();
     let directory = tempfile::tempdir().unwrap();
     let mut random = Random::new(u64::from(std::process::id()));
     // Loading takes one to two seconds, most of it the verifier's work; so most of these moments are before the end of it.
@@ -35,14 +35,16 @@ fn killed_at_any_moment_it_leaves_nothing_behind() {
         let mut agent = record(server.port, directory.path());
         let after = Duration::from_micros(random.integer() % 2_500_000 * u64::from(moment) / u64::from(MOMENTS));
         thread::sleep(after);
-        let loaded = bpf::loaded().unwrap().difference(&before).count();
-        most = most.max(loaded);
-        println!("killed after {after:?} with {loaded} programs and maps loaded");
+        // Nothing new is loaded by who is stopped.
+        signal::send(&agent, libc::SIGSTOP).unwrap();
+        let loaded = bpf::loaded_by(agent.id());
+        most = most.max(loaded.len());
+        println!("killed after {after:?} with {} programs, maps and links", loaded.len());
         agent.kill().unwrap();
         agent.wait().unwrap();
         let limit = Instant::now() + Duration::from_secs(10);
         loop {
-            let left: Vec<String> = bpf::loaded().unwrap().difference(&before).cloned().collect();
+            let left = bpf::still_there(&loaded).unwrap();
             if left.is_empty() {
                 break;
             }
@@ -53,6 +55,31 @@ fn killed_at_any_moment_it_leaves_nothing_behind() {
         assert!(files.is_empty(), "killed after {after:?}, left behind: {files:?}");
     }
     assert!(most > 10, "never killed with more than {most} programs and maps loaded");
+}
+
+#[test]
+fn two_agents_beside_each_other_count_the_same() {
+    need_root();
+    let requests = 2_000;
+    let server = start(Kind::Echo, &[]).unwrap();
+    let selector = format!("port:{}", server.port);
+    let start = || Recorder::new("hostile", &selector).start().unwrap();
+    let (first, second, third) = (start(), start(), start());
+    ask(&server, 4, requests, 0).unwrap();
+    // One ends with its report, one is killed: the last one does not notice.
+    let loaded = bpf::loaded_by(second.pid());
+    first.stop().unwrap().assert_exact("hostile", requests);
+    second.signal(libc::SIGKILL).unwrap();
+    drop(second);
+    let limit = Instant::now() + Duration::from_secs(10);
+    while !bpf::still_there(&loaded).unwrap().is_empty() {
+        assert!(Instant::now() < limit, "left behind: {:?}", bpf::still_there(&loaded));
+        thread::sleep(Duration::from_millis(50));
+    }
+    ask(&server, 4, requests, 0).unwrap();
+    let report = third.stop().unwrap();
+    report.assert_exact("hostile", 2 * requests);
+    report.assert_requests("hostile", 2 * requests);
 }
 
 /// Resident memory of a process in bytes.

@@ -6,7 +6,6 @@
 use std::fs;
 use std::process::{Command, Output, Stdio};
 
-use acgs_perf_tests::bpf;
 use acgs_perf_tests::harness::{need_root, program};
 use acgs_perf_tests::kernel;
 use acgs_perf_tests::recording::agent;
@@ -48,7 +47,6 @@ fn the_doctor_says_that_nothing_can_be_recorded_and_why() {
 #[test]
 fn record_refuses_in_one_line_and_leaves_nothing() {
     let Some(release) = too_old() else { return };
-    let before = bpf::loaded().unwrap();
     let directory = tempfile::tempdir().unwrap();
     let report = directory.path().join("report.json").display().to_string();
     let mut waits = Command::new(program("truth-waits"));
@@ -62,5 +60,4 @@ fn record_refuses_in_one_line_and_leaves_nothing() {
     assert_eq!(text.lines().count(), 1, "more or less than one line: {text}");
     assert!(text.contains(&release) && text.contains("5.15"), "does not say which kernel is needed: {text}");
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0, "left a file");
-    assert_eq!(bpf::loaded().unwrap(), before, "left something loaded");
 }

@@ -29,6 +29,7 @@ mod words;
 
 mod hooks {
     //! One file per kernel subsystem.
+    mod account;
     mod process;
     mod sched;
     mod socket;

@@ -101,6 +101,8 @@ pub struct Overhead {
     pub last: Option<f64>,
     /// The dearest one.
     pub highest: Option<f64>,
+    /// What timing the programs has cost in the last one; it is part of that.
+    pub account: Option<f64>,
 }
 
 /// Cost of one kernel program.

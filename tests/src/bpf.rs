@@ -1,6 +1,7 @@
-//! What is loaded into the kernel: programs and maps by id, and pins; and a word of a map, to be set to what it should never be.
+//! What a process has loaded into the kernel, by id, and whether that is still there; and a word of a map, to be set to what it should
+//! never be.
 //!
-//! In: the running kernel. Out: sets to compare before and after.
+//! In: a process that the test has started. Out: sets of ids. Others may load programs at the same time; nobody looks at theirs.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -8,41 +9,61 @@ use std::io;
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 
 const MAP_UPDATE_ELEM: libc::c_long = 2;
-const PROG_GET_NEXT_ID: libc::c_long = 11;
-const MAP_GET_NEXT_ID: libc::c_long = 12;
+const PROG_GET_FD_BY_ID: libc::c_long = 13;
 const MAP_GET_FD_BY_ID: libc::c_long = 14;
 const OBJ_GET_INFO_BY_FD: libc::c_long = 15;
+const LINK_GET_FD_BY_ID: libc::c_long = 30;
 /// Words of the head of `bpf_map_info`: type, id, sizes, entries, flags; then the name.
 const INFO_WORDS: usize = 6;
 
-/// Everything that is loaded just now, as `program 12`, `map 34`, `pin NAME`.
-pub fn loaded() -> io::Result<BTreeSet<String>> {
-    let mut all = BTreeSet::new();
-    for (command, what) in [(PROG_GET_NEXT_ID, "program"), (MAP_GET_NEXT_ID, "map")] {
-        let mut last = 0;
-        while let Some(id) = next(command, last)? {
-            all.insert(format!("{what} {id}"));
-            last = id;
-        }
-    }
-    if let Ok(entries) = fs::read_dir("/sys/fs/bpf") {
-        all.extend(entries.flatten().map(|entry| format!("pin {}", entry.file_name().to_string_lossy())));
-    }
-    Ok(all)
+/// A program, a map or a link in the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Loaded {
+    /// A program by its id.
+    Program(u32),
+    /// A map by its id.
+    Map(u32),
+    /// A link by its id.
+    Link(u32),
 }
 
-fn next(command: libc::c_long, after: u32) -> io::Result<Option<u32>> {
-    // start_id, next_id, open_flags of union bpf_attr.
-    let mut attribute = [after, 0, 0];
-    // SAFETY: `attribute` is valid for reading and writing, and its size is given.
-    let status = unsafe { libc::syscall(libc::SYS_bpf, command, attribute.as_mut_ptr(), size_of_val(&attribute)) };
-    if status == 0 {
-        return Ok(Some(attribute[1]));
+/// What a process holds just now. Its descriptors change while it works: what is gone in between is left out.
+pub fn loaded_by(pid: u32) -> BTreeSet<Loaded> {
+    let entries = fs::read_dir(format!("/proc/{pid}/fdinfo")).into_iter().flatten().flatten();
+    let texts = entries.filter_map(|entry| fs::read_to_string(entry.path()).ok());
+    texts.flat_map(|text| text.lines().filter_map(line).collect::<Vec<_>>()).collect()
+}
+
+/// A line such as `map_id:	12`. A link names its program too.
+fn line(text: &str) -> Option<Loaded> {
+    let (key, id) = text.split_once(':')?;
+    let id = id.trim().parse().ok()?;
+    match key {
+        "prog_id" => Some(Loaded::Program(id)),
+        "map_id" => Some(Loaded::Map(id)),
+        "link_id" => Some(Loaded::Link(id)),
+        _ => None,
     }
-    match io::Error::last_os_error() {
-        error if error.raw_os_error() == Some(libc::ENOENT) => Ok(None),
-        error => Err(error),
+}
+
+/// Those of them that are still in the kernel. Ids are given out in order, so that none is soon another's.
+pub fn still_there(loaded: &BTreeSet<Loaded>) -> io::Result<Vec<Loaded>> {
+    let mut left = Vec::new();
+    for one in loaded {
+        let (command, id) = match one {
+            Loaded::Program(id) => (PROG_GET_FD_BY_ID, id),
+            Loaded::Map(id) => (MAP_GET_FD_BY_ID, id),
+            Loaded::Link(id) => (LINK_GET_FD_BY_ID, id),
+        };
+        match bpf(command, &mut [*id, 0, 0]) {
+            // SAFETY: the kernel has made the descriptor for us just now.
+            Ok(descriptor) => drop(unsafe { OwnedFd::from_raw_fd(descriptor) }),
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => continue,
+            Err(error) => return Err(error),
+        }
+        left.push(*one);
     }
+    Ok(left)
 }
 
 /// Sets an entry of eight bytes in an array map that the process `pid` has open.

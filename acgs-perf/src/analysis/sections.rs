@@ -117,6 +117,7 @@ pub fn cost(cost: &Cost) -> CostReport {
             intervals: overhead.intervals,
             last_ppm: overhead.last.map(ppm),
             highest_ppm: overhead.highest.map(ppm),
+            account_ppm: overhead.account.map(ppm),
         }),
         agent_cpu_ns: measured(nanos(cost.agent_cpu)),
         agent_max_rss_bytes: measured(cost.agent_max_rss_bytes),

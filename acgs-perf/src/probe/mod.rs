@@ -2,6 +2,7 @@
 //!
 //! In: the probes the user chose, the kernel's BTF. Out: a [`session::Session`] whose maps `snapshot` reads.
 
+pub mod account;
 pub mod btf;
 pub mod calls;
 pub mod diagnostics;

@@ -18,6 +18,7 @@ use aya::maps::{MapData, RingBuf};
 use aya::programs::links::FdLink;
 use aya::{Btf as KernelTypes, Ebpf, EbpfLoader, Endianness};
 
+use super::account::Account;
 use super::diagnostics::{self, Diagnostics};
 use super::hooks::Program;
 use super::preemption::{self, Preemption};
@@ -313,6 +314,14 @@ impl Session {
                 Ok(capture::ProgramCost { name: name.to_owned(), runs: info.run_count(), run_time: info.run_time() })
             })
             .collect()
+    }
+
+    /// What the kernel's account of run times costs per run; it must be on.
+    ///
+    /// # Errors
+    /// When the kernel refuses to run an empty program.
+    pub fn account(&mut self) -> Result<Account, ProbeError> {
+        Account::measure(&mut self.ebpf)
     }
 
     /// How many events were missed at most because a program was already running on its CPU, given what each program missed;

@@ -136,6 +136,9 @@ pub struct OverheadReport {
     /// The dearest one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub highest_ppm: Option<u64>,
+    /// What timing the programs has cost in the last one; it is part of that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account_ppm: Option<u64>,
 }
 
 /// Cost of one kernel program.

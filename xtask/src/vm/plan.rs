@@ -20,6 +20,13 @@ pub const DOCTOR: &str = "doctor";
 const RING: &[(&str, &[(&str, &str)])] = &[
     ("live_kernel", &[("an_fsync_is_disk", "there is no disk")]),
     ("socket_calls", &[]),
+    (
+        "strangers",
+        &[
+            ("in_a_pid_namespace", "there is no unshare"),
+            ("who_dies_while_the_agent_looks", "there is no sleep, and no storm in emulation"),
+        ],
+    ),
     ("bad_input", &[]),
     ("scale", &[]),
     (

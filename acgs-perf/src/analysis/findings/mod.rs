@@ -249,7 +249,13 @@ mod tests {
         assert_eq!((finding.id.as_str(), finding.severity), ("overhead_limited", Severity::Warning));
         assert_eq!(finding.evidence, "syscalls stopped: after 2s the measurement took 5 %");
         capture.ended_by = "overhead".into();
-        let overhead = crate::capture::Overhead { limit: 0.001, intervals: 8, last: Some(0.02), highest: Some(0.03) };
+        let overhead = crate::capture::Overhead {
+            limit: 0.001,
+            intervals: 8,
+            last: Some(0.02),
+            highest: Some(0.03),
+            account: Some(0.001),
+        };
         capture.cost.overhead = Some(overhead);
         let report = analyse(&capture);
         assert_eq!(report.probes[2].stopped_after_ns, Some(2_000_000_000));

@@ -22,12 +22,14 @@ pub struct Interval {
     pub programs: Vec<(Option<&'static str>, f64)>,
     /// Of the agent itself.
     pub agent: f64,
+    /// Of timing the programs.
+    pub account: f64,
 }
 
 impl Interval {
     /// Of all together.
     pub fn total(&self) -> f64 {
-        self.agent + self.programs.iter().map(|(_, share)| share).sum::<f64>()
+        self.agent + self.account + self.programs.iter().map(|(_, share)| share).sum::<f64>()
     }
 
     /// Of the programs that only this probe uses.
@@ -97,7 +99,11 @@ mod tests {
     use crate::probe::table::PROBES;
 
     fn interval(programs: &[(&'static str, f64)]) -> Interval {
-        Interval { programs: programs.iter().map(|(probe, share)| (Some(*probe), *share)).collect(), agent: 0.001 }
+        Interval {
+            programs: programs.iter().map(|(probe, share)| (Some(*probe), *share)).collect(),
+            agent: 0.001,
+            account: 0.0,
+        }
     }
 
     fn probes(active: &[&str]) -> Vec<capture::Probe> {
@@ -158,9 +164,16 @@ mod tests {
 
     #[test]
     fn the_agent_counts_too() {
-        let cost = Interval { programs: vec![(None, 0.0)], agent: 0.02 };
+        let cost = Interval { programs: vec![(None, 0.0)], agent: 0.02, account: 0.0 };
         assert_eq!(decide(1.0, &cost, &["request"]), Decision::End);
         assert_eq!(decide(2.0, &cost, &["request"]), Decision::Keep);
+    }
+
+    #[test]
+    fn timing_the_programs_counts_too() {
+        let cost = Interval { programs: vec![(Some("syscalls"), 0.01)], agent: 0.002, account: 0.01 };
+        assert_eq!(decide(2.0, &cost, ALL), Decision::Stop("syscalls"));
+        assert_eq!(decide(2.3, &cost, ALL), Decision::Keep);
     }
 
     #[test]

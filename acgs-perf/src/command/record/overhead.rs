@@ -2,7 +2,10 @@
 //!
 //! In: run times of the kernel programs, CPU time of the agent. Out: probes stopped, with the reason in their state, in the
 //! loss ledger and on standard error; and the word when even that is not enough. The kernel times programs only while
-//! statistics are on, and reads its clock twice per run for that; so they are on for a tenth of each interval only.
+//! statistics are on, and reads its clock twice per run for that; so they are on for a tenth of each interval only. What that
+//! costs is measured once, by an empty program: it is taken off the programs' times, which have it only while they are timed,
+//! and is a cost of its own for the runs that were. Switching the statistics on and off is the agent's CPU time; that of other CPUs,
+//! which the kernel interrupts for it twice a second, is not in it.
 
 use std::os::fd::OwnedFd;
 use std::time::Duration;
@@ -14,6 +17,7 @@ use super::facts;
 use super::limit::{Decision, Interval, Limit};
 use super::notes::Notes;
 use crate::capture::{Overhead, ProgramCost, Tcp};
+use crate::probe::account::Account;
 use crate::probe::session::Session;
 use crate::snapshot::collect;
 
@@ -35,6 +39,8 @@ pub struct Watch {
     began: Instant,
     agent_cpu: Duration,
     window: Option<Window>,
+    /// What timing costs per run, once it was measured.
+    account: Option<Account>,
     figures: Overhead,
     tcp: Option<Vec<Tcp>>,
 }
@@ -58,6 +64,7 @@ impl Watch {
             began: Instant::now(),
             agent_cpu: facts::usage().0,
             window: None,
+            account: None,
             figures,
             tcp: None,
         }
@@ -85,6 +92,7 @@ impl Watch {
         let total = interval.total();
         self.figures.intervals += 1;
         self.figures.last = Some(total);
+        self.figures.account = Some(interval.account);
         self.figures.highest = Some(self.figures.highest.map_or(total, |highest| highest.max(total)));
         let measured = format!(
             "{:.3} % of the host's CPU time, more than the {} % of --max-overhead",
@@ -126,11 +134,14 @@ impl Watch {
         self.tcp.as_ref()?.get(service).cloned()
     }
 
-    fn open(&self, session: &Session) -> anyhow::Result<Window> {
+    fn open(&mut self, session: &mut Session) -> anyhow::Result<Window> {
         let statistics = (!self.always_on)
             .then(|| aya::sys::enable_stats(aya::sys::Stats::RunTime))
             .transpose()
             .map_err(|e| anyhow::anyhow!("--max-overhead: the kernel does not keep run times: {e}"))?;
+        if self.account.is_none() {
+            self.account = Some(session.account()?);
+        }
         Ok(Window { _statistics: statistics, began: Instant::now(), programs: session.program_costs()? })
     }
 
@@ -140,17 +151,21 @@ impl Watch {
         let (now, agent_cpu) = (Instant::now(), facts::usage().0);
         let cpus = aya::util::online_cpus().map_or(1, |cpus| cpus.len().max(1)) as f64;
         let share = |spent: Duration, of: Duration| spent.as_secs_f64() / (of.as_secs_f64().max(1e-9) * cpus);
-        let before = |name: &str| window.programs.iter().find(|program| program.name == name).map(|p| p.run_time);
-        let in_window = now - window.began;
-        let programs = programs
-            .iter()
-            .filter_map(|p| {
-                Some((session.probe_of(&p.name), share(p.run_time.saturating_sub(before(&p.name)?), in_window)))
-            })
-            .collect();
+        let account = self.account.unwrap_or_default();
+        let (in_window, mut runs) = (now - window.began, 0);
+        let mut shares = Vec::new();
+        for program in &programs {
+            let Some(before) = window.programs.iter().find(|before| before.name == program.name) else { continue };
+            let timed = u32::try_from(program.runs.saturating_sub(before.runs)).unwrap_or(u32::MAX);
+            let time = program.run_time.saturating_sub(before.run_time).saturating_sub(account.in_run_time * timed);
+            shares.push((session.probe_of(&program.name), share(time, in_window)));
+            runs += timed;
+        }
         let agent = share(agent_cpu.saturating_sub(self.agent_cpu), now - self.began);
+        // Paid in the window, spread over the interval.
+        let account = share(account.per_run * runs, now - self.began);
         self.began = now;
         self.agent_cpu = agent_cpu;
-        Ok(Interval { programs, agent })
+        Ok(Interval { programs: shares, agent, account })
     }
 }
