@@ -34,7 +34,7 @@ pub fn loaded_by(pid: u32) -> BTreeSet<Loaded> {
     texts.flat_map(|text| text.lines().filter_map(line).collect::<Vec<_>>()).collect()
 }
 
-/// A line such as `map_id:	12`. A link names its program too.
+/// A line such as `map_id: 12`. A link names its program too.
 fn line(text: &str) -> Option<Loaded> {
     let (key, id) = text.split_once(':')?;
     let id = id.trim().parse().ok()?;
