@@ -271,7 +271,8 @@ fn a_hangup_ends_a_recording_with_its_report_unless_it_is_ignored() {
         let path = directory.path().join(format!("{code}.json"));
         let mut command = record(&server);
         command.args(["--duration", "60s", "--output"]).arg(&path);
-        let mut child = if nohup { confine::nohup(&mut command) } else { &mut command }.spawn().unwrap();
+        let set = if nohup { confine::nohup } else { confine::hears_hangup };
+        let mut child = set(&mut command).spawn().unwrap();
         let _stderr = attached(&mut child);
         ask(&server);
         signal::send(&child, libc::SIGHUP).unwrap();
@@ -298,7 +299,7 @@ fn a_terminal_that_closes_ends_a_recording_with_its_report() {
     let mut command = record(&server);
     command.args(["--duration", "60s", "--output"]).arg(&path);
     command.stdin(inside.try_clone().unwrap()).stdout(inside.try_clone().unwrap()).stderr(inside);
-    let mut child = confine::controlled_by_stdin(&mut command).spawn().unwrap();
+    let mut child = confine::controlled_by_stdin(confine::hears_hangup(&mut command)).spawn().unwrap();
     drop(command);
     let mut terminal = BufReader::new(File::from(terminal));
     let mut first = String::new();

@@ -54,11 +54,13 @@ impl<T> SocketStorage<T> {
         unsafe { bpf_sk_storage_get(self.map(), sk.as_ptr(), null_mut(), 0).cast::<T>().as_mut() }
     }
 
-    /// The state of `sk`, zeroed if it is new; `None` if the kernel refused memory.
+    /// The state of `sk`, zeroed if it is new; `None` if the kernel refused memory. Of two CPUs that make it at once the kernel
+    /// refuses one, which then finds it there.
     #[inline(always)]
     pub fn get_or_create(&self, sk: Sock) -> Option<&mut T> {
         // SAFETY: as in `get`.
-        unsafe { bpf_sk_storage_get(self.map(), sk.as_ptr(), null_mut(), CREATE).cast::<T>().as_mut() }
+        let made = unsafe { bpf_sk_storage_get(self.map(), sk.as_ptr(), null_mut(), CREATE).cast::<T>().as_mut() };
+        if made.is_some() { made } else { self.get(sk) }
     }
 }
 

@@ -89,15 +89,24 @@ pub fn no_more_files(child: &Child) -> io::Result<()> {
 
 /// Ignores SIGHUP, as nohup(1) does.
 pub fn nohup(command: &mut Command) -> &mut Command {
-    let ignore = || {
+    on_hangup(command, libc::SIG_IGN)
+}
+
+/// Does not ignore SIGHUP, although the tests may have been started so.
+pub fn hears_hangup(command: &mut Command) -> &mut Command {
+    on_hangup(command, libc::SIG_DFL)
+}
+
+fn on_hangup(command: &mut Command, what: libc::sighandler_t) -> &mut Command {
+    let set = move || {
         // SAFETY: signal(2) takes two integers.
-        match unsafe { libc::signal(libc::SIGHUP, libc::SIG_IGN) } {
+        match unsafe { libc::signal(libc::SIGHUP, what) } {
             libc::SIG_ERR => Err(io::Error::last_os_error()),
             _ => Ok(()),
         }
     };
     // SAFETY: between fork and exec one system call is made.
-    unsafe { command.pre_exec(ignore) }
+    unsafe { command.pre_exec(set) }
 }
 
 /// A terminal: the end that a window would hold, and the end that programs write to.
