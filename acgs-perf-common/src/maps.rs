@@ -19,12 +19,14 @@ pub const MAX_SERVICES: u32 = 64;
 pub struct Switches {
     /// [`STOPPED_ATTRIBUTION`], [`STOPPED_SCHED`], [`COUNTING`].
     pub bits: u64,
-    /// When the window was opened, on the programs' clock; 0 before.
+    /// When the window was opened, on the programs' clock; [`NEVER`] before.
     pub opened_ns: u64,
-    /// When it was closed; 0 before.
+    /// When it was closed; [`NEVER`] before.
     pub closed_ns: u64,
 }
 
+/// A moment that has not come.
+pub const NEVER: u64 = u64::MAX;
 /// Bit of `Switches::bits`: the agent has stopped the probe `attribution`.
 pub const STOPPED_ATTRIBUTION: u64 = 1;
 /// Bit of `Switches::bits`: the agent has stopped the probe `sched`.

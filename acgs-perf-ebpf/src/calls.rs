@@ -11,17 +11,16 @@ use crate::attribution::{Resume, claim, current, resume};
 use crate::count::lose;
 use crate::downstream::{self, CALLED, CONNECTING, Call, MIXED, QUIET};
 use crate::kernel::{Sock, Task};
-use crate::maps::THREADS;
 use crate::request_clock::SocketState;
 use crate::request_table::park;
+use crate::thread_clock::ThreadState;
 
 /// Sends of a loop that follow so soon upon the first one belong to the same call: headers, then a body.
 const SAME_CALL_NS: u64 = 1_000_000;
 
 /// The running thread tells an event loop that something is done: a worker with its job. What it does now is another job.
 #[inline(always)]
-pub fn signals(task: Task, now: u64) -> Result<(), Loss> {
-    let Some(thread) = THREADS.get(task) else { return Ok(()) };
+pub fn signals(thread: &mut ThreadState, task: Task, now: u64) {
     let work = &mut thread.activity;
     if work.is_for_request() && work.is(HANDED) {
         work.settle(now);
@@ -31,7 +30,6 @@ pub fn signals(task: Task, now: u64) -> Result<(), Loss> {
         work.start(0, ACTIVE | HANDED, now);
         work.depth = depth;
     }
-    Ok(())
 }
 
 /// The running thread begins to open a connection.

@@ -54,11 +54,7 @@ pub fn within_window(since: u64, now: u64) -> u64 {
     let (opened, closed) = unsafe {
         ((&raw const (*switches).opened_ns).read_volatile(), (&raw const (*switches).closed_ns).read_volatile())
     };
-    if opened == 0 {
-        return 0;
-    }
-    let end = if closed == 0 { now } else { now.min(closed) };
-    end.saturating_sub(since.max(opened))
+    now.min(closed).saturating_sub(since.max(opened))
 }
 
 /// Whether the probe `attribution` is on: chosen, and not stopped since. It is only ever switched off, so that a later

@@ -3,9 +3,9 @@
 //! A thread that reads one socket must put away the request of another, and has only its name. So there is an array of
 //! places, one of which each socket gets at first sight and carries in its name, and behind it a hash map for those whose
 //! place is taken, by the address of their socket. No hook sees the end of a UNIX socket: what it leaves there makes room for
-//! the next socket at its address, so that there are never more entries than there were sockets at a time. Places are given out in order, so that those in use lie together: the first look at one is a miss of the
-//! caches, and among the dearest loads of all. Redis answers in a second pass over what it has read: there each request is
-//! put away once.
+//! the next socket at its address, so that there are never more entries than there were sockets at a time. Places are given
+//! out in order, so that those in use lie together: the first look at one is a miss of the caches, and among the costliest
+//! loads of all. Redis answers in a second pass over what it has read: there each request is put away once.
 
 use crate::Loss;
 use crate::activity::{self, Activity, DONE, KNOWN, PLAIN, SPILLED, SPREAD, TABLED};
@@ -99,8 +99,7 @@ subprogram! {
         }
         activity.flags |= SPILLED;
         let key = address(request);
-        let mut spilled = PARKED.get_ptr_mut(key);
-        if let Some(spilled) = spilled {
+        if let Some(spilled) = PARKED.get_ptr(key) {
             // SAFETY: as in `place`.
             let spilled = unsafe { &*spilled };
             // Of two sockets that were at one address, the one that was read later lives.
@@ -115,9 +114,9 @@ subprogram! {
                 lose(Loss::RequestTableFull);
                 return;
             }
-            spilled = PARKED.get_ptr_mut(key);
         }
-        if let Some(spilled) = spilled {
+        // Looked up anew either way: from here on the verifier follows one way, not two.
+        if let Some(spilled) = PARKED.get_ptr_mut(key) {
             // SAFETY: as in `place`.
             activity::copy(unsafe { &mut *spilled }, activity);
         }
@@ -127,20 +126,26 @@ subprogram! {
 /// Forgets a request that is answered; `flags` are those of its work.
 #[inline(always)]
 pub fn settle(request: u64, began: u64, flags: u32) {
-    if flags & (TABLED | SPREAD) == 0 {
-        return;
+    if flags & (TABLED | SPREAD) != 0 {
+        settle_tabled(request, began, flags);
     }
-    let Some(entry) = place(request) else { return };
-    let is_here = entry.request == request;
-    // A thread that still has a copy must not put it back.
-    let leaves_mark = flags & SPREAD != 0 && (is_here || entry.request == 0 || entry.is(DONE));
-    if is_here || leaves_mark {
-        entry.request = if leaves_mark { request } else { 0 };
-        entry.began = began;
-        entry.flags = DONE | (entry.flags & PLAIN);
-    }
-    if flags & SPILLED != 0 || (flags & TABLED != 0 && !is_here) {
-        forget_spilled(request);
+}
+
+subprogram! {
+    /// Forgets an answered request that may be in the table.
+    fn settle_tabled = request_settle(; request: u64, began: u64, flags: u32) {
+        let Some(entry) = place(request) else { return };
+        let is_here = entry.request == request;
+        // A thread that still has a copy must not put it back.
+        let leaves_mark = flags & SPREAD != 0 && (is_here || entry.request == 0 || entry.is(DONE));
+        if is_here || leaves_mark {
+            entry.request = if leaves_mark { request } else { 0 };
+            entry.began = began;
+            entry.flags = DONE | (entry.flags & PLAIN);
+        }
+        if flags & SPILLED != 0 || (flags & TABLED != 0 && !is_here) {
+            forget_spilled(request);
+        }
     }
 }
 

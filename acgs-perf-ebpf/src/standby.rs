@@ -27,17 +27,19 @@ pub const RECEIVED: usize = 1;
 pub const LAST: u8 = 4;
 
 /// Runs the body of a program so that nothing comes between its steps: neither another thread nor `sched_switch` for this one.
-/// What the body lost is counted within, so that little is left behind.
+/// What the body lost is counted within, so that little is left behind. The body stands here once, for both kinds of kernels.
 #[inline(always)]
 pub fn on_one_cpu(body: impl FnOnce() -> Result<(), Loss>) -> Result<(), Loss> {
-    if global!(PREEMPTIBLE) == 0 {
-        return body();
+    let preemptible = global!(PREEMPTIBLE) != 0;
+    if preemptible {
+        preempt_disable();
     }
-    preempt_disable();
     if let Err(loss) = body() {
         lose(loss);
     }
-    preempt_enable();
+    if preemptible {
+        preempt_enable();
+    }
     Ok(())
 }
 

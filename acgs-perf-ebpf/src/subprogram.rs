@@ -8,26 +8,26 @@
 macro_rules! subprogram {
     (
         $(#[$doc:meta])*
-        $vis:vis fn $name:ident = $symbol:ident($($pointer:ident: &mut $type:ty),+ $(; $($number:ident: $int:ty),+)?) $body:block
+        $vis:vis fn $name:ident = $symbol:ident($($pointer:ident: &mut $type:ty),* $(; $($number:ident: $int:ty),+)?) $body:block
     ) => {
         $(#[$doc])*
         #[inline(always)]
-        $vis fn $name($($pointer: &mut $type,)+ $($($number: $int),+)?) {
+        $vis fn $name($($pointer: &mut $type,)* $($($number: $int),+)?) {
             #[inline(always)]
-            fn body($($pointer: &mut $type,)+ $($($number: $int),+)?) $body
+            fn body($($pointer: &mut $type,)* $($($number: $int),+)?) $body
 
             #[unsafe(no_mangle)]
             #[inline(never)]
-            extern "C" fn $symbol($($pointer: *mut $type,)+ $($($number: $int),+)?) -> u32 {
+            extern "C" fn $symbol($($pointer: *mut $type,)* $($($number: $int),+)?) -> u32 {
                 $(
                     // SAFETY: the verifier lets only pointers to a whole value of the type pass, or NULL.
                     let Some($pointer) = (unsafe { $pointer.as_mut() }) else { return 0 };
-                )+
-                body($($pointer,)+ $($($number),+)?);
+                )*
+                body($($pointer,)* $($($number),+)?);
                 0
             }
 
-            let _always_zero = $symbol($($pointer,)+ $($($number),+)?);
+            let _always_zero = $symbol($($pointer,)* $($($number),+)?);
         }
     };
 }

@@ -229,8 +229,10 @@ pub fn begin(task: Task) -> Result<(), Loss> {
 #[inline(always)]
 pub fn settle(task: Task, service: u32) -> Result<(), Loss> {
     let Some(thread) = THREADS.get(task) else { return Ok(()) };
-    if thread.since != 0 {
-        let now = now();
+    let since = thread.since;
+    if since != 0 {
+        // A switch that is under way on another CPU may have read its clock after this one.
+        let now = now().max(since);
         let spent = thread.leave(service, now, 0, attributes());
         thread.since = now;
         spent?;

@@ -63,12 +63,12 @@ fn exit(ctx: &BtfTracePointContext) -> Result<(), Loss> {
     let has_group_dead = unsafe { core::ptr::read_volatile(&raw const FIELDS.exit_has_group_dead) } != 0;
     let last = if has_group_dead { ctx.arg::<u64>(1) & 1 != 0 } else { task.pid() == tgid };
     if last {
-        if keeps_thread_clocks() {
-            thread_clock::settle(task, service)?; // its last switch is a stranger's
-        }
         // Before the id is freed: whoever gets it next starts as a stranger.
         set_service_of_tgid(tgid, None)?;
         Figures::of(service).add(Counter::Exited, 1);
+        if keeps_thread_clocks() {
+            thread_clock::settle(task, service)?; // its last switch is a stranger's
+        }
     }
     Ok(())
 }

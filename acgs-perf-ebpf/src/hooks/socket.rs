@@ -10,7 +10,7 @@ use crate::downstream::{find_slot, is_called_port};
 use crate::handoff::WAKE_BYTES;
 use crate::hooks::tcp::sample_srtt;
 use crate::kernel::{AF_INET, AF_INET6, AF_UNIX, Sock, Task, attributes, counts, global, now};
-use crate::maps::SOCKETS;
+use crate::maps::{SOCKETS, THREADS};
 use crate::request_clock::SocketState;
 use crate::service_table::{current_service, service_of_port, service_of_tgid};
 use crate::standby::{LAST, RECEIVED, SENT, marked, on_one_cpu, standby};
@@ -203,7 +203,11 @@ pub fn sent(bytes: i32, sk: impl FnOnce() -> Option<Sock>) -> Result<(), Loss> {
         }
         // A pair of sockets, which is how asyncio wakes its loop.
         None if bytes as u64 <= WAKE_BYTES && sk.family() == AF_UNIX && sk.is_stream() => {
-            calls::signals(Task::current(), now())
+            let task = Task::current();
+            if let Some(thread) = THREADS.get(task) {
+                calls::signals(thread, task, now());
+            }
+            Ok(())
         }
         _ => Ok(()),
     }

@@ -62,7 +62,7 @@ fn enter(ctx: &BtfTracePointContext, task: Task) -> Result<(), Loss> {
         && task.third_argument() == WAKE_BYTES
         && task.descriptor(task.first_argument()) == Descriptor::Other
     {
-        return calls::signals(task, now);
+        calls::signals(thread, task, now);
     }
     Ok(())
 }

@@ -11,9 +11,9 @@ use acgs_perf_common::exemplar::{GATE_WORDS, Gate};
 use acgs_perf_common::histogram::BUCKETS;
 use acgs_perf_common::ledger::{LOSSES, Loss};
 use acgs_perf_common::maps::{
-    COUNTERS, COUNTING, Counter, DownstreamPeer, EXEC_QUEUE, HISTOGRAMS, PeerKey, PeerStats, Preemptor, SYSCALL_HEADER,
-    SYSCALL_SLOTS, SYSCALL_WORDS, Switches, WANTED_USERS, WantedPort, counter_index, downstream_base, histogram_base,
-    others_index, port_key,
+    COUNTERS, COUNTING, Counter, DownstreamPeer, EXEC_QUEUE, HISTOGRAMS, NEVER, PeerKey, PeerStats, Preemptor,
+    SYSCALL_HEADER, SYSCALL_SLOTS, SYSCALL_WORDS, Switches, WANTED_USERS, WantedPort, counter_index, downstream_base,
+    histogram_base, others_index, port_key,
 };
 use acgs_perf_common::state::SYSCALLS;
 use aya::Ebpf;
@@ -87,13 +87,16 @@ impl Maps {
     /// # Errors
     /// Names the map that could not be opened.
     pub fn open(ebpf: &mut Ebpf, services: usize, shards: u32) -> Result<Self, ProbeError> {
+        let switches = Words::open(ebpf, "SWITCHES")?;
+        switches.set(OPENED, NEVER);
+        switches.set(CLOSED, NEVER);
         Ok(Self {
             services,
             shards,
             histograms: Words::open(ebpf, "HISTOGRAMS")?,
             counters: Words::open(ebpf, "COUNTERS")?,
             ledger: Words::open(ebpf, "LEDGER")?,
-            switches: Words::open(ebpf, "SWITCHES")?,
+            switches,
             service_of_tgid: Words::open(ebpf, "SERVICE_OF_TGID")?,
             service_of_port: Words::open(ebpf, "SERVICE_OF_PORT")?,
             wanted_port: hash(ebpf, "WANTED_PORT")?,
