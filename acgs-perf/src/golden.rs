@@ -6,8 +6,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::analysis::{analyse, sample};
-use crate::capture::Capture;
+use crate::analysis::figures::Figures;
+use crate::analysis::{assess, sample};
 use crate::output::{Format, render};
 use crate::report::{load_document, seal, verify};
 
@@ -45,8 +45,8 @@ fn difference(golden: &str, text: &str) -> Option<String> {
     })
 }
 
-fn check(name: &str, capture: &Capture, formats: &[(Format, &str)]) {
-    let mut report = analyse(capture);
+fn check(name: &str, figures: &Figures, formats: &[(Format, &str)]) {
+    let mut report = assess(figures);
     // A new version of the agent is no new report.
     report.tool.version = "1.2.3".into();
     let sealed = seal(&mut report).unwrap();
@@ -59,7 +59,7 @@ fn check(name: &str, capture: &Capture, formats: &[(Format, &str)]) {
 #[test]
 fn a_recording_with_every_section() {
     let formats = [(Format::Json, "json"), (Format::Text, "txt"), (Format::Perfetto, "perfetto.json")];
-    check("whole", &sample::capture(), &formats);
+    check("whole", &sample::whole(), &formats);
 }
 
 #[test]

@@ -30,7 +30,7 @@ with a COMMAND, its own when it fails; 143 after SIGTERM, 129 after SIGHUP.";
 enum Verb {
     /// Record running services and write a report
     #[command(after_help = record::EXAMPLES)]
-    Record(record::Args),
+    Record(Box<record::Args>),
     /// Show a report that was written before
     #[command(after_help = report::EXAMPLES)]
     Report(report::Args),

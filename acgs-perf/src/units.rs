@@ -2,6 +2,10 @@
 //!
 //! In: integers in base units. Out: text with the unit, three significant digits.
 
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+use acgs_perf_common::maps::UNIX_PORT;
+
 /// A duration: `87 ns`, `212 µs`, `1.23 ms`, `68.7 s`.
 #[must_use]
 pub fn duration(ns: u64) -> String {
@@ -105,6 +109,27 @@ pub fn timestamp(unix_ns: u64) -> String {
     let year = era * 400 + year_of_era + u64::from(month <= 2);
     let (hour, minute, second) = (rest / 3_600, rest / 60 % 60, rest % 60);
     format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
+}
+
+/// An address from the kernel's four words in network byte order; IPv4 is shown as such.
+#[must_use]
+pub fn ip(words: [u32; 4]) -> IpAddr {
+    let mut octets = [0; 16];
+    for (bytes, word) in octets.chunks_exact_mut(4).zip(words) {
+        bytes.copy_from_slice(&word.to_ne_bytes());
+    }
+    Ipv6Addr::from(octets).to_canonical()
+}
+
+/// Address of a downstream peer, by the key of its row and the path of its UNIX socket.
+#[must_use]
+pub fn downstream_address(key: &[u32], path: &str) -> Option<String> {
+    match *key {
+        [0] => Some("others".to_owned()),
+        [_, _, _, _, _, UNIX_PORT] => Some(format!("unix:{path}")),
+        [_, a, b, c, d, port] => Some(SocketAddr::new(ip([a, b, c, d]), port as u16).to_string()),
+        _ => None,
+    }
 }
 
 #[cfg(test)]

@@ -5,17 +5,18 @@
 use std::collections::BTreeMap;
 
 use acgs_perf_common::attribution::{
-    ATTRIBUTION_BUCKETS, ATTRIBUTION_POWER, COMPONENT_NAMES, COMPONENTS, Component, PEER_SLOTS,
+    ALL, ATTRIBUTION_BUCKETS, ATTRIBUTION_POWER, COMPONENT_NAMES, COMPONENTS, Component, PEER_SLOTS,
 };
 use acgs_perf_common::histogram::bucket_low_of_power;
 
 use super::distribution::distribution;
 use super::number::{ratio4, share4};
-use crate::capture::{Attribution, AttributionRow, Downstream, Exemplar, Segment};
-use crate::report::{
+use crate::analysis::figures::{Attribution, AttributionRow, Downstream};
+use crate::analysis::model::{
     ActorReport, AttributionReport, AttributionRowReport, CallsOutstandingReport, DownstreamReport, ExemplarReport,
     SegmentReport,
 };
+use crate::snapshot::exemplar::{Exemplar, Segment};
 
 /// Address that stands for the peers without a slot of their own.
 const OTHERS: &str = "others";
@@ -125,15 +126,18 @@ pub fn downstream(attribution: &Attribution, requests: u64) -> Vec<DownstreamRep
 /// The exemplars, slowest first.
 pub fn exemplars(attribution: &Attribution) -> Vec<ExemplarReport> {
     let peers = Peers(&attribution.downstream);
-    let mut all: Vec<_> = attribution.exemplars.iter().map(|e| exemplar(e, &peers)).collect();
+    let kept = &attribution.exemplars;
+    let both = kept.slowest.iter().map(|one| (one, true)).chain(kept.sample.iter().map(|one| (one, false)));
+    let start = attribution.start_ns;
+    let mut all: Vec<_> = both.map(|(one, is_slowest)| exemplar(one, is_slowest, start, &peers)).collect();
     all.sort_by(|a, b| b.latency_ns.cmp(&a.latency_ns).then(a.arrived_offset_ns.cmp(&b.arrived_offset_ns)));
     all
 }
 
-fn exemplar(exemplar: &Exemplar, peers: &Peers) -> ExemplarReport {
+fn exemplar(exemplar: &Exemplar, is_slowest: bool, start_ns: u64, peers: &Peers) -> ExemplarReport {
     ExemplarReport {
-        arrived_offset_ns: exemplar.arrived_ns,
-        latency_ns: exemplar.queue_ns.saturating_add(exemplar.service_ns).saturating_add(exemplar.reply_ns),
+        arrived_offset_ns: exemplar.arrived_ns.wrapping_sub(start_ns) as i64,
+        latency_ns: exemplar.latency_ns(),
         queue_time_ns: exemplar.queue_ns,
         service_time_ns: exemplar.service_ns,
         reply_ns: exemplar.reply_ns,
@@ -146,17 +150,36 @@ fn exemplar(exemplar: &Exemplar, peers: &Peers) -> ExemplarReport {
         components: by_name(&exemplar.component_ns),
         shared_ns: exemplar.shared_ns,
         downstream_ns: peers.by_address(&exemplar.peer_ns),
-        slowest: exemplar.slowest,
+        slowest: is_slowest,
         truncated: exemplar.truncated,
-        segments: exemplar.segments.iter().map(|s| segment(s, peers)).collect(),
+        segments: segments(exemplar).iter().map(|s| segment(s, peers)).collect(),
     }
+}
+
+/// Its segments: one per component where the order is not known, and the reply last.
+fn segments(exemplar: &Exemplar) -> Vec<Segment> {
+    let whole = |component: usize| Segment {
+        component: component as u32,
+        duration_ns: exemplar.component_ns[component],
+        peer: None,
+        by: None,
+    };
+    let mut all = exemplar.segments.clone();
+    if all.is_empty() {
+        all = (0..COMPONENTS).map(whole).filter(|segment| segment.duration_ns > 0).collect();
+    }
+    let reply = whole(Component::Reply as usize);
+    if reply.duration_ns > 0 && all.last().is_none_or(|last| last.component != reply.component) {
+        all.push(reply);
+    }
+    all
 }
 
 fn segment(segment: &Segment, peers: &Peers) -> SegmentReport {
     SegmentReport {
-        component: name(segment.component),
+        component: name(ALL.get(segment.component as usize).copied().unwrap_or(Component::Unknown)),
         duration_ns: segment.duration_ns,
-        peer: segment.peer.map(|slot| peers.address(slot)),
+        peer: segment.peer.map(|slot| peers.address(slot as usize)),
         by: segment.by.as_ref().map(|by| ActorReport { pid: by.pid, comm: by.comm.clone() }),
     }
 }
@@ -164,7 +187,8 @@ fn segment(segment: &Segment, peers: &Peers) -> SegmentReport {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::capture::Counts;
+    use crate::analysis::figures::Counts;
+    use crate::snapshot::exemplar::Kept;
 
     #[test]
     fn a_row_gets_names_bounds_and_addresses() {
@@ -239,8 +263,8 @@ mod tests {
     #[test]
     fn exemplars_come_slowest_first() {
         let one = |queue_ns, service_ns| Exemplar { queue_ns, service_ns, reply_ns: 1, ..Exemplar::default() };
-        let all =
-            exemplars(&Attribution { exemplars: vec![one(1, 2), one(5, 5), one(2, 3)], ..Attribution::default() });
+        let kept = Kept { slowest: vec![one(1, 2), one(5, 5), one(2, 3)], ..Kept::default() };
+        let all = exemplars(&Attribution { exemplars: kept, ..Attribution::default() });
         assert_eq!(all.iter().map(|e| e.latency_ns).collect::<Vec<_>>(), [11, 6, 4]);
     }
 }

@@ -1,4 +1,5 @@
-//! Confidence intervals of a quantile by order statistics: no assumption about the shape of the distribution.
+//! Confidence intervals of a quantile by order statistics: no assumption about the shape of the distribution. That values are
+//! independent is one; where the intervals of a recording show that they are not, a design effect makes up for it.
 //!
 //! In: the number of values. Out: the ranks (from 1) of the two values that enclose the true quantile. The number of
 //! values above a quantile whose upper tail is `t` follows Binomial(n, t); each rank is the closest one for which the
@@ -22,10 +23,26 @@ pub struct Ranks {
 /// The fewest values for which the 95 % interval of the P99 has an upper end.
 pub const P99_MIN_COUNT: u64 = 368;
 
-/// Ranks of the two-sided 95 % interval of the P99 among `n` values.
+/// Ranks of the two-sided 95 % interval of the P99 among `n` values. With a design effect they tell as much as fewer independent
+/// ones: the interval is that of the fewer, at the same shares of all.
 #[must_use]
-pub fn p99_ranks(n: u64) -> Ranks {
-    ranks(n, 0.01, 0.025, 1.959_963_984_540_054)
+pub fn p99_ranks(n: u64, design_effect: Option<f64>) -> Ranks {
+    let of = effective(n, design_effect);
+    let ranks = ranks(of, 0.01, 0.025, 1.959_963_984_540_054);
+    if of == n {
+        return ranks;
+    }
+    let (of, n) = (u128::from(of), u128::from(n));
+    Ranks {
+        low: ranks.low.map(|rank| (u128::from(rank) * n / of) as u64).filter(|rank| *rank > 0),
+        high: ranks.high.map(|rank| (u128::from(rank) * n).div_ceil(of) as u64),
+    }
+}
+
+/// As much as so many independent values do these `n` tell.
+#[must_use]
+pub fn effective(n: u64, design_effect: Option<f64>) -> u64 {
+    design_effect.map_or(n, |effect| (n as f64 / effect.max(1.0)) as u64)
 }
 
 /// `miss` is the chance of missing the quantile on one side, `z` the normal deviate that belongs to it.
@@ -134,29 +151,29 @@ mod tests {
         assert_eq!((pair(58, 0.05, 0.05).1, pair(59, 0.05, 0.05).1), (None, Some(59)));
         assert_eq!((pair(298, 0.01, 0.05).1, pair(299, 0.01, 0.05).1), (None, Some(299)));
         // Two-sided, the chance of a miss on one side is halved.
-        assert_eq!(p99_ranks(P99_MIN_COUNT - 1), Ranks { low: Some(359), high: None });
-        assert_eq!(p99_ranks(P99_MIN_COUNT), Ranks { low: Some(360), high: Some(368) });
-        assert_eq!(p99_ranks(1000), Ranks { low: Some(983), high: Some(997) });
+        assert_eq!(p99_ranks(P99_MIN_COUNT - 1, None), Ranks { low: Some(359), high: None });
+        assert_eq!(p99_ranks(P99_MIN_COUNT, None), Ranks { low: Some(360), high: Some(368) });
+        assert_eq!(p99_ranks(1000, None), Ranks { low: Some(983), high: Some(997) });
     }
 
     #[test]
     fn the_normal_approximation_takes_over_without_a_step() {
         for n in [20_000, 50_000, 68_731] {
             let (few, many) = normal(n, 0.01, 1.959_963_984_540_054);
-            let exact = p99_ranks(n);
+            let exact = p99_ranks(n, None);
             let (low, high) = (n - many, n - few.unwrap());
             assert!(low <= exact.low.unwrap() && exact.low.unwrap() - low <= 2, "n = {n}: {low} {exact:?}");
             assert!(high >= exact.high.unwrap() && high - exact.high.unwrap() <= 3, "n = {n}: {high} {exact:?}");
         }
-        let ranks = p99_ranks(68_732);
+        let ranks = p99_ranks(68_732, None);
         assert!(ranks.low.unwrap() < 68_044 && ranks.high.unwrap() > 68_045);
-        let huge = p99_ranks(1 << 50);
+        let huge = p99_ranks(1 << 50, None);
         assert!(huge.low < huge.high);
     }
 
     #[test]
     fn no_values_no_interval() {
-        assert_eq!(p99_ranks(0), Ranks { low: None, high: None });
-        assert_eq!(p99_ranks(1), Ranks { low: Some(1), high: None });
+        assert_eq!(p99_ranks(0, None), Ranks { low: None, high: None });
+        assert_eq!(p99_ranks(1, None), Ranks { low: Some(1), high: None });
     }
 }

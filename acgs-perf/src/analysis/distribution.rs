@@ -6,10 +6,10 @@
 
 use acgs_perf_common::histogram::{BUCKETS, bucket_high, bucket_low};
 
-use super::confidence::{P99_MIN_COUNT, p99_ranks};
+use super::confidence::{P99_MIN_COUNT, effective, p99_ranks};
 use super::hdr;
-use crate::capture::Counts;
-use crate::report::Distribution;
+use crate::analysis::figures::Counts;
+use crate::analysis::model::Distribution;
 
 /// Counts, ready to look up ranks.
 pub struct Ranked<'a> {
@@ -17,6 +17,7 @@ pub struct Ranked<'a> {
     /// Number of all values, over range included.
     pub total: u64,
     over_range: u64,
+    design_effect: Option<f64>,
 }
 
 impl<'a> Ranked<'a> {
@@ -25,7 +26,7 @@ impl<'a> Ranked<'a> {
         let (buckets, beyond) = counts.buckets.split_at(counts.buckets.len().min(BUCKETS));
         let over_range = beyond.iter().fold(counts.over_range, |sum, count| sum.saturating_add(*count));
         let total = buckets.iter().fold(over_range, |sum, count| sum.saturating_add(*count));
-        Self { buckets, total, over_range }
+        Self { buckets, total, over_range, design_effect: counts.design_effect }
     }
 
     /// Bucket of the value of rank `rank`, from 1; `None` if it is over range or there is no such rank.
@@ -45,19 +46,25 @@ impl<'a> Ranked<'a> {
 
     /// Lower bound of the 95 % interval of the P99; alone it holds with 97.5 %. Exists for few values too.
     pub fn p99_low(&self) -> Option<u64> {
-        let rank = p99_ranks(self.total).low?;
+        let rank = p99_ranks(self.total, self.design_effect).low?;
         // Over range: the bound is known to be at least the end of the range.
         Some(self.bucket(rank).map_or(bucket_low(BUCKETS), bucket_low))
     }
 
     /// Upper bound of the 95 % interval of the P99.
     pub fn p99_high(&self) -> Option<u64> {
-        self.bucket(p99_ranks(self.total).high?).map(bucket_high)
+        self.bucket(p99_ranks(self.total, self.design_effect).high?).map(bucket_high)
     }
 
     fn interval(&self) -> Result<[u64; 2], String> {
         match (self.p99_low(), self.p99_high()) {
             (Some(low), Some(high)) => Ok([low, high]),
+            _ if self.total >= P99_MIN_COUNT && effective(self.total, self.design_effect) < P99_MIN_COUNT => {
+                Err(format!(
+                    "needs {P99_MIN_COUNT} independent values, has as much as {}",
+                    effective(self.total, self.design_effect)
+                ))
+            }
             _ if self.total < P99_MIN_COUNT => Err(format!("needs {P99_MIN_COUNT} values, has {}", self.total)),
             _ => Err("its upper end is over range, at 68.7 s or more".into()),
         }

@@ -1,12 +1,14 @@
 //! From raw counts to a report: percentiles, confidence intervals, verdicts, findings.
 //!
-//! In: a `Capture`. Out: an unsealed `Report`. Pure: no root, no kernel, no clock.
+//! In: a `Capture`. Out: an unsealed `Report`, of the types in `model`. Pure: no root, no kernel, no clock.
 
 mod attribution;
 mod confidence;
 mod distribution;
+pub mod figures;
 mod findings;
 mod hdr;
+pub mod model;
 mod number;
 #[cfg(test)]
 pub(crate) mod sample;
@@ -18,11 +20,10 @@ pub use attribution::calls_outstanding;
 
 use acgs_perf_common::CONSTITUTIONAL_HASH;
 
-use crate::capture::{Capture, Service};
-use crate::report::{
-    HostReport, ProbeReport, ProcessReport, Report, RequestsReport, SCHEMA_VERSION, ServiceReport, Tool, Window,
-};
-use number::{measured, nanos, rate};
+use crate::snapshot::{Capture, Process};
+use figures::{Figures, Service};
+use model::{HostReport, ProcessReport, Report, RequestsReport, SCHEMA_VERSION, ServiceReport, Tool, Window};
+use number::{measured, rate};
 
 /// Name of the tool in the report.
 const TOOL: &str = "acgs-perf";
@@ -30,27 +31,33 @@ const TOOL: &str = "acgs-perf";
 /// Turns a recording into a report. The report still has to be sealed.
 #[must_use]
 pub fn analyse(capture: &Capture) -> Report {
+    assess(&figures::figures(capture))
+}
+
+/// Turns figures into a report.
+#[must_use]
+pub fn assess(figures: &Figures) -> Report {
     let mut report = Report {
         schema_version: SCHEMA_VERSION,
         constitutional_hash: CONSTITUTIONAL_HASH.into(),
-        tool: Tool { name: TOOL.into(), version: env!("CARGO_PKG_VERSION").into() },
+        tool: Tool { name: TOOL.into(), version: figures.agent.clone() },
         host: HostReport {
-            name: capture.host.name.clone(),
-            kernel: capture.host.kernel.clone(),
-            arch: capture.host.arch.clone(),
-            cpus: (capture.host.cpus > 0).then_some(capture.host.cpus),
-            memory_bytes: measured(capture.host.memory_bytes),
+            name: figures.host.name.clone(),
+            kernel: figures.host.kernel.clone(),
+            arch: figures.host.arch.clone(),
+            cpus: (figures.host.cpus > 0).then_some(figures.host.cpus),
+            memory_bytes: measured(figures.host.memory_bytes),
         },
         window: Window {
-            start_unix_ns: capture.start_unix_ns,
-            duration_ns: nanos(capture.duration),
-            ended_by: capture.ended_by.clone(),
+            start_unix_ns: figures.start_unix_ns,
+            duration_ns: figures.duration_ns,
+            ended_by: figures.ended_by.clone(),
         },
-        probes: capture.probes.iter().map(probe).collect(),
-        ledger: capture.ledger.iter().cloned().collect(),
-        cost: sections::cost(&capture.cost),
-        services: capture.services.iter().map(|s| service(s, capture)).collect(),
-        notes: capture.notes.clone(),
+        probes: figures.probes.clone(),
+        ledger: figures.ledger.iter().cloned().collect(),
+        cost: sections::cost(&figures.cost),
+        services: figures.services.iter().map(|s| service(s, figures)).collect(),
+        notes: figures.notes.clone(),
         findings: Vec::new(),
         digest: String::new(),
     };
@@ -58,20 +65,10 @@ pub fn analyse(capture: &Capture) -> Report {
     report
 }
 
-fn probe(probe: &crate::capture::Probe) -> ProbeReport {
-    ProbeReport {
-        name: probe.name.clone(),
-        state: probe.state.clone(),
-        reason: probe.reason.clone(),
-        stopped_after_ns: probe.stopped_after.map(nanos),
-        hooks: probe.hooks.clone(),
-    }
-}
-
-fn service(service: &Service, capture: &Capture) -> ServiceReport {
-    let per_second = service.requests.as_ref().map(|r| (&r.latency, rate(r.count, nanos(capture.duration))));
+fn service(service: &Service, figures: &Figures) -> ServiceReport {
+    let per_second = service.requests.as_ref().map(|r| (&r.latency, rate(r.count, figures.duration_ns)));
     let where_from = service.attribution.as_ref();
-    let stopped = capture.probes.iter().any(|probe| probe.name == "attribution" && probe.stopped_after.is_some());
+    let stopped = figures.probes.iter().any(|probe| probe.name == "attribution" && probe.stopped_after_ns.is_some());
     // Those of the time in which calls were counted too.
     let answered = match where_from {
         Some(attribution) if stopped => attribution.rows.iter().map(|row| row.count).sum(),
@@ -92,7 +89,7 @@ fn service(service: &Service, capture: &Capture) -> ServiceReport {
         objective: verdict::judge(&service.objective, per_second),
         requests: service.requests.as_ref().map(|r| RequestsReport {
             count: r.count,
-            rate_per_s: rate(r.count, nanos(capture.duration)),
+            rate_per_s: rate(r.count, figures.duration_ns),
             latency: distribution::distribution(&r.latency),
             queue_time: distribution::distribution(&r.queue_time),
             service_time: distribution::distribution(&r.service_time),
@@ -107,12 +104,12 @@ fn service(service: &Service, capture: &Capture) -> ServiceReport {
         exemplars,
         scheduler: service.scheduler.as_ref().map(sections::scheduler),
         syscalls: service.syscalls.as_deref().map(sections::syscalls),
-        tcp: service.tcp.as_ref().map(|tcp| sections::tcp(tcp, &capture.probes)),
+        tcp: service.tcp.as_ref().map(|tcp| sections::tcp(tcp, &figures.probes)),
         series: service.series.iter().map(sections::series_point).collect(),
     }
 }
 
-fn process(process: &crate::capture::Process) -> ProcessReport {
+fn process(process: &Process) -> ProcessReport {
     let state = if process.exited { "exited" } else { "running" };
     ProcessReport { pid: process.pid, comm: process.comm.clone(), state: state.into() }
 }
@@ -123,9 +120,9 @@ mod tests {
 
     #[test]
     fn a_section_without_its_probe_is_absent() {
-        let mut capture = sample::small();
-        capture.services[0].requests = None;
-        let value = serde_json::to_value(analyse(&capture)).unwrap();
+        let mut figures = sample::small();
+        figures.services[0].requests = None;
+        let value = serde_json::to_value(assess(&figures)).unwrap();
         let service = value["services"][0].as_object().unwrap();
         for key in ["requests", "scheduler", "syscalls", "tcp"] {
             assert!(!service.contains_key(key), "{key}");
@@ -135,15 +132,15 @@ mod tests {
 
     #[test]
     fn what_was_not_measured_is_not_zero() {
-        let value = serde_json::to_value(analyse(&Capture::default())).unwrap();
+        let value = serde_json::to_value(assess(&Figures::default())).unwrap();
         assert_eq!(value["cost"], serde_json::json!({"programs_unmeasured": "needs --measure-cost"}));
         assert!(value["host"].get("cpus").is_none() && value["host"].get("memory_bytes").is_none());
     }
 
     #[test]
     fn figures_arrive_in_their_places() {
-        let capture = sample::capture();
-        let report = analyse(&capture);
+        let figures = sample::whole();
+        let report = assess(&figures);
         let service = &report.services[0];
         let requests = service.requests.as_ref().unwrap();
         assert_eq!((requests.count, requests.rate_per_s), (300_000, Some(30_000.0)));
@@ -157,6 +154,6 @@ mod tests {
         let tcp = service.tcp.as_ref().unwrap();
         assert_eq!(tcp.accept_wait, None);
         assert!(tcp.accept_wait_unmeasured.is_some());
-        assert_eq!(report.ledger.len(), capture.ledger.len());
+        assert_eq!(report.ledger.len(), figures.ledger.len());
     }
 }

@@ -6,11 +6,13 @@ use acgs_perf_common::state::{FIRST_BLOCKED, STATE_NAMES, State};
 
 use super::distribution::distribution;
 use super::number::{measured, nanos, rate};
-use crate::capture::{Cost, Probe, Scheduler, SeriesPoint, Syscall, Tcp};
-use crate::report::{
+use crate::analysis::figures::{Scheduler, SeriesPoint, Syscall, Tcp};
+use crate::analysis::model::{
     Blocked, CostReport, OverheadReport, PeerReport, ProgramCostReport, RanInsteadReport, SchedulerReport,
     SeriesPointReport, Switches, SyscallReport, TcpReport,
 };
+use crate::live::status::ProbeStatus;
+use crate::snapshot::Cost;
 
 /// Scheduler figures; a state whose time or waits the capture lacks is absent.
 pub fn scheduler(scheduler: &Scheduler) -> SchedulerReport {
@@ -54,7 +56,7 @@ pub fn syscalls(syscalls: &[Syscall]) -> Vec<SyscallReport> {
 }
 
 /// TCP figures; `probes` tell why the accept wait is missing.
-pub fn tcp(tcp: &Tcp, probes: &[Probe]) -> TcpReport {
+pub fn tcp(tcp: &Tcp, probes: &[ProbeStatus]) -> TcpReport {
     let accept_wait = tcp.accept_wait.as_ref().map(distribution);
     let accept_wait_unmeasured = accept_wait.is_none().then(|| accept_wait_reason(probes));
     let peers = tcp.peers.iter().map(|peer| PeerReport {
@@ -82,9 +84,9 @@ pub fn tcp(tcp: &Tcp, probes: &[Probe]) -> TcpReport {
     }
 }
 
-fn accept_wait_reason(probes: &[Probe]) -> String {
+fn accept_wait_reason(probes: &[ProbeStatus]) -> String {
     match probes.iter().find(|probe| probe.name == "syscalls") {
-        Some(probe) if probe.state == "active" => "no active hook sees accept".into(),
+        Some(probe) if probe.is_active() => "no active hook sees accept".into(),
         _ => "needs the syscalls probe".into(),
     }
 }
@@ -119,10 +121,10 @@ pub fn cost(cost: &Cost) -> CostReport {
             highest_ppm: overhead.highest.map(ppm),
             account_ppm: overhead.account.map(ppm),
         }),
-        agent_cpu_ns: measured(nanos(cost.agent_cpu)),
+        agent_cpu_ns: measured(cost.agent_cpu_ns),
         agent_max_rss_bytes: measured(cost.agent_max_rss_bytes),
         map_bytes: measured(cost.map_bytes),
-        attach_ns: measured(nanos(cost.attach)),
+        attach_ns: measured(cost.attach_ns),
         programs_unmeasured: match &cost.programs {
             Some(_) => None,
             None => Some(cost.programs_unmeasured.clone().unwrap_or_else(|| "needs --measure-cost".into())),

@@ -11,8 +11,9 @@
 
 use super::distribution::Ranked;
 use super::number::{grouped, round3};
-use crate::capture::{Counts, Objective};
-use crate::report::{ObjectiveReport, ServiceReport, Verdict};
+use crate::analysis::figures::Counts;
+use crate::analysis::model::{ObjectiveReport, ServiceReport, Verdict};
+use crate::discover::Objective;
 use crate::units::{duration, rate as rate_text};
 
 use super::confidence::P99_MIN_COUNT;

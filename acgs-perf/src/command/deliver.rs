@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::output::{self, Page, Rendered};
 use crate::report::{self, WriteError};
+use crate::snapshot::{Capture, file};
 
 /// Exit code when something could not go where it was asked for.
 const ELSEWHERE: u8 = 2;
@@ -40,6 +41,24 @@ impl Destination {
             Self::Numbered => report::check_numbered(),
         }
     }
+}
+
+/// Saves a capture; whether it is where it was asked for. If it cannot go there it goes to the directory for temporary files.
+#[must_use]
+pub fn capture(path: &Path, capture: &Capture) -> bool {
+    let bytes = match file::encode(capture) {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            output::say(&error.to_string());
+            return false;
+        }
+    };
+    let Err(why) = report::write_atomically(path, &bytes) else { return true };
+    match report::write_aside(&bytes, ".capture") {
+        Ok(path) => output::say(&format!("{why}; the capture is in {} instead", path.display())),
+        Err(second) => output::say(&format!("{why}; {second}; the capture is lost, the report is not")),
+    }
+    false
 }
 
 /// Writes the report and prints the summary; gives the exit code, which is `code` if all went well.

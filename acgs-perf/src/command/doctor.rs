@@ -8,9 +8,11 @@ use anyhow::Context as _;
 use clap::ValueEnum;
 use serde::Serialize;
 
+use crate::live::probes::{self, PROBES};
+use crate::live::status::ProbeStatus;
+use crate::live::{self, Debug, hooks, session};
 use crate::output::Page;
-use crate::probe::{self, Debug, hooks, session, table};
-use crate::{capture, discover, output, units};
+use crate::{discover, output, units};
 
 /// Examples for `--help`.
 pub const EXAMPLES: &str = "\
@@ -106,9 +108,9 @@ fn diagnose(load: bool) -> Diagnosis {
     let read = |path: &str| std::fs::read_to_string(path).map(|s| s.trim_end().to_owned());
     let mut checks = Vec::new();
     let mut check = |name, ok, detail: String| checks.push(Check { name, ok, detail });
-    let release = probe::kernel_release();
-    let btf = probe::kernel_btf();
-    let fit = btf.as_ref().map_or(Ok(()), |btf| probe::needs::check(btf, &release));
+    let release = live::kernel_release();
+    let btf = live::kernel_btf();
+    let fit = btf.as_ref().map_or(Ok(()), |btf| live::needs::check(btf, &release));
     let unfit = fit.err().map(|error| error.to_string());
     check("kernel", unfit.is_none(), unfit.clone().unwrap_or(release));
     // SAFETY: geteuid has no preconditions.
@@ -121,26 +123,26 @@ fn diagnose(load: bool) -> Diagnosis {
     check("kernel programs", object, if object { "built in".into() } else { built.into() });
     let jit = read("/proc/sys/net/core/bpf_jit_enable").unwrap_or_else(|_| "unknown".into());
     check("BPF JIT", jit != "0", if jit == "0" { "off; set net.core.bpf_jit_enable=1".into() } else { "on".into() });
-    let all: Vec<&table::Probe> = table::PROBES.iter().collect();
+    let all = PROBES;
     let probes = match btf {
         Ok(btf) => {
-            check("kernel BTF", true, probe::KERNEL_BTF.into());
-            match probe::offsets::resolve(&btf) {
+            check("kernel BTF", true, live::KERNEL_BTF.into());
+            match live::offsets::resolve(&btf) {
                 Ok(_) => check("kernel fields", true, "all found".into()),
                 Err(error) => check("kernel fields", false, error.to_string()),
             }
-            let process = hooks::choose(&btf, hooks::PROCESS, false);
+            let process = hooks::choose(&btf, probes::process::HOOKS, false);
             check("process hooks", process.is_ok(), process.err().unwrap_or_else(|| "all found".into()));
-            table::choose(&btf, &all, false).into_iter().map(|choice| choice.probe).collect()
+            probes::choose(&btf, all, false).into_iter().map(|choice| choice.status).collect()
         }
         Err(error) => {
             check("kernel BTF", false, error.to_string());
             Vec::new()
         }
     };
-    let (mut probes, mut programs): (Vec<capture::Probe>, _) = (probes, None);
+    let (mut probes, mut programs): (Vec<ProbeStatus>, _) = (probes, None);
     if load {
-        match probe::start(&all, 1, &Debug::default()) {
+        match live::start(all, 1, &Debug::default()) {
             Ok(session) => {
                 check("verifier", true, format!("{} programs accepted", session.loads.len()));
                 probes = session.probes();
@@ -150,12 +152,12 @@ fn diagnose(load: bool) -> Diagnosis {
         }
     }
     if let Some(reason) = unfit {
-        for probe in probes.iter_mut().filter(|probe| probe.state == "active") {
-            probe.state = "unsupported".to_owned();
+        for probe in probes.iter_mut().filter(|probe| probe.is_active()) {
+            probe.state = live::status::ProbeState::Unsupported;
             probe.reason = Some(reason.clone());
         }
     }
-    let can_record = checks.iter().all(|check| check.ok) && probes.iter().any(|probe| probe.state == "active");
+    let can_record = checks.iter().all(|check| check.ok) && probes.iter().any(ProbeStatus::is_active);
     Diagnosis {
         constitutional_hash: acgs_perf_common::CONSTITUTIONAL_HASH,
         can_record,
@@ -165,9 +167,15 @@ fn diagnose(load: bool) -> Diagnosis {
     }
 }
 
-fn with_purpose(probe: capture::Probe) -> ProbeState {
-    let purpose = table::PROBES.iter().find(|known| known.name == probe.name).map_or("", |known| known.purpose);
-    ProbeState { name: probe.name, state: probe.state, reason: probe.reason, purpose, hooks: probe.hooks }
+fn with_purpose(probe: ProbeStatus) -> ProbeState {
+    let purpose = probes::find(&probe.name).map_or("", |known| known.purpose);
+    ProbeState {
+        name: probe.name,
+        state: probe.state.name().to_owned(),
+        reason: probe.reason,
+        purpose,
+        hooks: probe.hooks,
+    }
 }
 
 fn text(diagnosis: &Diagnosis) -> Page {

@@ -2,6 +2,7 @@
 
 pub(crate) mod deliver;
 pub mod doctor;
+pub mod open;
 pub mod record;
 pub mod report;
 pub mod services;

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use toml::{Spanned, Value};
 
-use crate::capture::Objective;
+use super::Objective;
 
 use super::error::DiscoverError;
 use super::selector::{Selector, SelectorError};

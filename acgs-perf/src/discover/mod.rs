@@ -11,6 +11,7 @@ mod fixture;
 pub mod listeners;
 mod matching;
 pub mod namespaces;
+mod objective;
 mod places;
 pub mod processes;
 mod proof;
@@ -26,6 +27,7 @@ use std::path::Path;
 
 pub use error::DiscoverError;
 pub use listeners::{Listener, listening, suggestions};
+pub use objective::Objective;
 pub use spec::{ServiceSpec, parse_service, parse_services};
 
 use matching::{Assignment, Matcher};

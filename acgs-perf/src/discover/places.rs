@@ -89,7 +89,7 @@ fn named(scan: &Scan<'_>, network: u64, holders: &[usize]) -> String {
 mod tests {
     use super::super::fixture::Tree;
     use super::super::{resolve, resolve_pids, spec};
-    use crate::capture::Objective;
+    use crate::discover::Objective;
 
     const HERE: u64 = 4_026_531_840;
     const HOST: u32 = 5_000_001;

@@ -2,7 +2,7 @@
 //!
 //! In: `--service NAME=SELECTOR` arguments. Out: [`ServiceSpec`]s, in the order in which they were given.
 
-use crate::capture::Objective;
+use super::Objective;
 
 use super::error::DiscoverError;
 use super::selector::{Selector, SelectorError};

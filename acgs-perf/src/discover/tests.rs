@@ -5,9 +5,9 @@
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 
+use super::Objective;
 use super::fixture::Tree;
 use super::*;
-use crate::capture::Objective;
 
 const INIT: u32 = 5_000_001;
 const NGINX: u32 = 5_000_010;

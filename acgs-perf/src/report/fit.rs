@@ -4,8 +4,8 @@
 //! second point is left out until it fits, and a note says so.
 
 use super::load::MAX_BYTES;
-use super::model::Report;
 use super::seal::seal;
+use crate::analysis::model::Report;
 
 /// Seals a report, and thins it out first if its text would be larger than what is read back.
 ///
@@ -43,12 +43,12 @@ fn seal_within(report: &mut Report, limit: usize) -> serde_json::Result<String> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::analysis::{analyse, sample};
+    use crate::analysis::{assess, sample};
     use crate::report::verify_bytes;
 
     #[test]
     fn what_would_be_too_large_is_thinned_out_until_it_fits() {
-        let mut report = analyse(&sample::capture());
+        let mut report = assess(&sample::whole());
         let point = report.services[0].series[0].clone();
         report.services[0].series = (0..4_000u64)
             .map(|at| {
@@ -73,7 +73,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_thinned_out_ends_too() {
-        let mut report = analyse(&sample::small());
+        let mut report = assess(&sample::small());
         assert!(seal_within(&mut report, 10).unwrap().len() > 10);
     }
 }

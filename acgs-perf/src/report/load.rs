@@ -12,8 +12,8 @@ use acgs_perf_common::CONSTITUTIONAL_HASH;
 use serde_json::Value;
 use thiserror::Error;
 
-use super::model::{Report, SCHEMA_VERSION};
 use super::seal::{DIGEST, digest, render};
+use crate::analysis::model::{Report, SCHEMA_VERSION};
 
 /// Larger files are refused before they are parsed, which takes many times their size in memory.
 pub(super) const MAX_BYTES: u64 = 32 << 20;

@@ -7,7 +7,7 @@
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-use super::model::Report;
+use crate::analysis::model::Report;
 
 /// Name of the field that holds the digest.
 pub(super) const DIGEST: &str = "digest";

@@ -7,10 +7,10 @@ use serde_json::Value;
 
 use super::seal::{digest as seal_digest, render};
 use super::*;
-use crate::analysis::{analyse, sample};
+use crate::analysis::{assess, sample};
 
 fn sealed() -> String {
-    seal(&mut analyse(&sample::small())).unwrap()
+    seal(&mut assess(&sample::small())).unwrap()
 }
 
 fn error(bytes: &[u8]) -> LoadError {
@@ -28,8 +28,8 @@ fn resealed(change: impl FnOnce(&mut Value)) -> String {
 
 #[test]
 fn comes_back_as_it_was_written() {
-    for capture in [sample::capture(), sample::small(), crate::capture::Capture::default()] {
-        let mut report = analyse(&capture);
+    for figures in [sample::whole(), sample::small(), crate::analysis::figures::Figures::default()] {
+        let mut report = assess(&figures);
         let text = seal(&mut report).unwrap();
         assert!(text.ends_with("}\n") && report.digest.len() == 71);
         let dir = tempfile::tempdir().unwrap();
@@ -169,9 +169,9 @@ fn a_file_larger_than_any_report_is_refused_unread() {
 #[test]
 fn rates_that_a_user_may_write_survive() {
     for rps in [0.1, 1e15, 1e300, f64::MAX, 0.123_456_789, 98_123.456, f64::INFINITY, f64::NAN, -1.0] {
-        let mut capture = sample::small();
-        capture.services[0].objective.min_rps = rps;
-        let text = seal(&mut analyse(&capture)).unwrap();
+        let mut figures = sample::small();
+        figures.services[0].objective.min_rps = rps;
+        let text = seal(&mut assess(&figures)).unwrap();
         verify_bytes(Path::new("r.json"), text.as_bytes()).unwrap_or_else(|e| panic!("{rps}: {e}"));
     }
 }

@@ -1,8 +1,17 @@
-//! Reads the kernel's counters: the maps as memory, what they hold as a `Capture`, and the time series between.
+//! What the kernel side has counted, as values: a [`Snapshot`] of one moment, an [`Interval`] between two, a [`Capture`] of a whole
+//! recording.
+//!
+//! In: a live session. Out: values without descriptors, which can be saved, and analysed without root. `Σ intervals = last − first`.
 
-pub mod attribution;
-pub mod collect;
-pub mod exemplars;
-pub mod maps;
-pub mod series;
-mod words;
+pub mod capture;
+pub mod exemplar;
+pub mod file;
+pub mod interval;
+pub mod model;
+pub mod read;
+pub mod timeline;
+
+pub use capture::{Capture, Context, Cost, Host, Overhead, Process, ServiceContext};
+pub use interval::Interval;
+pub use model::{LAYOUT_VERSION, Snapshot, Subject, Subjects};
+pub use timeline::Timeline;

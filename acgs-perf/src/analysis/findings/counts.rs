@@ -4,7 +4,7 @@
 //! with another number than that of the requests answered.
 
 use super::super::number::grouped;
-use crate::report::{Finding, ServiceReport, Severity};
+use crate::analysis::model::{Finding, ServiceReport, Severity};
 
 /// Whether the histograms and the rows hold as many requests as were answered. `rows` says whether the rows are complete.
 pub fn disagree(service: &ServiceReport, rows: bool) -> Option<Finding> {
@@ -42,24 +42,24 @@ pub fn disagree(service: &ServiceReport, rows: bool) -> Option<Finding> {
 
 #[cfg(test)]
 mod tests {
-    use crate::analysis::{analyse, sample};
-    use crate::capture::Capture;
+    use crate::analysis::figures::Figures;
+    use crate::analysis::{assess, sample};
 
-    fn evidence(capture: &Capture) -> Option<String> {
-        let findings = analyse(capture).findings;
+    fn evidence(figures: &Figures) -> Option<String> {
+        let findings = assess(figures).findings;
         findings.into_iter().find(|finding| finding.id == "counts_disagree").map(|finding| finding.evidence)
     }
 
     #[test]
     fn each_place_with_another_number_is_named() {
-        let mut capture = sample::capture();
-        assert_eq!(evidence(&capture), None);
-        let api = &mut capture.services[1];
+        let mut figures = sample::whole();
+        assert_eq!(evidence(&figures), None);
+        let api = &mut figures.services[1];
         let requests = api.requests.as_mut().expect("there are some");
         let answered = requests.count;
         requests.latency.over_range += 2;
         api.attribution.as_mut().expect("there is one").rows[0].count += 1;
-        let text = evidence(&capture).expect("they disagree");
+        let text = evidence(&figures).expect("they disagree");
         let grouped = super::grouped;
         let expected = format!(
             "{} requests answered; {} in latency, {} in attribution",
@@ -72,13 +72,13 @@ mod tests {
 
     #[test]
     fn rows_that_end_where_the_attribution_was_stopped_say_nothing() {
-        let mut capture = sample::capture();
-        capture.services[1].attribution.as_mut().expect("there is one").rows.pop();
-        assert!(evidence(&capture).is_some());
-        let mut stopped = capture.probes[0].clone();
+        let mut figures = sample::whole();
+        figures.services[1].attribution.as_mut().expect("there is one").rows.pop();
+        assert!(evidence(&figures).is_some());
+        let mut stopped = figures.probes[0].clone();
         stopped.name = "attribution".into();
-        stopped.stopped_after = Some(std::time::Duration::from_secs(1));
-        capture.probes.push(stopped);
-        assert_eq!(evidence(&capture), None);
+        stopped.stopped_after_ns = Some(1_000_000_000);
+        figures.probes.push(stopped);
+        assert_eq!(evidence(&figures), None);
     }
 }

@@ -11,7 +11,7 @@ use acgs_perf_common::ledger::LOSSES;
 
 use super::number::grouped;
 use super::verdict::missed_for_latency;
-use crate::report::{Finding, ProbeReport, Report, ServiceReport, Severity, Verdict};
+use crate::analysis::model::{Finding, ProbeStatus, Report, ServiceReport, Severity, Verdict};
 use crate::units::duration;
 
 /// With fewer requests, a P99 is little more than the slowest request, and says nothing about queueing.
@@ -29,7 +29,7 @@ const ENDED_BY_OVERHEAD: &str = "overhead";
 /// All findings of a report.
 pub fn findings(report: &Report) -> Vec<Finding> {
     let mut all: Vec<_> = report.services.iter().flat_map(of_service).collect();
-    let is_stopped = |probe: &ProbeReport| probe.name == "attribution" && probe.stopped_after_ns.is_some();
+    let is_stopped = |probe: &ProbeStatus| probe.name == "attribution" && probe.stopped_after_ns.is_some();
     let has_all_rows = !report.probes.iter().any(is_stopped);
     all.extend(report.services.iter().filter_map(|service| counts::disagree(service, has_all_rows)));
     all.extend(overhead_limited(report));
@@ -177,18 +177,18 @@ fn losses(report: &Report) -> Option<Finding> {
 
 #[cfg(test)]
 mod tests {
-    use crate::analysis::{analyse, sample};
-    use crate::report::Severity;
+    use crate::analysis::model::{ProbeState, Severity};
+    use crate::analysis::{assess, sample};
 
-    fn ids(capture: &crate::capture::Capture) -> Vec<String> {
-        analyse(capture).findings.into_iter().map(|finding| finding.id).collect()
+    fn ids(figures: &crate::analysis::figures::Figures) -> Vec<String> {
+        assess(figures).findings.into_iter().map(|finding| finding.id).collect()
     }
 
     /// The healthy service of the sample.
-    fn healthy() -> crate::capture::Capture {
-        let mut capture = sample::capture();
-        capture.services.truncate(1);
-        capture
+    fn healthy() -> crate::analysis::figures::Figures {
+        let mut figures = sample::whole();
+        figures.services.truncate(1);
+        figures
     }
 
     #[test]
@@ -198,13 +198,13 @@ mod tests {
 
     #[test]
     fn each_finding_brings_its_numbers_most_severe_first() {
-        let mut capture = healthy();
-        capture.ledger[3].1 = 1234;
-        let requests = capture.services[0].requests.as_mut().unwrap();
+        let mut figures = healthy();
+        figures.ledger[3].1 = 1234;
+        let requests = figures.services[0].requests.as_mut().unwrap();
         requests.latency = sample::counts((0..300_000).map(|_| 20_000_000));
         requests.queue_time = sample::counts((0..300_000).map(|_| 15_000_000));
-        assert_eq!(ids(&capture), ["objective_missed", "queue_time_dominates", "measurement_incomplete"]);
-        let findings = analyse(&capture).findings;
+        assert_eq!(ids(&figures), ["objective_missed", "queue_time_dominates", "measurement_incomplete"]);
+        let findings = assess(&figures).findings;
         assert!(findings[0].evidence.contains("at least 19.9 ms"), "{}", findings[0].evidence);
         assert_eq!(findings[1].evidence, "P99 of queue time 15.0 ms, of latency 20.1 ms");
         assert_eq!(findings[2].evidence, "errno_table_full 1,234");
@@ -216,24 +216,24 @@ mod tests {
 
     #[test]
     fn what_could_not_be_read_is_evidence_too() {
-        let mut capture = healthy();
-        capture.notes.push("TCP peers could not be read whole: no permission".into());
-        let finding = analyse(&capture).findings.remove(0);
+        let mut figures = healthy();
+        figures.notes.push("TCP peers could not be read whole: no permission".into());
+        let finding = assess(&figures).findings.remove(0);
         assert_eq!(
             (finding.id.as_str(), finding.evidence.as_str()),
-            ("measurement_incomplete", capture.notes[0].as_str())
+            ("measurement_incomplete", figures.notes[0].as_str())
         );
         assert!(finding.recommendation.starts_with("do not rely on the figures"), "{}", finding.recommendation);
-        capture.ledger[3].1 = 7;
-        let finding = analyse(&capture).findings.remove(0);
+        figures.ledger[3].1 = 7;
+        let finding = assess(&figures).findings.remove(0);
         assert_eq!(finding.evidence, "errno_table_full 7; TCP peers could not be read whole: no permission");
     }
 
     #[test]
     fn a_low_rate_alone_is_a_warning_with_its_own_advice() {
-        let mut capture = healthy();
-        capture.services[0].objective.min_rps = 1e6;
-        let finding = analyse(&capture).findings.remove(0);
+        let mut figures = healthy();
+        figures.services[0].objective.min_rps = 1e6;
+        let finding = assess(&figures).findings.remove(0);
         assert_eq!((finding.id.as_str(), finding.severity), ("objective_missed", Severity::Warning));
         assert!(finding.evidence.contains("30,000 requests/s is not above 1,000,000"), "{}", finding.evidence);
         assert!(finding.recommendation.contains("min_rps"));
@@ -241,23 +241,23 @@ mod tests {
 
     #[test]
     fn stopped_probes_and_an_early_end_are_told_with_what_was_measured() {
-        let mut capture = healthy();
-        capture.probes[2].state = "stopped".into();
-        capture.probes[2].reason = Some("after 2s the measurement took 5 %".into());
-        capture.probes[2].stopped_after = Some(std::time::Duration::from_secs(2));
-        let finding = analyse(&capture).findings.remove(0);
+        let mut figures = healthy();
+        figures.probes[2].state = ProbeState::Stopped;
+        figures.probes[2].reason = Some("after 2s the measurement took 5 %".into());
+        figures.probes[2].stopped_after_ns = Some(2_000_000_000);
+        let finding = assess(&figures).findings.remove(0);
         assert_eq!((finding.id.as_str(), finding.severity), ("overhead_limited", Severity::Warning));
         assert_eq!(finding.evidence, "syscalls stopped: after 2s the measurement took 5 %");
-        capture.ended_by = "overhead".into();
-        let overhead = crate::capture::Overhead {
+        figures.ended_by = "overhead".into();
+        let overhead = crate::snapshot::Overhead {
             limit: 0.001,
             intervals: 8,
             last: Some(0.02),
             highest: Some(0.03),
             account: Some(0.001),
         };
-        capture.cost.overhead = Some(overhead);
-        let report = analyse(&capture);
+        figures.cost.overhead = Some(overhead);
+        let report = assess(&figures);
         assert_eq!(report.probes[2].stopped_after_ns, Some(2_000_000_000));
         let finding = &report.findings[0];
         assert!(finding.title.contains("ended early"), "{}", finding.title);
@@ -266,10 +266,10 @@ mod tests {
 
     #[test]
     fn a_service_without_an_answer_is_named() {
-        let mut capture = sample::small();
-        capture.services[0].requests = Some(crate::capture::Requests::default());
-        assert_eq!(ids(&capture), ["nothing_answered"]);
-        capture.services[0].requests = None;
-        assert_eq!(ids(&capture), Vec::<String>::new());
+        let mut figures = sample::small();
+        figures.services[0].requests = Some(crate::analysis::figures::Requests::default());
+        assert_eq!(ids(&figures), ["nothing_answered"]);
+        figures.services[0].requests = None;
+        assert_eq!(ids(&figures), Vec::<String>::new());
     }
 }

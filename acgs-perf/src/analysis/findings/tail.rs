@@ -5,9 +5,9 @@
 
 use acgs_perf_common::attribution::Component;
 
+use crate::analysis::model::{AttributionRowReport, CutReport, DownstreamReport, Finding, ServiceReport, Severity};
 use crate::analysis::tail::{Cause, Explanation, calls_in_sequence, explain, main_cut, phrase, slowest};
 use crate::analysis::verdict::missed_for_latency;
-use crate::report::{AttributionRowReport, CutReport, DownstreamReport, Finding, ServiceReport, Severity};
 use crate::units::{duration, grouped, percent};
 
 /// A tail is worth a finding if its mean is at least this many times that of the rest, or if the objective is missed.
@@ -232,18 +232,18 @@ mod tests {
     use acgs_perf_common::attribution::COMPONENT_NAMES;
 
     use super::*;
-    use crate::analysis::{analyse, sample};
-    use crate::capture::Capture;
+    use crate::analysis::figures::Figures;
+    use crate::analysis::{assess, sample};
 
     /// The sample's service whose tail waits for its database.
-    fn api() -> Capture {
-        let mut capture = sample::capture();
-        capture.services.remove(0);
-        capture
+    fn api() -> Figures {
+        let mut figures = sample::whole();
+        figures.services.remove(0);
+        figures
     }
 
-    fn of(capture: &Capture) -> Vec<Finding> {
-        analyse(capture)
+    fn of(figures: &Figures) -> Vec<Finding> {
+        assess(figures)
             .findings
             .into_iter()
             .filter(|f| f.id.starts_with("tail_") || f.id.contains("conserved"))
@@ -252,7 +252,7 @@ mod tests {
 
     #[test]
     fn a_missed_objective_gets_its_cause_with_numbers() {
-        let findings = analyse(&api()).findings;
+        let findings = assess(&api()).findings;
         assert_eq!(findings.iter().map(|f| f.id.as_str()).collect::<Vec<_>>(), ["objective_missed", "tail_downstream"]);
         assert!(findings[0].recommendation.starts_with("the finding about its tail"));
         let finding = &findings[1];
@@ -268,80 +268,80 @@ mod tests {
 
     #[test]
     fn a_connection_for_each_call_is_pointed_out() {
-        let mut capture = api();
-        let peers = |capture: &mut Capture, connects| {
-            capture.services[0].attribution.as_mut().unwrap().downstream[0].connects = connects;
+        let mut figures = api();
+        let peers = |figures: &mut Figures, connects| {
+            figures.services[0].attribution.as_mut().unwrap().downstream[0].connects = connects;
         };
-        peers(&mut capture, 10_000);
-        let finding = of(&capture).remove(0);
+        peers(&mut figures, 10_000);
+        let finding = of(&figures).remove(0);
         assert!(
             finding.evidence.ends_with("; 10,000 connections to 127.0.0.1:5432 for 20,000 calls"),
             "{}",
             finding.evidence
         );
         assert!(finding.recommendation.ends_with("; keep connections open instead of opening one for each call"));
-        peers(&mut capture, 9_999);
-        assert!(!of(&capture)[0].recommendation.contains("keep connections"));
+        peers(&mut figures, 9_999);
+        assert!(!of(&figures)[0].recommendation.contains("keep connections"));
     }
 
     #[test]
     fn who_ran_instead_comes_from_the_exemplars_or_else_from_all_waits() {
-        let mut capture = sample::capture();
-        let scheduler = capture.services.remove(0).scheduler;
-        capture.services[0].scheduler = scheduler;
-        let attribution = capture.services[0].attribution.as_mut().unwrap();
+        let mut figures = sample::whole();
+        let scheduler = figures.services.remove(0).scheduler;
+        figures.services[0].scheduler = scheduler;
+        let attribution = figures.services[0].attribution.as_mut().unwrap();
         for row in attribution.rows.iter_mut().filter(|row| row.latency_ns / row.count > 10_000_000) {
             row.component_ns = Default::default();
             row.component_ns[Component::QueueRunQueue as usize] = row.latency_ns;
         }
-        capture.services[0].requests.as_mut().unwrap().queue_time = sample::counts((0..20_000).map(|_| 50_000_000));
-        let finding = of(&capture).remove(0);
+        figures.services[0].requests.as_mut().unwrap().queue_time = sample::counts((0..20_000).map(|_| 50_000_000));
+        let finding = of(&figures).remove(0);
         assert_eq!(finding.id, "tail_run_queue");
         assert!(finding.evidence.ends_with("in the exemplars: stress-ng 99 1.60 ms"), "{}", finding.evidence);
-        capture.services[0].attribution.as_mut().unwrap().exemplars.clear();
-        let finding = of(&capture).remove(0);
+        figures.services[0].attribution.as_mut().unwrap().exemplars = crate::snapshot::exemplar::Kept::default();
+        let finding = of(&figures).remove(0);
         assert!(finding.evidence.ends_with("of the service: stress-ng 99 310 ms"), "{}", finding.evidence);
         // It says where the queue comes from; that there is one needs no second finding.
-        let ids = |capture: &Capture| analyse(capture).findings.into_iter().map(|f| f.id).collect::<Vec<_>>();
-        assert_eq!(ids(&capture), ["objective_missed", "tail_run_queue"]);
-        capture.services[0].attribution = None;
-        assert_eq!(ids(&capture), ["objective_missed", "queue_time_dominates"]);
+        let ids = |figures: &Figures| assess(figures).findings.into_iter().map(|f| f.id).collect::<Vec<_>>();
+        assert_eq!(ids(&figures), ["objective_missed", "tail_run_queue"]);
+        figures.services[0].attribution = None;
+        assert_eq!(ids(&figures), ["objective_missed", "queue_time_dominates"]);
     }
 
     #[test]
     fn it_is_for_information_if_the_objective_is_met() {
-        let mut capture = api();
-        capture.services[0].objective.p99 = std::time::Duration::from_secs(1);
-        assert_eq!(of(&capture)[0].severity, Severity::Info);
+        let mut figures = api();
+        figures.services[0].objective.p99 = std::time::Duration::from_secs(1);
+        assert_eq!(of(&figures)[0].severity, Severity::Info);
         // Missed for the rate alone: the tail did not cause that.
-        capture.services[0].objective.min_rps = 1e6;
-        assert_eq!(of(&capture)[0].severity, Severity::Info);
+        figures.services[0].objective.min_rps = 1e6;
+        assert_eq!(of(&figures)[0].severity, Severity::Info);
     }
 
     #[test]
     fn a_service_that_is_slow_throughout_gets_its_cause_too() {
-        let mut capture = api();
-        let attribution = capture.services[0].attribution.as_mut().unwrap();
+        let mut figures = api();
+        let attribution = figures.services[0].attribution.as_mut().unwrap();
         // Only the slow ones.
         attribution.rows.retain(|row| row.latency_ns / row.count > 10_000_000);
-        let finding = of(&capture).remove(0);
+        let finding = of(&figures).remove(0);
         assert!(finding.title.starts_with("all requests to api, not only the slow"), "{}", finding.title);
         assert_eq!(finding.id, "tail_downstream");
-        capture.services[0].objective.p99 = std::time::Duration::from_secs(1);
-        assert!(of(&capture).is_empty(), "a steady service that meets its objective has no finding");
+        figures.services[0].objective.p99 = std::time::Duration::from_secs(1);
+        assert!(of(&figures).is_empty(), "a steady service that meets its objective has no finding");
     }
 
     #[test]
     fn every_component_has_an_id_and_advice() {
         let mut seen = std::collections::BTreeSet::new();
         for index in 0..COMPONENT_NAMES.len() {
-            let mut capture = api();
-            let attribution = capture.services[0].attribution.as_mut().unwrap();
+            let mut figures = api();
+            let attribution = figures.services[0].attribution.as_mut().unwrap();
             for row in attribution.rows.iter_mut().filter(|row| row.latency_ns / row.count > 10_000_000) {
                 row.component_ns = Default::default();
                 row.component_ns[index] = row.latency_ns;
             }
-            let finding = of(&capture).remove(0);
+            let finding = of(&figures).remove(0);
             assert!(finding.id.starts_with("tail_") && finding.recommendation.len() > 20, "{finding:?}");
             seen.insert(finding.id);
         }
@@ -350,16 +350,16 @@ mod tests {
 
     #[test]
     fn rows_that_do_not_add_up_are_a_warning() {
-        let mut capture = api();
-        let change = |capture: &mut Capture, by: u64| {
-            let row = &mut capture.services[0].attribution.as_mut().unwrap().rows[0];
+        let mut figures = api();
+        let change = |figures: &mut Figures, by: u64| {
+            let row = &mut figures.services[0].attribution.as_mut().unwrap().rows[0];
             row.component_ns[Component::OnCpu as usize] += by;
         };
-        let total: u64 = capture.services[0].attribution.as_ref().unwrap().rows.iter().map(|row| row.latency_ns).sum();
-        change(&mut capture, total / 1_000);
-        assert_eq!(of(&capture).len(), 1, "0.1 % is within the tolerance");
-        change(&mut capture, 1);
-        let findings = of(&capture);
+        let total: u64 = figures.services[0].attribution.as_ref().unwrap().rows.iter().map(|row| row.latency_ns).sum();
+        change(&mut figures, total / 1_000);
+        assert_eq!(of(&figures).len(), 1, "0.1 % is within the tolerance");
+        change(&mut figures, 1);
+        let findings = of(&figures);
         assert_eq!((findings[1].id.as_str(), findings[1].severity), ("attribution_not_conserved", Severity::Warning));
         assert!(
             findings[1].evidence.starts_with("components 57.0 s, latency 56.9 s, difference"),
@@ -367,8 +367,8 @@ mod tests {
             findings[1].evidence
         );
         // Too much in one row and as much too little in another is still wrong.
-        let rows = &mut capture.services[0].attribution.as_mut().unwrap().rows;
+        let rows = &mut figures.services[0].attribution.as_mut().unwrap().rows;
         rows[1].component_ns[Component::OnCpu as usize] -= total / 1_000 + 1;
-        assert_eq!(of(&capture).len(), 2);
+        assert_eq!(of(&figures).len(), 2);
     }
 }

@@ -7,15 +7,17 @@ use std::collections::BTreeMap;
 use acgs_perf_common::attribution::{COMPONENTS, Component, PEER_SLOTS, attribution_bucket};
 
 use super::counts;
-use crate::capture::{
-    Actor, Attribution, AttributionRow, Downstream, Exemplar, Objective, Process, Requests, Segment, SeriesPoint,
-    Service,
-};
+use crate::analysis::figures::{Attribution, AttributionRow, Downstream, Requests, SeriesPoint, Service};
+use crate::discover::Objective;
+use crate::snapshot::Process;
+use crate::snapshot::exemplar::{Actor, Exemplar, Kept, Segment};
 
 /// Slot of PostgreSQL.
 pub const POSTGRES: usize = 1;
 /// Slot of Redis.
 pub const REDIS: usize = 2;
+/// When the window began.
+const START_NS: u64 = 1_000_000_000;
 /// Requests of the sample; one in fifty is slow.
 const REQUESTS: u64 = 20_000;
 
@@ -127,7 +129,8 @@ fn downstream(slot: usize, address: &str, service: Option<&str>, all: &[Request]
 /// The `number`th exemplar: a slow request with its history.
 fn exemplar(number: u64, request: &Request) -> Exemplar {
     let of = |component: Component| request.component_ns()[component as usize];
-    let segment = |component, duration_ns| Segment { component, duration_ns, peer: None, by: None };
+    let segment =
+        |component: Component, duration_ns| Segment { component: component as u32, duration_ns, peer: None, by: None };
     let by = |pid, comm: &str| Some(Actor { pid, comm: comm.into() });
     let mut peer_ns = [0; PEER_SLOTS];
     for (slot, ns) in &request.peers {
@@ -135,7 +138,7 @@ fn exemplar(number: u64, request: &Request) -> Exemplar {
     }
     Exemplar {
         // The first of them arrived before the window began.
-        arrived_ns: number as i64 * 1_300_000_000 - 5_000_000,
+        arrived_ns: START_NS + number * 1_300_000_000 - 5_000_000,
         queue_ns: of(Component::QueueOnCpu),
         service_ns: request.latency_ns() - of(Component::QueueOnCpu) - of(Component::Reply),
         reply_ns: of(Component::Reply),
@@ -148,19 +151,18 @@ fn exemplar(number: u64, request: &Request) -> Exemplar {
         component_ns: request.component_ns(),
         shared_ns: 0,
         peer_ns,
-        slowest: number < 3,
         segments: vec![
             segment(Component::QueueOnCpu, of(Component::QueueOnCpu)),
             segment(Component::OnCpu, of(Component::OnCpu) / 2),
             Segment {
-                peer: Some(POSTGRES),
+                peer: Some(POSTGRES as u32),
                 by: by(812, "postgres"),
                 ..segment(Component::Downstream, peer_ns[POSTGRES])
             },
             Segment { by: by(99, "stress-ng"), ..segment(Component::RunQueue, of(Component::RunQueue)) },
             segment(Component::OnCpu, of(Component::OnCpu) - of(Component::OnCpu) / 2),
             Segment {
-                peer: Some(REDIS),
+                peer: Some(REDIS as u32),
                 by: by(4_711, "redis-server"),
                 ..segment(Component::Downstream, peer_ns[REDIS])
             },
@@ -196,7 +198,11 @@ pub fn api() -> Service {
                 downstream(POSTGRES, "127.0.0.1:5432", Some("postgres"), &requests),
                 downstream(REDIS, "unix:/run/redis/redis-server.sock", None, &requests),
             ],
-            exemplars: (0..4).map(|n| exemplar(n, &requests[(999 - n as usize * 50) % 20_000])).collect(),
+            exemplars: {
+                let exemplar = |n: u64| exemplar(n, &requests[(999 - n as usize * 50) % 20_000]);
+                Kept { slowest: (0..3).map(exemplar).collect(), sample: vec![exemplar(3)], sampled: 1 }
+            },
+            start_ns: START_NS,
             exemplars_dropped: 0,
         }),
         series: (0..10)

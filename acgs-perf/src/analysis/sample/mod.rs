@@ -1,6 +1,6 @@
 //! Recordings for tests: one with every section, one that is small.
 //!
-//! In: nothing. Out: the same `Capture` every time.
+//! In: nothing. Out: the same `Figures` every time.
 
 pub mod attribution;
 
@@ -8,10 +8,13 @@ use std::time::Duration;
 
 use acgs_perf_common::histogram::{BUCKETS, bucket_index};
 
-use crate::capture::{
-    Capture, Cost, Counts, Host, Objective, Peer, Probe, Process, ProgramCost, RanInstead, Requests, Scheduler,
-    SeriesPoint, Service, Syscall, Tcp,
+use crate::analysis::figures::{
+    Counts, Figures, Peer, RanInstead, Requests, Scheduler, SeriesPoint, Service, Syscall, Tcp,
 };
+use crate::discover::Objective;
+use crate::live::session::ProgramCost;
+use crate::live::status::{ProbeState, ProbeStatus};
+use crate::snapshot::{Cost, Host, Process};
 
 /// Some of the loss counters; the summary must not depend on how many there are.
 const LEDGER: [&str; 4] =
@@ -19,7 +22,7 @@ const LEDGER: [&str; 4] =
 
 /// Counts of some values, as the kernel would keep them.
 pub fn counts(values: impl IntoIterator<Item = u64>) -> Counts {
-    let mut counts = Counts { buckets: vec![0; BUCKETS], sum_ns: Some(0), over_range: 0 };
+    let mut counts = Counts { buckets: vec![0; BUCKETS], sum_ns: Some(0), ..Counts::default() };
     for value in values {
         counts.sum_ns = counts.sum_ns.map(|sum| sum + value);
         match counts.buckets.get_mut(bucket_index(value)) {
@@ -35,19 +38,20 @@ fn spread(n: u64, low: u64, high: u64) -> Counts {
     counts((0..n).map(|i| (low + (high - low) * i / n) * if i % 150 == 149 { 10 } else { 1 }))
 }
 
-fn probe(name: &str, state: &str, reason: Option<&str>, hooks: &[&str]) -> Probe {
-    Probe {
+fn probe(name: &str, state: ProbeState, reason: Option<&str>, hooks: &[&str]) -> ProbeStatus {
+    ProbeStatus {
         name: name.into(),
-        state: state.into(),
+        state,
         reason: reason.map(Into::into),
-        stopped_after: None,
+        stopped_after_ns: None,
         hooks: hooks.iter().map(|hook| (*hook).into()).collect(),
     }
 }
 
 /// A recording of a Redis with every section but the attribution, and of an API with that one.
-pub fn capture() -> Capture {
-    Capture {
+pub fn whole() -> Figures {
+    Figures {
+        agent: "1.2.3".into(),
         host: Host {
             name: "host-1".into(),
             kernel: "6.18.0".into(),
@@ -56,20 +60,20 @@ pub fn capture() -> Capture {
             memory_bytes: 16 << 30,
         },
         start_unix_ns: 1_767_225_600_000_000_000,
-        duration: Duration::from_secs(10),
+        duration_ns: 10_000_000_000,
         probes: vec![
-            probe("request", "active", None, &["tp_btf/sk_data_ready", "tp_btf/sock_recv_length"]),
-            probe("sched", "active", None, &["tp_btf/sched_switch", "tp_btf/sched_waking"]),
-            probe("syscalls", "active", None, &["tp_btf/sys_enter", "tp_btf/sys_exit"]),
-            probe("tcp", "active", None, &["tp_btf/inet_sock_set_state"]),
+            probe("request", ProbeState::Active, None, &["tp_btf/sk_data_ready", "tp_btf/sock_recv_length"]),
+            probe("sched", ProbeState::Active, None, &["tp_btf/sched_switch", "tp_btf/sched_waking"]),
+            probe("syscalls", ProbeState::Active, None, &["tp_btf/sys_enter", "tp_btf/sys_exit"]),
+            probe("tcp", ProbeState::Active, None, &["tp_btf/inet_sock_set_state"]),
         ],
         ledger: LEDGER.iter().map(|name| ((*name).to_owned(), 0)).collect(),
         cost: Cost {
             programs_unmeasured: None,
-            agent_cpu: Duration::from_millis(42),
+            agent_cpu_ns: 42_000_000,
             agent_max_rss_bytes: 12 << 20,
             map_bytes: 3 << 20,
-            attach: Duration::from_millis(180),
+            attach_ns: 180_000_000,
             programs: Some(vec![ProgramCost {
                 name: "sock_recv_length".into(),
                 runs: 600_000,
@@ -173,17 +177,18 @@ fn syscall(name: &str, count: u64, errors: u64, errnos: &[(&str, u64)], latency:
 }
 
 /// A small recording: few requests, one probe.
-pub fn small() -> Capture {
-    Capture {
+pub fn small() -> Figures {
+    Figures {
+        agent: "1.2.3".into(),
         host: Host { name: "tiny".into(), kernel: "6.1.0".into(), arch: "aarch64".into(), cpus: 2, memory_bytes: 0 },
         start_unix_ns: 1_767_225_600_123_456_789,
-        duration: Duration::from_millis(1_500),
+        duration_ns: 1_500_000_000,
         probes: vec![
-            probe("request", "active", None, &["tp_btf/sk_data_ready"]),
-            probe("sched", "disabled", Some("not in --probes"), &[]),
+            probe("request", ProbeState::Active, None, &["tp_btf/sk_data_ready"]),
+            probe("sched", ProbeState::Disabled, Some("not in --probes"), &[]),
         ],
         ledger: vec![("socket_storage_refused".into(), 0)],
-        cost: Cost { agent_cpu: Duration::from_millis(3), ..Cost::default() },
+        cost: Cost { agent_cpu_ns: 3_000_000, ..Cost::default() },
         services: vec![Service {
             name: "tiny".into(),
             selector: "port:80".into(),

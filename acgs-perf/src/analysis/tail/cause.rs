@@ -4,7 +4,7 @@
 
 use acgs_perf_common::attribution::{ALL, COMPONENT_NAMES, Component};
 
-use crate::report::{CutComponentReport, CutReport};
+use crate::analysis::model::{CutComponentReport, CutReport};
 
 /// A cause explains a cut alone if it makes this much of the excess, in percent.
 const ALONE_PERCENT: i128 = 40;

@@ -5,10 +5,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::rows::{PARTS, Split, Sums, merge_rows, split};
-use crate::analysis::number::{grouped, share4};
-use crate::report::{
+use crate::analysis::model::{
     AttributionRowReport, CutComponentReport, CutPeerReport, CutReport, ExemplarReport, LeftOutReport, PreemptorReport,
 };
+use crate::analysis::number::{grouped, share4};
 
 /// (name, share of the requests above it in parts of 10,000).
 const QUANTILES: [(&str, u128); 4] = [("p50", 5_000), ("p90", 1_000), ("p99", 100), ("p99.9", 10)];

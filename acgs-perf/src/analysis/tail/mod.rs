@@ -19,7 +19,7 @@ pub(super) use cause::{Cause, Explanation, explain};
 pub(super) use phrase::{calls_in_sequence, phrase};
 pub use sentence::slowest;
 
-use crate::report::{AttributionRowReport, CutReport, DownstreamReport, ExemplarReport, TailReport};
+use crate::analysis::model::{AttributionRowReport, CutReport, DownstreamReport, ExemplarReport, TailReport};
 
 /// The quantile that the sentence is about, if it has enough requests.
 const MAIN: &str = "p99";

@@ -5,7 +5,7 @@
 use acgs_perf_common::attribution::Component;
 
 use super::cause::{Cause, Part};
-use crate::report::CutReport;
+use crate::analysis::model::CutReport;
 
 /// A peer, a command or a component is named alone if it makes this much of its kind, in percent.
 const ALONE_PERCENT: u128 = 80;
@@ -103,7 +103,7 @@ fn commands(cut: &CutReport) -> Vec<String> {
 }
 
 fn waiting_for_peers(part: &Part, cut: &CutReport) -> Phrase {
-    let name = |peer: &crate::report::CutPeerReport| match &peer.service {
+    let name = |peer: &crate::analysis::model::CutPeerReport| match &peer.service {
         Some(service) => format!("{service} ({})", peer.peer),
         None if peer.peer == "others" => "other downstream peers".into(),
         None => peer.peer.clone(),

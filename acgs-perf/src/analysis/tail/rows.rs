@@ -9,7 +9,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::report::AttributionRowReport;
+use crate::analysis::model::AttributionRowReport;
 
 /// The same requests as rows with one row per bucket, by rising latency; rows without requests are left out. Rows of
 /// several workers, hosts or runs may be given one after the other: equal buckets are added.

@@ -5,7 +5,7 @@
 
 use super::cause::{Cause, Explanation, explain};
 use super::phrase::{Phrase, calls_in_sequence, phrase};
-use crate::report::{AttributionRowReport, CutReport};
+use crate::analysis::model::{AttributionRowReport, CutReport};
 use crate::units::{duration, percent};
 
 /// Shared time is mentioned from this share on.

@@ -4,10 +4,10 @@ use acgs_perf_common::attribution::{ALL, Component};
 
 use super::*;
 use crate::analysis::attribution::attribution;
+use crate::analysis::figures::{Attribution, Downstream};
+use crate::analysis::model::{ActorReport, SegmentReport};
 use crate::analysis::sample::attribution::{POSTGRES, REDIS, Request, rows as rows_of};
-use crate::analysis::{analyse, sample};
-use crate::capture::{Attribution, Downstream};
-use crate::report::{ActorReport, SegmentReport};
+use crate::analysis::{assess, sample};
 
 fn report_rows(requests: &[Request]) -> Vec<AttributionRowReport> {
     let peer = |slot, address: &str| Downstream { slot, address: address.into(), ..Downstream::default() };
@@ -24,7 +24,7 @@ fn mixed(n: usize, slow: usize, body: &Request, tail: &Request) -> Vec<Request> 
     (0..n).map(|i| if i + slow < n { body.clone() } else { tail.clone() }).collect()
 }
 
-fn named<'a>(cut: &'a CutReport, name: &str) -> &'a crate::report::CutComponentReport {
+fn named<'a>(cut: &'a CutReport, name: &str) -> &'a crate::analysis::model::CutComponentReport {
     cut.components.iter().find(|component| component.name == name).unwrap()
 }
 
@@ -38,7 +38,10 @@ fn a_cut_as_computed_by_hand() {
     assert_eq!(result.cuts.iter().map(|cut| cut.quantile.as_str()).collect::<Vec<_>>(), ["p50", "p90", "p99"]);
     assert_eq!(
         result.left_out,
-        [crate::report::LeftOutReport { quantile: "p99.9".into(), reason: "needs 10,000 requests, has 1,000".into() }]
+        [crate::analysis::model::LeftOutReport {
+            quantile: "p99.9".into(),
+            reason: "needs 10,000 requests, has 1,000".into()
+        }]
     );
     let p99 = &result.cuts[2];
     // The rest: 980 · 10 µs + 10 · 60 µs over 990 requests = 10,505.05 ns.
@@ -141,7 +144,7 @@ fn rows_of_two_hosts_add_up_to_those_of_all_requests() {
 
 #[test]
 fn a_report_from_a_file_can_be_cut_anew() {
-    let mut report = analyse(&sample::capture());
+    let mut report = assess(&sample::whole());
     let text = crate::report::seal(&mut report).unwrap();
     let loaded = crate::report::verify_bytes(std::path::Path::new("r.json"), text.as_bytes()).unwrap();
     let service = &loaded.services[1];

@@ -36,6 +36,11 @@ impl Task {
         Ok(Self(Some(child)))
     }
 
+    /// No command.
+    pub fn none() -> Self {
+        Self(None)
+    }
+
     /// Waits for the command to end; for ever if there is none.
     pub async fn wait(&mut self) -> anyhow::Result<Ending> {
         match &mut self.0 {

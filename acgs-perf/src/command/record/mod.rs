@@ -5,26 +5,18 @@
 //! the report.
 
 mod child;
-mod directory;
 mod ending;
-mod facts;
-mod limit;
-mod membership;
-mod notes;
-mod overhead;
 mod plan;
 mod recorder;
 mod signals;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::time::Instant;
 
 use anyhow::Context as _;
-use clap::ValueEnum;
 
 use crate::command::deliver;
-use crate::output::{self, Rendered};
+use crate::output::{self, Format, Rendered};
 use crate::{analysis, report};
 
 /// Examples for `--help`.
@@ -34,6 +26,7 @@ Examples:
   sudo acgs-perf record --service api=port:8000 --duration 10s
   sudo acgs-perf record --service api=port:8000 --service db=comm:postgres --output before.json
   sudo acgs-perf record --service redis=port:6379 -- redis-benchmark -t get -n 1000000
+  sudo acgs-perf record --duration 8h --capture night.capture          # to be analysed again later
 A SELECTOR is port:8016 | pid:123 | comm:redis-server | exe:/path | cmdline:REGEX | cgroup:PATH | unit:NAME | unix:PATH;
 several joined by ',' must all hold. Ctrl-C, SIGTERM and a terminal that hangs up end a recording early, with its report.
 Without --output no report is replaced: report.json, report-2.json, … A report that cannot go where it was asked for goes
@@ -58,6 +51,9 @@ pub struct Args {
     /// What to write
     #[arg(long, value_enum, default_value_t = Format::Json)]
     pub format: Format,
+    /// Save the recording itself too, over what is there, so that it can be analysed again with `acgs-perf report FILE`
+    #[arg(long, value_name = "FILE")]
+    pub capture: Option<PathBuf>,
     /// Which probes to use: a comma-separated list of request, sched, syscalls, tcp, attribution [default: all]
     #[arg(long, value_name = "LIST")]
     pub probes: Option<String>,
@@ -85,38 +81,34 @@ pub struct Args {
     pub command: Vec<OsString>,
 }
 
-/// Format of the output file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// The report for programs; `acgs-perf report` shows it.
-    Json,
-    /// The summary for people.
-    Text,
-}
-
 /// Runs the command; errors are for the caller to map to exit code 2.
 ///
 /// # Errors
 /// Wrong usage or an environment in which nothing can be recorded; nothing was written then. What fails once counting has begun is
 /// none: the report goes elsewhere, or says what it lacks.
 pub fn run(args: &Args) -> anyhow::Result<u8> {
-    let plan = plan::Plan::new(args)?;
-    let wheel = Instant::now();
-    let notes = notes::Notes::new(output::say, output::note);
+    let mut plan = plan::Plan::new(args)?;
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the event loop")?;
-    let (capture, ending) = runtime.block_on(recorder::record(&plan, wheel, notes))?;
+    let (capture, ending) = runtime.block_on(recorder::record(&mut plan))?;
+    let is_saved = match &args.capture {
+        Some(path) => deliver::capture(path, &capture),
+        None => true,
+    };
     let mut report = analysis::analyse(&capture);
     let sealed = report::seal_to_fit(&mut report);
     let summary = output::text::render(&report, output::width());
-    let content = match (args.format, sealed) {
-        (Format::Json, Ok(json)) => Rendered::Json(json),
-        (Format::Text, Ok(_)) => Rendered::Page(summary.clone()),
-        (_, Err(error)) => {
+    let content = match sealed {
+        Ok(json) => output::render(args.format, &report, json.clone(), output::width()).unwrap_or_else(|error| {
+            output::say(&format!("{error}; the report is written as JSON"));
+            Rendered::Json(json)
+        }),
+        Err(error) => {
             output::say(&format!("the report cannot be written as JSON: {error}; its summary goes to standard output"));
             output::print(&summary).context("standard output")?;
             return Ok(2);
         }
     };
-    deliver::deliver(&plan.output, &content, &summary, ending.code)
+    let code = if is_saved { ending.code } else { 2 };
+    deliver::deliver(&plan.output, &content, &summary, code)
 }

@@ -10,10 +10,13 @@ use anyhow::{Context as _, bail};
 
 use super::Args;
 use crate::command::deliver::Destination;
-use crate::discover::{self, ServiceSpec, Target, config};
-use crate::output;
-use crate::probe::Debug;
-use crate::probe::table::{self, Probe};
+use crate::discover::Target;
+use crate::discover::{self, ServiceSpec, config};
+use crate::engine::Setup;
+use crate::engine::tuning::Tuning;
+use crate::live::Debug;
+use crate::live::probes::{self, PROBES};
+use crate::{output, report};
 
 /// Without `--duration` and without a command.
 const DEFAULT_DURATION: Duration = Duration::from_secs(30);
@@ -24,28 +27,16 @@ const MIN_INTERVAL: Duration = Duration::from_millis(100);
 /// Maps that `--debug-map-entries` takes: those of which the kernel side may find fewer entries than usual.
 const RESIZABLE: &[&str] = &["SERVICE_OF_TGID", "ERRNO", "PEER", "PREEMPTOR", "PARKED", "DOWNSTREAM_PEER", "EXEMPLARS"];
 
-/// What to record.
+/// What to record, and where the report goes.
 pub struct Plan {
-    /// The services, in the order in which they were named.
-    pub specs: Vec<ServiceSpec>,
-    /// Their processes now.
+    /// What the engine is to do; taken once.
+    setup: Setup,
+    /// The services and their processes now.
     pub targets: Vec<Target>,
     /// `None`: until the command ends.
     pub duration: Option<Duration>,
-    /// Distance of the points of the time series.
-    pub interval: Duration,
-    /// The probes.
-    pub probes: Vec<&'static Probe>,
     /// Where the report goes.
     pub output: Destination,
-    /// Whether the kernel times its programs.
-    pub measure_cost: bool,
-    /// At most this much of the host's CPU time, in percent.
-    pub max_overhead: Option<f64>,
-    /// How many times as often as usual points are taken, processes looked for, and exemplars read.
-    pub speed: u32,
-    /// What tests want to be other than usual.
-    pub debug: Debug,
     /// The command to run, empty for none.
     pub command: Vec<OsString>,
 }
@@ -54,6 +45,12 @@ impl Plan {
     /// Whether the report goes to standard output.
     pub fn is_to_stdout(&self) -> bool {
         self.output == Destination::Stdout
+    }
+
+    /// What the engine is to do.
+    pub fn take_setup(&mut self) -> Setup {
+        let empty = Setup { targets: Vec::new(), probes: Vec::new(), tuning: Tuning::default() };
+        std::mem::replace(&mut self.setup, empty)
     }
 
     /// Checks the arguments against each other and against the host.
@@ -68,8 +65,8 @@ impl Plan {
             bail!("--interval {}: too short; the shortest is 100ms", args.interval);
         }
         let probes = match &args.probes {
-            Some(list) => table::parse(list).map_err(|e| anyhow::anyhow!("--probes {list}: {e}"))?,
-            None => table::PROBES.iter().filter(|probe| probe.default).collect(),
+            Some(list) => probes::parse(list).map_err(|e| anyhow::anyhow!("--probes {list}: {e}"))?,
+            None => PROBES.to_vec(),
         };
         let max_overhead = args.max_overhead.as_deref().map(parse_percent).transpose()?;
         let map_entries = args.debug_map_entries.as_deref().map(parse_map_entries).transpose()?.unwrap_or_default();
@@ -83,21 +80,21 @@ impl Plan {
         }
         let output = Destination::new(args.output.as_deref());
         output.check().context("--output")?;
+        if let Some(path) = &args.capture {
+            report::check_writable(path).context("--capture")?;
+        }
         discover::namespaces::check_pids(Path::new("/proc"))?;
         let targets = targets(args, &specs)?;
-        Ok(Self {
-            specs: targets.iter().map(|target| target.spec.clone()).collect(),
-            targets,
-            duration,
+        let tuning = Tuning {
             interval,
-            probes,
-            output,
             measure_cost: args.measure_cost,
             max_overhead,
-            debug: Debug { map_entries, standby: args.debug_standby },
             speed: args.debug_speed,
-            command: args.command.clone(),
-        })
+            debug: Debug { map_entries, standby: args.debug_standby },
+            ..Tuning::default()
+        };
+        let setup = Setup { targets: targets.clone(), probes, tuning };
+        Ok(Self { setup, targets, duration, output, command: args.command.clone() })
     }
 }
 

@@ -133,12 +133,12 @@ fn cost(report: &Report, lines: &mut Lines) {
 }
 
 fn probes(report: &Report, lines: &mut Lines) {
-    let active: Vec<_> = report.probes.iter().filter(|p| p.state == "active").map(|p| p.name.as_str()).collect();
+    let active: Vec<_> = report.probes.iter().filter(|p| p.is_active()).map(|p| p.name.as_str()).collect();
     let active = if active.is_empty() { "none active".into() } else { format!("{} active", active.join(", ")) };
     lines.items("probes", &[active]);
-    for probe in report.probes.iter().filter(|probe| probe.state != "active") {
+    for probe in report.probes.iter().filter(|probe| !probe.is_active()) {
         let reason = probe.reason.as_deref().unwrap_or("no reason given");
-        lines.labelled("", &format!("{} {}: {reason}", probe.name, probe.state));
+        lines.labelled("", &format!("{} {}: {reason}", probe.name, probe.state.name()));
     }
 }
 

@@ -3,7 +3,7 @@
 //! In: its part of the report and the probes' states. Out: the verdict, then requests, tail, threads, TCP, system calls.
 
 use crate::report::{
-    Distribution, ProbeReport, RequestsReport, SchedulerReport, ServiceReport, SyscallReport, TcpReport, Verdict,
+    Distribution, ProbeStatus, RequestsReport, SchedulerReport, ServiceReport, SyscallReport, TcpReport, Verdict,
 };
 
 use super::layout::{ABSENT, Lines, TOP, figure, more, row};
@@ -11,7 +11,7 @@ use super::tail;
 use crate::units::{bytes, duration, grouped, percent, rate, span};
 
 /// Renders a service.
-pub fn render(service: &ServiceReport, probes: &[ProbeReport], lines: &mut Lines) {
+pub fn render(service: &ServiceReport, probes: &[ProbeStatus], lines: &mut Lines) {
     verdict(service, lines);
     processes(service, lines);
     match &service.requests {
@@ -50,7 +50,7 @@ pub fn render(service: &ServiceReport, probes: &[ProbeReport], lines: &mut Lines
 }
 
 /// Says that figures end where their probe was stopped.
-fn until(name: &str, probes: &[ProbeReport], lines: &mut Lines) {
+fn until(name: &str, probes: &[ProbeStatus], lines: &mut Lines) {
     for probe in probes.iter().filter(|probe| probe.name == name) {
         if let Some(after) = probe.stopped_after_ns {
             lines.labelled("", &format!("of the first {} only: probe {} was stopped", duration(after), probe.name));
@@ -58,10 +58,10 @@ fn until(name: &str, probes: &[ProbeReport], lines: &mut Lines) {
     }
 }
 
-fn absent(label: &str, probe: &str, probes: &[ProbeReport], lines: &mut Lines) {
+fn absent(label: &str, probe: &str, probes: &[ProbeStatus], lines: &mut Lines) {
     let why = match probes.iter().find(|p| p.name == probe) {
-        Some(p) if p.state == "active" => format!("probe {probe} was active, but has no figures"),
-        Some(p) => format!("probe {probe} is {}", p.state),
+        Some(p) if p.is_active() => format!("probe {probe} was active, but has no figures"),
+        Some(p) => format!("probe {probe} is {}", p.state.name()),
         None => format!("probe {probe} did not run"),
     };
     lines.labelled(label, &format!("{ABSENT} not measured: {why}"));

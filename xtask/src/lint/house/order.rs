@@ -6,9 +6,8 @@
 //!
 //!     discover → live → snapshot → engine → analysis → report → output → command
 //!
-//! The present layout has other names for some: `probe` is `live`, `capture` belongs to `snapshot`, and `command/record` holds
-//! the engine beside the verb, which is its `mod.rs` and `plan.rs`. What is in none of these rooms, such as `units` and the
-//! root of the crate, stands on the ground floor and is not looked at here; a circle through it is found all the same.
+//! What is in none of these rooms, such as `sums`, `units` and the root of the crate, stands on the ground floor and is not looked
+//! at here; a circle through it is found all the same.
 
 use std::collections::BTreeSet;
 
@@ -22,13 +21,8 @@ pub const ROOT: &str = "acgs-perf/src/lib.rs";
 const STAGES: &[(&str, u32)] = &[
     ("discover/", 0),
     ("live/", 1),
-    ("probe/", 1),
     ("snapshot/", 2),
-    ("capture.rs", 2),
     ("engine/", 3),
-    ("command/record/mod.rs", 7),
-    ("command/record/plan.rs", 7),
-    ("command/record/", 3),
     ("analysis/", 4),
     ("report/", 5),
     ("output/", 6),

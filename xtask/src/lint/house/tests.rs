@@ -142,12 +142,11 @@ fn other_crates_and_local_names_are_no_imports() {
 fn stages_import_leftwards_only() {
     let files = |output: &'static str, analysis: &'static str| {
         sources(&[
-            ("acgs-perf/src/lib.rs", "pub mod analysis; pub mod capture; pub mod command; pub mod output; mod units;"),
+            ("acgs-perf/src/lib.rs", "pub mod analysis; pub mod command; pub mod engine; pub mod output; mod units;"),
             ("acgs-perf/src/analysis/mod.rs", analysis),
-            ("acgs-perf/src/capture.rs", "pub struct Capture;"),
             ("acgs-perf/src/command/mod.rs", "pub mod record;"),
-            ("acgs-perf/src/command/record/mod.rs", "mod recorder; pub struct Args; use crate::output::Format;"),
-            ("acgs-perf/src/command/record/recorder.rs", "use crate::capture::Capture;"),
+            ("acgs-perf/src/command/record.rs", "use crate::output::Format; use crate::engine::Engine;"),
+            ("acgs-perf/src/engine.rs", "pub struct Engine;"),
             ("acgs-perf/src/output/mod.rs", output),
             ("acgs-perf/src/units.rs", "pub struct Unit;"),
         ])
@@ -161,12 +160,11 @@ fn stages_import_leftwards_only() {
     let planted = files("pub struct Format;", "use crate::units::Unit; use crate::output::Format;");
     assert_eq!(found(&planted), ["acgs-perf/src/analysis/mod.rs"]);
     let engine = [
-        ("acgs-perf/src/lib.rs", "mod command;"),
-        ("acgs-perf/src/command/mod.rs", "pub mod record;"),
-        ("acgs-perf/src/command/record/mod.rs", "mod recorder; pub struct Args;"),
-        ("acgs-perf/src/command/record/recorder.rs", "use super::Args;"),
+        ("acgs-perf/src/lib.rs", "pub mod command; mod engine;"),
+        ("acgs-perf/src/command/mod.rs", "pub struct Args;"),
+        ("acgs-perf/src/engine/mod.rs", "use crate::command::Args;"),
     ];
-    assert_eq!(found(&sources(&engine)), ["acgs-perf/src/command/record/recorder.rs"]);
+    assert_eq!(found(&sources(&engine)), ["acgs-perf/src/engine/mod.rs"]);
 }
 
 #[test]

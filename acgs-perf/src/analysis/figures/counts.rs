@@ -1,0 +1,39 @@
+//! Bucket counts of a histogram.
+//!
+//! In: a row of sums. Out: [`Counts`]. A count below 0, of what was taken back without having been recorded, is shown as 0; the
+//! ledger has it.
+
+use acgs_perf_common::histogram::BUCKETS;
+
+use crate::sums::Row;
+
+/// One histogram: bucket counts (index as in `acgs_perf_common::histogram`), the exact sum, and what was over range.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Counts {
+    /// Count per bucket, `BUCKETS` long, or empty when nothing was recorded.
+    pub buckets: Vec<u64>,
+    /// Sum of all values in ns where the kernel kept it, over range included.
+    pub sum_ns: Option<u64>,
+    /// Values of 2^36 ns (68.7 s) and more.
+    pub over_range: u64,
+    /// By how much more the number of large values varies over time than that of independent ones would; `None` where too few
+    /// intervals tell.
+    pub design_effect: Option<f64>,
+}
+
+/// The counts of a histogram; `sum_ns` where it is kept.
+pub fn counts(row: &Row, sum_ns: Option<u64>) -> Counts {
+    counts_from(row, 0, sum_ns)
+}
+
+/// The same of one whose buckets begin at word `first`.
+pub fn counts_from(row: &Row, first: u32, sum_ns: Option<u64>) -> Counts {
+    let mut counts = Counts { buckets: vec![0; BUCKETS], sum_ns, ..Counts::default() };
+    for (word, count) in row.sums.iter().filter(|(word, count)| *word >= first && *count > 0) {
+        match counts.buckets.get_mut((word - first) as usize) {
+            Some(bucket) => *bucket = count as u64,
+            None => counts.over_range += count as u64,
+        }
+    }
+    counts
+}

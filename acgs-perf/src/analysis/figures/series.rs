@@ -1,0 +1,131 @@
+//! What the intervals say beyond their sum: the time series, and how much the number of slow requests varies.
+
+use acgs_perf_common::histogram::bucket_high;
+use acgs_perf_common::maps::{Counter, Histogram};
+
+use super::SeriesPoint;
+use crate::live::probes::request::{COUNTERS, LATENCY};
+use crate::snapshot::interval::{Interval, row};
+use crate::snapshot::{Capture, Subject};
+use crate::sums::Sums;
+
+/// With fewer intervals, or shorter ones, nobody can tell how much they vary.
+const MIN_BLOCKS: usize = 20;
+const MIN_BLOCK_NS: u64 = 100_000_000;
+
+/// What the intervals say of one subject.
+#[derive(Clone, Debug, Default)]
+pub struct OverTime {
+    /// A point per interval, oldest first.
+    pub series: Vec<SeriesPoint>,
+    /// Of the latency; see `Counts::design_effect`.
+    pub design_effect: Option<f64>,
+}
+
+/// Goes through the intervals once, for all services. `whole` is their sum.
+pub fn over_time(capture: &Capture, whole: &Interval) -> Vec<OverTime> {
+    let subjects: Vec<Subject> = (0..capture.context.services.len()).map(Subject::service).collect();
+    let p99: Vec<Option<u32>> = subjects.iter().map(|subject| bucket_of_p99(latency(whole, subject))).collect();
+    let mut all = vec![OverTime::default(); subjects.len()];
+    let mut blocks = vec![Vec::new(); subjects.len()];
+    for interval in capture.intervals.iter().filter(|interval| interval.len_ns > 0) {
+        for (at, subject) in subjects.iter().enumerate() {
+            all[at].series.push(point(&interval, capture, subject));
+            if let (Some(p99), true) = (p99[at], interval.len_ns >= MIN_BLOCK_NS) {
+                blocks[at].push(block(latency(&interval, subject), p99));
+            }
+        }
+    }
+    for (of, blocks) in all.iter_mut().zip(&blocks) {
+        of.design_effect = design_effect(blocks);
+    }
+    all
+}
+
+fn latency<'a>(interval: &'a Interval, subject: &Subject) -> &'a Sums {
+    &row(interval.of(subject), LATENCY, &[Histogram::Latency as u32]).sums
+}
+
+fn point(interval: &Interval, capture: &Capture, subject: &Subject) -> SeriesPoint {
+    let sums = latency(interval, subject);
+    // A reply whose last byte falls into a later interval than its first moves from one bucket to another; where it leaves, the
+    // difference may be negative, and counts as nothing.
+    let counted_again = sums.iter().map(|(_, count)| count).filter(|count| *count < 0).map(i64::unsigned_abs).sum();
+    SeriesPoint {
+        offset_ns: interval.start_ns.saturating_sub(capture.context.start_ns),
+        duration_ns: interval.len_ns,
+        requests: row(interval.of(subject), COUNTERS, &[]).sums.count(Counter::Requests as u32),
+        p50_ns: quantile(sums, 1, 2),
+        p99_ns: quantile(sums, 99, 100),
+        counted_again,
+    }
+}
+
+/// Upper bound of the bucket that holds the `num/den` quantile.
+fn quantile(sums: &Sums, num: u64, den: u64) -> Option<u64> {
+    let counts = || sums.iter().map(|(bucket, count)| (bucket, count.max(0) as u64));
+    let total: u64 = counts().map(|(_, count)| count).sum();
+    let rank = (u128::from(total) * u128::from(num)).div_ceil(u128::from(den)) as u64;
+    let mut seen = 0;
+    let found = counts().find(|(_, count)| {
+        seen += count;
+        seen >= rank && *count > 0
+    });
+    found.map(|(bucket, _)| bucket_high(bucket as usize))
+}
+
+/// The bucket of the P99.
+fn bucket_of_p99(sums: &Sums) -> Option<u32> {
+    let counts = || sums.iter().map(|(bucket, count)| (bucket, count.max(0)));
+    let mut beyond = counts().map(|(_, count)| count).sum::<i64>() / 100;
+    let found = counts().rev().find(|(_, count)| {
+        let is_here = *count > beyond;
+        beyond -= count;
+        is_here
+    });
+    found.map(|(bucket, _)| bucket)
+}
+
+/// Requests of an interval, and those above the P99 of all.
+fn block(sums: &Sums, p99: u32) -> (f64, f64) {
+    let count = |above: bool| sums.iter().filter(|(at, _)| !above || *at > p99).map(|(_, count)| count as f64).sum();
+    (count(false), count(true))
+}
+
+/// By how much more the number of requests above the P99 varies from interval to interval than that of independent requests
+/// would: the design effect of a sample of clusters, for the ratio of slow requests (Kish, Survey Sampling, 1965, chapter 6). At
+/// least 1. `None` where the blocks, (requests, slow ones), are too few to tell.
+fn design_effect(blocks: &[(f64, f64)]) -> Option<f64> {
+    let (requests, slow) = blocks.iter().fold((0.0, 0.0), |sum, block| (sum.0 + block.0, sum.1 + block.1));
+    if blocks.len() < MIN_BLOCKS || slow <= 0.0 || slow >= requests {
+        return None;
+    }
+    let share = slow / requests;
+    let squares: f64 = blocks.iter().map(|(n, x)| (x - share * n).powi(2)).sum();
+    let of_clusters = squares * blocks.len() as f64 / (blocks.len() as f64 - 1.0);
+    Some((of_clusters / (requests * share * (1.0 - share))).max(1.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quantile_skips_what_was_taken_back() {
+        let sums = Sums::sparse([(10, -1), (30, 1), (250, 1)]);
+        assert_eq!((quantile(&sums, 1, 2), quantile(&sums, 99, 100)), (Some(30), Some(bucket_high(250))));
+        assert_eq!(quantile(&Sums::default(), 99, 100), None);
+    }
+
+    #[test]
+    fn independent_requests_have_no_design_effect_and_bursts_have_a_large_one() {
+        // One of a hundred is slow in each block: less variation than chance would give.
+        assert_eq!(design_effect(&[(1000.0, 10.0); 30]), Some(1.0));
+        // All slow ones in one block of thirty.
+        let mut bursts = [(1000.0, 0.0); 30];
+        bursts[7].1 = 300.0;
+        let of_bursts = design_effect(&bursts).unwrap();
+        assert!((280.0..330.0).contains(&of_bursts), "{of_bursts}");
+        assert_eq!(design_effect(&[(1000.0, 10.0); 19]), None);
+    }
+}

@@ -1,0 +1,91 @@
+//! TCP figures of a service.
+
+use std::net::SocketAddr;
+
+use acgs_perf_common::maps::{Counter, Histogram};
+
+use super::counts::counts;
+use super::{Peer, Tcp};
+use crate::live::probes::tcp::{COUNTERS, OTHER_PEERS, PEERS, TIMES};
+use crate::snapshot::interval::{row, section};
+use crate::sums::{Row, Sections};
+use crate::units::ip;
+
+/// Its TCP figures. `accept_wait` tells whether the hooks that measure it were attached.
+pub fn tcp(sections: Option<&Sections>, accept_wait: bool) -> Tcp {
+    let counters = row(sections, COUNTERS, &[]);
+    let counter = |counter: Counter| counters.sums.count(counter as u32);
+    let times = |histogram: Histogram| counts(row(sections, TIMES, &[histogram as u32]), None);
+    let mut peers: Vec<Peer> = section(sections, PEERS)
+        .iter()
+        .filter_map(|(key, stats)| {
+            let (address, port) = (key.get(..4)?.try_into().ok()?, *key.get(4)?);
+            Some(peer(self::address(address, port), port != 0, stats))
+        })
+        .collect();
+    peers.sort_by(|a, b| b.connections.cmp(&a.connections).then_with(|| a.address.cmp(&b.address)));
+    let others = section(sections, OTHER_PEERS).iter().filter(|(_, stats)| *stats != &Row::NOTHING);
+    peers.extend(others.map(|(key, stats)| peer("others".into(), key == &[1], stats)));
+    Tcp {
+        accepted: counter(Counter::ConnectionsAccepted),
+        opened: counter(Counter::ConnectionsOpened),
+        connect_failures: counter(Counter::ConnectFailures),
+        retransmits: counter(Counter::Retransmits),
+        resets_received: counter(Counter::ResetsReceived),
+        resets_sent: counter(Counter::ResetsSent),
+        connect: times(Histogram::Connect),
+        accept_wait: accept_wait.then(|| times(Histogram::AcceptWait)),
+        srtt: times(Histogram::Srtt),
+        peers,
+    }
+}
+
+fn peer(address: String, outgoing: bool, stats: &Row) -> Peer {
+    let [connections, failures, connect_ns, retransmits, resets] = [0, 1, 2, 3, 4].map(|word| stats.sums.count(word));
+    let srtt_us = stats.latest.first().copied().unwrap_or(0);
+    Peer {
+        address,
+        outgoing,
+        connections,
+        failures,
+        mean_connect_ns: (outgoing && connections > 0).then(|| connect_ns / connections),
+        retransmits,
+        resets,
+        srtt_ns: (srtt_us > 0).then_some(srtt_us * 1000),
+    }
+}
+
+fn address(words: [u32; 4], port: u32) -> String {
+    let address = ip(words);
+    match u16::try_from(port) {
+        Ok(port) if port != 0 => SocketAddr::new(address, port).to_string(),
+        _ => address.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv6Addr;
+
+    use super::*;
+
+    #[test]
+    fn mapped_addresses_are_shown_as_ipv4() {
+        let v4 = words(Ipv6Addr::new(0, 0, 0, 0, 0, 0xffff, 0x7f00, 1).octets());
+        assert_eq!(address(v4, 6379), "127.0.0.1:6379");
+        assert_eq!(address(v4, 0), "127.0.0.1");
+        assert_eq!(address(words(Ipv6Addr::LOCALHOST.octets()), 80), "[::1]:80");
+    }
+
+    #[test]
+    fn what_was_not_measured_is_absent() {
+        let unmeasured = peer("10.0.0.1:80".into(), true, &Row::NOTHING);
+        assert_eq!((unmeasured.srtt_ns, unmeasured.mean_connect_ns), (None, None));
+    }
+
+    fn words(octets: [u8; 16]) -> [u32; 4] {
+        std::array::from_fn(|i| {
+            u32::from_ne_bytes([octets[4 * i], octets[4 * i + 1], octets[4 * i + 2], octets[4 * i + 3]])
+        })
+    }
+}

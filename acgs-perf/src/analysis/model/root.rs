@@ -1,0 +1,167 @@
+//! The report as a whole: its types, and nothing that computes.
+//!
+//! In: filled by `analysis`. Out: serialised by `seal`, described by `schema`. A field that was not measured is absent,
+//! never 0. Durations are integers in ns, sizes integers in bytes, with the unit in the name.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::service::ServiceReport;
+use crate::live::status::ProbeStatus;
+
+/// Version of the report's shape; raised when a field is renamed, removed or changes its meaning.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// A report of acgs-perf.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Report {
+    /// Version of this shape.
+    pub schema_version: u32,
+    /// The constitutional hash that every artefact carries.
+    pub constitutional_hash: String,
+    /// Who wrote the report.
+    pub tool: Tool,
+    /// Where it was recorded.
+    pub host: HostReport,
+    /// When it was recorded.
+    pub window: Window,
+    /// State of each probe.
+    pub probes: Vec<ProbeStatus>,
+    /// Every loss counter by name, zero or not; 0 means that nothing was lost in this way.
+    pub ledger: BTreeMap<String, u64>,
+    /// What the measurement cost.
+    pub cost: CostReport,
+    /// The services.
+    pub services: Vec<ServiceReport>,
+    /// What could not be read or done after the start, in one line each; empty if nothing.
+    #[serde(default)]
+    pub notes: Vec<String>,
+    /// What deserves attention, most severe first.
+    pub findings: Vec<Finding>,
+    /// `sha256:` and the hex SHA-256 of the canonical form; empty until the report is sealed.
+    pub digest: String,
+}
+
+/// Who wrote the report.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Tool {
+    /// Name of the program.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+}
+
+/// Facts about the host.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct HostReport {
+    /// Host name.
+    pub name: String,
+    /// Kernel release.
+    pub kernel: String,
+    /// Machine architecture.
+    pub arch: String,
+    /// CPUs online.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpus: Option<u32>,
+    /// Memory in bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_bytes: Option<u64>,
+}
+
+/// The time in which events were counted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Window {
+    /// Begin, ns since 1970-01-01 UTC.
+    pub start_unix_ns: u64,
+    /// Length.
+    pub duration_ns: u64,
+    /// What ended the recording.
+    pub ended_by: String,
+}
+
+/// What the measurement cost.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CostReport {
+    /// CPU time of the agent, user and system, over the window.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agent_cpu_ns: Option<u64>,
+    /// Largest resident set of the agent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agent_max_rss_bytes: Option<u64>,
+    /// Memory of the kernel maps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub map_bytes: Option<u64>,
+    /// From the first program loaded to the last hook attached.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attach_ns: Option<u64>,
+    /// Per kernel program.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub programs: Option<Vec<ProgramCostReport>>,
+    /// Why `programs` is absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub programs_unmeasured: Option<String>,
+    /// What `--max-overhead` has seen; absent without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub overhead: Option<OverheadReport>,
+}
+
+/// Cost of kernel programs and agent in intervals of a second, in millionths of the CPU time of all online CPUs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct OverheadReport {
+    /// The limit.
+    pub limit_ppm: u64,
+    /// Intervals that were measured.
+    pub intervals: u32,
+    /// The last one; absent if the recording was too short.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_ppm: Option<u64>,
+    /// The dearest one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub highest_ppm: Option<u64>,
+    /// What timing the programs has cost in the last one; it is part of that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account_ppm: Option<u64>,
+}
+
+/// Cost of one kernel program.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ProgramCostReport {
+    /// Name of the program.
+    pub name: String,
+    /// How often it ran.
+    pub runs: u64,
+    /// Time spent in it.
+    pub run_time_ns: u64,
+}
+
+/// How much a finding matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// An objective is missed.
+    Critical,
+    /// A result may be incomplete, or an objective is at risk.
+    Warning,
+    /// Worth knowing.
+    Info,
+}
+
+/// Something that deserves attention, with its evidence.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Finding {
+    /// Kind of finding; stable, fit for a filter.
+    pub id: String,
+    /// How much it matters.
+    pub severity: Severity,
+    /// The service; absent when it concerns the whole recording.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service: Option<String>,
+    /// What is the case, in one line.
+    pub title: String,
+    /// The numbers that show it.
+    pub evidence: String,
+    /// What to do about it.
+    pub recommendation: String,
+}

@@ -1,0 +1,221 @@
+//! Takes exemplars from the kernel: the slowest requests of each service and of each interval, and a sample of those above the P99.
+//!
+//! In: records from the kernel's ring buffer, and the intervals' latency histograms. Out: `Exemplar`s, and the gate that tells the
+//! kernel side which requests are worth a record. Nothing wakes the agent; it looks when it has time.
+
+use std::net::SocketAddr;
+
+use acgs_perf_common::attribution::{
+    ALL, Component, LATENCY_WORD, PEER_SLOTS, PEER_WORD, QUEUE_COMPONENTS, SHARED_WORD, component_word,
+};
+use acgs_perf_common::exemplar::{ExemplarRecord, Gate, SEGMENTS, segment_component, segment_duration, segment_who};
+use acgs_perf_common::histogram::bucket_low;
+use acgs_perf_common::maps::{Counter, Histogram};
+use aya::maps::{MapData, RingBuf};
+
+use crate::live::maps::{Maps, text};
+use crate::live::probes::request;
+use crate::snapshot::exemplar::{
+    Actor, Exemplar, Exemplars, KEPT, KEPT_PER_INTERVAL, Kept, Segment, Slowest, add_to_slowest,
+};
+use crate::snapshot::interval::row;
+use crate::snapshot::{Interval, Subject};
+use crate::sums::Sums;
+use crate::units::ip;
+
+/// Records per service that the kernel side may send between two looks.
+const SLOWEST_BUDGET: u64 = 96;
+const SAMPLE_BUDGET: u64 = 16;
+
+/// The exemplars of all services.
+pub struct Collector {
+    ring: RingBuf<MapData>,
+    services: Vec<OfService>,
+    looked: bool,
+    /// State of a small generator of random numbers for the sample; its quality does not matter.
+    random: u64,
+}
+
+#[derive(Default)]
+struct OfService {
+    whole: Kept,
+    /// The slowest of the interval under way.
+    slowest: Vec<Exemplar>,
+    /// P99 of the interval before.
+    p99: u64,
+    /// Requests at the last look.
+    requests: u64,
+}
+
+impl Collector {
+    /// Nothing kept yet, and nothing wanted before the first look.
+    #[must_use]
+    pub fn new(ring: RingBuf<MapData>, maps: &Maps) -> Self {
+        let services = (0..maps.services()).map(|_| OfService::default()).collect();
+        let mut all = Self { ring, services, looked: false, random: 0x9e37_79b9_7f4a_7c15 };
+        all.set_gate(maps);
+        all
+    }
+
+    /// Takes what the kernel side has sent, and tells it what is worth sending from now on.
+    pub fn look(&mut self, maps: &Maps) {
+        self.take(maps);
+        self.looked = true;
+        self.set_gate(maps);
+    }
+
+    /// Takes what the kernel side has sent.
+    pub fn take(&mut self, maps: &Maps) {
+        while let Some(item) = self.ring.next() {
+            let Some(record) = read(&item) else { continue };
+            drop(item);
+            self.random ^= self.random << 13;
+            self.random ^= self.random >> 7;
+            self.random ^= self.random << 17;
+            if let Some(of) = self.services.get_mut(record.service as usize) {
+                of.add(&record, self.random, maps);
+            }
+        }
+    }
+
+    /// Ends an interval: gives its slowest requests, and begins with the next one.
+    pub fn end_interval(&mut self, interval: &mut Interval) {
+        let mut slowest = Slowest::default();
+        for (service, of) in self.services.iter_mut().enumerate() {
+            let subject = Subject::service(service);
+            let latency = row(interval.of(&subject), request::LATENCY, &[Histogram::Latency as u32]);
+            of.p99 = low_end_of_p99(&latency.sums);
+            let of_interval = std::mem::take(&mut of.slowest);
+            if !of_interval.is_empty() {
+                slowest.0.insert(subject, of_interval);
+            }
+        }
+        interval.slowest = slowest;
+    }
+
+    fn set_gate(&mut self, maps: &Maps) {
+        for (service, of) in self.services.iter_mut().enumerate() {
+            let requests = maps.counter(service as u32, Counter::Requests as u32);
+            let few = requests - of.requests < SLOWEST_BUDGET;
+            of.requests = requests;
+            let slowest = if self.looked { of.wanted(few) } else { u64::MAX };
+            maps.set_gate(service, Gate::Slowest, slowest);
+            maps.set_gate(service, Gate::AboveP99, if self.looked { of.p99.min(slowest) } else { u64::MAX });
+            maps.set_gate(service, Gate::SlowestBudget, SLOWEST_BUDGET);
+            maps.set_gate(service, Gate::AboveP99Budget, SAMPLE_BUDGET);
+        }
+    }
+
+    /// The exemplars of the whole recording.
+    #[must_use]
+    pub fn finish(self) -> Exemplars {
+        let all = self.services.into_iter().enumerate();
+        all.map(|(service, of)| (Subject::service(service), of.whole)).collect()
+    }
+}
+
+impl OfService {
+    /// From which latency on a request is among the slowest: of all, or of this interval. While neither is full, everything is
+    /// if there are few requests, and otherwise what is above the P99 of the interval before.
+    fn wanted(&self, few: bool) -> u64 {
+        let beyond = |kept: &[Exemplar], limit: usize| {
+            kept.last().filter(|_| kept.len() >= limit).map_or(0, |last| last.latency_ns() + 1)
+        };
+        let full = beyond(&self.whole.slowest, KEPT).min(beyond(&self.slowest, KEPT_PER_INTERVAL));
+        match full {
+            0 if few => 0,
+            0 => self.p99,
+            latency => latency,
+        }
+    }
+
+    fn add(&mut self, record: &ExemplarRecord, random: u64, maps: &Maps) {
+        let latency = record.row[LATENCY_WORD];
+        // Names only for what is kept, at least for now: each is a file of /proc, and most records are not kept.
+        let is_kept = self.whole.would_keep(latency, random)
+            || self.slowest.len() < KEPT_PER_INTERVAL
+            || self.slowest.last().is_some_and(|last| last.latency_ns() < latency);
+        let comm = |pid: u32| if is_kept { maps.comm(pid) } else { String::new() };
+        let exemplar = exemplar(record, &comm);
+        add_to_slowest(&mut self.slowest, exemplar.clone(), KEPT_PER_INTERVAL);
+        self.whole.add(exemplar, random);
+    }
+}
+
+/// A record from its bytes.
+fn read(bytes: &[u8]) -> Option<ExemplarRecord> {
+    (bytes.len() >= size_of::<ExemplarRecord>()).then(|| {
+        // SAFETY: the slice is long enough, and the record consists of integers, which are valid for every bit pattern.
+        unsafe { bytes.as_ptr().cast::<ExemplarRecord>().read_unaligned() }
+    })
+}
+
+/// Lower end of the bucket of the P99; 0 without requests.
+fn low_end_of_p99(sums: &Sums) -> u64 {
+    let mut above = sums.iter().map(|(_, count)| count.max(0)).sum::<i64>() / 100;
+    for (bucket, count) in sums.iter().rev().map(|(bucket, count)| (bucket, count.max(0))) {
+        if count > above {
+            return bucket_low(bucket as usize);
+        }
+        above -= count;
+    }
+    0
+}
+
+fn exemplar(record: &ExemplarRecord, comm: &dyn Fn(u32) -> String) -> Exemplar {
+    let (segments, truncated) = timeline(record, comm);
+    let client = match record.client_port {
+        0 => "unix".to_owned(),
+        port => SocketAddr::new(ip(record.client_address), port as u16).to_string(),
+    };
+    Exemplar {
+        arrived_ns: record.arrived,
+        queue_ns: record.read.saturating_sub(record.arrived),
+        service_ns: record.first.saturating_sub(record.read),
+        reply_ns: record.last.saturating_sub(record.first),
+        client,
+        thread: record.pid,
+        pid: record.tgid,
+        comm: text(&record.comm),
+        bytes_in: record.bytes_in,
+        bytes_out: record.bytes_out,
+        component_ns: ALL.map(|component| record.row[component_word(component)]),
+        shared_ns: record.row[SHARED_WORD],
+        peer_ns: std::array::from_fn(|slot| record.row[PEER_WORD + slot]),
+        segments,
+        truncated,
+    }
+}
+
+/// The segments in order: those of the queue time come newest first from the kernel, the reply comes last.
+fn timeline(record: &ExemplarRecord, comm: &dyn Fn(u32) -> String) -> (Vec<Segment>, bool) {
+    let known = &record.segments[..(record.segments_len as usize).min(SEGMENTS)];
+    if known.is_empty() {
+        return (Vec::new(), false);
+    }
+    let (queue, service) = known.split_at((record.queue_segments as usize).min(known.len()));
+    let truncated = known.iter().any(|segment| segment_component(*segment).is_none());
+    let mut all: Vec<Segment> = queue.iter().rev().chain(service).map(|segment| unpack(*segment, comm)).collect();
+    if queue.is_empty() {
+        // One component only: the kernel side keeps no segment for it.
+        let of_queue = ALL[..QUEUE_COMPONENTS].iter().map(|part| (*part as u32, record.row[component_word(*part)]));
+        all.splice(0..0, of_queue.filter(|(_, ns)| *ns > 0).map(|(part, ns)| segment(part, ns)));
+    }
+    (all, truncated)
+}
+
+fn segment(component: u32, duration_ns: u64) -> Segment {
+    Segment { component, duration_ns, peer: None, by: None }
+}
+
+fn unpack(packed: u64, comm: &dyn Fn(u32) -> String) -> Segment {
+    let component = segment_component(packed).filter(|at| *at < ALL.len()).unwrap_or(Component::Unknown as usize);
+    let who = segment_who(packed);
+    let is_peer = component == Component::Downstream as usize;
+    Segment {
+        component: component as u32,
+        duration_ns: segment_duration(packed),
+        peer: (is_peer && (who as usize) < PEER_SLOTS).then_some(who),
+        by: (!is_peer && who != 0).then(|| Actor { pid: who, comm: comm(who) }),
+    }
+}

@@ -1,0 +1,168 @@
+//! Which processes belong to the services while the recording runs.
+//!
+//! The kernel side lets children inherit the service, clears the dead, and takes in whoever listens on a port that a
+//! selector names. What needs /proc (a new program that a command name, path or control group matches) is done here, from
+//! the queue of processes that called exec; and here the report's list of processes is kept.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use acgs_perf_common::ledger::Loss;
+
+use super::scanner::{Found, Scanner};
+use crate::discover::selector::Term;
+use crate::discover::{self, Member, ServiceSpec, Target};
+use crate::live::maps::Maps;
+use crate::snapshot::Process;
+
+/// At most this many processes are listed per service; all are counted.
+const MAX_LISTED: usize = 512;
+/// How often /proc is scanned whole while a service has no process.
+const SEARCH_EVERY: Duration = Duration::from_secs(1);
+
+/// The processes of the services.
+pub struct Members {
+    specs: Vec<ServiceSpec>,
+    execed: u64,
+    searched: Instant,
+    listed: Vec<BTreeMap<u32, Process>>,
+    scanner: Scanner,
+}
+
+impl Members {
+    /// Enters the targets into the kernel's tables, then looks once more for what was forked meanwhile.
+    pub fn begin(targets: &[Target], maps: &mut Maps) -> Self {
+        let specs: Vec<ServiceSpec> = targets.iter().map(|target| target.spec.clone()).collect();
+        for (service, spec) in specs.iter().enumerate() {
+            for selector in &spec.selectors {
+                if let ([Term::Port(port)], Some(place)) = (selector.terms(), selector.place())
+                    && let Err(error) = maps.want_port(place, *port, service)
+                {
+                    tracing::warn!("port {port}: who listens there later is found by a look at /proc only: {error}");
+                }
+            }
+        }
+        let (_, execed) = maps.execed_since(u64::MAX);
+        let listed = specs.iter().map(|_| BTreeMap::new()).collect();
+        let scanner = Scanner::new(specs.clone());
+        let mut members = Self { specs, execed, searched: Instant::now(), listed, scanner };
+        members.enter(targets, maps);
+        match discover::resolve(Path::new("/proc"), &members.specs) {
+            Ok(targets) => members.enter(&targets, maps),
+            // A `pid:` that has died is no longer there to be found; the others were entered before.
+            Err(error) => tracing::debug!("search for processes: {error}"),
+        }
+        members.list(maps);
+        members
+    }
+
+    /// Takes in processes that match since the last call, and lists them. Returns whether any service has a process now. What
+    /// /proc has to be asked for is asked elsewhere, so that a large host holds nobody up: what is not there after a moment is
+    /// taken in at the next call.
+    pub fn tick(&mut self, maps: &mut Maps) -> bool {
+        let (execed, head) = maps.execed_since(self.execed);
+        self.execed = head;
+        match execed {
+            None => {
+                maps.lose(Loss::ExecQueueOverrun);
+                self.search();
+            }
+            Some(mut pids) => {
+                let all = pids.len();
+                pids.retain(|pid| *pid != 0);
+                if pids.len() < all {
+                    self.search();
+                }
+                // Members too: a new program that a selector matches itself leaves the service that it was forked from.
+                self.scanner.look_at(pids);
+            }
+        }
+        for found in self.scanner.found() {
+            match found {
+                Found::Host(targets) => self.enter(&targets, maps),
+                Found::Processes(mut joined) => {
+                    joined.retain(|(member, service)| maps.service_of(member.pid) != Some(*service));
+                    joined.iter().for_each(|(member, service)| enter(maps, *member, *service));
+                    if !joined.is_empty() {
+                        self.search();
+                    }
+                }
+            }
+        }
+        // Once a look: the table has a byte for each possible id, 4 MB where `pid_max` is as high as it goes.
+        let members = maps.processes();
+        let orphaned = (0..self.specs.len()).any(|service| !members.iter().any(|(_, of)| *of == service));
+        if orphaned && self.searched.elapsed() >= SEARCH_EVERY {
+            self.search();
+        }
+        self.add_to_list(&members);
+        !members.is_empty()
+    }
+
+    /// Adds the members of now to the report's list.
+    pub fn list(&mut self, maps: &Maps) {
+        self.add_to_list(&maps.processes());
+    }
+
+    fn add_to_list(&mut self, members: &[(u32, usize)]) {
+        for &(pid, service) in members {
+            let Some(listed) = self.listed.get_mut(service) else { continue };
+            if listed.contains_key(&pid) {
+                continue;
+            }
+            if listed.len() >= MAX_LISTED {
+                // Those that are gone make room, so that the list is right after weeks too.
+                let alive: BTreeSet<u32> =
+                    members.iter().filter(|(_, of)| *of == service).map(|(pid, _)| *pid).collect();
+                listed.retain(|pid, _| alive.contains(pid));
+            }
+            if listed.len() < MAX_LISTED {
+                listed.insert(pid, Process { pid, comm: comm(pid), exited: false });
+            }
+        }
+    }
+
+    /// The processes of a service, with those marked that are gone.
+    pub fn processes(&self, maps: &Maps, service: usize) -> Vec<Process> {
+        let Some(listed) = self.listed.get(service) else { return Vec::new() };
+        listed
+            .values()
+            .map(|process| Process { exited: maps.service_of(process.pid) != Some(service), ..process.clone() })
+            .collect()
+    }
+
+    fn search(&mut self) {
+        self.searched = Instant::now();
+        self.scanner.look_at_host();
+    }
+
+    fn enter(&mut self, targets: &[Target], maps: &mut Maps) {
+        for (service, target) in targets.iter().enumerate() {
+            for member in &target.members {
+                if maps.service_of(member.pid) != Some(service) {
+                    enter(maps, *member, service);
+                }
+            }
+            for (network, port) in &target.sockets {
+                if let Err(error) = maps.add_port(*network, *port, service) {
+                    tracing::warn!("port {port}: its connections are not counted: {error}");
+                }
+            }
+        }
+    }
+}
+
+/// Makes a process a member. It may have died since /proc was read, and its exit is past: then nobody else would take its id
+/// out of the table, and who gets the id next would be taken for a member. So the look comes after the entry.
+fn enter(maps: &Maps, member: Member, service: usize) {
+    if !maps.add_process(member.pid, service) {
+        maps.lose(Loss::ServiceTable);
+    } else if !member.lives(Path::new("/proc")) {
+        maps.remove_process(member.pid, service);
+    }
+}
+
+fn comm(pid: u32) -> String {
+    std::fs::read_to_string(format!("/proc/{pid}/comm")).map(|comm| comm.trim_end().to_owned()).unwrap_or_default()
+}

@@ -1,0 +1,335 @@
+//! Records: loads, attaches, counts, and gives an interval after the other.
+//!
+//! In: services with their processes, probes, a [`Tuning`]. Out: [`Interval`]s, and at the end a [`Finished`] recording. Nothing is
+//! printed here, and once counting has begun nothing is an error: what fails is noted.
+//!
+//! Hooks that keep the service table go on first, so that a fork during the start is not missed; hooks come off before the last
+//! reading, so that it is one state.
+
+mod budget;
+mod directory;
+mod exemplars;
+mod host;
+mod members;
+pub mod notes;
+mod scanner;
+pub mod thread;
+pub mod tuning;
+
+use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+use acgs_perf_common::ledger::{LOSS_COUNT, LOSSES};
+
+use crate::discover::{ServiceSpec, Target};
+use crate::live;
+use crate::live::probes::ProbeSpec;
+use crate::live::probes::attribution::DOWNSTREAM;
+use crate::live::session::Session;
+use crate::snapshot::exemplar::Exemplars;
+use crate::snapshot::read::{Depth, count_below_zero, freeze, snapshot};
+use crate::snapshot::{Context, Cost, Interval, LAYOUT_VERSION, ServiceContext, Snapshot, Subject};
+use crate::sums::{Difference as _, Sums};
+use crate::units::downstream_address;
+use budget::watch::{UNSETTLED, Verdict, Watch};
+use directory::Listeners;
+use exemplars::Collector;
+use members::Members;
+use notes::Notes;
+use tuning::Tuning;
+
+/// How often exemplars are taken from the ring buffer.
+const GLANCE_EVERY: Duration = Duration::from_millis(64);
+/// New programs are looked for every so many times.
+const LOOK_EVERY: u32 = 3;
+
+/// What to record.
+pub struct Setup {
+    /// The services and their processes.
+    pub targets: Vec<Target>,
+    /// The probes.
+    pub probes: Vec<&'static ProbeSpec>,
+    /// How.
+    pub tuning: Tuning,
+}
+
+/// What a step has brought.
+#[derive(Debug)]
+pub enum Step {
+    /// Nothing yet.
+    Nothing,
+    /// An interval has ended.
+    Interval(Interval),
+    /// The recording must end, for this reason.
+    End(End),
+}
+
+/// Why the engine ends a recording by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// It takes more than `--max-overhead` allows, and no probe is left to stop.
+    Overhead,
+    /// What it takes could not be measured, so that the limit cannot be kept.
+    OverheadNotKnown,
+}
+
+/// A recording that has ended.
+#[derive(Debug)]
+pub struct Finished {
+    /// What was recorded, where, and how. How it ended is for the caller to say.
+    pub context: Context,
+    /// The last interval.
+    pub last: Interval,
+    /// Single requests.
+    pub exemplars: Exemplars,
+    /// What went wrong at the end, each in one line; it is in the context's notes.
+    pub news: Vec<String>,
+}
+
+/// A recording under way.
+pub struct Engine {
+    tuning: Tuning,
+    specs: Vec<ServiceSpec>,
+    had_processes: bool,
+    session: Session,
+    members: Members,
+    exemplars: Option<Collector>,
+    watch: Option<Watch>,
+    notes: Notes,
+    /// The state at the end of the last interval.
+    last: Snapshot,
+    intervals: u32,
+    began: Instant,
+    start_unix_ns: u64,
+    agent_cpu_before_ns: u64,
+    glances: u32,
+    next_glance: Instant,
+    next_interval: Instant,
+    died: bool,
+    /// The kernel times its programs until this is closed.
+    _statistics: Option<OwnedFd>,
+}
+
+impl Engine {
+    /// Loads, attaches, and begins to count.
+    ///
+    /// # Errors
+    /// When this kernel can do nothing of what was asked for, with the reason.
+    pub fn start(setup: Setup) -> anyhow::Result<Self> {
+        let Setup { targets, probes, tuning } = setup;
+        let statistics = tuning
+            .measure_cost
+            .then(|| aya::sys::enable_stats(aya::sys::Stats::RunTime))
+            .transpose()
+            .map_err(|e| anyhow::anyhow!("--measure-cost: the kernel does not keep run times: {e}"))?;
+        let mut session = live::start(&probes, targets.len(), &tuning.debug)?;
+        session.attach_process_hooks()?;
+        let members = Members::begin(&targets, &mut session.maps);
+        session.attach_probes()?;
+        // What was counted before the window is no part of the recording.
+        let before = snapshot(&session, &Snapshot::default(), Depth::Whole, 0, 0, 0);
+        let agent_cpu_ns = host::usage().0.as_nanos() as u64;
+        let began = Instant::now();
+        let at_ns = session.maps.open_window(host::monotonic_ns);
+        let unix_ns = host::unix_ns();
+        let last = Snapshot { at_ns, unix_ns, rest_at_ns: at_ns, agent_cpu_ns, ..before };
+        let exemplars = session.take_ring().map(|ring| Collector::new(ring, &session.maps));
+        let watch = tuning.max_overhead.map(|percent| Watch::begin(percent, tuning.measure_cost));
+        Ok(Self {
+            specs: targets.iter().map(|target| target.spec.clone()).collect(),
+            had_processes: targets.iter().any(|target| !target.pids.is_empty()),
+            session,
+            members,
+            exemplars,
+            watch,
+            notes: Notes::default(),
+            last,
+            intervals: 0,
+            began,
+            start_unix_ns: unix_ns,
+            agent_cpu_before_ns: agent_cpu_ns,
+            glances: 0,
+            next_glance: began,
+            next_interval: began + tuning.interval / tuning.speed,
+            died: false,
+            _statistics: statistics,
+            tuning,
+        })
+    }
+
+    /// When counting began.
+    #[must_use]
+    pub fn began(&self) -> Instant {
+        self.began
+    }
+
+    /// When [`Engine::step`] has something to do.
+    #[must_use]
+    pub fn due(&self) -> Instant {
+        let due = self.next_glance.min(self.next_interval);
+        self.watch.as_ref().map_or(due, |watch| due.min(watch.due()))
+    }
+
+    /// News since the last call, each in one line; they are in the report anyway.
+    pub fn take_news(&mut self) -> Vec<String> {
+        self.notes.take_news()
+    }
+
+    /// Does what is due.
+    pub fn step(&mut self) -> Step {
+        let now = Instant::now();
+        if self.watch.as_ref().is_some_and(|watch| watch.due() <= now) {
+            let elapsed = self.began.elapsed();
+            let watch = self.watch.as_mut();
+            match watch.map(|watch| watch.tick(&mut self.session, elapsed, &mut self.notes)) {
+                None | Some(Ok(Verdict::Keep)) => {}
+                Some(Ok(Verdict::Stopped(probe))) => return Step::Interval(self.interval(Some(probe))),
+                Some(Ok(Verdict::End)) => return Step::End(End::Overhead),
+                // A limit that cannot be watched is not kept: to end is what it was set for.
+                Some(Err(error)) => {
+                    let why = format!("the recording ended early, because its cost could not be measured: {error:#}");
+                    self.notes.add(why);
+                    return Step::End(End::OverheadNotKnown);
+                }
+            }
+        }
+        if self.next_glance <= now {
+            self.next_glance = next(self.next_glance, GLANCE_EVERY / self.tuning.speed, now);
+            self.glance();
+        }
+        if self.next_interval <= now {
+            self.next_interval = next(self.next_interval, self.tuning.interval / self.tuning.speed, now);
+            return Step::Interval(self.interval(None));
+        }
+        Step::Nothing
+    }
+
+    /// Stops counting, takes everything off, and reads what is there. It does not fail: what is missing is noted.
+    #[must_use]
+    pub fn finish(mut self) -> Finished {
+        let end_ns = self.session.maps.close_window(host::monotonic_ns);
+        self.notes.unless(self.session.detach(), UNSETTLED);
+        self.session.tell();
+        self.members.list(&self.session.maps);
+        if let Some(exemplars) = &mut self.exemplars {
+            exemplars.take(&self.session.maps);
+        }
+        let (cpu, agent_max_rss_bytes) = host::usage();
+        let map_bytes = host::map_bytes();
+        let cpu_ns = cpu.as_nanos() as u64;
+        let mut end = snapshot(&self.session, &self.last, Depth::Whole, end_ns, host::unix_ns(), cpu_ns);
+        count_below_zero(&mut end);
+        let mut ledger: Vec<String> = LOSSES.iter().map(|(name, _)| (*name).to_owned()).collect();
+        if let Some(missed) = self.session.missed(host::recursion_misses) {
+            ledger.push("recursion_misses".to_owned());
+            end.ledger.add(&Sums::sparse([(LOSS_COUNT as u32, missed as i64)]));
+        }
+        let mut last = Interval::between(&self.last, &end);
+        if let Some(exemplars) = &mut self.exemplars {
+            exemplars.end_interval(&mut last);
+        }
+        let directory = self.directory(&end);
+        let agent_cpu_ns = cpu_ns.saturating_sub(self.agent_cpu_before_ns);
+        let cost = Cost { agent_cpu_ns, agent_max_rss_bytes, map_bytes, ..self.cost() };
+        self.session.maps.unread().into_iter().for_each(|note| self.notes.add(note));
+        let start_ns = self.session.maps.window().0;
+        let context = Context {
+            layout: LAYOUT_VERSION,
+            agent: env!("CARGO_PKG_VERSION").to_owned(),
+            host: host::host(),
+            start_unix_ns: self.start_unix_ns,
+            start_ns,
+            duration_ns: end_ns.saturating_sub(start_ns),
+            ended_by: String::new(),
+            probes: self.session.probes(),
+            ledger,
+            cost,
+            services: self.services(),
+            directory,
+            notes: self.notes.take(),
+        };
+        let exemplars = self.exemplars.map(Collector::finish).unwrap_or_default();
+        Finished { context, last, exemplars, news: self.notes.take_news() }
+    }
+
+    /// Takes exemplars, and every few times new processes.
+    fn glance(&mut self) {
+        if self.glances % LOOK_EVERY == LOOK_EVERY - 1 {
+            self.session.tell();
+            let is_alive = self.members.tick(&mut self.session.maps);
+            if !self.died && !is_alive && self.had_processes {
+                self.died = true;
+                self.notes.tell("all recorded processes have exited; waiting for new ones to match");
+            }
+        }
+        self.glances = self.glances.wrapping_add(1);
+        if self.session.is_active("attribution")
+            && let Some(exemplars) = &mut self.exemplars
+        {
+            exemplars.look(&self.session.maps);
+        }
+    }
+
+    /// Ends the interval under way. What a probe has counted that was stopped just now is read for the last time.
+    fn interval(&mut self, stopped: Option<&str>) -> Interval {
+        self.intervals += 1;
+        let is_whole = stopped.is_some() || self.intervals.is_multiple_of(self.tuning.rest_every.max(1));
+        let depth = if is_whole { Depth::Whole } else { Depth::Often };
+        let cpu_ns = host::usage().0.as_nanos() as u64;
+        let mut now = snapshot(&self.session, &self.last, depth, host::monotonic_ns(), host::unix_ns(), cpu_ns);
+        if let Some(probe) = stopped {
+            freeze(&self.session, probe, &mut now);
+        }
+        let mut interval = Interval::between(&self.last, &now);
+        if let Some(exemplars) = &mut self.exemplars {
+            exemplars.end_interval(&mut interval);
+        }
+        self.last = now;
+        interval
+    }
+
+    fn services(&self) -> Vec<ServiceContext> {
+        let service = |(index, spec): (usize, &ServiceSpec)| ServiceContext {
+            name: spec.name.clone(),
+            selector: spec.selector_text(),
+            objective: spec.objective,
+            processes: self.members.processes(&self.session.maps, index),
+        };
+        self.specs.iter().enumerate().map(service).collect()
+    }
+
+    /// Names of the services that listen at the addresses that were called.
+    fn directory(&mut self, end: &Snapshot) -> BTreeMap<String, String> {
+        let of_service = |service: usize| end.rest.get(&Subject::service(service))?.get(DOWNSTREAM);
+        let called = (0..self.specs.len()).filter_map(of_service).flatten();
+        let addresses: Vec<String> = called.filter_map(|(key, row)| downstream_address(key, &row.label)).collect();
+        if addresses.is_empty() {
+            return BTreeMap::new();
+        }
+        let listeners = Listeners::find(&self.specs, &self.session.maps, &mut self.notes);
+        addresses.into_iter().filter_map(|address| Some((address.clone(), listeners.name(&address)?))).collect()
+    }
+
+    fn cost(&mut self) -> Cost {
+        let programs = self
+            .tuning
+            .measure_cost
+            .then(|| self.notes.unless(self.session.program_costs(), "run times of the programs are missing"));
+        Cost {
+            attach_ns: self.session.attach.as_nanos() as u64,
+            programs_unmeasured: matches!(programs, Some(None))
+                .then(|| "the kernel did not tell; see the notes".into()),
+            programs: programs.flatten(),
+            overhead: self.watch.as_ref().map(Watch::figures),
+            ..Cost::default()
+        }
+    }
+}
+
+/// The next time at or after `now`, in steps of `period` from `last`: who is late skips what is past.
+fn next(last: Instant, period: Duration, now: Instant) -> Instant {
+    let period = period.max(Duration::from_micros(100));
+    let missed = now.saturating_duration_since(last).as_nanos() / period.as_nanos();
+    last + period * u32::try_from(missed + 1).unwrap_or(1)
+}

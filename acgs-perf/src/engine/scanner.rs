@@ -1,0 +1,92 @@
+//! Looks at /proc on a thread of its own.
+//!
+//! In: what to look at. Out: what was found, later: a scan of a large host takes longer than the engine may stand still.
+
+use std::path::Path;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::discover::{self, Member, ServiceSpec, Target};
+
+/// How long the engine waits for an answer that is nearly there.
+const PATIENCE: Duration = Duration::from_millis(20);
+
+enum Look {
+    Host,
+    Processes(Vec<u32>),
+}
+
+/// What a look has found.
+pub enum Found {
+    /// The processes of all services.
+    Host(Vec<Target>),
+    /// To which services some processes belong.
+    Processes(Vec<(Member, usize)>),
+}
+
+/// A thread that reads /proc.
+pub struct Scanner {
+    looks: Sender<Look>,
+    found: Receiver<Found>,
+    /// Looks without an answer.
+    open: usize,
+    /// Whether the whole host is among them.
+    is_searching: bool,
+}
+
+impl Scanner {
+    /// Starts the thread; it ends with this value.
+    pub fn new(specs: Vec<ServiceSpec>) -> Self {
+        let (looks, to_do) = channel();
+        let (answers, found) = channel();
+        let started = thread::Builder::new().name("acgs-scan".into()).stack_size(512 << 10).spawn(move || {
+            let root = Path::new("/proc");
+            while let Ok(look) = to_do.recv() {
+                let answer = match look {
+                    Look::Processes(pids) => Found::Processes(discover::resolve_pids(root, &specs, &pids)),
+                    Look::Host => Found::Host(discover::resolve(root, &specs).unwrap_or_else(|error| {
+                        // A `pid:` that has died is no longer there to be found; the others were entered before.
+                        tracing::debug!("search for processes: {error}");
+                        Vec::new()
+                    })),
+                };
+                if answers.send(answer).is_err() {
+                    break;
+                }
+            }
+        });
+        if let Err(error) = started {
+            tracing::warn!("processes that start from now on are not found by name: {error}");
+        }
+        Self { looks, found, open: 0, is_searching: false }
+    }
+
+    /// Has all processes of the host looked at, unless that is under way.
+    pub fn look_at_host(&mut self) {
+        if !self.is_searching && self.looks.send(Look::Host).is_ok() {
+            self.open += 1;
+            self.is_searching = true;
+        }
+    }
+
+    /// Has some processes looked at.
+    pub fn look_at(&mut self, pids: Vec<u32>) {
+        if !pids.is_empty() && self.looks.send(Look::Processes(pids)).is_ok() {
+            self.open += 1;
+        }
+    }
+
+    /// What was found since the last call, and within a moment.
+    pub fn found(&mut self) -> Vec<Found> {
+        let until = Instant::now() + PATIENCE;
+        let mut all = Vec::new();
+        while self.open > 0 {
+            let Ok(found) = self.found.recv_timeout(until.saturating_duration_since(Instant::now())) else { break };
+            self.open -= 1;
+            self.is_searching &= !matches!(found, Found::Host(_));
+            all.push(found);
+        }
+        all
+    }
+}

@@ -1,0 +1,35 @@
+//! How the engine works, beside what is recorded: what a user may choose, and what tests want to be other than usual.
+
+use std::time::Duration;
+
+use crate::live::Debug;
+
+/// How the engine works.
+#[derive(Clone, Debug)]
+pub struct Tuning {
+    /// Length of the intervals.
+    pub interval: Duration,
+    /// What is dear to read is read after so many intervals.
+    pub rest_every: u32,
+    /// Whether the kernel times its programs all the time.
+    pub measure_cost: bool,
+    /// At most this much of the host's CPU time, in percent.
+    pub max_overhead: Option<f64>,
+    /// How many times as often as usual intervals are taken, processes looked for, and exemplars read.
+    pub speed: u32,
+    /// Sizes of maps, and standbys.
+    pub debug: Debug,
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Self {
+            interval: Duration::from_secs(1),
+            rest_every: 10,
+            measure_cost: false,
+            max_overhead: None,
+            speed: 1,
+            debug: Debug::default(),
+        }
+    }
+}

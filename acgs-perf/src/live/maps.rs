@@ -1,0 +1,266 @@
+//! The kernel's maps in the agent: arrays as memory, tables by name, sums over shards.
+//!
+//! In: the loaded object. Out: what probes make their sections of; the switches, the ledger and the exemplars' gate. What cannot be
+//! read of a table is noted, and no reason to lose the rest.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::mem::offset_of;
+
+use acgs_perf_common::exemplar::{GATE_WORDS, Gate};
+use acgs_perf_common::histogram::BUCKETS;
+use acgs_perf_common::ledger::{LOSS_COUNT, Loss};
+use acgs_perf_common::maps::{COUNTING, NEVER, Preemptor, Switches, counter_index, histogram_base};
+use acgs_perf_common::state::SYSCALLS;
+use aya::Ebpf;
+use aya::maps::{HashMap, Map, MapData, RingBuf};
+
+use super::LiveError;
+use super::array::Array;
+use crate::sums::{Row, Section, Sections, Sums};
+
+/// Words of `SWITCHES`.
+const BITS: usize = offset_of!(Switches, bits) / 8;
+const OPENED: usize = offset_of!(Switches, opened_ns) / 8;
+const CLOSED: usize = offset_of!(Switches, closed_ns) / 8;
+/// Arrays of every recording whose size does not depend on it.
+const ARRAYS: &[&str] =
+    &["LEDGER", "SWITCHES", "SERVICE_OF_TGID", "SERVICE_OF_PORT", "CALL_CLASS", "EXECED", "EXECED_HEAD"];
+/// Tables.
+const TABLES: &[&str] = &["WANTED_PORT", "LISTENER", "DOWNSTREAM_PEER", "ERRNO", "PEER", "PREEMPTOR"];
+
+/// All maps.
+pub struct Maps {
+    services: usize,
+    shards: u32,
+    arrays: BTreeMap<&'static str, Array>,
+    tables: BTreeMap<&'static str, Map>,
+    /// For names that no array has; the layouts never ask for one.
+    nothing: Array,
+    /// What a table could not be read for, by the table.
+    unread: RefCell<BTreeMap<&'static str, String>>,
+}
+
+impl Maps {
+    /// Maps the arrays into memory: those of every recording, and `sized`, those whose size follows from it.
+    ///
+    /// # Errors
+    /// Names the map that could not be opened.
+    pub fn open(
+        ebpf: &mut Ebpf,
+        services: usize,
+        shards: u32,
+        sized: impl Iterator<Item = &'static str>,
+    ) -> Result<Self, LiveError> {
+        let mut arrays = BTreeMap::new();
+        for name in sized.chain(ARRAYS.iter().copied()) {
+            if matches!(ebpf.map(name), Some(Map::Array(_))) {
+                arrays.insert(name, Array::open(ebpf, name)?);
+            }
+        }
+        let mut tables = BTreeMap::new();
+        for &name in TABLES {
+            let map = ebpf.take_map(name).ok_or(LiveError::Map { name, reason: "not in the object".into() })?;
+            tables.insert(name, map);
+        }
+        let nothing = Array::empty();
+        let maps = Self { services, shards, arrays, tables, nothing, unread: RefCell::default() };
+        for name in ARRAYS {
+            if !maps.arrays.contains_key(name) {
+                return Err(LiveError::Map { name, reason: "not an array in the object".into() });
+            }
+        }
+        maps.array("SWITCHES").set(OPENED, NEVER);
+        maps.array("SWITCHES").set(CLOSED, NEVER);
+        Ok(maps)
+    }
+
+    /// Number of services.
+    #[must_use]
+    pub fn services(&self) -> usize {
+        self.services
+    }
+
+    /// Copies of counters and histograms.
+    #[must_use]
+    pub fn shards(&self) -> u32 {
+        self.shards
+    }
+
+    /// An array as memory.
+    #[must_use]
+    pub fn array(&self, name: &str) -> &Array {
+        self.arrays.get(name).unwrap_or(&self.nothing)
+    }
+
+    /// A table that can be changed.
+    ///
+    /// # Errors
+    /// When it is not there, or has other types.
+    pub fn table<K: aya::Pod, V: aya::Pod>(
+        &mut self,
+        name: &'static str,
+    ) -> Result<HashMap<&mut MapData, K, V>, aya::maps::MapError> {
+        let map = self.tables.get_mut(name).ok_or(aya::maps::MapError::InvalidName { name: name.to_owned() })?;
+        HashMap::try_from(map)
+    }
+
+    /// Entries of a table. What cannot be read is no reason to lose the rest: it is noted.
+    #[must_use]
+    pub fn entries<K: aya::Pod, V: aya::Pod>(&self, name: &'static str, what: &str) -> Vec<(K, V)> {
+        let mut all = Vec::new();
+        let note = |why: anyhow::Error| {
+            let text = format!("{what} could not be read whole: map {name}: {why:#}");
+            self.unread.borrow_mut().insert(name, text);
+        };
+        let Some(table) = self.tables.get(name).map(HashMap::<&MapData, K, V>::try_from) else { return all };
+        match table {
+            Err(error) => note(error.into()),
+            Ok(table) => {
+                for entry in table.iter() {
+                    match entry {
+                        Ok(entry) => all.push(entry),
+                        Err(error) => note(error.into()),
+                    }
+                }
+            }
+        }
+        all
+    }
+
+    /// What could not be read so far, in one line per table.
+    #[must_use]
+    pub fn unread(&self) -> Vec<String> {
+        self.unread.borrow().values().cloned().collect()
+    }
+
+    /// Stops what these bits stand for; see `acgs_perf_common::maps::STOPPED_SCHED`.
+    pub fn stop(&self, bits: u64) {
+        let switches = self.array("SWITCHES");
+        switches.set(BITS, switches.get(BITS) | bits);
+    }
+
+    /// Opens the window: from now on, which `clock` tells, what happens counts.
+    pub fn open_window(&self, clock: impl Fn() -> u64) -> u64 {
+        let switches = self.array("SWITCHES");
+        let opened = clock();
+        switches.set(OPENED, opened);
+        switches.set(BITS, switches.get(BITS) | COUNTING);
+        opened
+    }
+
+    /// Closes the window: what happens after the time given back counts no more.
+    pub fn close_window(&self, clock: impl Fn() -> u64) -> u64 {
+        let switches = self.array("SWITCHES");
+        switches.set(BITS, switches.get(BITS) & !COUNTING);
+        let closed = clock();
+        switches.set(CLOSED, closed);
+        closed
+    }
+
+    /// When the window was opened, and when it was closed.
+    #[must_use]
+    pub fn window(&self) -> (u64, u64) {
+        let switches = self.array("SWITCHES");
+        (switches.get(OPENED), switches.get(CLOSED))
+    }
+
+    /// Writes the table from system call to class.
+    pub fn set_call_classes(&self, classes: &[u64; SYSCALLS]) {
+        for (nr, class) in classes.iter().enumerate() {
+            self.array("CALL_CLASS").set(nr, *class);
+        }
+    }
+
+    /// Some counters of a service, summed over the shards, as the only row of a section.
+    pub fn read_counters(
+        &self,
+        section: &'static str,
+        service: u32,
+        counters: impl IntoIterator<Item = u32>,
+        sections: &mut Sections,
+    ) {
+        let words = counters.into_iter().map(|counter| (counter, self.counter(service, counter) as i64));
+        let row = Row { sums: Sums::sparse(words), ..Row::default() };
+        sections.insert(section.into(), Section::from([(Vec::new(), row)]));
+    }
+
+    /// A counter by its index, summed over the shards.
+    #[must_use]
+    pub fn counter(&self, service: u32, counter: u32) -> u64 {
+        let counters = self.array("COUNTERS");
+        (0..self.shards)
+            .map(|shard| counters.get(counter_index(self.shards, service, counter, shard) as usize))
+            .fold(0, u64::wrapping_add)
+    }
+
+    /// Some histograms of a service, summed over the shards, as rows of a section; what was over range follows the buckets.
+    pub fn read_histograms(
+        &self,
+        section: &'static str,
+        service: u32,
+        histograms: impl IntoIterator<Item = u32>,
+        sections: &mut Sections,
+    ) {
+        let array = self.array("HISTOGRAMS");
+        let rows = histograms.into_iter().map(|histogram| {
+            let base = |shard| histogram_base(self.shards, service, histogram, shard) as usize;
+            // Wrapping: a reply's first send may be recorded in one shard and taken back in another.
+            let word =
+                |at: usize| (0..self.shards).map(|shard| array.get(base(shard) + at)).fold(0, u64::wrapping_add) as i64;
+            (vec![histogram], Row { sums: Sums::dense((0..=BUCKETS).map(word)), ..Row::default() })
+        });
+        sections.insert(section.into(), rows.collect());
+    }
+
+    /// The ledger by `Loss`, as far as the kernel side and this agent have counted.
+    #[must_use]
+    pub fn ledger(&self) -> Sums {
+        let ledger = self.array("LEDGER");
+        Sums::dense((0..LOSS_COUNT).map(|loss| ledger.get(loss) as i64))
+    }
+
+    /// Counts a loss that only the agent can see, in a word to which the kernel side may add at the same time.
+    pub fn lose(&self, loss: Loss) {
+        self.array("LEDGER").add(loss as usize, 1);
+    }
+
+    /// A word of what the kernel side is told about exemplars.
+    #[must_use]
+    pub fn gate(&self, service: usize, word: Gate) -> u64 {
+        self.array("EXEMPLAR_GATE").get(service * GATE_WORDS as usize + word as usize)
+    }
+
+    /// Sets it.
+    pub fn set_gate(&self, service: usize, word: Gate, value: u64) {
+        self.array("EXEMPLAR_GATE").set(service * GATE_WORDS as usize + word as usize, value);
+    }
+
+    /// Name of a process: what /proc says, or what the kernel side saw when it stood in somebody's way; empty if unknown.
+    #[must_use]
+    pub fn comm(&self, pid: u32) -> String {
+        if let Ok(comm) = std::fs::read_to_string(format!("/proc/{pid}/comm")) {
+            return comm.trim_end().to_owned();
+        }
+        let table = self.tables.get("PREEMPTOR").map(HashMap::<&MapData, u64, Preemptor>::try_from);
+        let Some(Ok(table)) = table else { return String::new() };
+        let seen = (0..self.services as u64).find_map(|service| table.get(&(service << 32 | u64::from(pid)), 0).ok());
+        seen.map(|who| text(&who.comm)).unwrap_or_default()
+    }
+}
+
+/// A command name as the kernel keeps it: bytes up to the first zero.
+#[must_use]
+pub fn text(comm: &[u8]) -> String {
+    String::from_utf8_lossy(comm.split(|byte| *byte == 0).next().unwrap_or_default()).into_owned()
+}
+
+/// The ring buffer of exemplars.
+///
+/// # Errors
+/// When the object has none.
+pub fn exemplar_ring(ebpf: &mut Ebpf) -> Result<RingBuf<MapData>, LiveError> {
+    let name = "EXEMPLARS";
+    let map = ebpf.take_map(name).ok_or(LiveError::Map { name, reason: "not in the object".into() })?;
+    RingBuf::try_from(map).map_err(|e| LiveError::Map { name, reason: e.to_string() })
+}

@@ -1,0 +1,138 @@
+//! The kernel side seen from the agent: which hooks a probe needs, where kernel fields are, loading and attaching.
+//!
+//! In: the probes the user chose, the kernel's BTF. Out: a [`session::Session`] that `snapshot` reads.
+
+pub mod account;
+mod array;
+pub mod btf;
+pub mod calls;
+pub mod diagnostics;
+pub mod hooks;
+pub mod maps;
+pub mod needs;
+pub mod offsets;
+pub mod preemption;
+pub mod probes;
+mod program;
+mod service_table;
+pub mod session;
+pub mod status;
+
+/// Why the kernel side could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum LiveError {
+    /// The kernel has no BTF, or it cannot be read.
+    #[error("{path}: {source}; acgs-perf needs a kernel with BTF (CONFIG_DEBUG_INFO_BTF=y)")]
+    NoBtf {
+        /// The file.
+        path: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The BTF is damaged.
+    #[error("{path}: not valid BTF: {reason}")]
+    BadBtf {
+        /// The file.
+        path: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The kernel lacks what every probe needs.
+    #[error("Linux {release} is too old: it lacks {missing}; acgs-perf needs {first} or newer", first = needs::FIRST_RELEASE)]
+    TooOld {
+        /// The running release.
+        release: String,
+        /// What it lacks.
+        missing: String,
+    },
+    /// A field that every supported kernel has is missing.
+    #[error("the kernel's BTF has no field {0}; this kernel is not supported, please report its version")]
+    NoField(String),
+    /// The agent was built without bpf-linker.
+    #[error("this acgs-perf was built without its kernel programs; run `cargo xtask setup` and build it again")]
+    NoObject,
+    /// Too many services.
+    #[error("{0} services: at most {max} can be recorded at once", max = acgs_perf_common::maps::MAX_SERVICES)]
+    TooManyServices(usize),
+    /// Every probe failed.
+    #[error("no probe can run on this kernel: {0}")]
+    NoProbe(String),
+    /// The object was refused.
+    #[error("the kernel refused the programs: {0}")]
+    Load(#[from] aya::EbpfError),
+    /// A program was refused.
+    #[error("the kernel refused the program {name}: {source}")]
+    Program {
+        /// The program.
+        name: &'static str,
+        /// What the kernel said.
+        source: Box<aya::programs::ProgramError>,
+    },
+    /// A map is not as expected.
+    #[error("map {name}: {reason}")]
+    Map {
+        /// The map.
+        name: &'static str,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+/// Where the kernel tells its types.
+pub const KERNEL_BTF: &str = "/sys/kernel/btf/vmlinux";
+
+/// The running kernel's release; empty where it cannot be read.
+#[must_use]
+pub fn kernel_release() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/osrelease").map(|text| text.trim_end().to_owned()).unwrap_or_default()
+}
+
+/// Reads the running kernel's BTF.
+///
+/// # Errors
+/// When there is none, or it is damaged.
+pub fn kernel_btf() -> Result<btf::Btf, LiveError> {
+    let path = || KERNEL_BTF.to_owned();
+    let data = std::fs::read(KERNEL_BTF).map_err(|source| LiveError::NoBtf { path: path(), source })?;
+    btf::Btf::parse(data).map_err(|reason| LiveError::BadBtf { path: path(), reason })
+}
+
+/// What tests want to be other than usual.
+#[derive(Clone, Debug, Default)]
+pub struct Debug {
+    /// Sizes of maps.
+    pub map_entries: Vec<(String, u32)>,
+    /// Programs have a standby although this kernel's tracepoints disable preemption.
+    pub standby: bool,
+}
+
+/// Resolves the kernel's fields, chooses hooks, and loads the programs for `services` services.
+///
+/// # Errors
+/// When this kernel can do nothing of what was asked for, with the reason.
+pub fn start(chosen: &[&probes::ProbeSpec], services: usize, debug: &Debug) -> Result<session::Session, LiveError> {
+    let btf = kernel_btf()?;
+    needs::check(&btf, &kernel_release())?;
+    let fields = offsets::resolve(&btf)?;
+    let preemption = preemption::Preemption::of(&btf, &kernel_release(), debug.standby);
+    let standby = preemption.is_some();
+    let process = hooks::choose(&btf, probes::process::HOOKS, standby).map_err(LiveError::NoProbe)?;
+    let choices = probes::choose(&btf, chosen, standby);
+    let functions: Vec<&str> = probes::functions().collect();
+    let entry_points = btf.entry_points(&functions);
+    drop(btf);
+    let session = session::Session::load(&fields, &entry_points, preemption, process, choices, services, debug);
+    drop(entry_points);
+    give_back();
+    session
+}
+
+/// Gives the memory that only loading needed back to the system: the kernel's types and the object, parsed.
+fn give_back() {
+    session::give_object_back();
+    #[cfg(target_env = "gnu")]
+    // SAFETY: malloc_trim has no preconditions.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}

@@ -1,0 +1,103 @@
+//! The probe `attribution`: where the time of requests went. It has no hooks of its own, but works in those of others.
+
+use acgs_perf_common::attribution::{ATTRIBUTION_ROWS, ATTRIBUTION_WORDS, PEER_SLOTS, attribution_row};
+use acgs_perf_common::exemplar::{GATE_WORDS, Gate};
+use acgs_perf_common::maps::{
+    DOWNSTREAM_WORDS, DownstreamPeer, PeerKey, STOPPED_ATTRIBUTION, UNIX_PORT, downstream_base,
+};
+
+use super::{MapSpec, ProbeSpec, Stop};
+use crate::live::maps::Maps;
+use crate::sums::{Row, Section, Sections, Sums};
+
+/// Rows of the attribution histogram, by bucket.
+pub const ROWS: &str = "attribution";
+/// Downstream peers, by slot, address and port, laid out as the kernel side keeps them; the others are slot 0 and have no address.
+/// The label is the path of a UNIX socket.
+pub const DOWNSTREAM: &str = "downstream";
+/// Exemplars that were not sent, a word by service.
+pub const DROPPED: &str = "exemplars_dropped";
+
+/// Works in the hooks of `request` and `sched`.
+pub static PROBE: ProbeSpec = ProbeSpec {
+    name: "attribution",
+    purpose: "where the time of each request went, downstream calls, the slowest requests one by one",
+    hooks: &[],
+    needs: &["request", "sched"],
+    global: Some("ATTRIBUTION_ACTIVE"),
+    maps: &[
+        MapSpec { name: "ATTRIBUTION", entries: |s| attribution_row(s.shards, s.services, 0, 0) },
+        MapSpec { name: "DOWNSTREAM", entries: |s| downstream_base(s.services, 0) },
+        MapSpec { name: "DOWNSTREAM_SLOTS_USED", entries: |s| s.services },
+        MapSpec { name: "EXEMPLAR_GATE", entries: |s| s.services * GATE_WORDS },
+    ],
+    iterators: None,
+    read,
+    read_often: None,
+    // Nobody knows what it costs, because its work is in the hooks of others.
+    stop: Stop::InOrder { place: 1, switches: STOPPED_ATTRIBUTION },
+};
+
+fn read(maps: &Maps, service: u32, sections: &mut Sections) {
+    let array = maps.array("ATTRIBUTION");
+    let shards = maps.shards();
+    let rows = (0..ATTRIBUTION_ROWS).map(|bucket| {
+        let word = |word: usize| {
+            let at = |shard| attribution_row(shards, service, bucket, shard) as usize * ATTRIBUTION_WORDS + word;
+            // Wrapping: what one shard took back another one had added.
+            (0..shards).map(|shard| array.get(at(shard))).fold(0, u64::wrapping_add) as i64
+        };
+        (vec![bucket], Row { sums: Sums::dense((0..ATTRIBUTION_WORDS).map(word)), ..Row::default() })
+    });
+    sections.insert(ROWS.into(), rows.filter(|(_, row)| row.sums != Sums::default()).collect());
+    sections.insert(DOWNSTREAM.into(), downstream(maps, service));
+    let dropped = Sums::dense([maps.gate(service as usize, Gate::Dropped) as i64]);
+    sections.insert(DROPPED.into(), Section::from([(Vec::new(), Row { sums: dropped, ..Row::default() })]));
+}
+
+fn downstream(maps: &Maps, service: u32) -> Section {
+    let array = maps.array("DOWNSTREAM");
+    let sums = |slot: u32| {
+        let base = downstream_base(service, slot) as usize;
+        Sums::dense((0..DOWNSTREAM_WORDS as usize).map(|word| array.get(base + word) as i64))
+    };
+    let others = (vec![0], Row { sums: sums(0), ..Row::default() });
+    let peers = maps.entries::<PeerKey, DownstreamPeer>("DOWNSTREAM_PEER", "downstream peers");
+    let own = peers
+        .into_iter()
+        .filter(|(key, peer)| key.service == service && peer.slot != 0 && (peer.slot as usize) < PEER_SLOTS);
+    let rows = own.map(|(key, peer)| {
+        // The address of a UNIX socket is a pointer of the kernel's, which is nobody's business.
+        let is_unix = key.port == UNIX_PORT;
+        let address = if is_unix { [0; 4] } else { key.address };
+        let label = if is_unix { unix_path(&peer.path) } else { String::new() };
+        let key = [&[peer.slot], &address[..], &[key.port]].concat();
+        (key, Row { sums: sums(peer.slot), latest: Vec::new(), label })
+    });
+    rows.chain([others]).collect()
+}
+
+/// A path as the kernel keeps it; abstract ones begin with a zero, which people write as `@`.
+fn unix_path(path: &[u8]) -> String {
+    let (prefix, rest) = match path.split_first() {
+        Some((0, rest)) => ("@", rest),
+        _ => ("", path),
+    };
+    let end = rest.iter().position(|byte| *byte == 0).unwrap_or(rest.len());
+    format!("{prefix}{}", String::from_utf8_lossy(&rest[..end]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_read_as_the_kernel_keeps_them() {
+        let mut bytes = [0u8; 112];
+        bytes[..9].copy_from_slice(b"/run/x.so");
+        assert_eq!(unix_path(&bytes), "/run/x.so");
+        let mut bytes = [0u8; 112];
+        bytes[1..5].copy_from_slice(b"abst");
+        assert_eq!(unix_path(&bytes), "@abst");
+    }
+}

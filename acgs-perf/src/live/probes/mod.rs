@@ -1,0 +1,223 @@
+//! The probes: sets of hooks that one can switch, one file each. To add a probe, write its file here, its hooks in the kernel
+//! crate, and add it to [`PROBES`].
+//!
+//! In: the kernel's BTF, the names that the user chose. Out: a [`Choice`] per probe.
+
+pub mod attribution;
+pub mod process;
+pub mod request;
+pub mod sched;
+pub mod syscalls;
+pub mod tcp;
+
+use acgs_perf_common::maps::counter_index;
+
+use super::btf::Btf;
+use super::hooks::{self, Hook, Kind, Program};
+use super::maps::Maps;
+use super::status::{ProbeState, ProbeStatus};
+use crate::sums::Sections;
+
+/// A probe: what it measures, with which hooks and maps, and how it is read and stopped.
+pub struct ProbeSpec {
+    /// Name on the command line and in the report.
+    pub name: &'static str,
+    /// What it measures, for `--help` and `doctor`.
+    pub purpose: &'static str,
+    /// Its own hooks, in the order in which they are attached.
+    pub hooks: &'static [Hook],
+    /// Probes without which it has nothing to work on.
+    pub needs: &'static [&'static str],
+    /// The global by which the programs of other probes know that it is active.
+    pub global: Option<&'static str>,
+    /// Its maps.
+    pub maps: &'static [MapSpec],
+    /// Task iterators: one begins the clocks of existing threads, one settles them at the end.
+    pub iterators: Option<[&'static str; 2]>,
+    /// Reads what it has counted for a service, sum by sum since the programs were loaded.
+    pub read: fn(&Maps, u32, &mut Sections),
+    /// Reads that part of it which is cheap enough to be read every second.
+    pub read_often: Option<fn(&Maps, u32, &mut Sections)>,
+    /// How it is stopped while a recording runs.
+    pub stop: Stop,
+}
+
+/// An array or a table of the kernel side whose size the agent sets.
+pub struct MapSpec {
+    /// Its name in the object.
+    pub name: &'static str,
+    /// Its entries, by size of the recording; `services` is 0 where the probe is not active.
+    pub entries: fn(&Sizes) -> u32,
+}
+
+/// What the sizes of maps follow from.
+#[derive(Clone, Copy, Debug)]
+pub struct Sizes {
+    /// Shards of counters and histograms.
+    pub shards: u32,
+    /// Services.
+    pub services: u32,
+}
+
+/// Who is stopped first when the measurement takes too much.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// Its own hooks tell what stopping it saves; the costliest goes first.
+    ByCost,
+    /// After those, in this order; `switches` tells the programs of other probes.
+    InOrder {
+        /// Place.
+        place: u32,
+        /// Bits of `Switches::bits`.
+        switches: u64,
+    },
+    /// Never.
+    Never,
+}
+
+/// All probes, in the order in which they are attached.
+pub const PROBES: &[&ProbeSpec] = &[&sched::PROBE, &syscalls::PROBE, &tcp::PROBE, &request::PROBE, &attribution::PROBE];
+
+/// The probe with this name.
+#[must_use]
+pub fn find(name: &str) -> Option<&'static ProbeSpec> {
+    PROBES.iter().copied().find(|probe| probe.name == name)
+}
+
+/// Names of all probes.
+#[must_use]
+pub fn names() -> Vec<&'static str> {
+    PROBES.iter().map(|probe| probe.name).collect()
+}
+
+/// Maps of every recording: those in which probes count, and those of the service table.
+pub const BASE_MAPS: &[MapSpec] = &[
+    MapSpec { name: "HISTOGRAMS", entries: |s| acgs_perf_common::maps::histogram_base(s.shards, s.services, 0, 0) },
+    MapSpec { name: "COUNTERS", entries: |s| counter_index(s.shards, s.services, 0, 0) },
+];
+
+/// Hooks of all probes, and of the service table.
+fn all_hooks() -> impl Iterator<Item = &'static Hook> {
+    process::HOOKS.iter().chain(PROBES.iter().flat_map(|probe| probe.hooks))
+}
+
+/// Functions to which programs may be attached: the loader looks them up in the kernel's BTF.
+pub fn functions() -> impl Iterator<Item = &'static str> {
+    let programs = all_hooks().flat_map(Hook::ways).flatten();
+    programs.filter(|program| program.kind != Kind::Tracepoint).map(|program| program.target)
+}
+
+/// A probe on this kernel.
+#[derive(Clone)]
+pub struct Choice {
+    /// What it is.
+    pub spec: &'static ProbeSpec,
+    /// Its state, for the report.
+    pub status: ProbeStatus,
+    /// Its programs, if it is active.
+    pub programs: Vec<Program>,
+}
+
+impl Choice {
+    /// Whether it counts.
+    #[must_use]
+    pub fn is_active(&self) -> bool {
+        self.status.is_active()
+    }
+
+    /// It cannot run.
+    pub fn fail(&mut self, state: ProbeState, reason: String) {
+        self.status.state = state;
+        self.status.reason = Some(reason);
+        self.programs.clear();
+    }
+}
+
+/// Parses `--probes`: a comma-separated list.
+///
+/// # Errors
+/// Says which name is unknown and which there are.
+pub fn parse(list: &str) -> Result<Vec<&'static ProbeSpec>, String> {
+    let mut chosen: Vec<&'static ProbeSpec> = Vec::new();
+    for name in list.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+        let probe = find(name)
+            .ok_or_else(|| format!("unknown probe \"{name}\"; use a comma-separated list of {}", names().join(", ")))?;
+        if !chosen.iter().any(|known| known.name == probe.name) {
+            chosen.push(probe);
+        }
+    }
+    if chosen.is_empty() {
+        return Err("no probe named; leave the option out for all probes".to_owned());
+    }
+    Ok(chosen)
+}
+
+/// What this kernel can do for each probe, given those that the user chose; with a `standby` for each program that needs one.
+#[must_use]
+pub fn choose(btf: &Btf, chosen: &[&ProbeSpec], standby: bool) -> Vec<Choice> {
+    let mut choices: Vec<Choice> = PROBES
+        .iter()
+        .map(|spec| {
+            let wanted = chosen.iter().any(|c| c.name == spec.name);
+            let programs = hooks::choose(btf, spec.hooks, standby);
+            let (state, reason) = match &programs {
+                _ if !wanted => (ProbeState::Disabled, Some("not among --probes".to_owned())),
+                Ok(_) => (ProbeState::Active, None),
+                Err(reason) => (ProbeState::Unsupported, Some(reason.clone())),
+            };
+            let programs = programs.unwrap_or_default();
+            let hooks = programs.iter().filter(|program| !program.is_standby()).map(Program::hook).collect();
+            let status = ProbeStatus { name: spec.name.to_owned(), state, reason, stopped_after_ns: None, hooks };
+            Choice { spec, programs: if status.is_active() { programs } else { Vec::new() }, status }
+        })
+        .collect();
+    disable_dependents(&mut choices);
+    choices
+}
+
+/// Probes that lack another one on which they stand are disabled.
+pub fn disable_dependents(choices: &mut [Choice]) {
+    let active: Vec<&str> = choices.iter().filter(|c| c.is_active()).map(|c| c.spec.name).collect();
+    for choice in choices.iter_mut().filter(|choice| choice.is_active()) {
+        let absent: Vec<_> = choice.spec.needs.iter().filter(|name| !active.contains(*name)).copied().collect();
+        if !absent.is_empty() {
+            choice.fail(ProbeState::Disabled, format!("needs the probe {}", absent.join(" and the probe ")));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_is_parsed_without_duplicates() {
+        let names: Vec<_> = parse("tcp, request,tcp").expect("valid").iter().map(|p| p.name).collect();
+        assert_eq!(names, ["tcp", "request"]);
+    }
+
+    #[test]
+    fn an_unknown_name_is_an_error_that_lists_the_names() {
+        let Err(error) = parse("request,scheduler") else { panic!("unknown") };
+        assert!(error.contains("\"scheduler\"") && error.contains("syscalls"), "{error}");
+        assert!(parse(" , ").is_err());
+    }
+
+    #[test]
+    fn standbys_follow_their_program_at_its_tracepoint_and_none_is_there_twice() {
+        let mut names = Vec::new();
+        for way in all_hooks().flat_map(Hook::ways) {
+            names.extend(way.iter().map(|program| program.name));
+            let Some(first) = way.first() else { panic!("a way without programs") };
+            assert!(!first.is_standby(), "{}", first.name);
+            for standby in way.iter().filter(|program| program.is_standby()) {
+                assert_eq!(standby.target, first.target);
+                assert!(standby.name.starts_with(first.name), "{}", standby.name);
+            }
+        }
+        let count = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), count);
+    }
+}

@@ -1,0 +1,77 @@
+//! The probe `request`: latency, queue time and service time.
+
+use acgs_perf_common::maps::{Counter, Histogram};
+
+use super::{ProbeSpec, Stop};
+use crate::live::hooks::{Hook, Program, chain};
+use crate::live::maps::Maps;
+use crate::sums::Sections;
+
+/// Counters of requests, by `Counter`.
+pub const COUNTERS: &str = "request";
+/// The latency, by `Histogram`; a section of its own, because it is read every second.
+pub const LATENCY: &str = "latency";
+/// Queue time and service time, by `Histogram`.
+pub const TIMES: &str = "request_times";
+
+/// The request clock.
+pub static PROBE: ProbeSpec = ProbeSpec {
+    name: "request",
+    purpose: "latency, queue time and service time of requests on TCP and UNIX stream sockets",
+    hooks: HOOKS,
+    needs: &[],
+    global: None,
+    maps: &[],
+    iterators: None,
+    read,
+    read_often: Some(read_often),
+    stop: Stop::Never,
+};
+
+/// The tracepoints came with Linux 6.3; before, the functions beneath the system calls are watched. The one that starts clocks
+/// comes last: what is in flight at attach is never half counted.
+const HOOKS: &[Hook] = &[
+    Hook::new(&[
+        chain!(
+            "sock_send_length",
+            "sock_send_length_standby",
+            "sock_send_length_standby_2",
+            "sock_send_length_standby_3"
+        ),
+        &[
+            Program::fexit("sent_inet", "inet_sendmsg"),
+            Program::fexit("sent_inet6", "inet6_sendmsg"),
+            Program::fexit("sent_unix", "unix_stream_sendmsg"),
+            Program::fexit("sent_page_inet", "inet_sendpage").where_it_exists(),
+            Program::fexit("sent_page_unix", "unix_stream_sendpage").where_it_exists(),
+        ],
+    ]),
+    Hook::new(&[
+        chain!(
+            "sock_recv_length",
+            "sock_recv_length_standby",
+            "sock_recv_length_standby_2",
+            "sock_recv_length_standby_3"
+        ),
+        &[
+            Program::fexit("received_inet", "inet_recvmsg"),
+            Program::fexit("received_inet6", "inet6_recvmsg"),
+            Program::fexit("received_unix", "unix_stream_recvmsg"),
+        ],
+    ]),
+    Hook::new(&[
+        chain!("sk_data_ready", "sk_data_ready_standby", "sk_data_ready_standby_2"),
+        &[Program::fentry("readable", "sock_def_readable")],
+    ]),
+];
+
+fn read(maps: &Maps, service: u32, sections: &mut Sections) {
+    let times = [Histogram::QueueTime as u32, Histogram::ServiceTime as u32];
+    maps.read_histograms(TIMES, service, times, sections);
+}
+
+fn read_often(maps: &Maps, service: u32, sections: &mut Sections) {
+    let counters = Counter::Requests as u32..=Counter::UnsolicitedSends as u32;
+    maps.read_counters(COUNTERS, service, counters, sections);
+    maps.read_histograms(LATENCY, service, [Histogram::Latency as u32], sections);
+}

@@ -1,0 +1,50 @@
+//! The probe `sched`: thread clocks.
+
+use acgs_perf_common::maps::{
+    BLOCKED_HISTOGRAM, Counter, HISTOGRAMS, Histogram, Preemptor, STATE_COUNTER, STOPPED_ATTRIBUTION, STOPPED_SCHED,
+};
+use acgs_perf_common::state::STATES;
+
+use super::{ProbeSpec, Stop};
+use crate::live::hooks::{Hook, tracepoints};
+use crate::live::maps::{Maps, text};
+use crate::sums::{Row, Sections, Sums};
+
+/// Counters of the scheduler, by `Counter`.
+pub const COUNTERS: &str = "sched";
+/// Waits, by `Histogram`.
+pub const WAITS: &str = "sched_waits";
+/// Who ran instead, by process: waits, their sum in ns; labelled with the command name.
+pub const RAN_INSTEAD: &str = "ran_instead";
+
+/// The kernel holds a lock of the run queue or of the thread at these hooks, so that they keep their CPU everywhere.
+pub static PROBE: ProbeSpec = ProbeSpec {
+    name: "sched",
+    purpose: "thread states, run-queue latency, blocked time per class, who ran instead",
+    hooks: HOOKS,
+    needs: &[],
+    global: Some("SCHED_ACTIVE"),
+    maps: &[],
+    iterators: Some(["threads_begin", "threads_settle"]),
+    read,
+    read_often: None,
+    // `attribution` has nothing to work on without it.
+    stop: Stop::InOrder { place: 2, switches: STOPPED_ATTRIBUTION | STOPPED_SCHED },
+};
+
+const HOOKS: &[Hook] = tracepoints!["sched_waking", "sched_switch"];
+
+fn read(maps: &Maps, service: u32, sections: &mut Sections) {
+    let switches = [Counter::VoluntarySwitches as u32, Counter::InvoluntarySwitches as u32];
+    let states = STATE_COUNTER..STATE_COUNTER + STATES as u32;
+    maps.read_counters(COUNTERS, service, switches.into_iter().chain(states), sections);
+    let blocked = BLOCKED_HISTOGRAM..HISTOGRAMS;
+    maps.read_histograms(WAITS, service, [Histogram::RunQueue as u32].into_iter().chain(blocked), sections);
+    let all = maps.entries::<u64, Preemptor>("PREEMPTOR", "commands that ran instead");
+    let of_service = all.into_iter().filter(|(key, _)| (key >> 32) as u32 == service);
+    let rows = of_service.map(|(key, who)| {
+        let sums = Sums::dense([who.waits as i64, who.wait_ns as i64]);
+        (vec![key as u32], Row { sums, latest: Vec::new(), label: text(&who.comm) })
+    });
+    sections.insert(RAN_INSTEAD.into(), rows.collect());
+}

@@ -1,0 +1,129 @@
+//! A recording as it can be saved: its context, its intervals, its notes.
+//!
+//! In: filled by the engine. Out: input of `analysis`, now or years later. Everything to the right of this is pure: no root, no
+//! kernel, no clock.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::exemplar::Exemplars;
+use super::timeline::Timeline;
+use crate::discover::Objective;
+use crate::live::session::ProgramCost;
+use crate::live::status::ProbeStatus;
+
+/// A whole recording.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Capture {
+    /// What was recorded, where, and how.
+    pub context: Context,
+    /// What was counted.
+    pub intervals: Timeline,
+    /// Single requests: the slowest of all, and a sample.
+    pub exemplars: Exemplars,
+}
+
+/// What was recorded, where, and how.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Context {
+    /// Version of the layout, [`super::LAYOUT_VERSION`].
+    pub layout: u32,
+    /// Version of the agent.
+    pub agent: String,
+    /// Facts about the host.
+    pub host: Host,
+    /// When counting began, ns since 1970.
+    pub start_unix_ns: u64,
+    /// When counting began, on the clock of the programs.
+    pub start_ns: u64,
+    /// Length of the time in which events were counted.
+    pub duration_ns: u64,
+    /// How the recording ended: `duration`, `interrupted`, `command exited with 1`, …
+    pub ended_by: String,
+    /// What each probe did.
+    pub probes: Vec<ProbeStatus>,
+    /// Names of the loss counters, by index.
+    pub ledger: Vec<String>,
+    /// What measuring cost.
+    pub cost: Cost,
+    /// The services, in the order in which they were named.
+    pub services: Vec<ServiceContext>,
+    /// Names of services that listen at addresses which were called, by address.
+    pub directory: BTreeMap<String, String>,
+    /// What could not be read or done after the start, in one line each.
+    pub notes: Vec<String>,
+}
+
+/// Facts about the host and its kernel.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Host {
+    /// Host name.
+    pub name: String,
+    /// Kernel release.
+    pub kernel: String,
+    /// Machine architecture.
+    pub arch: String,
+    /// CPUs online.
+    pub cpus: u32,
+    /// Bytes of memory.
+    pub memory_bytes: u64,
+}
+
+/// What was asked for about a service, and its processes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ServiceContext {
+    /// Its name.
+    pub name: String,
+    /// The selector that chose it, as the user would write it.
+    pub selector: String,
+    /// What it is held against.
+    pub objective: Objective,
+    /// Its processes.
+    pub processes: Vec<Process>,
+}
+
+/// One process of a service.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Process {
+    /// Process id.
+    pub pid: u32,
+    /// Command name.
+    pub comm: String,
+    /// Whether it was gone at the end of the window.
+    pub exited: bool,
+}
+
+/// Cost of the measurement, beside what intervals have of it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Cost {
+    /// CPU time of the agent itself, user and system, over the window.
+    pub agent_cpu_ns: u64,
+    /// Largest resident set of the agent.
+    pub agent_max_rss_bytes: u64,
+    /// Memory of the kernel maps.
+    pub map_bytes: u64,
+    /// Time from the first load to the last attach.
+    pub attach_ns: u64,
+    /// Per program; `None` unless it was asked for.
+    pub programs: Option<Vec<ProgramCost>>,
+    /// Why `programs` is `None` although it was asked for.
+    pub programs_unmeasured: Option<String>,
+    /// What `--max-overhead` has seen; `None` without it.
+    pub overhead: Option<Overhead>,
+}
+
+/// Cost as `--max-overhead` measures it, in shares of the CPU time of all online CPUs.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Overhead {
+    /// The limit.
+    pub limit: f64,
+    /// Times that were measured.
+    pub intervals: u32,
+    /// The last one.
+    pub last: Option<f64>,
+    /// The costliest one.
+    pub highest: Option<f64>,
+    /// What timing the programs has cost in the last one; it is part of that.
+    pub account: Option<f64>,
+}

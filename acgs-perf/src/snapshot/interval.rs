@@ -1,0 +1,175 @@
+//! What happened between two snapshots.
+//!
+//! In: two snapshots. Out: an [`Interval`], which adds up with those beside it to the interval from the first to the last.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::exemplar::Slowest;
+use super::model::{Snapshot, Subject, Subjects};
+use crate::sums::{Difference as _, Row, Section, Sections, Sums};
+
+/// What happened between two snapshots.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Interval {
+    /// Begin, on the clock of the programs.
+    pub start_ns: u64,
+    /// Length.
+    pub len_ns: u64,
+    /// Begin of the time that the sections cover which are read less often: they end where the interval does, and are absent
+    /// where it did not read them.
+    pub rest_start_ns: u64,
+    /// What changed, by subject.
+    pub subjects: Subjects,
+    /// What was lost, by `Loss`.
+    pub ledger: Sums,
+    /// CPU time of the agent.
+    pub agent_cpu_ns: u64,
+    /// Its slowest requests.
+    #[serde(default)]
+    pub slowest: Slowest,
+}
+
+impl Interval {
+    /// From snapshot `a` to the later snapshot `b`.
+    #[must_use]
+    pub fn between(a: &Snapshot, b: &Snapshot) -> Self {
+        let mut subjects = b.often.clone();
+        subjects.subtract(&a.often);
+        if !Arc::ptr_eq(&a.rest, &b.rest) {
+            let mut rest = Subjects::clone(&b.rest);
+            rest.subtract(&a.rest);
+            subjects.add(&rest);
+        }
+        let mut ledger = b.ledger.clone();
+        ledger.subtract(&a.ledger);
+        Self {
+            start_ns: a.at_ns,
+            len_ns: b.at_ns.saturating_sub(a.at_ns),
+            rest_start_ns: a.rest_at_ns,
+            subjects,
+            ledger,
+            agent_cpu_ns: b.agent_cpu_ns.saturating_sub(a.agent_cpu_ns),
+            slowest: Slowest::default(),
+        }
+    }
+
+    /// Becomes the interval that ends where `later` does, which follows this one.
+    pub fn merge(&mut self, later: &Self) {
+        self.len_ns = later.end_ns().saturating_sub(self.start_ns);
+        self.rest_start_ns = self.rest_start_ns.min(later.rest_start_ns);
+        self.subjects.add(&later.subjects);
+        self.ledger.add(&later.ledger);
+        self.agent_cpu_ns += later.agent_cpu_ns;
+        self.slowest.merge(&later.slowest);
+    }
+
+    /// End, on the clock of the programs.
+    #[must_use]
+    pub fn end_ns(&self) -> u64 {
+        self.start_ns + self.len_ns
+    }
+
+    /// The figures of a subject.
+    #[must_use]
+    pub fn of(&self, subject: &Subject) -> Option<&Sections> {
+        self.subjects.get(subject)
+    }
+}
+
+/// A section, empty where nothing changed in it.
+#[must_use]
+pub fn section<'a>(sections: Option<&'a Sections>, name: &str) -> &'a Section {
+    static NOTHING: Section = Section::new();
+    sections.and_then(|sections| sections.get(name)).unwrap_or(&NOTHING)
+}
+
+/// A row of a section, empty where nothing changed in it.
+#[must_use]
+pub fn row<'a>(sections: Option<&'a Sections>, name: &str, key: &[u32]) -> &'a Row {
+    static NOTHING: Row = Row::NOTHING;
+    section(sections, name).get(key).unwrap_or(&NOTHING)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A small generator, so that the same cases come every time.
+    fn random(state: &mut u64) -> u64 {
+        *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        *state >> 33
+    }
+
+    /// A snapshot after some more happened: counts grow, and replies that go on move from one bucket to another.
+    fn next(before: &Snapshot, state: &mut u64) -> Snapshot {
+        let mut after = before.clone();
+        after.at_ns += 1 + random(state) % 1_000_000_000;
+        after.agent_cpu_ns += random(state) % 1000;
+        after.ledger.add(&Sums::sparse([(random(state) as u32 % 15, 1)]));
+        let deep = random(state).is_multiple_of(3);
+        let mut rest = Subjects::clone(&after.rest);
+        for service in 0..3 {
+            let subject = Subject::service(service);
+            let latency = after.often.entry(subject.clone()).or_default().entry("latency".into()).or_default();
+            let sums = &mut latency.entry(vec![0]).or_default().sums;
+            for _ in 0..random(state) % 20 {
+                sums.add(&Sums::sparse([(random(state) as u32 % 3840, 1)]));
+            }
+            // A reply grows.
+            let (from, to) = (random(state) as u32 % 3840, random(state) as u32 % 3840);
+            if sums.get(from) > 0 && from != to {
+                let mut moved = [(from, -1), (to, 1)];
+                moved.sort_unstable();
+                sums.add(&Sums::sparse(moved));
+            }
+            if deep {
+                let peers = rest.entry(subject).or_default().entry("peers".into()).or_default();
+                let peer = peers.entry(vec![random(state) as u32 % 5]).or_default();
+                peer.sums.add(&Sums::dense([1, random(state) as i64]));
+                peer.latest = vec![random(state)];
+                peer.label = "peer".into();
+            }
+        }
+        if deep {
+            after.rest = Arc::new(rest);
+            after.rest_at_ns = after.at_ns;
+        }
+        after
+    }
+
+    #[test]
+    fn intervals_add_up_to_the_whole() {
+        for seed in 0..50 {
+            let mut state = seed;
+            let mut snapshots = vec![next(&Snapshot::default(), &mut state)];
+            for _ in 0..40 {
+                snapshots.push(next(snapshots.last().unwrap(), &mut state));
+            }
+            let whole = Interval::between(&snapshots[0], snapshots.last().unwrap());
+            let mut sum: Option<Interval> = None;
+            for pair in snapshots.windows(2) {
+                let interval = Interval::between(&pair[0], &pair[1]);
+                match &mut sum {
+                    None => sum = Some(interval),
+                    Some(sum) => sum.merge(&interval),
+                }
+            }
+            assert_eq!(sum.unwrap(), whole, "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn a_reply_that_grows_across_the_border_leaves_a_negative_count() {
+        let mut a = Snapshot::default();
+        let latency = a.often.entry(Subject::service(0)).or_default().entry("latency".into()).or_default();
+        latency.insert(vec![0], Row { sums: Sums::sparse([(10, 1)]), ..Row::default() });
+        let mut b = a.clone();
+        let latency = b.often.entry(Subject::service(0)).or_default().entry("latency".into()).or_default();
+        latency.insert(vec![0], Row { sums: Sums::sparse([(250, 1)]), ..Row::default() });
+        let interval = Interval::between(&a, &b);
+        let row = row(interval.of(&Subject::service(0)), "latency", &[0]);
+        assert_eq!((row.sums.get(10), row.sums.get(250)), (-1, 1));
+    }
+}

@@ -1,0 +1,55 @@
+//! The state of all counters at one moment.
+//!
+//! In: filled by `read`. Out: what intervals are the difference of. All sums count from the moment at which the programs were loaded.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::sums::{Sections, Sums};
+
+/// Version of what snapshots, intervals and captures hold; raised when a section or a field changes its meaning.
+pub const LAYOUT_VERSION: u32 = 1;
+
+/// Whose figures these are: a service's, or those of one of its endpoints.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Subject {
+    /// Index of the service, in the order in which services were named.
+    pub service: u32,
+    /// Its endpoint; `None` for the service as a whole.
+    #[serde(default)]
+    pub endpoint: Option<String>,
+}
+
+impl Subject {
+    /// A service as a whole.
+    #[must_use]
+    pub fn service(index: usize) -> Self {
+        Self { service: index as u32, endpoint: None }
+    }
+}
+
+/// Figures by subject.
+pub type Subjects = BTreeMap<Subject, Sections>;
+
+/// The state of all counters at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// [`LAYOUT_VERSION`].
+    pub layout: u32,
+    /// When, on the clock of the programs.
+    pub at_ns: u64,
+    /// When, since 1970.
+    pub unix_ns: u64,
+    /// What is read every time.
+    pub often: Subjects,
+    /// What is dear to read, and read less often.
+    pub rest: Arc<Subjects>,
+    /// When that was, on the clock of the programs.
+    pub rest_at_ns: u64,
+    /// The loss ledger, by `Loss`.
+    pub ledger: Sums,
+    /// CPU time of the agent.
+    pub agent_cpu_ns: u64,
+}
