@@ -29,10 +29,10 @@ pub struct Row {
     /// What adds up.
     pub sums: Sums,
     /// What does not: maxima, gauges, ages. The later state's is the one that counts; empty in a difference if it has not changed.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub latest: Vec<u64>,
     /// What the key stands for, where that is a text.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub label: String,
 }
 

@@ -20,7 +20,7 @@ use crate::snapshot::exemplar::{
 };
 use crate::snapshot::interval::row;
 use crate::snapshot::{Interval, Subject};
-use crate::sums::Sums;
+use crate::sums::{Sections, Sums};
 use crate::units::ip;
 
 /// Records per service that the kernel side may send between two looks.
@@ -98,6 +98,12 @@ impl Collector {
             let requests = maps.counter(service as u32, Counter::Requests as u32);
             let few = requests - of.requests < SLOWEST_BUDGET;
             of.requests = requests;
+            if of.p99 == 0 && !few {
+                // The first interval has none before it.
+                let mut sections = Sections::new();
+                maps.read_histograms(request::LATENCY, service as u32, [Histogram::Latency as u32], &mut sections);
+                of.p99 = low_end_of_p99(&row(Some(&sections), request::LATENCY, &[Histogram::Latency as u32]).sums);
+            }
             let slowest = if self.looked { of.wanted(few) } else { u64::MAX };
             maps.set_gate(service, Gate::Slowest, slowest);
             maps.set_gate(service, Gate::AboveP99, if self.looked { of.p99.min(slowest) } else { u64::MAX });

@@ -149,7 +149,7 @@ fn shorten(capture: &mut Capture, what: &str) -> String {
 
 fn frame(bytes: &mut Vec<u8>, kind: u8, value: &impl Serialize) -> Result<(), CaptureError> {
     let pack = |error: &dyn std::fmt::Display| CaptureError::Pack(error.to_string());
-    let packed = rmp_serde::to_vec(value).map_err(|error| pack(&error))?;
+    let packed = rmp_serde::to_vec_named(value).map_err(|error| pack(&error))?;
     let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
     encoder.write_all(&packed).map_err(|error| pack(&error))?;
     let payload = encoder.finish().map_err(|error| pack(&error))?;
@@ -178,6 +178,7 @@ fn unpack<T: DeserializeOwned>(payload: &[u8]) -> Option<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::live::status::ProbeStatus;
     use crate::snapshot::capture::{Context, ServiceContext};
     use crate::snapshot::exemplar::{Exemplar, Kept, Segment};
     use crate::snapshot::model::Subject;
@@ -201,7 +202,17 @@ mod tests {
             Kept { slowest: vec![Exemplar { segments: vec![segment], ..Exemplar::default() }], ..Kept::default() };
         let service = ServiceContext { name: "api".into(), ..ServiceContext::default() };
         Capture {
-            context: Context { services: vec![service], duration_ns: 200_000_000_000, ..Context::default() },
+            context: Context {
+                services: vec![service],
+                // Fields that are absent must not shift those behind them.
+                probes: vec![ProbeStatus {
+                    name: "request".into(),
+                    hooks: vec!["tp".into()],
+                    ..ProbeStatus::default()
+                }],
+                duration_ns: 200_000_000_000,
+                ..Context::default()
+            },
             intervals,
             exemplars: [(Subject::service(0), kept)].into(),
         }

@@ -85,7 +85,7 @@ impl Timeline {
 
     fn append(&mut self, interval: &Interval) {
         // The types have nothing that cannot be encoded.
-        if let Ok(bytes) = rmp_serde::to_vec(interval) {
+        if let Ok(bytes) = rmp_serde::to_vec_named(interval) {
             self.bytes += bytes.len();
             self.encoded.push(bytes);
         }
