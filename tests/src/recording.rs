@@ -181,6 +181,16 @@ impl Recording {
         Ok((status, format!("{}\n{text}", self.said.join("\n")), report))
     }
 
+    /// Ends the recording as [`Recording::stop`] does; gives the report, and its text as it was written.
+    pub fn stop_with_text(mut self) -> Result<(Report, String)> {
+        thread::sleep(Duration::from_millis(200));
+        self.signal(libc::SIGINT)?;
+        let status = wait(&mut self.child, Duration::from_secs(60))?.context("the agent does not end")?;
+        ensure!(status.success(), "the agent: {status}");
+        let path = self.directory.path().join("report.json");
+        Ok((Report::read(&path)?, fs::read_to_string(path)?))
+    }
+
     /// Ends the recording with SIGINT and gives the report. What was just sent is given time to arrive.
     pub fn stop(self) -> Result<Report> {
         thread::sleep(Duration::from_millis(200));

@@ -48,6 +48,7 @@ impl Ring {
                 "live_kernel",
                 "socket_calls",
                 "window",
+                "capture",
                 "strangers",
                 "accuracy",
                 "shares",

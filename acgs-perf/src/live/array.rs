@@ -10,6 +10,7 @@ use aya::maps::Map;
 use memmap2::{MmapOptions, MmapRaw};
 
 use super::LiveError;
+use crate::sums::Sums;
 
 /// An array map as memory.
 pub struct Array {
@@ -45,6 +46,27 @@ impl Array {
     /// Entry `at`; beyond the end it reads as 0, which the layouts never ask for.
     pub fn get(&self, at: usize) -> u64 {
         self.word(at).map_or(0, |word| word.load(Ordering::Relaxed))
+    }
+
+    /// Some entries; those beyond the end are missing.
+    #[must_use]
+    pub fn words(&self, first: usize, len: usize) -> &[AtomicU64] {
+        let (first, end) = (first.min(self.len), first.saturating_add(len).min(self.len));
+        // SAFETY: `first` to `end` is within the mapping, which is aligned, lives as long as `self`, and is only accessed
+        // atomically on this side.
+        unsafe { std::slice::from_raw_parts(self.memory.as_mut_ptr().cast::<AtomicU64>().add(first), end - first) }
+    }
+
+    /// The sums of words that stand at the same place in several copies of a record: each begins at one of `copies`, and has `len`
+    /// words. Wrapping: what is added in one copy may be taken back in another.
+    #[must_use]
+    pub fn sums(&self, copies: impl Iterator<Item = usize>, len: usize) -> Sums {
+        let copies: Vec<&[AtomicU64]> = copies.map(|first| self.words(first, len)).collect();
+        let word = |at: usize| {
+            let words = copies.iter().filter_map(|copy| copy.get(at));
+            words.fold(0u64, |sum, word| sum.wrapping_add(word.load(Ordering::Relaxed))) as i64
+        };
+        Sums::dense((0..len).map(word))
     }
 
     /// Stores an entry.

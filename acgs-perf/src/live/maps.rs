@@ -204,11 +204,9 @@ impl Maps {
     ) {
         let array = self.array("HISTOGRAMS");
         let rows = histograms.into_iter().map(|histogram| {
-            let base = |shard| histogram_base(self.shards, service, histogram, shard) as usize;
-            // Wrapping: a reply's first send may be recorded in one shard and taken back in another.
-            let word =
-                |at: usize| (0..self.shards).map(|shard| array.get(base(shard) + at)).fold(0, u64::wrapping_add) as i64;
-            (vec![histogram], Row { sums: Sums::dense((0..=BUCKETS).map(word)), ..Row::default() })
+            // A reply's first send may be recorded in one shard and taken back in another.
+            let copies = (0..self.shards).map(|shard| histogram_base(self.shards, service, histogram, shard) as usize);
+            (vec![histogram], Row { sums: array.sums(copies, BUCKETS + 1), ..Row::default() })
         });
         sections.insert(section.into(), rows.collect());
     }

@@ -42,12 +42,9 @@ fn read(maps: &Maps, service: u32, sections: &mut Sections) {
     let array = maps.array("ATTRIBUTION");
     let shards = maps.shards();
     let rows = (0..ATTRIBUTION_ROWS).map(|bucket| {
-        let word = |word: usize| {
-            let at = |shard| attribution_row(shards, service, bucket, shard) as usize * ATTRIBUTION_WORDS + word;
-            // Wrapping: what one shard took back another one had added.
-            (0..shards).map(|shard| array.get(at(shard))).fold(0, u64::wrapping_add) as i64
-        };
-        (vec![bucket], Row { sums: Sums::dense((0..ATTRIBUTION_WORDS).map(word)), ..Row::default() })
+        let copies =
+            (0..shards).map(|shard| attribution_row(shards, service, bucket, shard) as usize * ATTRIBUTION_WORDS);
+        (vec![bucket], Row { sums: array.sums(copies, ATTRIBUTION_WORDS), ..Row::default() })
     });
     sections.insert(ROWS.into(), rows.filter(|(_, row)| row.sums != Sums::default()).collect());
     sections.insert(DOWNSTREAM.into(), downstream(maps, service));
@@ -57,10 +54,7 @@ fn read(maps: &Maps, service: u32, sections: &mut Sections) {
 
 fn downstream(maps: &Maps, service: u32) -> Section {
     let array = maps.array("DOWNSTREAM");
-    let sums = |slot: u32| {
-        let base = downstream_base(service, slot) as usize;
-        Sums::dense((0..DOWNSTREAM_WORDS as usize).map(|word| array.get(base + word) as i64))
-    };
+    let sums = |slot: u32| array.sums([downstream_base(service, slot) as usize].into_iter(), DOWNSTREAM_WORDS as usize);
     let others = (vec![0], Row { sums: sums(0), ..Row::default() });
     let peers = maps.entries::<PeerKey, DownstreamPeer>("DOWNSTREAM_PEER", "downstream peers");
     let own = peers

@@ -39,10 +39,9 @@ fn read(maps: &Maps, service: u32, sections: &mut Sections) {
     let mut calls = Section::new();
     for slot in service * SYSCALL_SLOTS..(service + 1) * SYSCALL_SLOTS {
         let Some(nr) = owners.get(slot as usize).checked_sub(1) else { continue };
-        let base = (slot * SYSCALL_WORDS) as usize;
-        let words = (0..SYSCALL_WORDS as usize).map(|word| records.get(base + word) as i64);
+        let sums = records.sums([(slot * SYSCALL_WORDS) as usize].into_iter(), SYSCALL_WORDS as usize);
         // A call owns one slot, or two where CPUs raced for the first.
-        calls.entry(vec![nr as u32]).or_default().sums.add(&Sums::dense(words));
+        calls.entry(vec![nr as u32]).or_default().sums.add(&sums);
     }
     sections.insert(CALLS.into(), calls);
     let mut errnos = Section::new();
