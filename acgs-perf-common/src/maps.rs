@@ -282,6 +282,8 @@ pub const PARKED_REQUESTS: u32 = 1 << 16;
 pub const PEERS: u32 = 1024;
 /// Entries of the errno table.
 pub const ERRNOS: u32 = 4096;
+/// Process id under which those count that the table of commands that ran instead has no room for.
+pub const OTHER_PROCESSES: u32 = u32::MAX;
 /// Entries of the table of commands that ran instead.
 pub const PREEMPTORS: u32 = 4096;
 /// Length of the queue of processes that called exec.

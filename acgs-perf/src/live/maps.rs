@@ -5,7 +5,9 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::mem::offset_of;
+use std::mem::{MaybeUninit, offset_of};
+use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::ptr;
 
 use acgs_perf_common::exemplar::{GATE_WORDS, Gate};
 use acgs_perf_common::histogram::BUCKETS;
@@ -17,7 +19,7 @@ use aya::maps::{HashMap, Map, MapData, RingBuf};
 
 use super::LiveError;
 use super::array::Array;
-use crate::sums::{Row, Section, Sections, Sums};
+use crate::sums::{Key, Row, Section, Sections, Sums};
 
 /// Words of `SWITCHES`.
 const BITS: usize = offset_of!(Switches, bits) / 8;
@@ -28,6 +30,19 @@ const ARRAYS: &[&str] =
     &["LEDGER", "SWITCHES", "SERVICE_OF_TGID", "SERVICE_OF_PORT", "CALL_CLASS", "EXECED", "EXECED_HEAD"];
 /// Tables.
 const TABLES: &[&str] = &["WANTED_PORT", "LISTENER", "DOWNSTREAM_PEER", "ERRNO", "PEER", "PREEMPTOR"];
+
+/// `BPF_MAP_LOOKUP_AND_DELETE_ELEM`, of hash maps since Linux 5.14.
+const TAKE_ELEMENT: libc::c_long = 21;
+
+/// What that call takes, the begin of `union bpf_attr`.
+#[repr(C)]
+struct Element {
+    map: u32,
+    padding: u32,
+    key: u64,
+    value: u64,
+    flags: u64,
+}
 
 /// All maps.
 pub struct Maps {
@@ -126,6 +141,50 @@ impl Maps {
             }
         }
         all
+    }
+
+    /// The rows of a table of which a service has some entries, and room for new ones: an entry in which nothing has happened since
+    /// the last reading goes from the kernel's table if that holds more than `room` entries. What it has counted stays counted, in
+    /// the interval that it was counted in.
+    pub fn read_table<K: aya::Pod, V: aya::Pod + PartialEq>(
+        &self,
+        table: (&'static str, &str, usize),
+        before: Option<&Section>,
+        row: impl Fn(&K, &V) -> Option<(Key, Row)>,
+    ) -> Section {
+        let (name, what, room) = table;
+        let all = self.entries::<K, V>(name, what);
+        let is_crowded = all.len() > room;
+        let mut section = Section::new();
+        for (entry, value) in all {
+            let Some((key, current)) = row(&entry, &value) else { continue };
+            let is_idle = is_crowded && before.is_some_and(|before| before.get(&key) == Some(&current));
+            // Whatever came in the last moment is in what the kernel gives back.
+            match is_idle.then(|| self.take_entry::<K, V>(name, &entry)).flatten() {
+                Some(last) if last != value => section.extend(row(&entry, &last)),
+                Some(_) => {}
+                None => drop(section.insert(key, current)),
+            }
+        }
+        section
+    }
+
+    /// Takes an entry out of a table in one step with its last value; `None` where the kernel cannot.
+    fn take_entry<K: aya::Pod, V: aya::Pod>(&self, name: &str, key: &K) -> Option<V> {
+        let (Map::HashMap(data) | Map::LruHashMap(data)) = self.tables.get(name)? else { return None };
+        let mut value = MaybeUninit::<V>::uninit();
+        let element = Element {
+            map: data.fd().as_fd().as_raw_fd() as u32,
+            padding: 0,
+            key: ptr::from_ref(key) as u64,
+            value: value.as_mut_ptr() as u64,
+            flags: 0,
+        };
+        // SAFETY: `element` is laid out as the call wants it, and names a key and a place for a value of the map's types.
+        unsafe {
+            let result = libc::syscall(libc::SYS_bpf, TAKE_ELEMENT, ptr::from_ref(&element), size_of::<Element>());
+            (result == 0).then(|| value.assume_init())
+        }
     }
 
     /// What could not be read so far, in one line per table.

@@ -2,13 +2,20 @@
 //!
 //! In: two snapshots. Out: an [`Interval`], which adds up with those beside it to the interval from the first to the last.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::exemplar::Slowest;
 use super::model::{Snapshot, Subject, Subjects};
+use crate::live::probes;
 use crate::sums::{Difference as _, Row, Section, Sections, Sums};
+
+/// With more rows than this, a section that could get ever more is thinned out.
+const MAX_ROWS: usize = 2048;
+/// At most so many rows are left then.
+const KEPT_ROWS: usize = 1024;
 
 /// What happened between two snapshots.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -60,6 +67,7 @@ impl Interval {
         self.len_ns = later.end_ns().saturating_sub(self.start_ns);
         self.rest_start_ns = self.rest_start_ns.min(later.rest_start_ns);
         self.subjects.add(&later.subjects);
+        self.subjects.values_mut().for_each(bound);
         self.ledger.add(&later.ledger);
         self.agent_cpu_ns += later.agent_cpu_ns;
         self.slowest.merge(&later.slowest);
@@ -75,6 +83,22 @@ impl Interval {
     #[must_use]
     pub fn of(&self, subject: &Subject) -> Option<&Sections> {
         self.subjects.get(subject)
+    }
+}
+
+/// Has the smallest rows count as others in sections that could get ever more.
+fn bound(sections: &mut Sections) {
+    for (name, section) in sections.iter_mut().filter(|(_, section)| section.len() > MAX_ROWS) {
+        let Some(others) = probes::others(name) else { continue };
+        let mut sizes: Vec<i64> = section.values().map(|row| row.sums.get(0)).collect();
+        sizes.sort_unstable_by_key(|size| Reverse(*size));
+        let least = sizes[KEPT_ROWS];
+        let (kept, small): (Section, Section) =
+            std::mem::take(section).into_iter().partition(|(key, row)| row.sums.get(0) > least || others(key) == *key);
+        *section = kept;
+        for (key, row) in small {
+            section.entry(others(&key)).or_default().sums.add(&row.sums);
+        }
     }
 }
 
@@ -158,6 +182,21 @@ mod tests {
             }
             assert_eq!(sum.unwrap(), whole, "seed {seed}");
         }
+    }
+
+    #[test]
+    fn a_section_that_could_get_ever_more_rows_is_bounded_and_loses_nothing() {
+        let mut whole = Interval::default();
+        for client in 0..50_000u32 {
+            let row = Row { sums: Sums::dense([1 + i64::from(client % 97 == 0), 0, 0, 2]), ..Row::default() };
+            let section = Section::from([(vec![0, 0, 0xffff, client, 0], row)]);
+            let sections = Sections::from([(probes::tcp::PEERS.into(), section)]);
+            whole.merge(&Interval { subjects: [(Subject::service(0), sections)].into(), ..Interval::default() });
+        }
+        let peers = section(whole.of(&Subject::service(0)), probes::tcp::PEERS);
+        assert!(peers.len() <= MAX_ROWS, "{} rows", peers.len());
+        let sum = |word: u32| peers.values().map(|row| row.sums.get(word)).sum::<i64>();
+        assert_eq!((sum(0), sum(3)), (50_000 + 516, 100_000));
     }
 
     #[test]

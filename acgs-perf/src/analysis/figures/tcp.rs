@@ -6,7 +6,7 @@ use acgs_perf_common::maps::{Counter, Histogram};
 
 use super::counts::counts;
 use super::{Peer, Tcp};
-use crate::live::probes::tcp::{COUNTERS, OTHER_PEERS, PEERS, TIMES};
+use crate::live::probes::tcp::{COUNTERS, PEERS, TIMES};
 use crate::snapshot::interval::{row, section};
 use crate::sums::{Row, Sections};
 use crate::units::ip;
@@ -18,14 +18,15 @@ pub fn tcp(sections: Option<&Sections>, accept_wait: bool) -> Tcp {
     let times = |histogram: Histogram| counts(row(sections, TIMES, &[histogram as u32]), None);
     let mut peers: Vec<Peer> = section(sections, PEERS)
         .iter()
-        .filter_map(|(key, stats)| {
-            let (address, port) = (key.get(..4)?.try_into().ok()?, *key.get(4)?);
-            Some(peer(self::address(address, port), port != 0, stats))
+        .filter_map(|(key, stats)| match key[..] {
+            [a, b, c, d, port] => Some(peer(address([a, b, c, d], port), port != 0, stats)),
+            _ => None,
         })
         .collect();
     peers.sort_by(|a, b| b.connections.cmp(&a.connections).then_with(|| a.address.cmp(&b.address)));
-    let others = section(sections, OTHER_PEERS).iter().filter(|(_, stats)| *stats != &Row::NOTHING);
-    peers.extend(others.map(|(key, stats)| peer("others".into(), key == &[1], stats)));
+    let others = section(sections, PEERS).iter().filter(|(key, _)| key.len() == 1);
+    let others = others.map(|(key, stats)| peer("others".into(), key == &[1], stats));
+    peers.extend(others.filter(|peer| peer.connections + peer.failures + peer.retransmits + peer.resets > 0));
     Tcp {
         accepted: counter(Counter::ConnectionsAccepted),
         opened: counter(Counter::ConnectionsOpened),

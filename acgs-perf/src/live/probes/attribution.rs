@@ -34,6 +34,7 @@ pub static PROBE: ProbeSpec = ProbeSpec {
     iterators: None,
     read,
     read_often: None,
+    others: &[],
     // Nobody knows what it costs, because its work is in the hooks of others.
     stop: Stop::InOrder { place: 1, switches: STOPPED_ATTRIBUTION },
 };

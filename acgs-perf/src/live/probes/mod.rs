@@ -16,7 +16,7 @@ use super::btf::Btf;
 use super::hooks::{self, Hook, Kind, Program};
 use super::maps::Maps;
 use super::status::{ProbeState, ProbeStatus};
-use crate::sums::Sections;
+use crate::sums::{Key, Sections};
 
 /// A probe: what it measures, with which hooks and maps, and how it is read and stopped.
 pub struct ProbeSpec {
@@ -38,9 +38,14 @@ pub struct ProbeSpec {
     pub read: fn(&Maps, u32, &mut Sections),
     /// Reads that part of it which is cheap enough to be read every second.
     pub read_often: Option<fn(&Maps, u32, &mut Sections)>,
+    /// Sections that could get ever more rows, and the key of the row that those without one of their own share.
+    pub others: &'static [(&'static str, Others)],
     /// How it is stopped while a recording runs.
     pub stop: Stop,
 }
+
+/// Gives the key of the row that stands for the others, for a row that gets none of its own.
+pub type Others = fn(&Key) -> Key;
 
 /// An array or a table of the kernel side whose size the agent sets.
 pub struct MapSpec {
@@ -82,6 +87,13 @@ pub const PROBES: &[&ProbeSpec] = &[&sched::PROBE, &syscalls::PROBE, &tcp::PROBE
 #[must_use]
 pub fn find(name: &str) -> Option<&'static ProbeSpec> {
     PROBES.iter().copied().find(|probe| probe.name == name)
+}
+
+/// The key under which a row of this section counts that gets none of its own; `None` for sections that are bounded anyway.
+#[must_use]
+pub fn others(section: &str) -> Option<Others> {
+    let all = PROBES.iter().flat_map(|probe| probe.others);
+    all.clone().find(|(name, _)| *name == section).map(|(_, others)| *others)
 }
 
 /// Names of all probes.

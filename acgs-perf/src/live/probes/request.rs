@@ -25,6 +25,7 @@ pub static PROBE: ProbeSpec = ProbeSpec {
     iterators: None,
     read,
     read_often: Some(read_often),
+    others: &[],
     stop: Stop::Never,
 };
 

@@ -1,21 +1,25 @@
 //! The probe `sched`: thread clocks.
 
 use acgs_perf_common::maps::{
-    BLOCKED_HISTOGRAM, Counter, HISTOGRAMS, Histogram, Preemptor, STATE_COUNTER, STOPPED_ATTRIBUTION, STOPPED_SCHED,
+    BLOCKED_HISTOGRAM, Counter, HISTOGRAMS, Histogram, OTHER_PROCESSES, PREEMPTORS, Preemptor, STATE_COUNTER,
+    STOPPED_ATTRIBUTION, STOPPED_SCHED,
 };
 use acgs_perf_common::state::STATES;
 
 use super::{ProbeSpec, Stop};
 use crate::live::hooks::{Hook, tracepoints};
 use crate::live::maps::{Maps, text};
-use crate::sums::{Row, Sections, Sums};
+use crate::sums::{Key, Row, Sections, Sums};
 
 /// Counters of the scheduler, by `Counter`.
 pub const COUNTERS: &str = "sched";
 /// Waits, by `Histogram`.
 pub const WAITS: &str = "sched_waits";
-/// Who ran instead, by process: waits, their sum in ns; labelled with the command name.
+/// Who ran instead, by process: waits, their sum in ns; labelled with the command name. Those without a row of their own have the
+/// process id [`OTHER_PROCESSES`].
 pub const RAN_INSTEAD: &str = "ran_instead";
+/// With more entries than this, those in which nothing happens make room for new ones.
+const ROOM: usize = PREEMPTORS as usize / 8;
 
 /// The kernel holds a lock of the run queue or of the thread at these hooks, so that they keep their CPU everywhere.
 pub static PROBE: ProbeSpec = ProbeSpec {
@@ -28,6 +32,7 @@ pub static PROBE: ProbeSpec = ProbeSpec {
     iterators: Some(["threads_begin", "threads_settle"]),
     read,
     read_often: None,
+    others: &[(RAN_INSTEAD, others)],
     // `attribution` has nothing to work on without it.
     stop: Stop::InOrder { place: 2, switches: STOPPED_ATTRIBUTION | STOPPED_SCHED },
 };
@@ -40,11 +45,17 @@ fn read(maps: &Maps, service: u32, sections: &mut Sections) {
     maps.read_counters(COUNTERS, service, switches.into_iter().chain(states), sections);
     let blocked = BLOCKED_HISTOGRAM..HISTOGRAMS;
     maps.read_histograms(WAITS, service, [Histogram::RunQueue as u32].into_iter().chain(blocked), sections);
-    let all = maps.entries::<u64, Preemptor>("PREEMPTOR", "commands that ran instead");
-    let of_service = all.into_iter().filter(|(key, _)| (key >> 32) as u32 == service);
-    let rows = of_service.map(|(key, who)| {
+    let table = ("PREEMPTOR", "commands that ran instead", ROOM);
+    let of_service = |key: &u64, who: &Preemptor| {
         let sums = Sums::dense([who.waits as i64, who.wait_ns as i64]);
-        (vec![key as u32], Row { sums, latest: Vec::new(), label: text(&who.comm) })
-    });
-    sections.insert(RAN_INSTEAD.into(), rows.collect());
+        let row = Row { sums, latest: Vec::new(), label: text(&who.comm) };
+        ((key >> 32) as u32 == service).then(|| (vec![*key as u32], row))
+    };
+    let ran_instead = maps.read_table(table, sections.get(RAN_INSTEAD), of_service);
+    sections.insert(RAN_INSTEAD.into(), ran_instead);
+}
+
+/// Those without a row of their own, together.
+fn others(_: &Key) -> Key {
+    vec![OTHER_PROCESSES]
 }

@@ -31,6 +31,7 @@ pub static PROBE: ProbeSpec = ProbeSpec {
     iterators: None,
     read,
     read_often: None,
+    others: &[],
     stop: Stop::ByCost,
 };
 

@@ -1,23 +1,22 @@
 //! The probe `tcp`: connections, and trouble on them.
 
-use acgs_perf_common::maps::{Counter, Histogram, PeerKey, PeerStats, others_index};
+use acgs_perf_common::maps::{Counter, Histogram, PEERS as PEERS_IN_TABLE, PeerKey, PeerStats, others_index};
 
 use super::{MapSpec, ProbeSpec, Stop};
 use crate::live::hooks::{Hook, tracepoints};
 use crate::live::maps::Maps;
-use crate::sums::{Row, Section, Sections, Sums};
+use crate::sums::{Key, Row, Sections, Sums};
 
 /// Counters of connections, by `Counter`.
 pub const COUNTERS: &str = "tcp";
 /// Connect latency, accept wait, round-trip time, by `Histogram`.
 pub const TIMES: &str = "tcp_times";
-/// Peers, by address and port; see [`PEER_WORDS`].
+/// Peers, by address and port, and those without a row of their own by 0 for clients and 1 for those that the service called. Their
+/// words: connections, failures, sum of the connect times in ns, segments retransmitted, resets. The gauge is the last round-trip time
+/// in µs.
 pub const PEERS: &str = "peers";
-/// The peers that the table has no room for: by 0 for clients, 1 for those that the service called.
-pub const OTHER_PEERS: &str = "other_peers";
-/// Words of a peer: connections, failures, sum of the connect times in ns, segments retransmitted, resets. Its gauge is the last
-/// round-trip time in µs.
-pub const PEER_WORDS: u32 = 5;
+/// With more entries than this, those in which nothing happens make room for new ones.
+const ROOM: usize = PEERS_IN_TABLE as usize / 4;
 
 /// Connections are counted at a hook of the service table; these are for trouble.
 pub static PROBE: ProbeSpec = ProbeSpec {
@@ -30,6 +29,7 @@ pub static PROBE: ProbeSpec = ProbeSpec {
     iterators: None,
     read,
     read_often: None,
+    others: &[(PEERS, others)],
     stop: Stop::ByCost,
 };
 
@@ -40,19 +40,28 @@ fn read(maps: &Maps, service: u32, sections: &mut Sections) {
     maps.read_counters(COUNTERS, service, counters, sections);
     let times = [Histogram::Connect, Histogram::AcceptWait, Histogram::Srtt].map(|histogram| histogram as u32);
     maps.read_histograms(TIMES, service, times, sections);
-    let all = maps.entries::<PeerKey, PeerStats>("PEER", "TCP peers");
-    let of_service = all.into_iter().filter(|(key, _)| key.service == service);
-    let rows = of_service.map(|(key, stats)| ([&key.address[..], &[key.port]].concat(), row(&stats)));
-    sections.insert(PEERS.into(), rows.collect());
+    let table = ("PEER", "TCP peers", ROOM);
+    let of_service = |key: &PeerKey, stats: &PeerStats| {
+        (key.service == service).then(|| ([&key.address[..], &[key.port]].concat(), row(stats)))
+    };
+    let mut peers = maps.read_table(table, sections.get(PEERS), of_service);
     let others = maps.array("PEER_OTHERS");
-    let other = |outgoing: bool| {
+    for outgoing in [false, true] {
         let base = others_index(service, outgoing) as usize * (size_of::<PeerStats>() / size_of::<u64>());
         let [connections, failures, connect_ns, retransmits, resets, srtt_us] =
             std::array::from_fn(|word| others.get(base + word));
-        row(&PeerStats { connections, failures, connect_ns, retransmits, resets, srtt_us })
-    };
-    let rows = [false, true].map(|outgoing| (vec![u32::from(outgoing)], other(outgoing)));
-    sections.insert(OTHER_PEERS.into(), Section::from(rows));
+        let stats = PeerStats { connections, failures, connect_ns, retransmits, resets, srtt_us };
+        peers.insert(vec![u32::from(outgoing)], row(&stats));
+    }
+    sections.insert(PEERS.into(), peers);
+}
+
+/// The key of the others that a peer belongs to.
+pub fn others(key: &Key) -> Key {
+    match key[..] {
+        [_, _, _, _, port] => vec![u32::from(port != 0)],
+        _ => key.clone(),
+    }
 }
 
 fn row(stats: &PeerStats) -> Row {
