@@ -3,9 +3,9 @@
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use acgs_perf_load::{Client, Plan};
 use acgs_perf_tests::harness::{Service, end, free_port, need_root, run};
 use acgs_perf_tests::hostile::{Kind, MESSAGE, request, start};
-use acgs_perf_tests::load::{Client, Plan};
 use acgs_perf_tests::recording::{Recorder, agent};
 use acgs_perf_tests::report::Report;
 use serde_json::Value;

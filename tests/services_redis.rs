@@ -6,8 +6,8 @@
 use std::process::Command;
 use std::time::Duration;
 
+use acgs_perf_load::{Client, Plan};
 use acgs_perf_tests::harness::{Service, free_port, need_root, run};
-use acgs_perf_tests::load::{Client, Plan};
 use acgs_perf_tests::recording::Recorder;
 
 const HANDSHAKE: u64 = 1;

@@ -4,11 +4,11 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, Result};
 use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 
-use super::log::Entry;
+use crate::error::LoadError;
+use crate::log::Entry;
 
 /// Result of a run.
 #[derive(Clone, Debug)]
@@ -43,7 +43,7 @@ pub struct Outcome {
 
 impl Outcome {
     /// Nothing yet.
-    pub fn new() -> Result<Self> {
+    pub fn new() -> Result<Self, LoadError> {
         Ok(Self {
             sent: 0,
             completed: 0,
@@ -119,8 +119,8 @@ impl Outcome {
     }
 }
 
-fn histogram() -> Result<Histogram<u64>> {
-    Histogram::new_with_bounds(1, 100_000_000_000, 3).context("histogram")
+fn histogram() -> Result<Histogram<u64>, LoadError> {
+    Ok(Histogram::new_with_bounds(1, 100_000_000_000, 3)?)
 }
 
 fn percentiles(histogram: &Histogram<u64>) -> Value {

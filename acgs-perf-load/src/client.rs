@@ -8,15 +8,15 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
-
-use super::log::Entry;
-use super::message::{Body, Messages, Reply};
-use super::pool::{Connection, State};
-use super::schedule::Schedule;
-use super::{Arrivals, Outcome};
 use crate::clock;
+use crate::connection::{Connection, State};
 use crate::epoll::{Epoll, Ready};
+use crate::error::LoadError;
+use crate::log::Entry;
+use crate::message::Messages;
+use crate::outcome::Outcome;
+use crate::protocol::Reply;
+use crate::schedule::{Arrivals, Schedule};
 
 /// How to load, at its simplest: a run in which each request must be answered.
 #[derive(Clone, Copy, Debug)]
@@ -60,20 +60,24 @@ pub struct Client {
 
 impl Client {
     /// Connects for fixed-size messages; `reply` is the size of a reply in bytes.
-    pub fn connect(target: SocketAddr, connections: usize, request: &[u8], reply: usize) -> Result<Self> {
-        let body = Body::Fixed(request.to_vec(), reply);
-        let mut client = Self::new(target, connections, Messages::new(&body, ""), false)?;
+    pub fn connect(target: SocketAddr, connections: usize, request: &[u8], reply: usize) -> Result<Self, LoadError> {
+        let mut client = Self::new(target, connections, Messages::fixed(request.to_vec(), reply), false)?;
         client.open()?;
         Ok(client)
     }
 
     /// Not connected yet. With `each_its_own`, each request has a connection of its own, and `connections` is how many
     /// there may be at a time.
-    pub fn new(target: SocketAddr, connections: usize, messages: Messages, each_its_own: bool) -> Result<Self> {
+    pub fn new(
+        target: SocketAddr,
+        connections: usize,
+        messages: Messages,
+        each_its_own: bool,
+    ) -> Result<Self, LoadError> {
         let connections: Vec<_> = (0..connections).map(|_| Connection::new(messages.reader())).collect();
         Ok(Self {
             target,
-            epoll: Epoll::new().context("epoll")?,
+            epoll: Epoll::new().map_err(LoadError::Epoll)?,
             idle: (0..connections.len()).collect(),
             connections,
             messages,
@@ -84,11 +88,12 @@ impl Client {
     }
 
     /// Opens all connections, unless each request has its own.
-    pub fn open(&mut self) -> Result<()> {
+    pub fn open(&mut self) -> Result<(), LoadError> {
         if !self.each_its_own {
             for (index, connection) in self.connections.iter_mut().enumerate() {
                 let target = self.target;
-                connection.connect(index, target, &self.epoll).with_context(|| format!("connect to {target}"))?;
+                let connected = connection.connect(index, target, &self.epoll);
+                connected.map_err(|source| LoadError::Connect { target, source })?;
             }
         }
         Ok(())
@@ -105,21 +110,21 @@ impl Client {
     }
 
     /// Sends as planned, and waits for every reply; fails when one is missing.
-    pub fn run(&mut self, plan: Plan) -> Result<Outcome> {
+    pub fn run(&mut self, plan: Plan) -> Result<Outcome, LoadError> {
         let arrivals = plan.rate.map_or(Arrivals::Closed, |rate| Arrivals::Constant(f64::from(rate.max(1))));
         let Plan { requests, limit, .. } = plan;
         let outcome = self.load(&Load { arrivals, requests, duration: None, limit, seed: 1, log: false })?;
-        if let Some(error) = &outcome.first_error {
-            bail!("{} of {requests} requests failed, the first: {error}", outcome.errors());
+        if let Some(first) = outcome.first_error.clone() {
+            return Err(LoadError::Failed { failed: outcome.errors(), requests, first });
         }
         if outcome.completed < requests {
-            bail!("{} of {requests} requests after {limit:?}", outcome.completed);
+            return Err(LoadError::Missing { completed: outcome.completed, requests, limit });
         }
         Ok(outcome)
     }
 
     /// Sends as planned, and waits for what was sent; errors are counted in the outcome.
-    pub fn load(&mut self, load: &Load) -> Result<Outcome> {
+    pub fn load(&mut self, load: &Load) -> Result<Outcome, LoadError> {
         clock::no_timer_slack();
         let mut outcome = Outcome::new()?;
         let mut schedule = Schedule::new(load.arrivals, load.seed);
@@ -151,7 +156,7 @@ impl Client {
                 self.abandon();
                 return Ok(outcome);
             }
-            self.epoll.wait(Some(wait), &mut ready).context("epoll_pwait2")?;
+            self.epoll.wait(Some(wait), &mut ready).map_err(LoadError::Epoll)?;
             for event in &ready {
                 self.handle(*event, load.log, &mut outcome);
             }
@@ -235,7 +240,7 @@ impl Client {
                     Ok(reply) => reply,
                     Err(error) => {
                         outcome.malformed += 1;
-                        outcome.first_error.get_or_insert(format!("{error:#}"));
+                        outcome.first_error.get_or_insert(error.to_string());
                         self.idle.push_back(index);
                         return connection.close(self.messages.reader());
                     }
@@ -281,37 +286,27 @@ impl Client {
 mod tests {
     use std::io::{Read, Write};
     use std::net::TcpListener;
+    use std::sync::atomic::Ordering;
     use std::thread;
 
     use super::*;
-    use crate::truth::log::Shared;
-    use crate::truth::server::{Mode, Options, Stall, listen, serve as serve_truth};
-
-    fn serve(stall: Option<Stall>) -> (SocketAddr, Shared) {
-        let listener = listen(0).unwrap();
-        let (address, log) = (listener.local_addr().unwrap(), Shared::default());
-        let shared = log.clone();
-        let options = Options { message: 32, stall, ..Options::default() };
-        thread::spawn(move || serve_truth(&listener, Mode::Epoll, 0, options, &shared));
-        (address, log)
-    }
+    use crate::echo::{MESSAGE, Stall, serve};
 
     #[test]
     fn a_closed_loop_sends_exactly_what_was_planned() {
-        let (address, log) = serve(None);
-        let mut client = Client::connect(address, 3, &[1; 32], 32).unwrap();
+        let (address, answered) = serve(None);
+        let mut client = Client::connect(address, 3, &[1; MESSAGE], MESSAGE).unwrap();
         let plan = Plan { rate: None, requests: 1000, limit: Duration::from_secs(20) };
         let outcome = client.run(plan).unwrap();
         assert_eq!((outcome.sent, outcome.completed), (1000, 1000));
         assert_eq!(outcome.latency.len(), 1000);
-        thread::sleep(Duration::from_millis(20));
-        assert_eq!(log.collect(Vec::new()).records.len(), 1000);
+        assert_eq!(answered.load(Ordering::Relaxed), 1000);
     }
 
     #[test]
     fn an_open_loop_keeps_its_rate() {
         let (address, _) = serve(None);
-        let mut client = Client::connect(address, 4, &[1; 32], 32).unwrap();
+        let mut client = Client::connect(address, 4, &[1; MESSAGE], MESSAGE).unwrap();
         let plan = Plan { rate: Some(500), requests: 250, limit: Duration::from_secs(20) };
         let elapsed = client.run(plan).unwrap().elapsed_ns;
         assert!((498_000_000..2_000_000_000).contains(&elapsed), "{elapsed} ns for 250 requests at 500/s");
@@ -320,7 +315,7 @@ mod tests {
     #[test]
     fn a_stall_is_seen_from_the_intended_moment_on_one_connection_too() {
         let (address, _) = serve(Some(Stall { length_ns: 200_000_000, every_ns: 500_000_000 }));
-        let mut client = Client::connect(address, 1, &[1; 32], 32).unwrap();
+        let mut client = Client::connect(address, 1, &[1; MESSAGE], MESSAGE).unwrap();
         let plan = Plan { rate: Some(500), requests: 400, limit: Duration::from_secs(20) };
         let outcome = client.run(plan).unwrap();
         // One request in flight meets the stall itself; about a hundred were kept from being sent.
@@ -331,20 +326,19 @@ mod tests {
     #[test]
     fn the_time_limit_ends_a_run() {
         let (address, _) = serve(None);
-        let mut client = Client::connect(address, 1, &[1; 16], 32).unwrap();
+        let mut client = Client::connect(address, 1, &[1; MESSAGE / 2], MESSAGE).unwrap();
         let plan = Plan { rate: None, requests: 1, limit: Duration::from_millis(50) };
         assert!(client.run(plan).unwrap_err().to_string().contains("0 of 1"));
     }
 
     #[test]
     fn each_request_can_have_a_connection_of_its_own() {
-        let (address, log) = serve(None);
-        let body = Body::Fixed(vec![1; 32], 32);
-        let mut client = Client::new(address, 4, Messages::new(&body, ""), true).unwrap();
+        let (address, answered) = serve(None);
+        let messages = Messages::fixed(vec![1; MESSAGE], MESSAGE);
+        let mut client = Client::new(address, 4, messages, true).unwrap();
         let plan = Plan { rate: Some(1000), requests: 200, limit: Duration::from_secs(20) };
         assert_eq!(client.run(plan).unwrap().latency.len(), 200);
-        thread::sleep(Duration::from_millis(20));
-        assert_eq!(log.collect(Vec::new()).records.len(), 200);
+        assert_eq!(answered.load(Ordering::Relaxed), 200);
     }
 
     /// A server that answers `reply` to each connection's first bytes and closes.
@@ -362,8 +356,7 @@ mod tests {
     }
 
     fn http(address: SocketAddr) -> Outcome {
-        let messages = Messages::new(&Body::Http("/".into()), "x");
-        let mut client = Client::new(address, 2, messages, false).unwrap();
+        let mut client = Client::new(address, 2, Messages::get("/", "x"), false).unwrap();
         client.open().unwrap();
         let (arrivals, limit) = (Arrivals::Constant(500.0), Duration::from_secs(20));
         client.load(&Load { arrivals, requests: 50, duration: None, limit, seed: 1, log: true }).unwrap()
@@ -389,7 +382,7 @@ mod tests {
     #[test]
     fn nothing_is_sent_after_the_duration() {
         let (address, _) = serve(None);
-        let mut client = Client::connect(address, 4, &[1; 32], 32).unwrap();
+        let mut client = Client::connect(address, 4, &[1; MESSAGE], MESSAGE).unwrap();
         let (arrivals, duration) = (Arrivals::Constant(1000.0), Some(Duration::from_millis(100)));
         let limit = Duration::from_secs(5);
         let outcome =

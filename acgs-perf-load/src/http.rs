@@ -1,21 +1,39 @@
-//! As much HTTP/1.1 as it takes to know where a reply ends.
+//! As much HTTP/1.1 as it takes to get a path and to know where the reply ends.
 //!
-//! In: bytes of a connection as they come. Out: the status of each reply once it is whole, and whether the connection can
-//! be used again.
+//! In: a path; bytes of a connection as they come. Out: a request; the status of each reply once it is whole, and whether the
+//! connection can be used again.
 
-use anyhow::{Context, Result, bail};
 use httparse::Status;
+
+use crate::error::ReplyError;
+use crate::protocol::{Protocol, Reply, ReplyReader};
 
 const MAX_HEADERS: usize = 64;
 const MAX_HEAD: usize = 64 * 1024;
 
-/// A whole reply.
+/// The request that gets a path.
+pub fn get(path: &str, host: &str) -> Vec<u8> {
+    format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: acgs-perf-load\r\nAccept: */*\r\n\r\n").into_bytes()
+}
+
+/// HTTP/1.1, a request at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Whole {
-    /// Status code.
-    pub status: u16,
-    /// The server will close the connection.
-    pub close: bool,
+pub struct Http;
+
+impl Protocol for Http {
+    fn reader(&self) -> Box<dyn ReplyReader> {
+        Box::new(Reader::default())
+    }
+}
+
+impl ReplyReader for Reader {
+    fn feed(&mut self, bytes: &[u8], _id: u64) -> Result<Option<Reply>, ReplyError> {
+        self.take(bytes)
+    }
+
+    fn end(&mut self) -> Option<Reply> {
+        (self.body == Body::UntilClose).then_some(Reply { close: true, ..self.whole })
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,23 +51,23 @@ enum Body {
 pub struct Reader {
     bytes: Vec<u8>,
     body: Body,
-    whole: Whole,
+    whole: Reply,
 }
 
 impl Default for Reader {
     fn default() -> Self {
-        Self { bytes: Vec::new(), body: Body::Head, whole: Whole { status: 0, close: false } }
+        Self { bytes: Vec::new(), body: Body::Head, whole: Reply { status: 0, close: false } }
     }
 }
 
 impl Reader {
     /// Takes bytes; a reply when they complete one. Bytes after it are an error, for no two requests are sent at once.
-    pub fn feed(&mut self, bytes: &[u8]) -> Result<Option<Whole>> {
+    pub fn take(&mut self, bytes: &[u8]) -> Result<Option<Reply>, ReplyError> {
         self.bytes.extend_from_slice(bytes);
         while let Some(done) = self.step()? {
             if done {
                 if !self.bytes.is_empty() {
-                    bail!("{} bytes after the end of a reply", self.bytes.len());
+                    return Err(ReplyError::Rest(self.bytes.len()));
                 }
                 self.body = Body::Head;
                 return Ok(Some(self.whole));
@@ -58,13 +76,8 @@ impl Reader {
         Ok(None)
     }
 
-    /// The connection was closed: a reply without a length ends so.
-    pub fn end(&mut self) -> Option<Whole> {
-        (self.body == Body::UntilClose).then_some(Whole { close: true, ..self.whole })
-    }
-
     /// One step; `None` when more bytes must come, `true` when the reply is whole.
-    fn step(&mut self) -> Result<Option<bool>> {
+    fn step(&mut self) -> Result<Option<bool>, ReplyError> {
         match self.body {
             Body::Head => self.head(),
             Body::Bytes(left) => {
@@ -80,7 +93,7 @@ impl Reader {
                     self.body = if size == 0 { Body::Trailers } else { Body::ChunkBytes(size.saturating_add(2)) };
                     Ok(Some(false))
                 }
-                Err(_) => bail!("a chunk of a reply has no size"),
+                Err(_) => Err(ReplyError::ChunkSize),
             },
             Body::ChunkBytes(left) => {
                 let left = self.skip(left);
@@ -105,12 +118,12 @@ impl Reader {
         left - count
     }
 
-    fn head(&mut self) -> Result<Option<bool>> {
+    fn head(&mut self) -> Result<Option<bool>, ReplyError> {
         let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
         let mut response = httparse::Response::new(&mut headers);
-        let used = match response.parse(&self.bytes).context("a reply is not HTTP")? {
+        let used = match response.parse(&self.bytes).map_err(ReplyError::NotHttp)? {
             Status::Complete(used) => used,
-            Status::Partial if self.bytes.len() > MAX_HEAD => bail!("the head of a reply is too long"),
+            Status::Partial if self.bytes.len() > MAX_HEAD => return Err(ReplyError::HeadTooLong),
             Status::Partial => return Ok(None),
         };
         let status = response.code.unwrap_or(0);
@@ -121,8 +134,9 @@ impl Reader {
         let connection = value("connection").unwrap_or_default();
         let close = connection == "close" || (response.version == Some(0) && connection != "keep-alive");
         let chunked = value("transfer-encoding").is_some_and(|encoding| encoding.ends_with("chunked"));
-        let length = value("content-length").map(|text| text.parse::<u64>()).transpose().context("Content-Length")?;
-        self.whole = Whole { status, close };
+        let length = value("content-length").map(|text| text.parse::<u64>()).transpose();
+        let length = length.map_err(ReplyError::ContentLength)?;
+        self.whole = Reply { status, close };
         self.body = match (status, chunked, length) {
             // Not the reply yet.
             (100..=199, ..) => Body::Head,
@@ -140,15 +154,15 @@ impl Reader {
 mod tests {
     use super::*;
 
-    const OK: Whole = Whole { status: 200, close: false };
+    const OK: Reply = Reply { status: 200, close: false };
 
     /// Fed whole, and byte by byte, a reply must end at the same place.
-    fn read(text: &str) -> Option<Whole> {
-        let whole = Reader::default().feed(text.as_bytes()).unwrap();
+    fn read(text: &str) -> Option<Reply> {
+        let whole = Reader::default().take(text.as_bytes()).unwrap();
         let mut reader = Reader::default();
         let bytes = text.as_bytes();
         for (at, byte) in bytes.iter().enumerate() {
-            let got = reader.feed(&[*byte]).unwrap();
+            let got = reader.take(&[*byte]).unwrap();
             assert_eq!(got.is_some(), whole.is_some() && at + 1 == bytes.len(), "{text} at {at}");
         }
         whole
@@ -158,10 +172,10 @@ mod tests {
     fn a_length_ends_a_reply() {
         assert_eq!(read("HTTP/1.1 200 OK\r\ncontent-LENGTH: 5\r\n\r\nhello"), Some(OK));
         assert_eq!(read("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nhello"), None);
-        assert_eq!(read("HTTP/1.1 204 No Content\r\n\r\n"), Some(Whole { status: 204, close: false }));
+        assert_eq!(read("HTTP/1.1 204 No Content\r\n\r\n"), Some(Reply { status: 204, close: false }));
         assert_eq!(
             read("HTTP/1.1 503 Busy\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"),
-            Some(Whole { status: 503, close: true })
+            Some(Reply { status: 503, close: true })
         );
     }
 
@@ -182,8 +196,8 @@ mod tests {
     #[test]
     fn without_a_length_the_end_of_the_connection_ends_a_reply() {
         let mut reader = Reader::default();
-        assert_eq!(reader.feed(b"HTTP/1.0 200 OK\r\n\r\nhello").unwrap(), None);
-        assert_eq!(reader.end(), Some(Whole { status: 200, close: true }));
+        assert_eq!(reader.take(b"HTTP/1.0 200 OK\r\n\r\nhello").unwrap(), None);
+        assert_eq!(reader.end(), Some(Reply { status: 200, close: true }));
         assert_eq!(Reader::default().end(), None);
     }
 
@@ -192,9 +206,9 @@ mod tests {
         let mut reader = Reader::default();
         let reply = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
         for _ in 0..2 {
-            assert_eq!(reader.feed(reply).unwrap(), Some(OK));
+            assert_eq!(reader.take(reply).unwrap(), Some(OK));
         }
-        assert!(reader.feed(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\nok").is_err());
-        assert!(Reader::default().feed(b"+PONG\r\n").is_err());
+        assert!(reader.take(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\nok").is_err());
+        assert!(Reader::default().take(b"+PONG\r\n").is_err());
     }
 }

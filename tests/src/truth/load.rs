@@ -1,4 +1,4 @@
-//! The load generator's command line.
+//! The command line of `truth-load`: the load generator with the truth servers' scripts among its messages.
 //!
 //! In: flags. Out: a client that is not connected yet, and a plan.
 
@@ -6,11 +6,12 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use acgs_perf_load::{Arrivals, Client, Load, Messages, http};
 use anyhow::{Result, bail};
 use clap::{Parser, ValueEnum};
 
-use super::{Arrivals, Body, Client, Load, Messages};
-use crate::truth::script::HELP;
+use super::protocol;
+use super::script::HELP;
 
 /// How requests arrive at a given rate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -99,23 +100,23 @@ impl Options {
         if self.connections == 0 {
             bail!("--connections 0: want at least one");
         }
-        let body = match (&self.script, &self.http, &self.send, self.reply) {
-            (Some(text), ..) => Body::Script(text.clone()),
-            (None, Some(path), ..) => Body::Http(path.clone()),
+        let host = self.target.to_string();
+        let mut messages = match (&self.script, &self.http, &self.send, self.reply) {
+            (Some(script), ..) => protocol::messages(script),
+            (None, Some(path), ..) => Messages::get(path, &host),
             (None, None, Some(text), Some(reply)) => {
-                Body::Fixed(text.replace("\\r", "\r").replace("\\n", "\n").into_bytes(), reply)
+                Messages::fixed(text.replace("\\r", "\r").replace("\\n", "\n").into_bytes(), reply)
             }
-            _ => Body::Fixed(vec![b'x'; self.message], self.message),
+            _ => Messages::fixed(vec![b'x'; self.message], self.message),
         };
+        // Each needs the usual one of its kind, so that both speak the same protocol.
         let slow = match (&self.slow_script, &self.slow_http) {
-            (Some(text), _) => Some(Body::Script(text.clone())),
-            (None, Some(path)) => Some(Body::Http(path.clone())),
+            (Some(script), _) => Some(protocol::request(script)),
+            (None, Some(path)) => Some(http::get(path, &host)),
             (None, None) => None,
         };
-        let host = self.target.to_string();
-        let mut messages = Messages::new(&body, &host);
         if let Some(slow) = slow {
-            messages = messages.with_slow(&slow, &host, self.slow_share, self.seed)?;
+            messages = messages.with_slow(slow, self.slow_share, self.seed);
         }
         let mut client = Client::new(self.target, self.connections, messages, self.new_connections)?;
         client.number_from(self.first_id);

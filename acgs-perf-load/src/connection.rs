@@ -7,10 +7,10 @@ use std::net::{SocketAddr, TcpStream};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::log::Entry;
-use super::message::Reader;
 use crate::clock;
 use crate::epoll::{EDGES, Epoll};
+use crate::log::Entry;
+use crate::protocol::ReplyReader;
 
 /// What a connection is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,13 +35,13 @@ pub struct Connection {
     /// The request in flight.
     pub request: Entry,
     /// The replies.
-    pub reader: Reader,
+    pub reader: Box<dyn ReplyReader>,
     out: Vec<u8>,
 }
 
 impl Connection {
     /// Not connected yet.
-    pub fn new(reader: Reader) -> Self {
+    pub fn new(reader: Box<dyn ReplyReader>) -> Self {
         let request = Entry::default();
         Self { stream: None, state: State::Closed, generation: 0, request, reader, out: Vec::new() }
     }
@@ -131,7 +131,7 @@ impl Connection {
     }
 
     /// Closes it; `reader` is for the next one.
-    pub fn close(&mut self, reader: Reader) {
+    pub fn close(&mut self, reader: Box<dyn ReplyReader>) {
         (self.stream, self.reader, self.state) = (None, reader, State::Closed);
         self.generation = self.generation.wrapping_add(1);
         self.out.clear();
