@@ -50,7 +50,7 @@ pub fn agent(options: &Options) -> Result<()> {
     println!("|---|---|---|---|---|---|---|");
     let mut rounds = Vec::new();
     for number in 1..=options.rounds {
-        let round = measure(&agent, redis.port, options.requests)?;
+        let round = measure(&agent, redis.port(), options.requests)?;
         print(&number.to_string(), &round);
         rounds.push(round);
     }

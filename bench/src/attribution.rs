@@ -12,11 +12,13 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use acgs_perf_setup::process::target;
+use acgs_perf_tests::signal;
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use super::redis::{self, Redis};
 use super::statistics::{Median, Shuffle};
+use crate::placement::SERVER_CPU;
 use crate::prepare;
 
 /// Options of the bench.
@@ -39,9 +41,6 @@ const ARMS: [(&str, Option<&str>); 4] = [
 ];
 const PLAIN: usize = 1;
 const ATTRIBUTION: usize = 3;
-/// Redis and its load stay apart, or the scheduler's choice would be most of the difference.
-const SERVER_CPU: usize = 1;
-const LOAD_CPU: usize = 0;
 
 /// The whole task.
 pub fn attribution(options: &Options) -> Result<()> {
@@ -89,13 +88,15 @@ fn table(what: &str, figures: &[Vec<f64>; ARMS.len()]) {
 fn programs(agent: &Path, redis: &Redis, probes: &str, requests: u64) -> Result<f64> {
     let file = target().join("bench-attribution.json");
     let mut command = Command::new(agent);
-    command.args(["record", "--measure-cost", "--service", &format!("redis=port:{}", redis.port), "--probes", probes]);
-    command
-        .arg("--output")
-        .arg(&file)
-        .arg("--")
-        .args(redis::load(redis.port, LOAD_CPU, requests))
-        .stdout(Stdio::null());
+    command.args([
+        "record",
+        "--measure-cost",
+        "--service",
+        &format!("redis=port:{}", redis.port()),
+        "--probes",
+        probes,
+    ]);
+    command.arg("--output").arg(&file).arg("--").args(redis::load(redis.port(), requests)).stdout(Stdio::null());
     if !command.stderr(Stdio::null()).status()?.success() {
         bail!("the recording failed");
     }
@@ -111,7 +112,7 @@ fn run(agent: &Path, redis: &Redis, probes: Option<&str>, requests: u64) -> Resu
     let mut recording = match probes {
         Some(probes) => {
             let mut command = Command::new(agent);
-            command.args(["record", "--service", &format!("redis=port:{}", redis.port), "--probes", probes]);
+            command.args(["record", "--service", &format!("redis=port:{}", redis.port()), "--probes", probes]);
             command.args(["--duration", "60s", "--output"]).arg(target().join("bench-attribution.json"));
             let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().context("start the agent")?;
             sleep(Duration::from_millis(1500));
@@ -120,12 +121,11 @@ fn run(agent: &Path, redis: &Redis, probes: Option<&str>, requests: u64) -> Resu
         None => None,
     };
     let before = redis.cpu_time()?;
-    let words = redis::load(redis.port, LOAD_CPU, requests);
+    let words = redis::load(redis.port(), requests);
     let output = Command::new(&words[0]).args(&words[1..]).output().context("start redis-benchmark")?;
     let cpu = redis.cpu_time()?.saturating_sub(before);
     if let Some(child) = &mut recording {
-        // SAFETY: kill has no memory effects; the child is ours and not waited for yet.
-        unsafe { libc::kill(child.id() as i32, libc::SIGINT) };
+        signal::send(child, libc::SIGINT).context("end the agent")?;
         let status = child.wait()?;
         if !status.success() {
             bail!("the recording failed: {status}");

@@ -9,6 +9,7 @@ mod attribution;
 mod causes;
 mod cost;
 mod instructions;
+mod placement;
 mod prepare;
 mod redis;
 mod statistics;

@@ -3,6 +3,8 @@
 //! In: figures of several rounds. Out: the median, and the ranks between which the true median lies with the wanted
 //! confidence whatever the distribution: the number of figures below it is binomial with p = 1/2.
 
+use acgs_perf_load::random::Random;
+
 /// What is wanted of an interval.
 const CONFIDENCE: f64 = 0.95;
 
@@ -61,19 +63,18 @@ fn rank(count: usize) -> (usize, f64) {
 }
 
 /// Orders drawn by chance, the same for the same seed.
-pub struct Shuffle(u64);
+pub struct Shuffle(Random);
 
 impl Shuffle {
     /// Starts from a seed.
     pub fn new(seed: u64) -> Self {
-        Self(seed ^ 0x2545_f491_4f6c_dd1d)
+        Self(Random::new(seed))
     }
 
     /// The items in an order drawn anew.
     pub fn order<T>(&mut self, mut items: Vec<T>) -> Vec<T> {
         for at in (1..items.len()).rev() {
-            self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            items.swap(at, (self.0 >> 33) as usize % (at + 1));
+            items.swap(at, (self.0.integer() >> 33) as usize % (at + 1));
         }
         items
     }

@@ -4,15 +4,17 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use acgs_perf_load::log;
+use acgs_perf_tests::harness::run_within;
+use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use super::Context as Bench;
-use super::service::LOAD_CPU;
 use super::speed::{self, Slice, Watch};
+use crate::placement::LOAD_CPU;
 
 /// What a closed loop did.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,35 +38,6 @@ pub struct Steady {
     pub p99_ns: f64,
 }
 
-/// Runs a load tool for a bounded time and gives its standard output.
-pub fn run(command: &mut Command, limit: Duration) -> Result<String> {
-    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
-    let name = command.get_program().to_string_lossy().into_owned();
-    let child = child.as_mut().map_err(|error| anyhow::anyhow!("start {name}: {error}"))?;
-    let end = Instant::now() + limit;
-    // Load tools print less than a pipe holds.
-    let status = loop {
-        match child.try_wait()? {
-            Some(status) => break status,
-            None if Instant::now() > end => {
-                let _ = child.kill();
-                let _ = child.wait();
-                bail!("{name} does not end within {limit:?}");
-            }
-            None => std::thread::sleep(Duration::from_millis(2)),
-        }
-    };
-    let read = |pipe: Option<&mut dyn std::io::Read>| {
-        let mut bytes = Vec::new();
-        pipe.map(|pipe| pipe.read_to_end(&mut bytes)).transpose()?;
-        Ok::<_, std::io::Error>(String::from_utf8_lossy(&bytes).into_owned())
-    };
-    let text = read(child.stdout.as_mut().map(|pipe| pipe as _))?;
-    let errors = read(child.stderr.as_mut().map(|pipe| pipe as _))?;
-    ensure!(status.success(), "{name}: {status}: {} {}", text.trim(), errors.trim());
-    Ok(text)
-}
-
 /// A command on the CPU of the load.
 pub fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
     let mut command = Command::new("taskset");
@@ -76,7 +49,7 @@ pub fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
 pub fn wrk(url: &str, connections: u32, seconds: u32) -> Result<Done> {
     let mut wrk = command("wrk");
     wrk.args(["-t1", "-c", &connections.to_string(), "-d", &format!("{seconds}s"), url]);
-    parse_wrk(&run(&mut wrk, Duration::from_secs(u64::from(seconds) + 20))?)
+    parse_wrk(&run_within(&mut wrk, Duration::from_secs(u64::from(seconds) + 20))?)
 }
 
 fn parse_wrk(text: &str) -> Result<Done> {
@@ -104,28 +77,22 @@ pub fn open_loop(program: &Path, target: &str, message: &[&str], rate: f64, seco
         "--limit",
         &(seconds + 10.0).to_string(),
     ]);
-    parse_open_loop(&run(&mut load, Duration::from_secs_f64(seconds + 20.0))?)
+    parse_open_loop(&run_within(&mut load, Duration::from_secs_f64(seconds + 20.0))?)
 }
 
 /// The same generator in a closed loop, and its rate by slices, each with the speed of the machine.
 pub fn sliced(context: &Bench, target: SocketAddr, message: &[&str]) -> Result<(u64, Vec<Slice>)> {
     let directory = tempfile::tempdir()?;
-    let log = directory.path().join("log");
+    let file = directory.path().join("log");
     let mut load = Command::new(&context.load);
     load.args(["--target", &target.to_string(), "--connections", "32", "--cpu", &LOAD_CPU.to_string()]).args(message);
-    load.args(["--duration", &context.seconds.to_string(), "--limit", "20", "--log"]).arg(&log);
+    load.args(["--duration", &context.seconds.to_string(), "--limit", "20", "--log"]).arg(&file);
     let watch = Watch::start(&context.bystander, f64::from(context.seconds) + 0.2)?;
-    let done = parse_open_loop(&run(&mut load, Duration::from_secs(40))?)?;
+    let done = parse_open_loop(&run_within(&mut load, Duration::from_secs(40))?)?;
     let watched = watch.finish()?;
-    let log = std::fs::read(&log).context("the load generator's log")?;
-    Ok((done.count, speed::slices(&times(&log), &watched)))
-}
-
-/// When the replies were whole: the fifth of six little-endian words of each entry.
-fn times(log: &[u8]) -> Vec<u64> {
-    let (words, _) = log.as_chunks::<8>();
-    let (entries, _) = words.as_chunks::<6>();
-    entries.iter().map(|entry| u64::from_le_bytes(entry[4])).collect()
+    let log = log::read(&file).context("the load generator's log")?;
+    let whole: Vec<u64> = log.iter().map(|entry| entry.done_ns).collect();
+    Ok((done.count, speed::slices(&whole, &watched)))
 }
 
 fn parse_open_loop(text: &str) -> Result<Steady> {
@@ -179,12 +146,6 @@ mod tests {
         let log: String = (1..=200).rev().map(|us| format!("0 {us} {us} 0 1700000000 5 3\n")).collect();
         assert_eq!(pgbench_p99(&log).unwrap(), 198_000.0);
         assert!(pgbench_p99("").is_err());
-    }
-
-    #[test]
-    fn a_log_tells_when_replies_were_whole() {
-        let entry: Vec<u8> = [1_u64, 2, 3, 4, 55, 0].iter().flat_map(|word| word.to_le_bytes()).collect();
-        assert_eq!(times(&[entry.clone(), entry].concat()), [55, 55]);
     }
 
     #[test]

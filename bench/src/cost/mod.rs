@@ -26,6 +26,7 @@ use std::process::Command;
 
 use acgs_perf_setup::ensure_rivals;
 use acgs_perf_setup::process::{announce, target};
+use acgs_perf_tests::harness::program;
 use anyhow::{Context as _, Result};
 
 use crate::prepare;
@@ -144,7 +145,6 @@ fn prepare(options: &Options, directory: PathBuf) -> Result<Context> {
     let agent = prepare::agent_and_programs(true)?;
     ensure_rivals();
     mount_tracefs();
-    let program = |name: &str| target().join("release").join(name);
     Ok(Context {
         agent,
         floor: program("cost-floor"),

@@ -10,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use super::service::{LOAD_CPU, SERVER_CPU};
+use crate::placement::{LOAD_CPU, SERVER_CPU};
 
 /// Length of a slice, in ns.
 const SLICE_NS: u64 = 10_000_000;

@@ -9,6 +9,8 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use acgs_perf_tests::harness::wait;
+use acgs_perf_tests::signal;
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
@@ -97,14 +99,9 @@ impl Running {
         if let Some(status) = self.child.try_wait()? {
             bail!("ended by itself ({status}): {}", complaint(&self.said()));
         }
-        self.signal(libc::SIGINT);
-        let end = Instant::now() + END_LIMIT;
-        let status = loop {
-            match self.child.try_wait()? {
-                Some(status) => break status,
-                None if Instant::now() > end => bail!("{} does not end within {END_LIMIT:?}", self.name),
-                None => sleep(Duration::from_millis(5)),
-            }
+        signal::send(&self.child, libc::SIGINT)?;
+        let Some(status) = wait(&mut self.child, END_LIMIT)? else {
+            bail!("{} does not end within {END_LIMIT:?}", self.name);
         };
         let said = self.said();
         match &self.report {
@@ -116,11 +113,6 @@ impl Running {
             None if said.contains(self.proof) => Ok(None),
             None => bail!("it ran, and showed no result: {}", complaint(&said)),
         }
-    }
-
-    fn signal(&self, signal: i32) {
-        // SAFETY: kill has no memory effects; the child is ours and not waited for yet.
-        unsafe { libc::kill(self.child.id() as i32, signal) };
     }
 }
 

@@ -5,14 +5,16 @@
 use std::process::Command;
 use std::time::Duration;
 
+use acgs_perf_tests::harness::run_within;
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 
 use super::{Victim, redis};
 use crate::cost::Context;
-use crate::cost::load::{self, Done};
+use crate::cost::load::Done;
 use crate::cost::rivals::Target;
-use crate::cost::service::{SERVER_CPU, Service};
+use crate::cost::service::Service;
+use crate::placement::SERVER_CPU;
 
 struct Bystander {
     recorded: Service,
@@ -45,7 +47,7 @@ impl Victim for Bystander {
         let seconds = self.context.seconds.to_string();
         let mut command = Command::new(&self.context.bystander);
         command.args([self.kind, "--seconds", &seconds, "--cpu", &SERVER_CPU.to_string()]);
-        let text = load::run(&mut command, Duration::from_secs(u64::from(self.context.seconds) + 20))?;
+        let text = run_within(&mut command, Duration::from_secs(u64::from(self.context.seconds) + 20))?;
         let value: Value = serde_json::from_str(&text).context("what the loop printed")?;
         let number = |name: &str| value[name].as_u64().with_context(|| format!("the loop printed no {name}"));
         let (count, elapsed_ns) = (number("iterations")?, number("elapsed_ns")?);

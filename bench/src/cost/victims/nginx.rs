@@ -7,6 +7,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use acgs_perf_setup::process::which;
+use acgs_perf_tests::harness::free_port;
+use acgs_perf_tests::nginx;
 use anyhow::{Context as _, Result};
 
 use super::Victim;
@@ -14,7 +16,7 @@ use crate::cost::Context;
 use crate::cost::load::{self, Done, Steady};
 use crate::cost::others::children;
 use crate::cost::rivals::Target;
-use crate::cost::service::{Service, free_port};
+use crate::cost::service::Service;
 
 const MESSAGE: &[&str] = &["--http", "/file"];
 
@@ -29,21 +31,15 @@ pub fn start(context: &Context) -> Result<Box<dyn Victim>> {
     let port = free_port()?;
     let directory = tempfile::tempdir()?;
     let path = directory.path().display();
-    let configuration = format!(
-        "user root; worker_processes 1; daemon off; pid {path}/pid; error_log {path}/errors;
-         events {{ worker_connections 512; }}
-         http {{
-           access_log off; keepalive_requests 1000000000; sendfile on; tcp_nopush on;
-           client_body_temp_path {path}/a; proxy_temp_path {path}/b; fastcgi_temp_path {path}/c;
-           uwsgi_temp_path {path}/d; scgi_temp_path {path}/e;
-           server {{ listen 127.0.0.1:{port}; location / {{ root {path}/www; }} }}
-         }}"
+    let http = format!(
+        "sendfile on; tcp_nopush on;
+         server {{ listen 127.0.0.1:{port}; location / {{ root {path}/www; }} }}"
     );
-    fs::write(directory.path().join("nginx.conf"), configuration)?;
+    let arguments = nginx::arguments(directory.path(), 1, "user root;", &http)?;
     fs::create_dir(directory.path().join("www"))?;
     fs::write(directory.path().join("www/file"), [b'x'; 1024])?;
     let mut command = Command::new(which("nginx").context("nginx is missing; run `cargo xtask setup --tests`")?);
-    command.arg("-c").arg(directory.path().join("nginx.conf")).arg("-e").arg(directory.path().join("errors"));
+    command.args(arguments);
     let service = Service::start(&command, port, directory, libc::SIGTERM)?;
     let worker = children(service.pid()).first().copied().context("nginx has no worker")?;
     Ok(Box::new(Nginx { service, worker, context: context.clone() }))
@@ -51,7 +47,7 @@ pub fn start(context: &Context) -> Result<Box<dyn Victim>> {
 
 impl Victim for Nginx {
     fn target(&self) -> Target {
-        Target { selector: format!("port:{}", self.service.port), pid: self.worker, comm: None }
+        Target { selector: format!("port:{}", self.service.port()), pid: self.worker, comm: None }
     }
 
     fn saturate(&mut self) -> Result<Done> {

@@ -6,14 +6,16 @@
 use std::process::Command;
 use std::time::Duration;
 
+use acgs_perf_tests::harness::{free_port, run_within};
+use acgs_perf_tests::redis;
 use anyhow::Result;
 
 use super::Victim;
 use crate::cost::Context;
 use crate::cost::load::{self, Done, Steady};
 use crate::cost::rivals::Target;
-use crate::cost::service::{LOAD_CPU, Service, free_port};
-use crate::redis;
+use crate::cost::service::Service;
+use crate::redis::{load as benchmark, rate};
 
 /// GETs of the short run.
 const PROBE: u64 = 4_000;
@@ -28,7 +30,7 @@ struct Redis {
 /// A server of its own, on its CPU.
 pub fn server() -> Result<Service> {
     let port = free_port()?;
-    Service::start(&redis::server(port), port, tempfile::tempdir()?, libc::SIGTERM)
+    Service::start(&redis::command(port), port, tempfile::tempdir()?, libc::SIGTERM)
 }
 
 /// Starts it.
@@ -38,14 +40,14 @@ pub fn start(context: &Context) -> Result<Box<dyn Victim>> {
 
 /// What is recorded of a Redis.
 pub fn target(service: &Service) -> Target {
-    Target { selector: format!("port:{}", service.port), pid: service.pid(), comm: None }
+    Target { selector: format!("port:{}", service.port()), pid: service.pid(), comm: None }
 }
 
 /// A closed loop of GETs.
 pub fn gets(service: &Service, count: u64) -> Result<Done> {
-    let words = redis::load(service.port, LOAD_CPU, count);
-    let text = load::run(Command::new(&words[0]).args(&words[1..]), Duration::from_secs(60))?;
-    Ok(Done { count, rate: redis::rate(&text)?, slices: Vec::new() })
+    let words = benchmark(service.port(), count);
+    let text = run_within(Command::new(&words[0]).args(&words[1..]), Duration::from_secs(60))?;
+    Ok(Done { count, rate: rate(&text)?, slices: Vec::new() })
 }
 
 impl Victim for Redis {

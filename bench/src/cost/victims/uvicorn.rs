@@ -5,14 +5,14 @@
 use std::process::Command;
 use std::time::Duration;
 
-use acgs_perf_setup::process::{root, target};
-use anyhow::{Result, ensure};
+use acgs_perf_tests::harness::{fixture, free_port, python};
+use anyhow::Result;
 
 use super::Victim;
 use crate::cost::Context;
 use crate::cost::load::{self, Done, Steady};
 use crate::cost::rivals::Target;
-use crate::cost::service::{Service, free_port};
+use crate::cost::service::Service;
 
 const MESSAGE: &[&str] = &["--http", "/"];
 
@@ -24,10 +24,8 @@ struct Uvicorn {
 /// Starts it.
 pub fn start(context: &Context) -> Result<Box<dyn Victim>> {
     let port = free_port()?;
-    let program = target().join("venv/bin/uvicorn");
-    ensure!(program.exists(), "{} is missing; run `cargo xtask setup --tests`", program.display());
-    let mut command = Command::new(program);
-    command.args(["app:app", "--app-dir"]).arg(root().join("tests/fixtures"));
+    let mut command = Command::new(python("uvicorn")?);
+    command.args(["app:app", "--app-dir"]).arg(fixture(""));
     command.args(["--host", "127.0.0.1", "--port", &port.to_string(), "--loop", "uvloop", "--http", "httptools"]);
     command.args(["--no-access-log", "--log-level", "warning"]);
     let service = Service::start(&command, port, tempfile::tempdir()?, libc::SIGTERM)?;
@@ -36,7 +34,7 @@ pub fn start(context: &Context) -> Result<Box<dyn Victim>> {
 
 impl Victim for Uvicorn {
     fn target(&self) -> Target {
-        Target { selector: format!("port:{}", self.service.port), pid: self.service.pid(), comm: None }
+        Target { selector: format!("port:{}", self.service.port()), pid: self.service.pid(), comm: None }
     }
 
     fn saturate(&mut self) -> Result<Done> {
