@@ -1,4 +1,4 @@
-//! No printing in the crates that have no output: what both sides share, and the kernel side.
+//! No printing in the crates that have no output: what both sides share, the kernel side, and the load generator.
 //!
 //! In: the sources. Out: a line for each macro that prints. The agent is looked after by clippy's `print_stdout`,
 //! `print_stderr` and `exit`, which see through re-exports and know its one place that may.
@@ -9,7 +9,7 @@ use syn::{ImplItemFn, Item, Macro};
 use super::source::Sources;
 use super::syntax::{attributes, is_test};
 
-const SILENT: [&str; 2] = ["acgs-perf-common/src/", "acgs-perf-ebpf/src/"];
+const SILENT: [&str; 3] = ["acgs-perf-common/src/", "acgs-perf-ebpf/src/", "acgs-perf-load/src/"];
 const MACROS: [&str; 5] = ["print", "println", "eprint", "eprintln", "dbg"];
 
 /// What prints and must not.
