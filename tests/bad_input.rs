@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use acgs_perf_tests::bpf;
 use acgs_perf_tests::harness::{Service, free_port, need_root, program, run};
 
-use acgs_perf_tests::load::{Client, Plan};
+use acgs_perf_load::{Client, Plan};
 use acgs_perf_tests::recording::{Recorder, agent, says_attached};
 use acgs_perf_tests::report::Report;
 use acgs_perf_tests::vm;

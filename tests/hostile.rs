@@ -9,12 +9,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use acgs_perf_common::exemplar::ExemplarRecord;
+use acgs_perf_load::{Arrivals, Client, Load, Messages, Plan};
 use acgs_perf_tests::clock;
 use acgs_perf_tests::harness::{Service, free_port, need_root};
 use acgs_perf_tests::hostile::passing::PAUSE;
 use acgs_perf_tests::hostile::{Kind, MESSAGE, ask, command, in_vm, kill, request, start};
 use acgs_perf_tests::kernel;
-use acgs_perf_tests::load::{Arrivals, Body, Client, Load, Messages, Plan};
 use acgs_perf_tests::recording::Recorder;
 use acgs_perf_tests::report::Report;
 use acgs_perf_tests::tries::{near, one_of_three};
@@ -61,8 +61,8 @@ fn a_service_that_is_killed_under_load_counts_what_it_answered() {
         let running = service.take().unwrap_or_else(|| again(port));
         let address = running.address();
         let load = thread::spawn(move || {
-            let body = Body::Fixed(request(0).to_vec(), MESSAGE);
-            let mut client = Client::new(address, 8, Messages::new(&body, ""), false).unwrap();
+            let messages = Messages::fixed(request(0).to_vec(), MESSAGE);
+            let mut client = Client::new(address, 8, messages, false).unwrap();
             client.open().unwrap();
             let (arrivals, limit) = (Arrivals::Constant(4000.0), Duration::from_secs(5));
             let duration = Some(Duration::from_millis(300));

@@ -6,11 +6,11 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use acgs_perf_load::random::Random;
+use acgs_perf_load::{Arrivals, Client, Load, Messages};
 use acgs_perf_tests::bpf;
 use acgs_perf_tests::harness::need_root;
 use acgs_perf_tests::hostile::{Kind, MESSAGE, ask, in_vm, request, start};
-use acgs_perf_tests::load::{Arrivals, Body, Client, Load, Messages};
-use acgs_perf_tests::random::Random;
 use acgs_perf_tests::recording::{Recorder, agent};
 use acgs_perf_tests::signal;
 
@@ -112,8 +112,8 @@ fn a_day_of_recording_needs_no_more_memory_than_a_minute() {
         .unwrap();
     let (address, pid) = (server.address(), recording.pid());
     let load = thread::spawn(move || {
-        let body = Body::Fixed(request(0).to_vec(), MESSAGE);
-        let mut client = Client::new(address, 20, Messages::new(&body, ""), false).unwrap();
+        let messages = Messages::fixed(request(0).to_vec(), MESSAGE);
+        let mut client = Client::new(address, 20, messages, false).unwrap();
         client.open().unwrap();
         let (arrivals, limit) = (Arrivals::Poisson(2000.0), Duration::from_secs(seconds + 30));
         let duration = Some(Duration::from_secs(seconds));

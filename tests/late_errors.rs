@@ -10,9 +10,9 @@ use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use acgs_perf_load::{Client, Plan};
 use acgs_perf_tests::confine::{self, Refuse};
 use acgs_perf_tests::harness::{Service, end, need_root, program, wait};
-use acgs_perf_tests::load::{Client, Plan};
 use acgs_perf_tests::recording::{agent, says_attached};
 use acgs_perf_tests::report::Report;
 use acgs_perf_tests::signal;

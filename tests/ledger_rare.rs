@@ -8,12 +8,12 @@ use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use acgs_perf_load::{Client, Plan};
 use acgs_perf_tests::clock;
 use acgs_perf_tests::harness::{Service, end, free_port, need_root};
 use acgs_perf_tests::hostile::memory::Group;
 use acgs_perf_tests::hostile::server::TORN;
 use acgs_perf_tests::hostile::{Kind, MESSAGE, ask, command, in_vm, network, request, start};
-use acgs_perf_tests::load::{Client, Plan};
 use acgs_perf_tests::recording::{Recorder, Recording};
 
 fn port(service: &Service) -> String {

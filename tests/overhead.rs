@@ -3,10 +3,11 @@
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use acgs_perf_tests::harness::{Service, end, free_port, need_root, run};
+use acgs_perf_load::{Client, Plan};
+use acgs_perf_tests::harness::{Service, end, need_root, run};
 use acgs_perf_tests::hostile::{Kind, MESSAGE, request, start};
-use acgs_perf_tests::load::{Client, Plan};
 use acgs_perf_tests::recording::{Recorder, agent};
+use acgs_perf_tests::redis;
 use acgs_perf_tests::report::Report;
 use serde_json::Value;
 
@@ -14,10 +15,7 @@ use serde_json::Value;
 const HANDSHAKE: u64 = 1;
 
 fn redis() -> Service {
-    let port = free_port().unwrap();
-    let mut command = Command::new("redis-server");
-    command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
-    Service::start(&mut command, port).unwrap()
+    redis::start().unwrap()
 }
 
 fn benchmark(redis: &Service, requests: u64) -> Command {

@@ -7,29 +7,21 @@ use std::fs;
 use std::process::Command;
 
 use acgs_perf_tests::harness::{Service, fixture, free_port, need_root, run};
+use acgs_perf_tests::nginx;
 use acgs_perf_tests::recording::Recorder;
 
 fn nginx() -> Service {
     let port = free_port().unwrap();
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().display();
-    let configuration = format!(
-        "worker_processes 2; daemon off; pid {path}/pid; error_log {path}/errors;
-         events {{ worker_connections 512; }}
-         http {{
-           access_log off; keepalive_requests 100000000;
-           client_body_temp_path {path}/a; proxy_temp_path {path}/b; fastcgi_temp_path {path}/c;
-           uwsgi_temp_path {path}/d; scgi_temp_path {path}/e;
-           server {{ listen 127.0.0.1:{port}; location / {{ return 200 'ok'; }} location /file {{ root {path}; }} }}
-         }}"
+    let server = format!(
+        "server {{ listen 127.0.0.1:{port}; location / {{ return 200 'ok'; }} location /file {{ root {path}; }} }}"
     );
-    fs::write(directory.path().join("nginx.conf"), configuration).unwrap();
+    let arguments = nginx::arguments(directory.path(), 2, "", &server).unwrap();
     fs::write(directory.path().join("file"), vec![b'x'; 300_000]).unwrap();
     // The workers run as another user and read the file.
     run(Command::new("chmod").arg("755").arg(directory.path())).unwrap();
-    let mut command = Command::new("nginx");
-    command.arg("-c").arg(directory.path().join("nginx.conf")).arg("-e").arg(directory.path().join("errors"));
-    Service::start_in(&mut command, port, directory).unwrap()
+    Service::start_in(Command::new("nginx").args(arguments), port, directory).unwrap()
 }
 
 fn record(nginx: &Service) -> Recorder {

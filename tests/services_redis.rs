@@ -6,17 +6,15 @@
 use std::process::Command;
 use std::time::Duration;
 
-use acgs_perf_tests::harness::{Service, free_port, need_root, run};
-use acgs_perf_tests::load::{Client, Plan};
+use acgs_perf_load::{Client, Plan};
+use acgs_perf_tests::harness::{Service, need_root, run};
 use acgs_perf_tests::recording::Recorder;
+use acgs_perf_tests::redis;
 
 const HANDSHAKE: u64 = 1;
 
 fn redis() -> Service {
-    let port = free_port().unwrap();
-    let mut command = Command::new("redis-server");
-    command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
-    Service::start(&mut command, port).unwrap()
+    redis::start().unwrap()
 }
 
 fn selector(redis: &Service) -> String {

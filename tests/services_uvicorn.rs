@@ -3,8 +3,8 @@
 use std::process::Command;
 use std::time::Duration;
 
+use acgs_perf_load::{Client, Plan};
 use acgs_perf_tests::harness::{Service, fixture, free_port, need_root, python, run};
-use acgs_perf_tests::load::{Client, Plan};
 use acgs_perf_tests::recording::Recorder;
 
 fn uvicorn(event_loop: &str) -> Service {

@@ -46,8 +46,8 @@ impl Elsewhere {
             }
             let message = acgs_perf_tests::hostile::request(0);
             let mut client =
-                acgs_perf_tests::load::Client::connect(address.into(), 2, &message, acgs_perf_tests::hostile::MESSAGE)?;
-            client.run(acgs_perf_tests::load::Plan { rate: None, requests, limit: Duration::from_secs(30) })?;
+                acgs_perf_load::Client::connect(address.into(), 2, &message, acgs_perf_tests::hostile::MESSAGE)?;
+            client.run(acgs_perf_load::Plan { rate: None, requests, limit: Duration::from_secs(30) })?;
             Ok(())
         })
         .unwrap();

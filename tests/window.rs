@@ -7,13 +7,14 @@
 use std::thread;
 use std::time::Duration;
 
+use acgs_perf_load::log::Entry;
+use acgs_perf_load::{Arrivals, Client, Load};
 use acgs_perf_tests::clock;
 use acgs_perf_tests::harness::{Service, need_root, program};
-use acgs_perf_tests::load::log::Entry;
-use acgs_perf_tests::load::{Arrivals, Body, Client, Load, Messages};
 use acgs_perf_tests::recording::Recorder;
 use acgs_perf_tests::report::Report;
 use acgs_perf_tests::tries::{near, one_of_three};
+use acgs_perf_tests::truth::protocol;
 
 const RATE: f64 = 2_000.0;
 const EDGE_NS: u64 = 100_000;
@@ -23,8 +24,7 @@ const LOAD: Duration = Duration::from_secs(6);
 /// Records for `duration` under load; gives the report and the replies.
 fn under_load(duration: &str) -> (Report, Vec<Entry>) {
     let server = Service::truth(program("truth-server"), &["--mode", "single"]).unwrap();
-    let messages = Messages::new(&Body::Script(String::new()), "");
-    let mut client = Client::new(server.address(), 8, messages, false).unwrap();
+    let mut client = Client::new(server.address(), 8, protocol::messages(""), false).unwrap();
     client.open().unwrap();
     let load = Load {
         arrivals: Arrivals::Constant(RATE),

@@ -177,3 +177,19 @@ pub fn run(command: &mut Command) -> Result<String> {
     ensure!(output.status.success(), "{:?}: {}\n{text}{errors}", command.get_program(), output.status);
     Ok(text)
 }
+
+/// The same for a bounded time. Load tools print less than a pipe holds.
+pub fn run_within(command: &mut Command, limit: Duration) -> Result<String> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let spawned = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let mut child = spawned.with_context(|| format!("start {name}"))?;
+    if wait(&mut child, limit)?.is_none() {
+        let _ = child.kill();
+        let _ = child.wait();
+        bail!("{name} does not end within {limit:?}");
+    }
+    let output = child.wait_with_output()?;
+    let (text, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    ensure!(output.status.success(), "{name}: {}: {} {}", output.status, text.trim(), errors.trim());
+    Ok(text.into_owned())
+}

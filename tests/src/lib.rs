@@ -1,20 +1,18 @@
-//! What the integration tests share: a server that knows its own times, an open-loop load generator, waits of known
-//! length, and a harness that starts services and the agent.
+//! What the integration tests and the benches share: a server that knows its own times, waits of known length, and a harness
+//! that starts services and the agent.
 
 pub mod bpf;
 pub mod causes;
 pub mod clock;
 pub mod confine;
-pub mod epoll;
 pub mod harness;
 pub mod hostile;
 pub mod instructions;
 pub mod kernel;
-pub mod limits;
-pub mod load;
+pub mod nginx;
 pub mod postgres;
-pub mod random;
 pub mod recording;
+pub mod redis;
 pub mod report;
 pub mod score;
 pub mod signal;

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result};
+use tempfile::TempDir;
 
 use crate::harness::{Service, free_port, run};
 
@@ -28,9 +29,8 @@ fn as_postgres(program: &str) -> Result<Command> {
     Ok(command)
 }
 
-/// Starts one.
-pub fn start() -> Result<Service> {
-    let port = free_port()?;
+/// A new database in a directory of its own, and the command that serves it on this port. SIGINT is PostgreSQL's fast shutdown.
+pub fn prepare(port: u16) -> Result<(Command, TempDir)> {
     let directory = tempfile::tempdir()?;
     run(Command::new("chown").arg("postgres:postgres").arg(directory.path()))?;
     let data = directory.path().join("data");
@@ -39,6 +39,12 @@ pub fn start() -> Result<Service> {
     let mut server = as_postgres("postgres")?;
     server.arg("-D").arg(&data).args(["-p", &port.to_string(), "-c", "listen_addresses=127.0.0.1"]);
     server.args(["-c", "fsync=off", "-c", "autovacuum=off", "-k"]).arg(directory.path());
-    // SIGINT is PostgreSQL's fast shutdown.
+    Ok((server, directory))
+}
+
+/// Starts one.
+pub fn start() -> Result<Service> {
+    let port = free_port()?;
+    let (mut server, directory) = prepare(port)?;
     Ok(Service::start_in(&mut server, port, directory)?.ends_on(libc::SIGINT))
 }

@@ -4,17 +4,17 @@
 //! that this program may not or cannot install.
 
 mod bench;
-mod build;
 mod demo;
 mod lint;
-mod process;
 mod rings;
-mod setup;
 mod test_output;
 mod vm;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
+use acgs_perf_setup::{self as setup, agent};
+use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 /// Tasks of the acgs-perf project.
@@ -76,9 +76,11 @@ enum Task {
         accept: bool,
     },
     /// Measure what the tool costs, and how near it is to the truth.
+    #[command(disable_help_flag = true)]
     Bench {
-        #[command(subcommand)]
-        what: Bench,
+        /// Which measurement, and its options; `--help` names them.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
     },
     /// Start a small stack on loopback, record it for ten seconds, print the summary.
     Demo,
@@ -90,36 +92,21 @@ enum Task {
     },
 }
 
-#[derive(Subcommand)]
-enum Bench {
-    /// CPU time and memory of the agent while it records a saturated Redis, and whether it counts every request.
-    Agent(bench::agent::Options),
-    /// Throughput of a saturated Redis with attribution against plain histograms, with an A/A arm.
-    Attribution(bench::attribution::Options),
-    /// What recording costs services and bystanders, against its floor and against other tools.
-    Cost(bench::cost::Options),
-    /// Guest instructions per request and per kernel program, in a machine that counts them; and the gate on them.
-    Instructions(bench::instructions::Options),
-    /// Plant known causes of slow requests; the report must name them in 98 % of the runs.
-    Causes(bench::causes::Options),
-    /// The report's quantiles and components against servers that log the truth.
-    Accuracy(bench::accuracy::Options),
+fn build(release: bool) -> Result<()> {
+    let path = agent::build(&setup::ensure(false)?, release)?;
+    println!("{}", path.display());
+    Ok(())
 }
 
 fn main() -> ExitCode {
     let result = match Cli::parse().task {
         Task::Setup { tests, vm, lint } => setup::run(tests, vm, lint),
-        Task::Build { release } => build::run(release),
+        Task::Build { release } => build(release),
         Task::Lint { house } => lint::run(house),
         Task::Test { vm: Some(kernels), only, times, accept, .. } => vm::run(&kernels, only, times, accept),
         Task::Test { ring, vm: None, accept, .. } => rings::run(&ring, accept),
         Task::Verifier { accept } => vm::live::run(accept),
-        Task::Bench { what: Bench::Attribution(options) } => bench::attribution::attribution(&options),
-        Task::Bench { what: Bench::Cost(options) } => bench::cost::cost(&options),
-        Task::Bench { what: Bench::Instructions(options) } => bench::instructions::instructions(&options),
-        Task::Bench { what: Bench::Causes(options) } => bench::causes::causes(&options),
-        Task::Bench { what: Bench::Agent(options) } => bench::agent::agent(&options),
-        Task::Bench { what: Bench::Accuracy(options) } => bench::accuracy::accuracy(&options),
+        Task::Bench { arguments } => bench::run_with(&arguments),
         Task::Demo => demo::run(),
         Task::DemoPart { part } => demo::stack::run(part),
     };

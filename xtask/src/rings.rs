@@ -6,14 +6,13 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
+use acgs_perf_setup::process::{announce, cargo, describe, is_root};
+use acgs_perf_setup::{self as setup, Toolchain, agent};
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 
-use crate::process::{announce, cargo, describe, is_root};
-use crate::setup::{self, Toolchain};
 use crate::test_output::summary;
-use crate::vm;
-use crate::{bench, build};
+use crate::{bench, vm};
 
 /// A set of tests with the same needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -80,7 +79,11 @@ impl Ring {
     /// One list of cargo arguments per run.
     fn runs(self) -> Vec<Vec<&'static str>> {
         match self {
-            Self::Host => vec![vec!["test"], vec!["test", "--package", "acgs-perf-tests", "--lib", "--bins"]],
+            // What is not in the workspace's default members, because it is built with the library of the tests.
+            Self::Host => vec![
+                vec!["test"],
+                vec!["test", "--package", "acgs-perf-tests", "--package", "acgs-perf-bench", "--lib", "--bins"],
+            ],
             _ => self.test_files().iter().map(|name| one(name)).collect(),
         }
     }
@@ -96,7 +99,7 @@ pub fn run(chosen: &[Ring], accept: bool) -> Result<()> {
     let rings: Vec<Ring> = Ring::ALL.into_iter().filter(|ring| chosen.is_empty() || chosen.contains(ring)).collect();
     let toolchain = setup::ensure(rings.contains(&Ring::Services))?;
     if rings.iter().any(|ring| *ring != Ring::Host) {
-        build::agent(&toolchain, true)?;
+        agent::build(&toolchain, true)?;
     }
     let mut failed = Vec::new();
     for ring in rings {
@@ -119,7 +122,7 @@ fn ring(ring: Ring, toolchain: &Toolchain, accept: bool) -> Result<u64> {
     if ring == Ring::OtherKernel {
         let tests = vm::short();
         // Both, so that one run tells all that is wrong.
-        let gate = bench::instructions::ring().context("the instructions of programs");
+        let gate = bench::instructions().context("the instructions of programs");
         return match (tests, gate) {
             (Err(tests), Err(gate)) => bail!("{tests:#}; {gate:#}"),
             (tests, gate) => gate.and(tests),

@@ -13,9 +13,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
+use acgs_perf_load::random::Random;
 use acgs_perf_tests::causes::fault::Faults;
 use acgs_perf_tests::causes::measure::Measure;
-use acgs_perf_tests::random::Random;
 use acgs_perf_tests::{clock, signal};
 use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;

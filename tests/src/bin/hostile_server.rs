@@ -3,11 +3,12 @@
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 
+use acgs_perf_load::limits;
+use acgs_perf_tests::clock;
 use acgs_perf_tests::hostile::Kind;
 use acgs_perf_tests::hostile::passing::{pass, take};
 use acgs_perf_tests::hostile::server::{play_duets, serve, serve_unix, stay_silent};
 use acgs_perf_tests::truth::server::listen;
-use acgs_perf_tests::{clock, limits};
 use anyhow::{Context, Result};
 use clap::Parser;
 

@@ -1,10 +1,9 @@
-//! `truth-load`: see `acgs_perf_tests::load`. Prints the outcome as JSON; exit code 1 when a reply never came.
+//! `truth-load`: see `acgs_perf_tests::truth::load`. Prints the outcome as JSON; exit code 1 when a reply never came.
 
 use std::io;
 
-use acgs_perf_tests::load::log;
-use acgs_perf_tests::load::options::Options;
-use acgs_perf_tests::{clock, limits};
+use acgs_perf_load::{clock, limits, log};
+use acgs_perf_tests::truth::load::Options;
 use anyhow::{Context, Result, bail};
 use clap::Parser;
 

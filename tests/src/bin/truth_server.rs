@@ -3,12 +3,13 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use acgs_perf_load::limits;
+use acgs_perf_tests::clock;
 use acgs_perf_tests::signal::on_sigterm;
 use acgs_perf_tests::truth::log::Shared;
 use acgs_perf_tests::truth::script::HELP;
 use acgs_perf_tests::truth::server::{Mode, Options, Stall, listen, serve};
 use acgs_perf_tests::truth::{Distribution, Work};
-use acgs_perf_tests::{clock, limits};
 use anyhow::{Context, Result};
 use clap::Parser;
 

@@ -109,7 +109,7 @@ fn raise_limits() {
         // A kernel without it keeps its own default; a test that needs more says so itself.
         let _ = fs::write(format!("/proc/sys/{file}"), value);
     }
-    if let Err(error) = acgs_perf_tests::limits::raise_open_files() {
+    if let Err(error) = acgs_perf_load::limits::raise_open_files() {
         say(&format!("vm-init: open files: {error}"));
     }
 }

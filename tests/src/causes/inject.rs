@@ -11,10 +11,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use acgs_perf_load::http::Reader;
 use anyhow::{Context, Result, ensure};
 
 use crate::clock;
-use crate::load::http::Reader;
 
 /// Something that goes on beside the load.
 pub enum Injection {
@@ -93,7 +93,7 @@ pub fn burst(target: SocketAddr, path: &'static str, count: usize, every: Durati
             let status = loop {
                 let count = stream.read(&mut buffer).context("burst")?;
                 ensure!(count > 0, "burst: closed before the reply was whole");
-                if let Some(whole) = reader.feed(&buffer[..count])? {
+                if let Some(whole) = reader.take(&buffer[..count])? {
                     break whole.status;
                 }
             };

@@ -2,9 +2,7 @@
 //!
 //! In: a cause. Out: all of them running, on free ports of the loopback device; ended by pid when dropped.
 
-use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
 use std::process::Command;
 use std::thread;
 use std::time::Duration;
@@ -16,7 +14,7 @@ use super::inject::{self, Injection};
 use super::measure::Measure;
 use super::{Cause, Outside, Peer, Server};
 use crate::harness::{Service, fixture, free_port, program, python, target};
-use crate::{clock, postgres};
+use crate::{clock, nginx, postgres, redis};
 
 /// What runs for a cause. Fields are dropped in this order: what disturbs first, peers last.
 pub struct Stack {
@@ -89,15 +87,11 @@ fn last_cpu() -> usize {
 }
 
 fn start_peer(peer: Peer) -> Result<Service> {
-    let port = free_port()?;
     match peer {
         Peer::Postgres => postgres::start(),
-        Peer::Redis => {
-            let mut redis = Command::new("redis-server");
-            redis.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
-            Service::start(&mut redis, port)
-        }
+        Peer::Redis => redis::start(),
         Peer::Backend => {
+            let port = free_port()?;
             Service::start(Command::new(program("cause-server")).args(["--port", &port.to_string()]), port)
         }
     }
@@ -142,11 +136,15 @@ fn start_server(cause: &Cause, peers: &[(Peer, Service)], directory: &TempDir) -
         }
         Server::Nginx => {
             let backend = self::port(peers, Peer::Backend)?;
-            command
-                .args(["nginx", "-c"])
-                .arg(nginx(directory, port, backend)?)
-                .arg("-e")
-                .arg(directory.path().join("errors"));
+            // One worker, with kept connections to the backend.
+            let http = format!(
+                "upstream backend {{ server 127.0.0.1:{backend}; keepalive 64; }}
+                 server {{
+                   listen 127.0.0.1:{port};
+                   location / {{ proxy_pass http://backend; proxy_http_version 1.1; proxy_set_header Connection ''; }}
+                 }}"
+            );
+            command.arg("nginx").args(nginx::arguments(directory.path(), 1, "", &http)?);
         }
     }
     command.env("PYTHONDONTWRITEBYTECODE", "1").env("PORT", port.to_string()).env("DIRECTORY", directory.path());
@@ -160,26 +158,4 @@ fn start_server(cause: &Cause, peers: &[(Peer, Service)], directory: &TempDir) -
     }
     command.envs(cause.environment.iter().copied());
     Service::start(&mut command, port)
-}
-
-/// nginx with one worker, in front of the backend with kept connections.
-fn nginx(directory: &TempDir, port: u16, backend: u16) -> Result<PathBuf> {
-    let path = directory.path().display();
-    let configuration = format!(
-        "worker_processes 1; daemon off; pid {path}/pid; error_log {path}/errors;
-         events {{ worker_connections 512; }}
-         http {{
-           access_log off; keepalive_requests 100000000;
-           client_body_temp_path {path}/a; proxy_temp_path {path}/b; fastcgi_temp_path {path}/c;
-           uwsgi_temp_path {path}/d; scgi_temp_path {path}/e;
-           upstream backend {{ server 127.0.0.1:{backend}; keepalive 64; }}
-           server {{
-             listen 127.0.0.1:{port};
-             location / {{ proxy_pass http://backend; proxy_http_version 1.1; proxy_set_header Connection ''; }}
-           }}
-         }}"
-    );
-    let file = directory.path().join("nginx.conf");
-    fs::write(&file, configuration)?;
-    Ok(file)
 }

@@ -13,10 +13,10 @@ pub mod server;
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
+use acgs_perf_load::{Client, Plan};
 use anyhow::Result;
 
 use crate::harness::{self, Service, free_port};
-use crate::load::{Client, Plan};
 
 pub use kind::Kind;
 

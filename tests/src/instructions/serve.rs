@@ -6,8 +6,9 @@ use std::collections::HashMap;
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 
+use acgs_perf_load::epoll::{Epoll, READABLE, Ready};
+
 use crate::clock;
-use crate::epoll::{Epoll, READABLE, Ready};
 
 use super::{Shape, take_turns};
 

@@ -45,6 +45,20 @@ impl Score {
         near(self.missed.is_empty(), || self.missed.join("; "))
     }
 
+    /// Whether no target was missed.
+    pub fn is_met(&self) -> bool {
+        self.inexact.is_empty() && self.missed.is_empty()
+    }
+
+    /// Which targets were missed, in Markdown.
+    pub fn conclusion(&self) -> String {
+        if self.is_met() {
+            return "All targets met.\n".to_owned();
+        }
+        let missed: Vec<String> = self.inexact.iter().chain(&self.missed).map(|line| format!("- {line}\n")).collect();
+        format!("{} targets missed:\n\n{}", missed.len(), missed.concat())
+    }
+
     /// Adds another score.
     pub fn add(&mut self, other: Self) {
         self.text.push_str(&other.text);

@@ -206,8 +206,8 @@ mod tests {
     use clap::Parser;
 
     use super::*;
-    use crate::load::options::Options as Load;
     use crate::truth::Distribution;
+    use crate::truth::load::Options as Load;
     use crate::truth::script::{parse, peers};
 
     #[test]

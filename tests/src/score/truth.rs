@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use acgs_perf_common::attribution::COMPONENT_NAMES;
+use acgs_perf_load::log::{self, Entry};
 use anyhow::{Context, Result, ensure};
 
-use crate::load::log::{self, Entry};
 use crate::truth::{Log, Record};
 
 /// Name of what is compared as one: the components of the queue time.

@@ -8,7 +8,7 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::slice;
 
-use crate::random::Random;
+use acgs_perf_load::random::Random;
 
 const PAGE: usize = 4096;
 const PAGES: usize = 256;

@@ -11,6 +11,7 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 
 use acgs_perf_common::attribution::Component;
+use acgs_perf_load::epoll::{Epoll, READABLE, Ready};
 use slab::Slab;
 
 use super::arrival::{Received, receive};
@@ -24,7 +25,6 @@ use super::run::{Run, Wait};
 use super::tools::Tools;
 use super::world::World;
 use crate::clock;
-use crate::epoll::{Epoll, READABLE, Ready};
 
 const LISTENER: u64 = 0;
 const FINISHED: u64 = 1;

@@ -80,10 +80,11 @@ mod tests {
     use std::time::Duration;
 
     use acgs_perf_common::attribution::Component;
+    use acgs_perf_load::{Arrivals, Client, Load};
 
     use super::*;
-    use crate::load::{Arrivals, Body, Client, Load, Messages};
     use crate::truth::log::{Log, Record};
+    use crate::truth::protocol;
 
     const MILLISECOND: u64 = 1_000_000;
 
@@ -99,8 +100,7 @@ mod tests {
     fn records(mode: Mode, script: &str, connections: usize) -> Log {
         let (db, _) = start(Mode::Threads, Vec::new());
         let (address, log) = start(mode, vec![("db".into(), db)]);
-        let messages = Messages::new(&Body::Script(script.into()), "");
-        let mut client = Client::new(address, connections, messages, false).unwrap();
+        let mut client = Client::new(address, connections, protocol::messages(script), false).unwrap();
         client.open().unwrap();
         let (arrivals, limit) = (Arrivals::Closed, Duration::from_secs(20));
         let load = Load { arrivals, requests: 20, duration: None, limit, seed: 1, log: true };

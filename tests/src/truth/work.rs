@@ -4,8 +4,9 @@
 
 use std::str::FromStr;
 
+use acgs_perf_load::random::Random;
+
 use crate::clock;
-use crate::random::Random;
 
 /// How the server spends a service time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]

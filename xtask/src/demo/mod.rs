@@ -6,11 +6,9 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
+use acgs_perf_setup::process::{announce, is_root, root};
+use acgs_perf_setup::{Missing, agent};
 use anyhow::{Context, Result, bail};
-
-use crate::build;
-use crate::process::{announce, is_root, root};
-use crate::setup::Missing;
 
 pub mod stack;
 
@@ -57,7 +55,7 @@ pub fn run() -> Result<()> {
         ])
         .into());
     }
-    let agent = build::agent_beside_setup()?;
+    let agent = agent::build_beside_setup()?;
     let (back, back_port) = Part::start(&["back"])?;
     let (front, front_port) = Part::start(&["front", "--back", &back_port])?;
     let (_load, _) = Part::start(&["load", "--port", &front_port, "--seconds", &(SECONDS * 3).to_string()])?;

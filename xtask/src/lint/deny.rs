@@ -4,10 +4,9 @@
 
 use std::process::Stdio;
 
+use acgs_perf_setup::process::{announce, cargo};
+use acgs_perf_setup::{self as setup, Deny};
 use anyhow::Result;
-
-use crate::process::{announce, cargo};
-use crate::setup::{self, Deny};
 
 /// The whole check.
 pub fn check() -> Result<()> {

@@ -5,19 +5,18 @@
 
 use std::process::Command;
 
+use acgs_perf_setup::process::{is_root, target};
+use acgs_perf_setup::{self as setup, agent};
 use anyhow::{Context, Result, bail, ensure};
 
 use super::doctor::Diagnosis;
 use super::table::Row;
 use super::{accepting, keep, read_budget};
-use crate::build;
-use crate::process::{is_root, target};
-use crate::setup;
 
 /// The whole task.
 pub fn run(accept: bool) -> Result<()> {
     ensure!(is_root(), "loading programs needs root");
-    build::agent(&setup::ensure(false)?, true)?;
+    agent::build(&setup::ensure(false)?, true)?;
     check(None, accept)
 }
 

@@ -4,40 +4,35 @@
 //! `docs/kernels.md` and `docs/verifier.tsv`. Fails when a machine did not say that it was done, when a test failed or none ran,
 //! when the kernel found a fault in itself, or when a program costs the verifier more than its budget.
 
-mod apt;
 mod budget;
-pub mod console;
-mod cpio;
 mod doctor;
-pub mod image;
-pub mod kernels;
 pub mod live;
-pub mod plan;
-pub mod programs;
-pub mod qemu;
+mod plan;
 mod table;
 
 use std::collections::VecDeque;
 use std::fs;
 use std::num::NonZero;
-use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Instant;
 
+use acgs_perf_setup as setup;
+use acgs_perf_setup::process::root;
+use acgs_perf_vm::console::Console;
+use acgs_perf_vm::directory;
+use acgs_perf_vm::image::{self, Image};
+use acgs_perf_vm::initial::{self, Step};
+use acgs_perf_vm::kernels::{self, Expected, Kernel};
+use acgs_perf_vm::programs::{self, Programs};
+use acgs_perf_vm::qemu::{Acceleration, Ended};
 use anyhow::{Context, Result, bail};
 
-use crate::process::{root, target};
-use crate::setup;
+use crate::test_output::summary;
 use budget::Budget;
-use console::Console;
 use doctor::Diagnosis;
-use image::Image;
-use kernels::{Expected, Kernel};
 pub use plan::own_tests;
-use plan::{DOCTOR, Length, Step};
-use programs::Programs;
-use qemu::{Acceleration, Ended};
+use plan::{DOCTOR, Length, is_test};
 use table::Row;
 
 /// What a machine came to.
@@ -184,13 +179,6 @@ fn list() -> Result<()> {
     Ok(())
 }
 
-/// Where images, initial file systems and logs are.
-pub fn directory() -> Result<PathBuf> {
-    let directory = target().join("vm");
-    fs::create_dir_all(&directory).with_context(|| format!("create {}", directory.display()))?;
-    Ok(directory)
-}
-
 /// Boots one kernel, passes its output through, and judges what it printed.
 fn machine(
     kernel: &Kernel,
@@ -207,8 +195,7 @@ fn machine(
     }
     let directory = directory()?;
     let initrd = directory.join(format!("{}.cpio", kernel.name));
-    fs::write(&initrd, plan::initial_files(programs, &steps)?)
-        .with_context(|| format!("write {}", initrd.display()))?;
+    fs::write(&initrd, initial::files(programs, &steps)?).with_context(|| format!("write {}", initrd.display()))?;
     let start = Instant::now();
     let (mut console, mut log) = (Console::default(), String::new());
     let ended = acceleration.run(&image.vmlinuz, &initrd, length.times(), |line| {
@@ -241,10 +228,22 @@ fn machine(
         kernel: kernel.name.to_owned(),
         version: format!("{release} ({package})"),
         acceleration: acceleration.name().to_owned(),
-        tests: console.tests(),
+        tests: tests_of(&console),
         probes: diagnosis.probes,
     };
     Ok(Run { row, programs: diagnosis.programs, seconds, faults })
+}
+
+/// Tests that passed and that failed, by these lines.
+fn counts(lines: &[String]) -> (u64, u64) {
+    let each = lines.iter().map(|line| summary(line));
+    each.fold((0, 0), |(passed, failed), (more, wrong)| (passed + more, failed + wrong))
+}
+
+/// Tests of all steps that passed, and that ran.
+fn tests_of(console: &Console) -> (u64, u64) {
+    let steps = console.steps.values().map(|step| counts(&step.lines));
+    steps.fold((0, 0), |(sum, ran), (passed, failed)| (sum + passed, ran + passed + failed))
 }
 
 /// What is wrong with a run; in a run of a `part`, not every program has a test of the name.
@@ -265,17 +264,17 @@ fn faults(kernel: &Kernel, steps: &[Step], console: &Console, ended: Ended, part
         };
         let status = outcome.status.as_deref().unwrap_or("none");
         // The doctor's code 1 says that nothing can be recorded, which on an old kernel is the right answer.
-        let right = match (step.is_test(), kernel.expected) {
+        let right = match (is_test(step), kernel.expected) {
             (false, Expected::Refusal) => "1",
             _ => "0",
         };
         if status != right {
             faults.push(format!("{}: exit code {status}", step.name));
-        } else if step.is_test() && outcome.passed == 0 && !part {
+        } else if is_test(step) && counts(&outcome.lines).0 == 0 && !part {
             faults.push(format!("{} ran no test", step.name));
         }
     }
-    if console.tests().0 == 0 {
+    if tests_of(console).0 == 0 {
         faults.push("no test passed".to_owned());
     }
     faults.extend(console.faults().into_iter().map(|fault| format!("the kernel reports {fault} of its own")));
@@ -317,4 +316,20 @@ fn read_budget() -> Result<Budget> {
     let path = root().join("docs/verifier.tsv");
     let text = fs::read_to_string(&path).unwrap_or_default();
     Budget::parse(&text).with_context(|| format!("read {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tests_of_all_steps_are_counted() {
+        let mut console = Console::default();
+        let result =
+            "test result: FAILED. 1 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s";
+        for line in ["@@ begin scale", result, "@@ end scale 101 1", "@@ begin more", result, "@@ end more 101 1"] {
+            console.note(line);
+        }
+        assert_eq!(tests_of(&console), (2, 4));
+    }
 }

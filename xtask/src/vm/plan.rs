@@ -1,19 +1,11 @@
-//! What runs inside a machine, and the initial file system that brings it there.
+//! What of the live-kernel ring runs on another kernel.
 //!
-//! In: a kernel, the programs that were built. Out: the steps, and the cpio archive with them. Inside, programs lie as cargo
-//! lays them out, so that the tests find the agent and the servers where they always do.
+//! In: a kernel, and how much of the ring. Out: the tests to be built, the steps to run, and what is left out, with the reason.
 
-use std::fs;
-use std::path::Path;
+use acgs_perf_vm::initial::{INSIDE, Step};
+use acgs_perf_vm::kernels::{Expected, Kernel};
+use acgs_perf_vm::programs::AGENT;
 
-use anyhow::{Context, Result};
-
-use super::cpio::Archive;
-use super::kernels::{Expected, Kernel};
-use super::programs::{AGENT, INIT, Programs};
-
-/// Where programs are inside; `vm-init` has it too.
-pub const INSIDE: &str = "acgs-perf/release";
 /// The step that asks the agent which hooks it uses, and what loading its programs took.
 pub const DOCTOR: &str = "doctor";
 /// The tests that need a working agent, shortest first, and those of each that cannot run inside, with the reason.
@@ -65,37 +57,9 @@ impl Length {
     }
 }
 
-/// One command that runs inside.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Step {
-    /// Its name in the output.
-    pub name: String,
-    seconds: u32,
-    program: String,
-    arguments: Vec<String>,
-}
-
-impl Step {
-    /// Whether it runs this program of cargo's.
-    fn runs(&self, test: &str) -> bool {
-        self.program.ends_with(&format!("/deps/{test}"))
-    }
-
-    /// A program with its arguments, and how long it may take in the machine's own time.
-    pub fn new(name: &str, seconds: u32, program: &str, arguments: &[&str]) -> Self {
-        let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
-        Self { name: name.to_owned(), seconds, program: program.to_owned(), arguments }
-    }
-
-    /// Whether it is a test, of which at least one must have run.
-    pub fn is_test(&self) -> bool {
-        self.name != DOCTOR
-    }
-
-    fn line(&self) -> String {
-        let words = [self.name.clone(), self.seconds.to_string(), self.program.clone()];
-        words.into_iter().chain(self.arguments.iter().cloned()).collect::<Vec<_>>().join("\t") + "\n"
-    }
+/// Whether a step is a test, of which at least one must have run.
+pub fn is_test(step: &Step) -> bool {
+    step.name != DOCTOR
 }
 
 /// Every test that the matrix needs, to be built.
@@ -147,44 +111,24 @@ pub fn left_out(kernel: &Kernel) -> Vec<String> {
     RING.iter().flat_map(|(_, without)| *without).map(|(name, why)| format!("{name}: {why}")).collect()
 }
 
-/// The archive that the kernel unpacks.
-pub fn initial_files(programs: &Programs, steps: &[Step]) -> Result<Vec<u8>> {
-    let mut archive = Archive::new();
-    for directory in ["proc", "sys", "tmp", "run", "acgs-perf", INSIDE, "acgs-perf/release/deps"] {
-        archive.directory(directory);
-    }
-    for (name, path) in &programs.binaries {
-        let place = if name == INIT { "init".to_owned() } else { format!("{INSIDE}/{name}") };
-        archive.file(&place, &read(path)?);
-    }
-    for (name, path) in programs.tests.iter().filter(|(name, _)| steps.iter().any(|step| step.runs(name))) {
-        archive.file(&format!("{INSIDE}/deps/{name}"), &read(path)?);
-    }
-    archive.file("plan", steps.iter().map(Step::line).collect::<String>().as_bytes());
-    Ok(archive.finish())
-}
-
-fn read(path: &Path) -> Result<Vec<u8>> {
-    fs::read(path).with_context(|| format!("read {}", path.display()))
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::super::kernels::KERNELS;
+    use acgs_perf_vm::kernels::KERNELS;
+
     use super::*;
 
     #[test]
     fn every_kernel_runs_a_test_and_asks_the_doctor_last() {
         for (kernel, length) in KERNELS.iter().flat_map(|kernel| [(kernel, Length::Whole), (kernel, Length::Short)]) {
             let steps = steps(kernel, &length);
-            assert!(steps.iter().any(Step::is_test), "{}", kernel.name);
+            assert!(steps.iter().any(is_test), "{}", kernel.name);
             assert_eq!(steps.last().map(|step| step.name.as_str()), Some(DOCTOR));
             assert!(
                 steps
                     .iter()
-                    .filter(|step| step.is_test())
+                    .filter(|step| is_test(step))
                     .all(|step| tests(&Length::Whole).contains(&step.name.as_str()))
             );
         }
@@ -200,11 +144,5 @@ mod tests {
         assert!(titles.contains("scale.3") && steps.iter().any(|step| step.runs("scale")));
         assert!(steps[0].line().ends_with("\ta_thousand\n"));
         assert_eq!(Length::of(None, 1), Length::Whole);
-    }
-
-    #[test]
-    fn a_line_of_the_plan_is_what_the_init_reads() {
-        let step = Step::new("scale", 30, "/x/scale", &["--skip", "a"]);
-        assert_eq!(step.line(), "scale\t30\t/x/scale\t--skip\ta\n");
     }
 }
