@@ -7,9 +7,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::analysis::figures::Figures;
-use crate::analysis::{assess, sample};
+use crate::analysis::{analyse, assess, sample};
 use crate::output::{Format, render};
 use crate::report::{load_document, seal, verify};
+use crate::snapshot::file::decode;
 
 /// Set to take what is written today.
 const ACCEPT: &str = "ACGS_PERF_ACCEPT";
@@ -88,4 +89,27 @@ fn one_changed_byte_is_a_difference() {
     assert_eq!(difference("a\nb\n", "a\nc\n").unwrap(), "line 2 was \"b\" and is \"c\"");
     assert_eq!(difference("a\n", "a").unwrap(), "line 2 was \"\" and is the end");
     assert_eq!(difference("", "a").unwrap(), "line 1 was \"\" and is \"a\"");
+}
+
+/// Recordings of the same load, 4,000 requests, on each kernel that the agent is tested on, by this version or an earlier one.
+#[test]
+fn captures_of_every_kernel_are_read_without_root() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/captures");
+    let mut read = 0;
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        let decoded = decode(&fs::read(&path).unwrap()).unwrap();
+        assert_eq!(decoded.damage, None, "{}", path.display());
+        let kernel = &decoded.capture.context.host.kernel;
+        assert!(kernel.starts_with(path.file_stem().unwrap().to_str().unwrap()), "{kernel} in {}", path.display());
+        let report = analyse(&decoded.capture);
+        let service = &report.services[0];
+        let requests = service.requests.as_ref().unwrap();
+        assert_eq!((requests.count, requests.latency.count), (4_000, 4_000), "{}", path.display());
+        assert_eq!(service.series.iter().map(|point| point.requests).sum::<u64>(), 4_000);
+        assert!(service.attribution.as_ref().unwrap().rows.iter().map(|row| row.count).sum::<u64>() == 4_000);
+        assert!(report.probes.iter().all(|probe| probe.is_active()), "{:?}", report.probes);
+        read += 1;
+    }
+    assert!(read >= 6, "{read} captures");
 }

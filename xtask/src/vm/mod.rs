@@ -5,6 +5,7 @@
 //! when the kernel found a fault in itself, or when a program costs the verifier more than its budget.
 
 mod budget;
+mod captures;
 mod doctor;
 pub mod live;
 mod plan;
@@ -40,6 +41,8 @@ struct Run {
     row: Row,
     programs: Vec<doctor::Program>,
     seconds: u64,
+    /// What the step printed that records a capture.
+    capture: Vec<String>,
     faults: Vec<String>,
 }
 
@@ -231,7 +234,8 @@ fn machine(
         tests: tests_of(&console),
         probes: diagnosis.probes,
     };
-    Ok(Run { row, programs: diagnosis.programs, seconds, faults })
+    let capture = console.steps.get(captures::STEP).map(|step| step.lines.clone()).unwrap_or_default();
+    Ok(Run { row, programs: diagnosis.programs, seconds, capture, faults })
 }
 
 /// Tests that passed and that failed, by these lines.
@@ -287,6 +291,9 @@ fn judge(run: &Run, length: &Length, accept: bool) -> Result<Vec<String>> {
     let over: Vec<String> = if accept { Vec::new() } else { grown.iter().map(accepting).collect() };
     if *length == Length::Whole && run.faults.is_empty() && over.is_empty() {
         keep(&run.row.kernel, Some(&run.row), &run.programs, accept)?;
+        if accept {
+            captures::keep(&run.row.kernel, &run.capture)?;
+        }
     }
     Ok(over)
 }

@@ -19,6 +19,13 @@ const RING: &[(&str, &[(&str, &str)])] = &[
             ("who_dies_while_the_agent_looks", "there is no sleep, and no storm in emulation"),
         ],
     ),
+    (
+        "capture",
+        &[
+            ("of_a_capture_that_ends_early", "the same on every kernel"),
+            ("a_place_where_nothing_can_be_written", "the same on every kernel"),
+        ],
+    ),
     ("bad_input", &[]),
     ("scale", &[]),
     (
