@@ -12,7 +12,8 @@ use acgs_perf_common::maps::{Counter, Histogram, NO_SERVICE, counter_index, hist
 use aya_ebpf::helpers::bpf_get_smp_processor_id;
 use aya_log_ebpf::debug;
 
-use crate::kernel::{Task, counts, global};
+use crate::globals::{counts, global};
+use crate::kernel::task::Task;
 use crate::maps::{ATTRIBUTION, COUNTERS, HISTOGRAMS, LEDGER};
 use crate::subprogram::subprogram;
 

@@ -9,7 +9,8 @@ use acgs_perf_common::maps::{DOWNSTREAM_HEADER, DownstreamPeer, DownstreamWord, 
 
 use crate::Loss;
 use crate::count::{atomic_add, counted, lose};
-use crate::kernel::{AF_UNIX, Sock, read_unix_path};
+use crate::flags::NO_EXIST;
+use crate::kernel::sock::{AF_UNIX, Sock, read_unix_path};
 use crate::maps::{DOWNSTREAM, DOWNSTREAM_CLAIMS, DOWNSTREAM_PEER, DOWNSTREAM_SLOTS_USED};
 use crate::service_table::{called_port, set_called_port};
 use crate::subprogram::subprogram;
@@ -24,8 +25,6 @@ pub const CALLED: u32 = 2;
 pub const MIXED: u32 = 3;
 /// Slots that a claim tries, in case other CPUs claim at the same time.
 const CLAIM_TRIES: u64 = 4;
-/// `BPF_NOEXIST`.
-const NO_EXIST: u64 = 1;
 
 /// The client's end of a connection.
 #[repr(C)]

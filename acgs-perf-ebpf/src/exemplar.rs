@@ -7,14 +7,12 @@ use acgs_perf_common::exemplar::{ExemplarRecord, GATE_WORDS, Gate};
 
 use crate::activity::Activity;
 use crate::count::atomic_add;
-use crate::kernel::Task;
+use crate::flags::NO_WAKEUP;
+use crate::kernel::task::Task;
 use crate::maps::{EXEMPLAR_GATE, EXEMPLARS};
 use crate::request_clock::SocketState;
 use crate::subprogram::subprogram;
 use crate::words;
-
-/// `BPF_RB_NO_WAKEUP`: the agent looks by itself.
-const NO_WAKEUP: u64 = 1;
 
 #[inline(always)]
 fn gate(service: u32, word: Gate) -> Option<*mut u64> {
@@ -106,6 +104,6 @@ fn send(socket: &SocketState, work: Option<&Activity>, service: u32, slowest: bo
             }
         }
     }
-    entry.submit(NO_WAKEUP);
+    entry.submit(NO_WAKEUP); // the agent looks by itself
     Some(())
 }

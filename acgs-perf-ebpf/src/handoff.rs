@@ -7,7 +7,7 @@ use acgs_perf_common::state::{CallClass, State};
 
 use crate::activity::{self, ACTIVE, GIVEN, HANDED, KNOWN, PLAIN, READY, SPREAD};
 use crate::attribution::hands_over;
-use crate::kernel::Task;
+use crate::kernel::task::Task;
 use crate::maps::{CALL_CLASS, THREADS};
 use crate::request_table::park;
 use crate::service_table::service_byte_of_tgid;

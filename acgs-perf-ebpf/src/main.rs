@@ -13,19 +13,29 @@ mod calls;
 mod count;
 mod downstream;
 mod exemplar;
+mod flags;
+mod globals;
 mod handoff;
 mod history;
-mod kernel;
 mod maps;
 mod request_clock;
 mod request_table;
 mod runnable;
 mod service_table;
 mod standby;
-mod storage;
 mod subprogram;
 mod thread_clock;
 mod words;
+
+mod kernel {
+    //! What the kernel has: threads, sockets, time. The only place that touches kernel memory.
+    mod memory;
+    pub mod preemption;
+    pub mod sock;
+    pub mod storage;
+    pub mod task;
+    pub mod time;
+}
 
 mod hooks {
     //! One file per kernel subsystem.

@@ -1,53 +1,21 @@
-//! Every map and every read-only global of the kernel side. The agent sets the sizes when it loads the object.
+//! Maps. The agent sets the sizes when it loads the object.
 
 use acgs_perf_common::attribution::ATTRIBUTION_WORDS;
 use acgs_perf_common::exemplar::{EXEMPLAR_RING, ExemplarRecord};
-use acgs_perf_common::fields::Fields;
 use acgs_perf_common::ledger::LOSS_COUNT;
 use acgs_perf_common::maps::{
     DOWNSTREAM_PEERS, DownstreamPeer, ERRNOS, EXEC_QUEUE, LISTENERS, PARKED_REQUESTS, PARKING_PLACES, PEERS,
-    PREEMPTORS, PeerKey, PeerStats, Preemptor, Switches, WANTED_PORTS, WantedPort,
+    PREEMPTORS, PeerKey, PeerStats, Preemptor, WANTED_PORTS, WantedPort,
 };
 use aya_ebpf::btf_maps::{Array, HashMap, LruHashMap, RingBuf};
 use aya_ebpf::macros::btf_map;
 
 use crate::activity::Activity;
+use crate::flags::{MMAPABLE, NO_PREALLOC};
+use crate::kernel::storage::{SocketStorage, TaskStorage};
 use crate::request_clock::SocketState;
-use crate::storage::{SocketStorage, TaskStorage};
 use crate::thread_clock::ThreadState;
 
-/// `BPF_F_MMAPABLE`: the agent reads and writes the array as memory.
-const MMAPABLE: usize = 1 << 10;
-/// `BPF_F_NO_PREALLOC`: memory for an entry is taken when it is made.
-const NO_PREALLOC: usize = 1;
-
-/// Offsets of kernel fields.
-#[unsafe(no_mangle)]
-pub static FIELDS: Fields = Fields::ZERO;
-/// Number of shards, a power of two.
-#[unsafe(no_mangle)]
-pub static SHARDS: u32 = 1;
-/// 1 if the probe `sched` keeps thread clocks.
-#[unsafe(no_mangle)]
-pub static SCHED_ACTIVE: u32 = 0;
-/// 1 if the probe `tcp` keeps figures of connections.
-#[unsafe(no_mangle)]
-pub static TCP_ACTIVE: u32 = 0;
-/// 1 if the probe `syscalls` sees calls of accept.
-#[unsafe(no_mangle)]
-pub static SYSCALLS_ACTIVE: u32 = 0;
-
-/// 1 if the probe `attribution` says where the time of requests goes.
-#[unsafe(no_mangle)]
-pub static ATTRIBUTION_ACTIVE: u32 = 0;
-
-/// 1 if tracepoints leave preemption enabled, so that programs need a standby; see `standby`.
-#[unsafe(no_mangle)]
-pub static PREEMPTIBLE: u32 = 0;
-
-/// What the agent has switched on and off since the programs were loaded, and when the window is open.
-#[btf_map]
-pub static SWITCHES: Array<Switches, 1, MMAPABLE> = Array::new();
 /// tgid → service + 1, one byte each, eight to an entry.
 #[btf_map]
 pub static SERVICE_OF_TGID: Array<[u8; 8], 1, MMAPABLE> = Array::new();

@@ -13,7 +13,9 @@ use acgs_perf_common::maps::{Counter, Histogram};
 
 use crate::count::{Figures, atomic_add, lose, replaced, touch};
 use crate::downstream::Call;
-use crate::kernel::{AF_UNIX, Sock, attributes, now};
+use crate::globals::attributes;
+use crate::kernel::sock::{AF_UNIX, Sock};
+use crate::kernel::time::now;
 use crate::maps::ESTABLISHED;
 use crate::subprogram::subprogram;
 use crate::{Loss, attribution, exemplar, request_table};

@@ -15,7 +15,9 @@
 
 use crate::Loss;
 use crate::count::lose;
-use crate::kernel::{Task, global, preempt_disable, preempt_enable};
+use crate::globals::global;
+use crate::kernel::preemption::{preempt_disable, preempt_enable};
+use crate::kernel::task::Task;
 use crate::maps::THREADS;
 use crate::service_table::service_of_tgid;
 

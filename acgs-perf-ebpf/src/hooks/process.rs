@@ -5,8 +5,9 @@ use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 
 use crate::count::{Figures, atomic_add};
-use crate::kernel::{Task, keeps_thread_clocks};
-use crate::maps::{EXECED, EXECED_HEAD, FIELDS, THREADS};
+use crate::globals::{global, keeps_thread_clocks};
+use crate::kernel::task::Task;
+use crate::maps::{EXECED, EXECED_HEAD, THREADS};
 use crate::service_table::{service_of_tgid, set_service_of_tgid};
 use crate::{Loss, run, thread_clock};
 
@@ -59,8 +60,7 @@ fn exit(ctx: &BtfTracePointContext) -> Result<(), Loss> {
     let task = Task::arg(ctx, 0);
     let tgid = task.tgid();
     let Some(service) = service_of_tgid(tgid) else { return Ok(()) };
-    // SAFETY: read-only memory that the agent filled before the program was loaded.
-    let has_group_dead = unsafe { core::ptr::read_volatile(&raw const FIELDS.exit_has_group_dead) } != 0;
+    let has_group_dead = global!(FIELDS.exit_has_group_dead) != 0;
     let last = if has_group_dead { ctx.arg::<u64>(1) & 1 != 0 } else { task.pid() == tgid };
     if last {
         // Before the id is freed: whoever gets it next starts as a stranger.

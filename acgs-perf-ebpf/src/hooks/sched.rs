@@ -5,8 +5,11 @@ use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 
 use crate::count::{atomic_add, lose};
-use crate::kernel::{Task, counts, now};
-use crate::maps::{FIELDS, PREEMPTOR};
+use crate::flags::NO_EXIST;
+use crate::globals::{counts, global};
+use crate::kernel::task::Task;
+use crate::kernel::time::now;
+use crate::maps::PREEMPTOR;
 use crate::service_table::{service_byte_of_tgid, service_of_tgid};
 use crate::{Loss, run, thread_clock};
 
@@ -36,8 +39,7 @@ fn switch(ctx: &BtfTracePointContext) -> Result<(), Loss> {
     let now = now();
     if from != 0 {
         let preempted = ctx.arg::<u64>(0) & 1 != 0;
-        // SAFETY: read-only memory that the agent filled before the program was loaded.
-        let has_state = unsafe { core::ptr::read_volatile(&raw const FIELDS.switch_has_state) } != 0;
+        let has_state = global!(FIELDS.switch_has_state) != 0;
         let runnable = preempted || if has_state { ctx.arg::<u32>(3) == 0 } else { prev.is_runnable() };
         if let Err(loss) = thread_clock::switched_out(prev, from - 1, runnable, now) {
             lose(loss);
@@ -60,7 +62,7 @@ fn ran_instead(service: u32, prev: Task, waited: u64) -> Result<(), Loss> {
     let key = (u64::from(service) << 32) | u64::from(prev.tgid());
     if PREEMPTOR.get_ptr_mut(key).is_none() {
         let fresh = Preemptor { waits: 0, wait_ns: 0, comm: prev.comm() };
-        let _exists_meanwhile = PREEMPTOR.insert(key, fresh, 1);
+        let _exists_meanwhile = PREEMPTOR.insert(key, fresh, NO_EXIST);
     }
     let entry = PREEMPTOR.get_ptr_mut(key).ok_or(Loss::PreemptorTableFull)?;
     // SAFETY: `entry` points into the map's value.

@@ -10,8 +10,11 @@ use aya_ebpf::programs::BtfTracePointContext;
 
 use crate::activity::HANDED;
 use crate::count::{Figures, atomic_add};
+use crate::flags::NO_EXIST;
+use crate::globals::{attributes, counts, global};
 use crate::handoff::WAKE_BYTES;
-use crate::kernel::{Descriptor, Task, attributes, counts, elapsed, global, now};
+use crate::kernel::task::{Descriptor, Task};
+use crate::kernel::time::{elapsed, now};
 use crate::maps::{
     ERRNO, ESTABLISHED, SYSCALL_CLAIMS, SYSCALL_OWNER, SYSCALL_RECORDS, SYSCALL_SLOT, SYSCALL_SLOTS_USED, THREADS,
 };
@@ -24,8 +27,6 @@ const WRITE: u32 = 1;
 const ACCEPT: i64 = 43;
 const ACCEPT4: i64 = 288;
 const MAX_ERRNO: i64 = 4095;
-/// `BPF_NOEXIST`.
-const NO_EXIST: u64 = 1;
 /// Slots that a claim tries, in case other CPUs claim at the same time.
 const CLAIM_TRIES: u64 = 8;
 
@@ -169,7 +170,7 @@ fn add(record: u32, word: u32, value: u64) {
 #[inline(always)]
 fn failed(key: u64) -> Result<(), Loss> {
     if ERRNO.get_ptr_mut(key).is_none() {
-        let _exists_meanwhile = ERRNO.insert(key, 0, 1);
+        let _exists_meanwhile = ERRNO.insert(key, 0, NO_EXIST);
     }
     let entry = ERRNO.get_ptr_mut(key).ok_or(Loss::ErrnoTableFull)?;
     atomic_add(entry, 1);

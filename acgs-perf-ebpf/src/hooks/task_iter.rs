@@ -3,7 +3,7 @@
 //! aya-ebpf has no macro for iterators, so these two are entry points by hand. The context is
 //! `struct { struct bpf_iter_meta *meta; struct task_struct *task; }`; `task` is null after the last one.
 
-use crate::kernel::Task;
+use crate::kernel::task::Task;
 use crate::service_table::service_of_tgid;
 use crate::{Loss, run, thread_clock};
 

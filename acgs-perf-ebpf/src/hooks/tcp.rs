@@ -7,7 +7,11 @@ use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 
 use crate::count::{Figures, atomic_add};
-use crate::kernel::{Sock, Task, attributes, counts, global, now};
+use crate::flags::NO_EXIST;
+use crate::globals::{attributes, counts, global};
+use crate::kernel::sock::Sock;
+use crate::kernel::task::Task;
+use crate::kernel::time::now;
 use crate::maps::{ESTABLISHED, PEER, PEER_OTHERS, SOCKETS};
 use crate::request_clock::SocketState;
 use crate::service_table::{current_service, service_of_listener, set_service_of_tgid, wanted_by};
@@ -234,7 +238,7 @@ subprogram! {
         let key = unsafe { core::ptr::from_ref(key).read_volatile() };
         let mut entry = PEER.get_ptr_mut(key);
         if entry.is_none() {
-            let _exists_meanwhile = PEER.insert(key, PeerStats::default(), 1);
+            let _exists_meanwhile = PEER.insert(key, PeerStats::default(), NO_EXIST);
             entry = PEER.get_ptr_mut(key);
         }
         let is_named = entry.is_some();
