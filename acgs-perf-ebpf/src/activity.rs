@@ -9,8 +9,8 @@ use acgs_perf_common::attribution::{Component, FIRST_OF_SERVICE_TIME, PEER_SLOTS
 use acgs_perf_common::exemplar::{SEGMENTS, segment, segment_add, segment_kind, segment_more};
 use acgs_perf_common::state::State;
 
+use crate::opaque;
 use crate::subprogram::subprogram;
-use crate::words;
 
 /// The thread is at work; without this flag the rest means nothing.
 pub const ACTIVE: u32 = 1;
@@ -120,8 +120,8 @@ impl Activity {
         if self.is(PLAIN) {
             return; // there is nothing else
         }
-        words::clear(&mut self.parts);
-        words::clear(&mut self.peer_ns);
+        opaque::clear(&mut self.parts);
+        opaque::clear(&mut self.peer_ns);
         self.shared = 0;
         self.one_call = 0;
         self.many_calls = 0;
@@ -310,16 +310,16 @@ impl Activity {
         self.parts[ON_CPU] = from.parts[ON_CPU];
         if from.segments_len != 0 {
             let (few, more) = (&from.segments[..FEW_SEGMENTS], &from.segments[FEW_SEGMENTS..]);
-            words::copy_slice(&mut self.segments[..FEW_SEGMENTS], few);
+            opaque::copy_slice(&mut self.segments[..FEW_SEGMENTS], few);
             if from.segments_len > FEW_SEGMENTS as u32 {
-                words::copy_slice(&mut self.segments[FEW_SEGMENTS..], more);
+                opaque::copy_slice(&mut self.segments[FEW_SEGMENTS..], more);
             }
         }
         if from.is(PLAIN) {
             return;
         }
-        words::copy(&mut self.parts, &from.parts);
-        words::copy(&mut self.peer_ns, &from.peer_ns);
+        opaque::copy(&mut self.parts, &from.parts);
+        opaque::copy(&mut self.peer_ns, &from.peer_ns);
         self.shared = from.shared;
         self.calls_at = from.calls_at;
         self.one_call = from.one_call;
@@ -405,9 +405,7 @@ subprogram! {
 /// around, leaves the mask in place for the verifier, which does not.
 #[inline(always)]
 fn masked(len: &u32, change: u32) -> usize {
-    // SAFETY: a reference is valid for reads.
-    let len = unsafe { core::ptr::from_ref(len).read_volatile() };
-    (len.wrapping_add(change) & (SEGMENTS as u32 - 1)) as usize
+    (opaque::reload(len).wrapping_add(change) & (SEGMENTS as u32 - 1)) as usize
 }
 
 /// Segments of unknown work that are kept when its request is found.

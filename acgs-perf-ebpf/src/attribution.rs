@@ -21,12 +21,12 @@ use crate::kernel::sock::Sock;
 use crate::kernel::task::Task;
 use crate::kernel::time::now;
 use crate::maps::THREADS;
+use crate::opaque;
 use crate::request_clock::SocketState;
 use crate::request_table::{self, find, park};
 use crate::runnable::Request;
 use crate::subprogram::subprogram;
 use crate::thread_clock::ThreadState;
-use crate::words;
 
 /// So sure can one become that a thread is an event loop.
 const LOOP_SURE: u32 = 16;
@@ -55,7 +55,7 @@ pub fn began(sk: Sock, socket: &mut SocketState, accepted: u64, now: u64) -> Res
     let task = Task::current();
     let pid = task.pid();
     let queue = queue_of(&mut socket.row);
-    words::clear(&mut queue[..FIRST_OF_SERVICE_TIME]);
+    opaque::clear(&mut queue[..FIRST_OF_SERVICE_TIME]);
     // Until it is known better.
     queue[Component::QueueOther as usize] = now.wrapping_sub(socket.arrived);
     let thread = state_of(task)?;
@@ -365,8 +365,8 @@ fn take_up(socket: &mut SocketState, work: &mut Activity, now: u64) {
 /// A row whose service time is unknown.
 #[inline(always)]
 fn clear(socket: &mut SocketState, unknown: u64) {
-    words::clear(&mut socket.row[word(Component::OnCpu)..QUEUE_WORD]);
-    words::clear(&mut socket.row[NARROW_WORDS..]);
+    opaque::clear(&mut socket.row[word(Component::OnCpu)..QUEUE_WORD]);
+    opaque::clear(&mut socket.row[NARROW_WORDS..]);
     socket.row[word(Component::Unknown)] = unknown;
 }
 
@@ -381,7 +381,7 @@ subprogram! {
             return;
         }
         for part in 0..SERVICE_COMPONENTS {
-            words::copy_one(&mut socket.row[word(ALL[FIRST_OF_SERVICE_TIME + part])], &work.parts[part]);
+            opaque::copy_word(&mut socket.row[word(ALL[FIRST_OF_SERVICE_TIME + part])], &work.parts[part]);
         }
         socket.row[word(Component::Unknown)] += time - total;
         socket.row[word(Component::Reply)] = 0;
@@ -390,7 +390,7 @@ subprogram! {
         socket.row[ONE_CALL_WORD] = work.one_call;
         socket.row[MANY_CALLS_WORD] = work.many_calls;
         for slot in 0..PEER_SLOTS {
-            words::copy_one(&mut socket.row[PEER_WORD + slot], &work.peer_ns[slot]);
+            opaque::copy_word(&mut socket.row[PEER_WORD + slot], &work.peer_ns[slot]);
         }
     }
 }

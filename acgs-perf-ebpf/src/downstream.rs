@@ -12,6 +12,7 @@ use crate::count::{atomic_add, counted, lose};
 use crate::flags::NO_EXIST;
 use crate::kernel::sock::{AF_UNIX, Sock, read_unix_path};
 use crate::maps::{DOWNSTREAM, DOWNSTREAM_CLAIMS, DOWNSTREAM_PEER, DOWNSTREAM_SLOTS_USED};
+use crate::opaque::reload;
 use crate::service_table::{called_port, set_called_port};
 use crate::subprogram::subprogram;
 
@@ -79,9 +80,7 @@ pub fn find_slot(call: &mut Call, sk: Sock, service: u32) {
 subprogram! {
     /// The same by the peer's key.
     fn find = downstream_find(call: &mut Call, key: &mut PeerKey) {
-        // Linux 6.1 takes a key only from the stack, not from an argument.
-        // SAFETY: a reference is valid for reads. Volatile, or the compiler would use the argument itself.
-        let key = unsafe { core::ptr::from_ref(key).read_volatile() };
+        let key = reload(key); // Linux 6.1 takes a key only from the stack
         let mut known = DOWNSTREAM_PEER.get_ptr_mut(key);
         if known.is_none() {
             let slot = claim(key.service);

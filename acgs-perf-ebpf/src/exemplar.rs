@@ -10,9 +10,9 @@ use crate::count::atomic_add;
 use crate::flags::NO_WAKEUP;
 use crate::kernel::task::Task;
 use crate::maps::{EXEMPLAR_GATE, EXEMPLARS};
+use crate::opaque;
 use crate::request_clock::SocketState;
 use crate::subprogram::subprogram;
-use crate::words;
 
 #[inline(always)]
 fn gate(service: u32, word: Gate) -> Option<*mut u64> {
@@ -90,17 +90,17 @@ fn send(socket: &SocketState, work: Option<&Activity>, service: u32, slowest: bo
         (*record).client_port = socket.client.port;
         (*record).slowest = u32::from(slowest);
         (*record).comm = task.comm();
-        words::copy(&mut (*record).row, &socket.row);
+        opaque::copy(&mut (*record).row, &socket.row);
         match work {
             Some(work) => {
                 (*record).segments_len = work.segments_len;
                 (*record).queue_segments = work.queue_segments;
-                words::copy(&mut (*record).segments, &work.segments);
+                opaque::copy(&mut (*record).segments, &work.segments);
             }
             None => {
                 (*record).segments_len = 0;
                 (*record).queue_segments = 0;
-                words::clear(&mut (*record).segments);
+                opaque::clear(&mut (*record).segments);
             }
         }
     }

@@ -18,6 +18,7 @@ mod globals;
 mod handoff;
 mod history;
 mod maps;
+mod opaque;
 mod request_clock;
 mod request_table;
 mod runnable;
@@ -25,7 +26,6 @@ mod service_table;
 mod standby;
 mod subprogram;
 mod thread_clock;
-mod words;
 
 mod kernel {
     //! What the kernel has: threads, sockets, time. The only place that touches kernel memory.

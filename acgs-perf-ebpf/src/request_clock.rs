@@ -17,6 +17,7 @@ use crate::globals::attributes;
 use crate::kernel::sock::{AF_UNIX, Sock};
 use crate::kernel::time::now;
 use crate::maps::ESTABLISHED;
+use crate::opaque::reload;
 use crate::subprogram::subprogram;
 use crate::{Loss, attribution, exemplar, request_table};
 
@@ -130,8 +131,7 @@ impl SocketState {
     /// The same after [`Self::id`] was called.
     #[inline(always)]
     pub fn known_id(&self) -> u64 {
-        // SAFETY: a reference is valid for reads. Volatile, or the compiler would use the pointer itself.
-        unsafe { (&raw const self.id).read_volatile() }
+        reload(&self.id)
     }
 
     /// Remembers the other end.
@@ -228,8 +228,7 @@ impl SocketState {
     /// The latency that is recorded of the last request.
     #[inline(always)]
     fn recorded(&self) -> u64 {
-        // SAFETY: a reference is valid for reads. Volatile, since another thread may write it.
-        unsafe { (&raw const self.row[LATENCY_WORD]).read_volatile() }
+        reload(&self.row[LATENCY_WORD]) // another thread may write it
     }
 
     /// Records another latency instead; false if another thread has done so meanwhile.

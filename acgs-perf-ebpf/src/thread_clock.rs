@@ -13,6 +13,7 @@ use crate::history::History;
 use crate::kernel::task::{Descriptor, Task};
 use crate::kernel::time::{elapsed, now};
 use crate::maps::{CALL_CLASS, THREADS};
+use crate::opaque::{reload, store};
 use crate::runnable::Runnable;
 use crate::subprogram::subprogram;
 
@@ -34,7 +35,7 @@ pub struct ThreadState {
     pub unanswered: u32,
     /// 1 if it is blocked on a futex without a time limit.
     pub without_limit: u32,
-    /// See `forget`.
+    /// A new state, on its way through memory; see `opaque`.
     scratch: u32,
     /// Sleeps for which a pool is known to give results back to this loop.
     pub has_pool: u32,
@@ -75,11 +76,8 @@ impl ThreadState {
     #[inline(always)]
     fn enter(&mut self, state: u32, now: u64) {
         // The state last: a waker on another CPU leaves a thread alone that is not blocked yet.
-        // SAFETY: references are valid for writes.
-        unsafe {
-            core::ptr::from_mut(&mut self.since).write_volatile(now);
-            core::ptr::from_mut(&mut self.state).write_volatile(state);
-        }
+        store(&mut self.since, now);
+        store(&mut self.state, state);
     }
 }
 
@@ -91,14 +89,6 @@ subprogram! {
             Figures::at_any_time(service).add_at(STATE_COUNTER + state, within_window(thread.since, now));
         }
     }
-}
-
-/// The value in memory: of what is loaded anew the verifier forgets that it was each of nine constants in turn, and does
-/// not look at all that follows nine times.
-#[inline(always)]
-fn forget(slot: &u32) -> u32 {
-    // SAFETY: a reference is valid for reads.
-    unsafe { core::ptr::from_ref(slot).read_volatile() }
 }
 
 /// The running task makes a new one, which will be runnable at once; `is_thread`: another one of its process.
@@ -141,7 +131,7 @@ pub fn waking(task: Task, service: u32) -> Result<(), Loss> {
     }
     let spent = thread.leave(service, now, if is_deliberate { waker.tgid() } else { 0 }, attributes);
     if attributes {
-        let state = forget(&thread.state);
+        let state = reload(&thread.state);
         woken(thread, task, service, state, now);
         thread.history.push(Component::QueueRunQueue, now);
     }
@@ -203,7 +193,7 @@ pub fn switched_out(task: Task, service: u32, runnable: bool, now: u64) -> Resul
             thread.history.push(Component::QueueRunQueue, now);
         } else {
             thread.scratch = state;
-            let state = forget(&thread.scratch);
+            let state = reload(&thread.scratch);
             blocks(thread, task, state, now);
         }
     }

@@ -13,6 +13,7 @@ use crate::kernel::sock::Sock;
 use crate::kernel::task::Task;
 use crate::kernel::time::now;
 use crate::maps::{ESTABLISHED, PEER, PEER_OTHERS, SOCKETS};
+use crate::opaque::reload;
 use crate::request_clock::SocketState;
 use crate::service_table::{current_service, service_of_listener, set_service_of_tgid, wanted_by};
 use crate::standby::on_one_cpu;
@@ -233,9 +234,7 @@ subprogram! {
         if !counts() {
             return;
         }
-        // Linux 6.1 takes a key only from the stack, not from an argument.
-        // SAFETY: a reference is valid for reads. Volatile, or the compiler would use the argument itself.
-        let key = unsafe { core::ptr::from_ref(key).read_volatile() };
+        let key = reload(key); // Linux 6.1 takes a key only from the stack
         let mut entry = PEER.get_ptr_mut(key);
         if entry.is_none() {
             let _exists_meanwhile = PEER.insert(key, PeerStats::default(), NO_EXIST);

@@ -3,6 +3,8 @@
 use acgs_perf_common::ledger::Loss;
 use aya_ebpf::helpers::generated::bpf_ktime_get_ns;
 
+use crate::opaque::reload;
+
 /// Monotonic time in ns; about 40 ns a call, so at most once per event and only after the filters.
 #[inline(always)]
 pub fn now() -> u64 {
@@ -21,8 +23,7 @@ pub fn elapsed(since: u64, now: u64) -> Result<u64, Loss> {
     let sign = (ns as i64 >> 63) as u64;
     // A mask instead of a branch, and through memory so that the compiler makes none of it: the verifier would go through all
     // that follows twice, half as many instructions again in `sys_exit`.
-    // SAFETY: a reference is valid for reads.
-    let negative = unsafe { core::ptr::from_ref(&sign).read_volatile() };
+    let negative = reload(&sign);
     if ns.wrapping_neg() & negative >= STEP_BACK {
         return Err(Loss::NegativeDifference);
     }
