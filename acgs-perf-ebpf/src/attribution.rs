@@ -11,22 +11,21 @@ use acgs_perf_common::attribution::{
     PEER_SLOTS, PEER_WORD, QUEUE_WORD, SERVICE_COMPONENTS, SHARED_WORD, component_word as word,
 };
 
-use crate::Loss;
-use crate::activity::{self, ACTIVE, AWAY, Activity, GUESSED, HANDED, KNOWN, PLAIN, READY, SPREAD, TABLED};
 use crate::count::lose;
-use crate::downstream::Call;
 use crate::exemplar;
-use crate::history::QUEUE_ROOM;
 use crate::kernel::sock::Sock;
 use crate::kernel::task::Task;
 use crate::kernel::time::now;
-use crate::maps::THREADS;
 use crate::opaque;
-use crate::request_clock::SocketState;
 use crate::request_table::{self, find, park};
-use crate::runnable::Request;
+use crate::state::activity::{self, ACTIVE, AWAY, Activity, GUESSED, HANDED, KNOWN, PLAIN, READY, SPREAD, TABLED};
+use crate::state::call::Call;
+use crate::state::history::QUEUE_ROOM;
+use crate::state::runnable::Request;
+use crate::state::socket::SocketState;
+use crate::state::thread::ThreadState;
 use crate::subprogram::subprogram;
-use crate::thread_clock::ThreadState;
+use acgs_perf_common::ledger::Loss;
 
 /// So sure can one become that a thread is an event loop.
 const LOOP_SURE: u32 = 16;
@@ -38,17 +37,6 @@ fn queue_of(row: &mut [u64; ATTRIBUTION_WORDS]) -> &mut [u64; QUEUE_ROOM] {
     unsafe { &mut *row.as_mut_ptr().add(QUEUE_WORD).cast() }
 }
 
-/// State of the running thread.
-#[inline(always)]
-pub fn current() -> Result<&'static mut ThreadState, Loss> {
-    state_of(Task::current())
-}
-
-#[inline(always)]
-fn state_of(task: Task) -> Result<&'static mut ThreadState, Loss> {
-    THREADS.get_or_create(task).ok_or(Loss::TaskStorage)
-}
-
 /// The running thread has read the first bytes of a request; `accepted` is when its connection was, if it waited for that.
 #[inline(always)]
 pub fn began(sk: Sock, socket: &mut SocketState, accepted: u64, now: u64) -> Result<(), Loss> {
@@ -58,7 +46,7 @@ pub fn began(sk: Sock, socket: &mut SocketState, accepted: u64, now: u64) -> Res
     opaque::clear(&mut queue[..FIRST_OF_SERVICE_TIME]);
     // Until it is known better.
     queue[Component::QueueOther as usize] = now.wrapping_sub(socket.arrived);
-    let thread = state_of(task)?;
+    let thread = ThreadState::of(task)?;
     let runs_since = if thread.is_on_cpu() { thread.since } else { now };
     let work = &mut thread.activity;
     if work.is_live() {
@@ -69,7 +57,7 @@ pub fn began(sk: Sock, socket: &mut SocketState, accepted: u64, now: u64) -> Res
         thread.is_loop += 1;
     }
     thread.unanswered = 1;
-    let id = socket.id(sk);
+    let id = request_table::id_of(socket, sk);
     thread.runnable.push(id, now, true);
     work.start(id, ACTIVE | KNOWN, now);
     let mut since = socket.arrived;
@@ -100,8 +88,8 @@ subprogram! {
 /// The running thread has read more bytes of a request; they had arrived at `arrived`.
 #[inline(always)]
 pub fn continued(sk: Sock, socket: &mut SocketState, arrived: u64) -> Result<(), Loss> {
-    let thread = current()?;
-    let request = socket.id(sk);
+    let thread = ThreadState::current()?;
+    let request = request_table::id_of(socket, sk);
     if thread.activity.is_for(request, socket.read) {
         thread.activity.flags &= !AWAY;
         return Ok(());
@@ -125,8 +113,8 @@ pub fn unknown(socket: &mut SocketState) {
 #[inline(always)]
 pub fn answered(sk: Sock, socket: &mut SocketState, service: u32, now: u64) -> Result<(), Loss> {
     let task = Task::current();
-    let thread = state_of(task)?;
-    let request = socket.id(sk);
+    let thread = ThreadState::of(task)?;
+    let request = request_table::id_of(socket, sk);
     thread.unanswered = 0;
     thread.runnable.acts_for(request);
     thread.activity.settle(now);

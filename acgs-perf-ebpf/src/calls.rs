@@ -5,16 +5,17 @@
 
 use acgs_perf_common::maps::DownstreamWord;
 
-use crate::Loss;
-use crate::activity::{ACTIVE, AWAY, HANDED, OPENING, READY};
-use crate::attribution::{Resume, claim, current, resume};
+use crate::attribution::{Resume, claim, resume};
 use crate::count::lose;
-use crate::downstream::{self, CALLED, CONNECTING, Call, MIXED, QUIET};
+use crate::downstream;
 use crate::kernel::sock::Sock;
 use crate::kernel::task::Task;
-use crate::request_clock::SocketState;
-use crate::request_table::park;
-use crate::thread_clock::ThreadState;
+use crate::request_table::{self, park};
+use crate::state::activity::{ACTIVE, AWAY, HANDED, OPENING, READY};
+use crate::state::call::{CALLED, CONNECTING, Call, MIXED, QUIET};
+use crate::state::socket::SocketState;
+use crate::state::thread::ThreadState;
+use acgs_perf_common::ledger::Loss;
 
 /// Sends of a loop that follow so soon upon the first one belong to the same call: headers, then a body.
 const SAME_CALL_NS: u64 = 1_000_000;
@@ -36,12 +37,12 @@ pub fn signals(thread: &mut ThreadState, task: Task, now: u64) {
 /// The running thread begins to open a connection.
 #[inline(always)]
 pub fn connecting(sk: Sock, socket: &mut SocketState, service: u32, now: u64) -> Result<(), Loss> {
-    let id = socket.id(sk);
+    let id = request_table::id_of(socket, sk);
     let call = &mut socket.call;
     downstream::find_slot(call, sk, service);
     downstream::add(service, call.peer, DownstreamWord::Connects, 1);
     let pid = Task::current().pid();
-    let thread = current()?;
+    let thread = ThreadState::current()?;
     thread.activity.settle(now);
     claim(thread, pid, now);
     let work = &mut thread.activity;
@@ -67,10 +68,10 @@ pub fn connecting(sk: Sock, socket: &mut SocketState, service: u32, now: u64) ->
 /// The running thread has sent on a connection that the service opened.
 #[inline(always)]
 pub fn call_sent(sk: Sock, socket: &mut SocketState, service: u32, now: u64) -> Result<(), Loss> {
-    let id = socket.id(sk);
+    let id = request_table::id_of(socket, sk);
     let call = &mut socket.call;
     let pid = Task::current().pid();
-    let thread = current()?;
+    let thread = ThreadState::current()?;
     let work = &mut thread.activity;
     if work.is(ACTIVE) {
         work.settle(now);
@@ -143,7 +144,7 @@ pub fn call_received(call: &mut Call, service: u32, bytes: u64, arrived: u64, no
     if call.request == 0 {
         return Ok(());
     }
-    let thread = current()?;
+    let thread = ThreadState::current()?;
     if thread.activity.is_for(call.request, call.began) {
         thread.activity.settle(now);
         thread.activity.touched = now;

@@ -7,38 +7,18 @@ use acgs_perf_common::attribution::PEER_SLOTS;
 use acgs_perf_common::histogram::{BUCKETS, bucket_index};
 use acgs_perf_common::maps::{DOWNSTREAM_HEADER, DownstreamPeer, DownstreamWord, PeerKey, UNIX_PORT, downstream_base};
 
-use crate::Loss;
 use crate::count::{atomic_add, counted, lose};
 use crate::flags::NO_EXIST;
 use crate::kernel::sock::{AF_UNIX, Sock, read_unix_path};
 use crate::maps::{DOWNSTREAM, DOWNSTREAM_CLAIMS, DOWNSTREAM_PEER, DOWNSTREAM_SLOTS_USED};
 use crate::opaque::reload;
 use crate::service_table::{called_port, set_called_port};
+use crate::state::call::Call;
 use crate::subprogram::subprogram;
+use acgs_perf_common::ledger::Loss;
 
-/// Nothing was called on this connection yet, or the last call has been answered.
-pub const QUIET: u32 = 0;
-/// The connection is being opened.
-pub const CONNECTING: u32 = 1;
-/// A call was sent and nothing has come back.
-pub const CALLED: u32 = 2;
-/// The same, and another request has sent on the connection meanwhile.
-pub const MIXED: u32 = 3;
 /// Slots that a claim tries, in case other CPUs claim at the same time.
 const CLAIM_TRIES: u64 = 4;
-
-/// The client's end of a connection.
-#[repr(C)]
-pub struct Call {
-    /// For whom the call is; see `Activity`.
-    pub request: u64,
-    pub began: u64,
-    /// When the call was sent, or the connection was established.
-    pub since: u64,
-    pub phase: u32,
-    /// Slot of the peer.
-    pub peer: u32,
-}
 
 /// One word of a peer's figures.
 #[inline(always)]

@@ -5,13 +5,13 @@
 use acgs_perf_common::attribution::LATENCY_WORD;
 use acgs_perf_common::exemplar::{ExemplarRecord, GATE_WORDS, Gate};
 
-use crate::activity::Activity;
 use crate::count::atomic_add;
 use crate::flags::NO_WAKEUP;
 use crate::kernel::task::Task;
 use crate::maps::{EXEMPLAR_GATE, EXEMPLARS};
 use crate::opaque;
-use crate::request_clock::SocketState;
+use crate::state::activity::Activity;
+use crate::state::socket::SocketState;
 use crate::subprogram::subprogram;
 
 #[inline(always)]

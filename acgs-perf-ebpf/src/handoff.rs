@@ -5,14 +5,15 @@
 use acgs_perf_common::attribution::Component;
 use acgs_perf_common::state::{CallClass, State};
 
-use crate::activity::{self, ACTIVE, GIVEN, HANDED, KNOWN, PLAIN, READY, SPREAD};
 use crate::attribution::hands_over;
 use crate::kernel::task::Task;
-use crate::maps::{CALL_CLASS, THREADS};
+use crate::maps::CALL_CLASS;
 use crate::request_table::park;
 use crate::service_table::service_byte_of_tgid;
+use crate::state::activity::{self, ACTIVE, GIVEN, HANDED, KNOWN, PLAIN, READY, SPREAD};
+use crate::state::thread::THREADS;
+use crate::state::thread::ThreadState;
 use crate::subprogram::subprogram;
-use crate::thread_clock::ThreadState;
 
 const FUTEX: i64 = 202;
 const WRITE: i64 = 1;

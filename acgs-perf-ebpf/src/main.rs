@@ -7,7 +7,6 @@
 #![allow(internal_features)]
 #![feature(core_intrinsics)]
 
-mod activity;
 mod attribution;
 mod calls;
 mod count;
@@ -16,16 +15,12 @@ mod exemplar;
 mod flags;
 mod globals;
 mod handoff;
-mod history;
 mod maps;
 mod opaque;
-mod request_clock;
 mod request_table;
-mod runnable;
 mod service_table;
 mod standby;
 mod subprogram;
-mod thread_clock;
 
 mod kernel {
     //! What the kernel has: threads, sockets, time. The only place that touches kernel memory.
@@ -35,6 +30,22 @@ mod kernel {
     pub mod storage;
     pub mod task;
     pub mod time;
+}
+
+mod state {
+    //! What is kept of a socket, a thread, a request, with the maps that keep it.
+    pub mod activity;
+    pub mod call;
+    pub mod history;
+    pub mod runnable;
+    pub mod socket;
+    pub mod thread;
+}
+
+mod clock {
+    //! From event to event: the request clock of a socket, the clock of a thread.
+    pub mod request;
+    pub mod thread;
 }
 
 mod hooks {
@@ -49,8 +60,7 @@ mod hooks {
     mod tcp;
 }
 
-/// Why a program stopped early with information lost; counted in the ledger.
-pub(crate) use acgs_perf_common::ledger::Loss;
+use acgs_perf_common::ledger::Loss;
 
 /// Runs the body of a hook and counts what it lost.
 #[inline(always)]

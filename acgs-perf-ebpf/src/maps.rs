@@ -10,11 +10,8 @@ use acgs_perf_common::maps::{
 use aya_ebpf::btf_maps::{Array, HashMap, LruHashMap, RingBuf};
 use aya_ebpf::macros::btf_map;
 
-use crate::activity::Activity;
 use crate::flags::{MMAPABLE, NO_PREALLOC};
-use crate::kernel::storage::{SocketStorage, TaskStorage};
-use crate::request_clock::SocketState;
-use crate::thread_clock::ThreadState;
+use crate::state::activity::Activity;
 
 /// tgid → service + 1, one byte each, eight to an entry.
 #[btf_map]
@@ -39,12 +36,6 @@ pub static COUNTERS: Array<u64, 1, MMAPABLE> = Array::new();
 /// The loss ledger.
 #[btf_map]
 pub static LEDGER: Array<u64, { LOSS_COUNT }, MMAPABLE> = Array::new();
-/// Clock of each thread.
-#[btf_map]
-pub static THREADS: TaskStorage<ThreadState> = TaskStorage::new();
-/// Clock of each server-side socket, and of connections being opened.
-#[btf_map]
-pub static SOCKETS: SocketStorage<SocketState> = SocketStorage::new();
 /// System call number → `CallClass`.
 #[btf_map]
 pub static CALL_CLASS: Array<u64, { acgs_perf_common::state::SYSCALLS }, MMAPABLE> = Array::new();

@@ -7,12 +7,14 @@
 //! out in order, so that those in use lie together: the first look at one is a miss of the caches, and among the costliest
 //! loads of all. Redis answers in a second pass over what it has read: there each request is put away once.
 
-use crate::Loss;
-use crate::activity::{self, Activity, DONE, KNOWN, PLAIN, SPILLED, SPREAD, TABLED};
 use crate::count::{lose, touch};
+use crate::kernel::sock::Sock;
 use crate::maps::{NEXT_PLACE, PARKED, PARKING};
-use crate::runnable::Request;
+use crate::state::activity::{self, Activity, DONE, KNOWN, PLAIN, SPILLED, SPREAD, TABLED};
+use crate::state::runnable::Request;
+use crate::state::socket::SocketState;
 use crate::subprogram::subprogram;
+use acgs_perf_common::ledger::Loss;
 use acgs_perf_common::maps::PARKING_PLACES;
 
 /// An entry that nobody has asked for in this time gives its place to another.
@@ -21,9 +23,20 @@ const STALE_NS: i64 = 60_000_000_000;
 /// A kernel address has only ones above.
 const ADDRESS_BITS: u32 = 48;
 
+/// A number that names the socket: its address, and where its requests wait. The verifier lets nobody compute with the
+/// pointer itself, so the number goes through memory.
+#[inline(always)]
+pub fn id_of(socket: &mut SocketState, sk: Sock) -> u64 {
+    if socket.id == 0 {
+        socket.id = sk.address();
+        socket.id = id(socket.known_id());
+    }
+    socket.known_id()
+}
+
 /// The name of the socket at `address`, with the next place in the array.
 #[inline(always)]
-pub fn id(address: u64) -> u64 {
+fn id(address: u64) -> u64 {
     let mut next = 0;
     if let Some(slot) = NEXT_PLACE.get_ptr_mut(0) {
         // SAFETY: the pointer is into the map's value. Two CPUs may give out one place twice, which the hash map makes good.

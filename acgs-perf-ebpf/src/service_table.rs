@@ -3,10 +3,10 @@
 use acgs_perf_common::maps::port_key;
 use aya_ebpf::btf_maps::Array;
 
-use crate::Loss;
 use crate::kernel::sock::Sock;
 use crate::kernel::task::Task;
 use crate::maps::{CALLED_PORT, LISTENER, SERVICE_OF_PORT, SERVICE_OF_TGID, WANTED_PORT};
+use acgs_perf_common::ledger::Loss;
 
 /// Service + 1 of a process, 0 for a stranger: for callers that keep two at once. (LLVM spills the undefined half of an
 /// `Option` there, which the verifier refuses.)

@@ -4,12 +4,15 @@ use acgs_perf_common::maps::{Counter, EXEC_QUEUE};
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 
+use crate::clock::thread;
 use crate::count::{Figures, atomic_add};
 use crate::globals::{global, keeps_thread_clocks};
 use crate::kernel::task::Task;
-use crate::maps::{EXECED, EXECED_HEAD, THREADS};
+use crate::maps::{EXECED, EXECED_HEAD};
+use crate::run;
 use crate::service_table::{service_of_tgid, set_service_of_tgid};
-use crate::{Loss, run, thread_clock};
+use crate::state::thread::THREADS;
+use acgs_perf_common::ledger::Loss;
 
 #[btf_tracepoint]
 pub fn sched_process_fork(ctx: BtfTracePointContext) -> i32 {
@@ -39,7 +42,7 @@ fn fork(ctx: &BtfTracePointContext) -> Result<(), Loss> {
         Figures::of(service).add(Counter::Forked, 1);
     }
     if keeps_thread_clocks() {
-        thread_clock::born(child, is_thread)?;
+        thread::born(child, is_thread)?;
     }
     Ok(())
 }
@@ -67,7 +70,7 @@ fn exit(ctx: &BtfTracePointContext) -> Result<(), Loss> {
         set_service_of_tgid(tgid, None)?;
         Figures::of(service).add(Counter::Exited, 1);
         if keeps_thread_clocks() {
-            thread_clock::settle(task, service)?; // its last switch is a stranger's
+            thread::settle(task, service)?; // its last switch is a stranger's
         }
     }
     Ok(())

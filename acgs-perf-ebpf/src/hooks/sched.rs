@@ -4,21 +4,23 @@ use acgs_perf_common::maps::Preemptor;
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 
+use crate::clock::thread;
 use crate::count::{atomic_add, lose};
 use crate::flags::NO_EXIST;
 use crate::globals::{counts, global};
 use crate::kernel::task::Task;
 use crate::kernel::time::now;
 use crate::maps::PREEMPTOR;
+use crate::run;
 use crate::service_table::{service_byte_of_tgid, service_of_tgid};
-use crate::{Loss, run, thread_clock};
+use acgs_perf_common::ledger::Loss;
 
 #[btf_tracepoint]
 pub fn sched_waking(ctx: BtfTracePointContext) -> i32 {
     run(|| {
         let task = Task::arg(&ctx, 0);
         match service_of_tgid(task.tgid()) {
-            Some(service) => thread_clock::waking(task, service),
+            Some(service) => thread::waking(task, service),
             None => Ok(()),
         }
     })
@@ -41,13 +43,13 @@ fn switch(ctx: &BtfTracePointContext) -> Result<(), Loss> {
         let preempted = ctx.arg::<u64>(0) & 1 != 0;
         let has_state = global!(FIELDS.switch_has_state) != 0;
         let runnable = preempted || if has_state { ctx.arg::<u32>(3) == 0 } else { prev.is_runnable() };
-        if let Err(loss) = thread_clock::switched_out(prev, from - 1, runnable, now) {
+        if let Err(loss) = thread::switched_out(prev, from - 1, runnable, now) {
             lose(loss);
         }
     }
     if to != 0 {
         let service = to - 1;
-        let waited = thread_clock::switched_in(next, service, prev, now)?;
+        let waited = thread::switched_in(next, service, prev, now)?;
         // The idle task stands in nobody's way.
         if waited != 0 && prev.pid() != 0 && counts() {
             ran_instead(service, prev, waited)?;

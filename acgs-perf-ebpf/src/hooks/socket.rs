@@ -5,6 +5,7 @@ use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 
 use crate::calls;
+use crate::clock::request;
 use crate::count::Figures;
 use crate::downstream::{find_slot, is_called_port};
 use crate::globals::{attributes, counts, global};
@@ -13,11 +14,13 @@ use crate::hooks::tcp::sample_srtt;
 use crate::kernel::sock::{AF_INET, AF_INET6, AF_UNIX, Sock};
 use crate::kernel::task::Task;
 use crate::kernel::time::now;
-use crate::maps::{SOCKETS, THREADS};
-use crate::request_clock::SocketState;
+use crate::run;
 use crate::service_table::{current_service, service_of_port, service_of_tgid};
 use crate::standby::{LAST, RECEIVED, SENT, marked, on_one_cpu, standby};
-use crate::{Loss, run};
+use crate::state::socket::SOCKETS;
+use crate::state::socket::SocketState;
+use crate::state::thread::THREADS;
+use acgs_perf_common::ledger::Loss;
 
 const TCP_LISTEN: u8 = 10;
 const MSG_PEEK: i32 = 2;
@@ -48,7 +51,7 @@ pub fn data_ready(sk: Option<Sock>) -> Result<(), Loss> {
     if let Some(sk) = sk
         && let Some(socket) = watched(sk)?
     {
-        socket.arrival(sk);
+        request::arrived(socket, sk);
     }
     Ok(())
 }
@@ -146,7 +149,7 @@ pub fn received(bytes: i32, flags: i32, sk: impl FnOnce() -> Option<Sock>) -> Re
         return Ok(());
     }
     let figures = Figures::of(service);
-    let began = socket.received(sk, figures, bytes as u64);
+    let began = request::received(socket, sk, figures, bytes as u64);
     if global!(TCP_ACTIVE) != 0 && began && socket.requests % SRTT_EVERY == 1 && sk.family() != AF_UNIX {
         sample_srtt(sk, figures);
     }
@@ -195,7 +198,7 @@ pub fn sent(bytes: i32, sk: impl FnOnce() -> Option<Sock>) -> Result<(), Loss> {
     let Some(service) = current_service() else { return Ok(()) };
     let Some(sk) = sk() else { return Ok(()) };
     match SOCKETS.get(sk) {
-        Some(socket) if socket.opened_by().is_none() => socket.sent(sk, service, bytes as u64),
+        Some(socket) if socket.opened_by().is_none() => request::sent(socket, sk, service, bytes as u64),
         _ if !attributes() => Ok(()),
         Some(socket) => calls::call_sent(sk, socket, service, now()),
         None if is_client_end(sk) => {

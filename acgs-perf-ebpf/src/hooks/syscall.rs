@@ -8,7 +8,7 @@ use acgs_perf_common::state::SYSCALLS;
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 
-use crate::activity::HANDED;
+use crate::clock::request::ACCEPTED;
 use crate::count::{Figures, atomic_add};
 use crate::flags::NO_EXIST;
 use crate::globals::{attributes, counts, global};
@@ -16,12 +16,14 @@ use crate::handoff::WAKE_BYTES;
 use crate::kernel::task::{Descriptor, Task};
 use crate::kernel::time::{elapsed, now};
 use crate::maps::{
-    ERRNO, ESTABLISHED, SYSCALL_CLAIMS, SYSCALL_OWNER, SYSCALL_RECORDS, SYSCALL_SLOT, SYSCALL_SLOTS_USED, THREADS,
+    ERRNO, ESTABLISHED, SYSCALL_CLAIMS, SYSCALL_OWNER, SYSCALL_RECORDS, SYSCALL_SLOT, SYSCALL_SLOTS_USED,
 };
-use crate::request_clock::ACCEPTED;
 use crate::service_table::service_of_tgid;
 use crate::standby::on_one_cpu;
-use crate::{Loss, calls, run};
+use crate::state::activity::HANDED;
+use crate::state::thread::THREADS;
+use crate::{calls, run};
+use acgs_perf_common::ledger::Loss;
 
 const WRITE: u32 = 1;
 const ACCEPT: i64 = 43;

@@ -3,9 +3,11 @@
 //! aya-ebpf has no macro for iterators, so these two are entry points by hand. The context is
 //! `struct { struct bpf_iter_meta *meta; struct task_struct *task; }`; `task` is null after the last one.
 
+use crate::clock::thread;
 use crate::kernel::task::Task;
+use crate::run;
 use crate::service_table::service_of_tgid;
-use crate::{Loss, run, thread_clock};
+use acgs_perf_common::ledger::Loss;
 
 #[repr(C)]
 struct Context {
@@ -30,11 +32,11 @@ fn each(ctx: *const Context, body: impl FnOnce(Task, u32) -> Result<(), Loss>) -
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "iter/task")]
 extern "C" fn threads_begin(ctx: *const Context) -> i32 {
-    each(ctx, |task, _| thread_clock::begin(task))
+    each(ctx, |task, _| thread::begin(task))
 }
 
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "iter/task")]
 extern "C" fn threads_settle(ctx: *const Context) -> i32 {
-    each(ctx, thread_clock::settle)
+    each(ctx, thread::settle)
 }

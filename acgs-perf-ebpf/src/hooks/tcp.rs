@@ -12,13 +12,15 @@ use crate::globals::{attributes, counts, global};
 use crate::kernel::sock::Sock;
 use crate::kernel::task::Task;
 use crate::kernel::time::now;
-use crate::maps::{ESTABLISHED, PEER, PEER_OTHERS, SOCKETS};
+use crate::maps::{ESTABLISHED, PEER, PEER_OTHERS};
 use crate::opaque::reload;
-use crate::request_clock::SocketState;
 use crate::service_table::{current_service, service_of_listener, set_service_of_tgid, wanted_by};
 use crate::standby::on_one_cpu;
+use crate::state::socket::SOCKETS;
+use crate::state::socket::SocketState;
 use crate::subprogram::subprogram;
-use crate::{Loss, calls, request_table, run, service_table};
+use crate::{calls, request_table, run, service_table};
+use acgs_perf_common::ledger::Loss;
 
 const ESTABLISHED_STATE: i32 = 1;
 const SYN_SENT: i32 = 2;
@@ -139,7 +141,7 @@ fn closed(sk: Sock, refused: bool) -> Result<(), Loss> {
     if attributes()
         && let Some(socket) = SOCKETS.get(sk)
     {
-        request_table::forget(socket.id(sk));
+        request_table::forget(request_table::id_of(socket, sk));
     }
     if global!(TCP_ACTIVE) == 0 {
         return Ok(());

@@ -4,8 +4,8 @@
 use acgs_perf_common::attribution::{COMPONENTS, Component, QUEUE_COMPONENTS};
 use acgs_perf_common::exemplar::segment;
 
-use crate::activity::Activity;
 use crate::opaque::{self, reload, store};
+use crate::state::activity::Activity;
 
 /// States remembered, a power of two. Longer ago is not known.
 const LENGTH: u32 = 64;

@@ -4,81 +4,31 @@ use acgs_perf_common::attribution::Component;
 use acgs_perf_common::maps::{BLOCKED_HISTOGRAM, Counter, Histogram, STATE_COUNTER};
 use acgs_perf_common::state::{CallClass, FIRST_BLOCKED, STATES, State};
 
-use crate::Loss;
-use crate::activity::{ACTIVE, Activity};
 use crate::count::Figures;
 use crate::globals::{attributes, within_window};
 use crate::handoff::{self, blocks, component_of, is_let_go_on, woken};
-use crate::history::History;
 use crate::kernel::task::{Descriptor, Task};
 use crate::kernel::time::{elapsed, now};
-use crate::maps::{CALL_CLASS, THREADS};
-use crate::opaque::{reload, store};
-use crate::runnable::Runnable;
+use crate::maps::CALL_CLASS;
+use crate::opaque::reload;
+use crate::state::activity::ACTIVE;
+use crate::state::thread::{THREADS, ThreadState};
 use crate::subprogram::subprogram;
+use acgs_perf_common::ledger::Loss;
 
-/// State of a thread, in its task storage.
-#[repr(C)]
-pub struct ThreadState {
-    /// When the thread entered `state`; 0 in a new record.
-    pub since: u64,
-    /// When the running system call was entered; 0 outside of one.
-    pub syscall_entered: u64,
-    /// Its number.
-    pub syscall: u32,
-    /// A `State`.
-    state: u32,
-    /// How often the thread has read a request while another one of its own waited, less its direct replies to requests that
-    /// were not only computed; 0 for a thread that is no event loop.
-    pub is_loop: u32,
-    /// 1 if a request that it has read is not answered.
-    pub unanswered: u32,
-    /// 1 if it is blocked on a futex without a time limit.
-    pub without_limit: u32,
-    /// A new state, on its way through memory; see `opaque`.
-    scratch: u32,
-    /// Sleeps for which a pool is known to give results back to this loop.
-    pub has_pool: u32,
-    /// Marks, see `standby`.
-    pub seen: [u8; 4],
-    /// When it last woke for events.
-    pub tick: u64,
-    /// What it works on.
-    pub activity: Activity,
-    /// For whom it may act next.
-    pub runnable: Runnable,
-    /// What it did last.
-    pub history: History,
-}
-
-impl ThreadState {
-    /// Leaves the current state: accounts the time spent in it, as far as it lies in the window, and returns all of it. `who`
-    /// is the process that ended it.
-    #[inline(always)]
-    fn leave(&mut self, service: u32, now: u64, who: u32, attributes: bool) -> Result<u64, Loss> {
-        let spent = elapsed(self.since, now)?;
-        account(self, service, now);
-        let state = self.state;
-        if attributes && self.activity.is(ACTIVE) {
-            let component = component_of(state, self.activity.waits_for_peer(state));
-            let who = if component as u32 == Component::Downstream as u32 { self.activity.peer } else { who };
-            self.activity.charge(component, now, who);
-        }
-        Ok(spent)
+/// Leaves the current state: accounts the time spent in it, as far as it lies in the window, and returns all of it. `who`
+/// is the process that ended it.
+#[inline(always)]
+fn leave(thread: &mut ThreadState, service: u32, now: u64, who: u32, attributes: bool) -> Result<u64, Loss> {
+    let spent = elapsed(thread.since, now)?;
+    account(thread, service, now);
+    let state = thread.state;
+    if attributes && thread.activity.is(ACTIVE) {
+        let component = component_of(state, thread.activity.waits_for_peer(state));
+        let who = if component as u32 == Component::Downstream as u32 { thread.activity.peer } else { who };
+        thread.activity.charge(component, now, who);
     }
-
-    /// Whether the thread is known to run.
-    #[inline(always)]
-    pub fn is_on_cpu(&self) -> bool {
-        self.since != 0 && self.state == State::OnCpu as u32
-    }
-
-    #[inline(always)]
-    fn enter(&mut self, state: u32, now: u64) {
-        // The state last: a waker on another CPU leaves a thread alone that is not blocked yet.
-        store(&mut self.since, now);
-        store(&mut self.state, state);
-    }
+    Ok(spent)
 }
 
 subprogram! {
@@ -94,7 +44,7 @@ subprogram! {
 /// The running task makes a new one, which will be runnable at once; `is_thread`: another one of its process.
 #[inline(always)]
 pub fn born(task: Task, is_thread: bool) -> Result<(), Loss> {
-    let thread = THREADS.get_or_create(task).ok_or(Loss::TaskStorage)?;
+    let thread = ThreadState::of(task)?;
     let now = now();
     thread.enter(State::RunQueue as u32, now);
     if is_thread && attributes() {
@@ -106,7 +56,7 @@ pub fn born(task: Task, is_thread: bool) -> Result<(), Loss> {
 /// The thread is about to be made runnable.
 #[inline(always)]
 pub fn waking(task: Task, service: u32) -> Result<(), Loss> {
-    let thread = THREADS.get_or_create(task).ok_or(Loss::TaskStorage)?;
+    let thread = ThreadState::of(task)?;
     if thread.since == 0 {
         thread.enter(State::RunQueue as u32, now());
         return Ok(());
@@ -129,7 +79,7 @@ pub fn waking(task: Task, service: u32) -> Result<(), Loss> {
     {
         thread.activity.charge(Component::Lock, now, waker.tgid());
     }
-    let spent = thread.leave(service, now, if is_deliberate { waker.tgid() } else { 0 }, attributes);
+    let spent = leave(thread, service, now, if is_deliberate { waker.tgid() } else { 0 }, attributes);
     if attributes {
         let state = reload(&thread.state);
         woken(thread, task, service, state, now);
@@ -151,7 +101,7 @@ fn matches_any(state: u32, states: [State; 3]) -> bool {
 /// not seen as one, and all the time since the switch was spent runnable.
 #[inline(always)]
 pub fn switched_in(task: Task, service: u32, prev: Task, now: u64) -> Result<u64, Loss> {
-    let thread = THREADS.get_or_create(task).ok_or(Loss::TaskStorage)?;
+    let thread = ThreadState::of(task)?;
     let known = thread.since != 0 && thread.state != State::OnCpu as u32;
     let attributes = attributes();
     if attributes {
@@ -169,7 +119,7 @@ pub fn switched_in(task: Task, service: u32, prev: Task, now: u64) -> Result<u64
     }
     let figures = Figures::of(service);
     thread.state = State::RunQueue as u32;
-    let waited = thread.leave(service, now, prev.tgid(), attributes);
+    let waited = leave(thread, service, now, prev.tgid(), attributes);
     thread.enter(State::OnCpu as u32, now);
     let waited = waited?;
     figures.record(Histogram::RunQueue, waited);
@@ -179,10 +129,10 @@ pub fn switched_in(task: Task, service: u32, prev: Task, now: u64) -> Result<u64
 /// The thread leaves its CPU.
 #[inline(always)]
 pub fn switched_out(task: Task, service: u32, runnable: bool, now: u64) -> Result<(), Loss> {
-    let thread = THREADS.get_or_create(task).ok_or(Loss::TaskStorage)?;
+    let thread = ThreadState::of(task)?;
     let figures = Figures::of(service);
     let attributes = attributes();
-    let spent = if thread.since != 0 { thread.leave(service, now, 0, attributes) } else { Ok(0) };
+    let spent = if thread.since != 0 { leave(thread, service, now, 0, attributes) } else { Ok(0) };
     let (state, counter) = if runnable {
         (State::RunQueue as u32, Counter::InvoluntarySwitches)
     } else {
@@ -205,7 +155,7 @@ pub fn switched_out(task: Task, service: u32, runnable: bool, now: u64) -> Resul
 /// First sight of a thread that existed before we attached: from now on its time counts in the state it is in.
 #[inline(always)]
 pub fn begin(task: Task) -> Result<(), Loss> {
-    let thread = THREADS.get_or_create(task).ok_or(Loss::TaskStorage)?;
+    let thread = ThreadState::of(task)?;
     if thread.since == 0 {
         let state = match (task.is_runnable(), task.is_on_cpu()) {
             (_, true) => State::OnCpu as u32,
@@ -225,7 +175,7 @@ pub fn settle(task: Task, service: u32) -> Result<(), Loss> {
     if since != 0 {
         // A switch that is under way on another CPU may have read its clock after this one.
         let now = now().max(since);
-        let spent = thread.leave(service, now, 0, attributes());
+        let spent = leave(thread, service, now, 0, attributes());
         thread.since = now;
         spent?;
     }
