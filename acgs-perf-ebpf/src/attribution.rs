@@ -10,14 +10,13 @@ use acgs_perf_common::attribution::{
     ALL, ATTRIBUTION_WORDS, CALLS_WORD, Component, FIRST_OF_SERVICE_TIME, MANY_CALLS_WORD, NARROW_WORDS, ONE_CALL_WORD,
     PEER_SLOTS, PEER_WORD, QUEUE_WORD, SERVICE_COMPONENTS, SHARED_WORD, component_word as word,
 };
+use acgs_perf_common::ledger::Loss;
 
 use crate::count::lose;
-use crate::exemplar;
 use crate::kernel::sock::Sock;
 use crate::kernel::task::Task;
 use crate::kernel::time::now;
 use crate::opaque;
-use crate::request_table::{self, find, park};
 use crate::state::activity::{self, ACTIVE, AWAY, Activity, GUESSED, HANDED, KNOWN, PLAIN, READY, SPREAD, TABLED};
 use crate::state::call::Call;
 use crate::state::history::QUEUE_ROOM;
@@ -25,7 +24,8 @@ use crate::state::runnable::Request;
 use crate::state::socket::SocketState;
 use crate::state::thread::ThreadState;
 use crate::subprogram::subprogram;
-use acgs_perf_common::ledger::Loss;
+use crate::table::exemplar;
+use crate::table::request::{self as request_table, find, park};
 
 /// So sure can one become that a thread is an event loop.
 const LOOP_SURE: u32 = 16;

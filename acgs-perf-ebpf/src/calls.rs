@@ -3,19 +3,19 @@
 //! In: connections that the service opens, what it sends and reads on them. Out: the request that waits for an answer is
 //! found again when it is read.
 
+use acgs_perf_common::ledger::Loss;
 use acgs_perf_common::maps::DownstreamWord;
 
 use crate::attribution::{Resume, claim, resume};
 use crate::count::lose;
-use crate::downstream;
 use crate::kernel::sock::Sock;
 use crate::kernel::task::Task;
-use crate::request_table::{self, park};
 use crate::state::activity::{ACTIVE, AWAY, HANDED, OPENING, READY};
 use crate::state::call::{CALLED, CONNECTING, Call, MIXED, QUIET};
 use crate::state::socket::SocketState;
 use crate::state::thread::ThreadState;
-use acgs_perf_common::ledger::Loss;
+use crate::table::downstream;
+use crate::table::request::{self as request_table, park};
 
 /// Sends of a loop that follow so soon upon the first one belong to the same call: headers, then a body.
 const SAME_CALL_NS: u64 = 1_000_000;

@@ -7,13 +7,12 @@ use acgs_perf_common::state::{CallClass, State};
 
 use crate::attribution::hands_over;
 use crate::kernel::task::Task;
-use crate::maps::CALL_CLASS;
-use crate::request_table::park;
-use crate::service_table::service_byte_of_tgid;
 use crate::state::activity::{self, ACTIVE, GIVEN, HANDED, KNOWN, PLAIN, READY, SPREAD};
-use crate::state::thread::THREADS;
-use crate::state::thread::ThreadState;
+use crate::state::thread::{THREADS, ThreadState};
 use crate::subprogram::subprogram;
+use crate::table::request::park;
+use crate::table::service::service_byte_of_tgid;
+use crate::table::syscall_class::class_of;
 
 const FUTEX: i64 = 202;
 const WRITE: i64 = 1;
@@ -148,7 +147,7 @@ fn may_hand_over(thread: &ThreadState, state: u32, waker: Task) -> bool {
     if call < 0 || call == FUTEX || (state != State::Poll as u32 && state != State::Other as u32) {
         return false;
     }
-    let class = CALL_CLASS.get(call as u32).map_or(0, |class| *class);
+    let class = class_of(call).map_or(0, |class| *class);
     // An interrupt upon a thread that sends data may wake anybody.
     (class == CallClass::ByDescriptor as u64 || class == CallClass::Socket as u64)
         && waker.third_argument() <= WAKE_BYTES

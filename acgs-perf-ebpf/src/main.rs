@@ -10,15 +10,10 @@
 mod attribution;
 mod calls;
 mod count;
-mod downstream;
-mod exemplar;
 mod flags;
 mod globals;
 mod handoff;
-mod maps;
 mod opaque;
-mod request_table;
-mod service_table;
 mod standby;
 mod subprogram;
 
@@ -40,6 +35,22 @@ mod state {
     pub mod runnable;
     pub mod socket;
     pub mod thread;
+}
+
+mod table {
+    //! What is kept by key, each table with its maps.
+    pub mod accept;
+    mod bytes;
+    pub mod downstream;
+    pub mod exec;
+    pub mod exemplar;
+    pub mod peer;
+    pub mod preemptor;
+    pub mod request;
+    pub mod service;
+    mod slots;
+    pub mod syscall;
+    pub mod syscall_class;
 }
 
 mod clock {

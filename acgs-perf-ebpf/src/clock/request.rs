@@ -9,20 +9,17 @@
 //! one is left out, and the other one's time stands for both.
 
 use acgs_perf_common::attribution::{COUNT_WORD, LATENCY_WORD, attribution_bucket};
+use acgs_perf_common::ledger::Loss;
 use acgs_perf_common::maps::{Counter, Histogram};
 
+use crate::attribution;
 use crate::count::{Figures, atomic_add, lose, replaced, touch};
 use crate::globals::attributes;
 use crate::kernel::sock::Sock;
 use crate::kernel::time::now;
-use crate::maps::ESTABLISHED;
 use crate::state::socket::{CLIENT, IDLE, READ, REPLIED, SocketState, UNSENT};
 use crate::subprogram::subprogram;
-use crate::{attribution, exemplar, request_table};
-use acgs_perf_common::ledger::Loss;
-
-/// In the table of connections that wait for accept: set once they were accepted, beside the time.
-pub const ACCEPTED: u64 = 1 << 63;
+use crate::table::{accept, exemplar, request as request_table};
 
 /// Bytes arrived in the receive queue.
 #[inline(always)]
@@ -66,23 +63,17 @@ pub fn received(socket: &mut SocketState, sk: Sock, figures: Figures, bytes: u64
     figures.add(Counter::Read, 1);
     socket.requests = socket.requests.wrapping_add(1);
     if attributes() {
-        let accepted = if socket.early != 0 { accepted(socket, sk) } else { 0 };
+        let accepted = if socket.early != 0 {
+            socket.early = 0;
+            accept::take_time(sk.address())
+        } else {
+            0
+        };
         if let Err(loss) = attribution::began(sk, socket, accepted, now) {
             lose(loss);
         }
     }
     true
-}
-
-/// When the connection was accepted, whose first request was there before; 0 if nobody saw it.
-#[inline(always)]
-fn accepted(socket: &mut SocketState, sk: Sock) -> u64 {
-    socket.early = 0;
-    let Some(entry) = ESTABLISHED.get_ptr_mut(sk.address()) else { return 0 };
-    // SAFETY: `entry` points into the map's value.
-    let time = unsafe { *entry };
-    let _gone_meanwhile = ESTABLISHED.remove(sk.address());
-    if time & ACCEPTED != 0 { time & !ACCEPTED } else { 0 }
 }
 
 /// A process of `service` sent `bytes`. Who goes on with a reply, to whom the socket was passed, adds to the figures of the

@@ -1,6 +1,7 @@
 //! The thread clock: what each target thread is doing, one state at a time, so that the times add up to wall time.
 
 use acgs_perf_common::attribution::Component;
+use acgs_perf_common::ledger::Loss;
 use acgs_perf_common::maps::{BLOCKED_HISTOGRAM, Counter, Histogram, STATE_COUNTER};
 use acgs_perf_common::state::{CallClass, FIRST_BLOCKED, STATES, State};
 
@@ -9,12 +10,11 @@ use crate::globals::{attributes, within_window};
 use crate::handoff::{self, blocks, component_of, is_let_go_on, woken};
 use crate::kernel::task::{Descriptor, Task};
 use crate::kernel::time::{elapsed, now};
-use crate::maps::CALL_CLASS;
 use crate::opaque::reload;
 use crate::state::activity::ACTIVE;
 use crate::state::thread::{THREADS, ThreadState};
 use crate::subprogram::subprogram;
-use acgs_perf_common::ledger::Loss;
+use crate::table::syscall_class::class_of;
 
 /// Leaves the current state: accounts the time spent in it, as far as it lies in the window, and returns all of it. `who`
 /// is the process that ended it.
@@ -187,7 +187,7 @@ pub fn settle(task: Task, service: u32) -> Result<(), Loss> {
 fn blocked_state(task: Task) -> u32 {
     let call = task.syscall();
     let class = match call {
-        0.. => CALL_CLASS.get(call as u32).map_or(State::Other as u32, |class| *class as u32),
+        0.. => class_of(call).map_or(State::Other as u32, |class| *class as u32),
         _ => State::Fault as u32,
     };
     // io_uring_enter marks every wait as I/O, also that for a socket.

@@ -1,19 +1,17 @@
 //! Scheduler: who runs, who waits, who was woken, and who ran instead.
 
-use acgs_perf_common::maps::Preemptor;
+use acgs_perf_common::ledger::Loss;
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 
 use crate::clock::thread;
-use crate::count::{atomic_add, lose};
-use crate::flags::NO_EXIST;
+use crate::count::lose;
 use crate::globals::{counts, global};
 use crate::kernel::task::Task;
 use crate::kernel::time::now;
-use crate::maps::PREEMPTOR;
 use crate::run;
-use crate::service_table::{service_byte_of_tgid, service_of_tgid};
-use acgs_perf_common::ledger::Loss;
+use crate::table::preemptor::ran_instead;
+use crate::table::service::{service_byte_of_tgid, service_of_tgid};
 
 #[btf_tracepoint]
 pub fn sched_waking(ctx: BtfTracePointContext) -> i32 {
@@ -54,23 +52,6 @@ fn switch(ctx: &BtfTracePointContext) -> Result<(), Loss> {
         if waited != 0 && prev.pid() != 0 && counts() {
             ran_instead(service, prev, waited)?;
         }
-    }
-    Ok(())
-}
-
-/// The process of `prev` held the CPU at the end of a wait of `waited` ns.
-#[inline(always)]
-fn ran_instead(service: u32, prev: Task, waited: u64) -> Result<(), Loss> {
-    let key = (u64::from(service) << 32) | u64::from(prev.tgid());
-    if PREEMPTOR.get_ptr_mut(key).is_none() {
-        let fresh = Preemptor { waits: 0, wait_ns: 0, comm: prev.comm() };
-        let _exists_meanwhile = PREEMPTOR.insert(key, fresh, NO_EXIST);
-    }
-    let entry = PREEMPTOR.get_ptr_mut(key).ok_or(Loss::PreemptorTableFull)?;
-    // SAFETY: `entry` points into the map's value.
-    unsafe {
-        atomic_add(&raw mut (*entry).waits, 1);
-        atomic_add(&raw mut (*entry).wait_ns, waited);
     }
     Ok(())
 }

@@ -1,26 +1,24 @@
 //! Socket layer: data arrived, data read, data sent. These three hooks are the request clock; TCP and UNIX alike. Kernels
 //! before 6.3 have no tracepoints here: `socket_functions` watches the functions in their place.
 
+use acgs_perf_common::ledger::Loss;
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 
-use crate::calls;
 use crate::clock::request;
 use crate::count::Figures;
-use crate::downstream::{find_slot, is_called_port};
 use crate::globals::{attributes, counts, global};
 use crate::handoff::WAKE_BYTES;
 use crate::hooks::tcp::sample_srtt;
 use crate::kernel::sock::{AF_INET, AF_INET6, AF_UNIX, Sock};
 use crate::kernel::task::Task;
 use crate::kernel::time::now;
-use crate::run;
-use crate::service_table::{current_service, service_of_port, service_of_tgid};
 use crate::standby::{LAST, RECEIVED, SENT, marked, on_one_cpu, standby};
-use crate::state::socket::SOCKETS;
-use crate::state::socket::SocketState;
+use crate::state::socket::{SOCKETS, SocketState};
 use crate::state::thread::THREADS;
-use acgs_perf_common::ledger::Loss;
+use crate::table::downstream::{find_slot, is_called_port};
+use crate::table::service::{current_service, service_of_port, service_of_tgid};
+use crate::{calls, run};
 
 const TCP_LISTEN: u8 = 10;
 const MSG_PEEK: i32 = 2;

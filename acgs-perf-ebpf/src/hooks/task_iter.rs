@@ -3,11 +3,12 @@
 //! aya-ebpf has no macro for iterators, so these two are entry points by hand. The context is
 //! `struct { struct bpf_iter_meta *meta; struct task_struct *task; }`; `task` is null after the last one.
 
+use acgs_perf_common::ledger::Loss;
+
 use crate::clock::thread;
 use crate::kernel::task::Task;
 use crate::run;
-use crate::service_table::service_of_tgid;
-use acgs_perf_common::ledger::Loss;
+use crate::table::service::service_of_tgid;
 
 #[repr(C)]
 struct Context {

@@ -7,15 +7,30 @@
 //! out in order, so that those in use lie together: the first look at one is a miss of the caches, and among the costliest
 //! loads of all. Redis answers in a second pass over what it has read: there each request is put away once.
 
+use acgs_perf_common::ledger::Loss;
+use acgs_perf_common::maps::{PARKED_REQUESTS, PARKING_PLACES};
+use aya_ebpf::btf_maps::{Array, HashMap};
+use aya_ebpf::macros::btf_map;
+
 use crate::count::{lose, touch};
+use crate::flags::{MMAPABLE, NO_PREALLOC};
 use crate::kernel::sock::Sock;
-use crate::maps::{NEXT_PLACE, PARKED, PARKING};
 use crate::state::activity::{self, Activity, DONE, KNOWN, PLAIN, SPILLED, SPREAD, TABLED};
 use crate::state::runnable::Request;
 use crate::state::socket::SocketState;
 use crate::subprogram::subprogram;
-use acgs_perf_common::ledger::Loss;
-use acgs_perf_common::maps::PARKING_PLACES;
+
+/// Places of `PARKING` given out so far.
+#[btf_map]
+pub static NEXT_PLACE: Array<u64, 1> = Array::new();
+/// Requests that wait, each in the place that its socket's name gives; see above. The agent has no use for it: an
+/// array that can be mapped begins with a page, and so each place with a cache line.
+#[btf_map]
+pub static PARKING: Array<Activity, { PARKING_PLACES as usize }, MMAPABLE> = Array::new();
+/// Requests whose place is taken, by the address of their socket. Memory is taken only for those that do wait. No LRU hash map:
+/// that takes memory for all entries at once (46 MB), and drops requests that still wait before it is full.
+#[btf_map]
+pub static PARKED: HashMap<u64, Activity, { PARKED_REQUESTS as usize }, NO_PREALLOC> = HashMap::new();
 
 /// An entry that nobody has asked for in this time gives its place to another.
 const STALE_NS: i64 = 60_000_000_000;

@@ -3,16 +3,24 @@
 //! In: a request that was answered. Out: a record, if the request is slow enough and the agent's budget allows it.
 
 use acgs_perf_common::attribution::LATENCY_WORD;
-use acgs_perf_common::exemplar::{ExemplarRecord, GATE_WORDS, Gate};
+use acgs_perf_common::exemplar::{EXEMPLAR_RING, ExemplarRecord, GATE_WORDS, Gate};
+use aya_ebpf::btf_maps::{Array, RingBuf};
+use aya_ebpf::macros::btf_map;
 
 use crate::count::atomic_add;
-use crate::flags::NO_WAKEUP;
+use crate::flags::{MMAPABLE, NO_WAKEUP};
 use crate::kernel::task::Task;
-use crate::maps::{EXEMPLAR_GATE, EXEMPLARS};
 use crate::opaque;
 use crate::state::activity::Activity;
 use crate::state::socket::SocketState;
 use crate::subprogram::subprogram;
+
+/// Per service, which requests may leave as exemplars; see `acgs_perf_common::exemplar::Gate`.
+#[btf_map]
+pub static EXEMPLAR_GATE: Array<u64, 1, MMAPABLE> = Array::new();
+/// Exemplars on their way to the agent.
+#[btf_map]
+pub static EXEMPLARS: RingBuf<ExemplarRecord, { EXEMPLAR_RING as usize }> = RingBuf::new();
 
 #[inline(always)]
 fn gate(service: u32, word: Gate) -> Option<*mut u64> {
