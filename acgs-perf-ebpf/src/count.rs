@@ -74,12 +74,12 @@ subprogram! {
     }
 }
 
-/// Has the cache line of a word of a map brought, to be added to soon.
+/// Prefetches the cache line of a word of a map, to be added to soon.
 ///
 /// Which bucket a value falls into is anybody's guess, so its line is mostly not at hand. An atomic addition waits for its
 /// line and holds up all that follows, so that of four in a row each waits in turn; plain loads wait together.
 #[inline(always)]
-pub fn touch(slot: *mut u64) {
+pub fn prefetch(slot: *mut u64) {
     // SAFETY: `slot` points into a map value, eight bytes aligned.
     let _unused = unsafe { slot.read_volatile() };
 }

@@ -12,11 +12,11 @@ use acgs_perf_common::attribution::{COUNT_WORD, LATENCY_WORD, attribution_bucket
 use acgs_perf_common::ledger::Loss;
 use acgs_perf_common::maps::{Counter, Histogram};
 
-use crate::attribution;
-use crate::count::{Figures, atomic_add, lose, replaced, touch};
+use crate::count::{Figures, atomic_add, lose, prefetch, replaced};
 use crate::globals::attributes;
 use crate::kernel::sock::Sock;
 use crate::kernel::time::now;
+use crate::rules::{request as request_rules, row};
 use crate::state::socket::{CLIENT, IDLE, READ, REPLIED, SocketState, UNSENT};
 use crate::subprogram::subprogram;
 use crate::table::{accept, exemplar, request as request_table};
@@ -42,7 +42,7 @@ pub fn received(socket: &mut SocketState, sk: Sock, figures: Figures, bytes: u64
         // More of the same request.
         socket.bytes_in += bytes;
         if attributes()
-            && let Err(loss) = attribution::continued(sk, socket, arrived)
+            && let Err(loss) = request_rules::continued(sk, socket, arrived)
         {
             lose(loss);
         }
@@ -69,7 +69,7 @@ pub fn received(socket: &mut SocketState, sk: Sock, figures: Figures, bytes: u64
         } else {
             0
         };
-        if let Err(loss) = attribution::began(sk, socket, accepted, now) {
+        if let Err(loss) = request_rules::began(sk, socket, accepted, now) {
             lose(loss);
         }
     }
@@ -127,14 +127,14 @@ fn begins_reply(socket: &mut SocketState, sk: Sock, figures: Figures, now: u64) 
         figures.bucket(Histogram::ServiceTime as u32, service_time),
         figures.bucket(Histogram::Latency as u32, latency),
     ) {
-        touch(queue_slot);
-        touch(service_slot);
-        touch(latency_slot);
+        prefetch(queue_slot);
+        prefetch(service_slot);
+        prefetch(latency_slot);
         if attributes {
             if let Some(row) = figures.row(latency) {
-                touch(row);
+                prefetch(row);
             }
-            request_table::look(socket.known_id());
+            request_table::prefetch_place(socket.known_id());
         }
         figures.add(Counter::Requests, 1);
         figures.add(Counter::QueueTimeSum, queue_time);
@@ -145,10 +145,10 @@ fn begins_reply(socket: &mut SocketState, sk: Sock, figures: Figures, now: u64) 
         atomic_add(latency_slot, 1);
     }
     if attributes {
-        if let Err(loss) = attribution::answered(sk, socket, figures.service(), now) {
+        if let Err(loss) = request_rules::answered(sk, socket, figures.service(), now) {
             lose(loss);
             if loss == Loss::TaskStorage {
-                attribution::unknown(socket);
+                row::unknown(socket);
             }
         }
         socket.row[COUNT_WORD] = 1;
@@ -173,7 +173,7 @@ fn goes_on(socket: &mut SocketState, sk: Sock, figures: Figures, recorded: u64, 
     figures.record(Histogram::Latency, latency);
     figures.add(Counter::LatencySum, latency.wrapping_sub(recorded));
     if attributes {
-        attribution::replied_more(socket, now);
+        row::replied_more(socket, now);
         if attribution_bucket(latency) == attribution_bucket(recorded) {
             figures.add_growth(latency, latency.wrapping_sub(recorded));
         } else {

@@ -7,10 +7,10 @@ use acgs_perf_common::state::{CallClass, FIRST_BLOCKED, STATES, State};
 
 use crate::count::Figures;
 use crate::globals::{attributes, within_window};
-use crate::handoff::{self, blocks, component_of, is_let_go_on, woken};
 use crate::kernel::task::{Descriptor, Task};
 use crate::kernel::time::{elapsed, now};
 use crate::opaque::reload;
+use crate::rules::handoff::{self, blocks, component_of, is_let_go_on, woken};
 use crate::state::activity::ACTIVE;
 use crate::state::thread::{THREADS, ThreadState};
 use crate::subprogram::subprogram;
@@ -169,7 +169,7 @@ pub fn begin(task: Task) -> Result<(), Loss> {
 
 /// Accounts the time in the state the thread is in now, at the end of a recording.
 #[inline(always)]
-pub fn settle(task: Task, service: u32) -> Result<(), Loss> {
+pub fn account_until_now(task: Task, service: u32) -> Result<(), Loss> {
     let Some(thread) = THREADS.get(task) else { return Ok(()) };
     let since = thread.since;
     if since != 0 {
@@ -185,9 +185,9 @@ pub fn settle(task: Task, service: u32) -> Result<(), Loss> {
 /// In what the thread blocks: the I/O-wait mark, then the system call it is in; outside of one it is a page fault.
 #[inline(always)]
 fn blocked_state(task: Task) -> u32 {
-    let call = task.syscall();
-    let class = match call {
-        0.. => class_of(call).map_or(State::Other as u32, |class| *class as u32),
+    let syscall = task.syscall();
+    let class = match syscall {
+        0.. => class_of(syscall).map_or(State::Other as u32, |class| *class as u32),
         _ => State::Fault as u32,
     };
     // io_uring_enter marks every wait as I/O, also that for a socket.

@@ -5,11 +5,11 @@ use acgs_perf_common::maps::Counter;
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 
+use super::entry::run;
 use crate::clock::thread;
 use crate::count::Figures;
 use crate::globals::{global, keeps_thread_clocks};
 use crate::kernel::task::Task;
-use crate::run;
 use crate::state::thread::THREADS;
 use crate::table::exec as execed;
 use crate::table::service::{service_of_tgid, set_service_of_tgid};
@@ -70,7 +70,7 @@ fn exit(ctx: &BtfTracePointContext) -> Result<(), Loss> {
         set_service_of_tgid(tgid, None)?;
         Figures::of(service).add(Counter::Exited, 1);
         if keeps_thread_clocks() {
-            thread::settle(task, service)?; // its last switch is a stranger's
+            thread::account_until_now(task, service)?; // its last switch is a stranger's
         }
     }
     Ok(())

@@ -4,12 +4,12 @@ use acgs_perf_common::ledger::Loss;
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 
+use super::entry::run;
 use crate::clock::thread;
 use crate::count::lose;
 use crate::globals::{counts, global};
 use crate::kernel::task::Task;
 use crate::kernel::time::now;
-use crate::run;
 use crate::table::preemptor::ran_instead;
 use crate::table::service::{service_byte_of_tgid, service_of_tgid};
 

@@ -5,20 +5,21 @@ use acgs_perf_common::ledger::Loss;
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 
+use super::entry::run;
+use super::standby::{LAST, RECEIVED, SENT, marked, on_one_cpu, standby};
+use super::tcp::sample_srtt;
 use crate::clock::request;
 use crate::count::Figures;
 use crate::globals::{attributes, counts, global};
-use crate::handoff::WAKE_BYTES;
-use crate::hooks::tcp::sample_srtt;
 use crate::kernel::sock::{AF_INET, AF_INET6, AF_UNIX, Sock};
 use crate::kernel::task::Task;
 use crate::kernel::time::now;
-use crate::standby::{LAST, RECEIVED, SENT, marked, on_one_cpu, standby};
+use crate::rules::handoff::WAKE_BYTES;
+use crate::rules::{downstream, handoff};
 use crate::state::socket::{SOCKETS, SocketState};
 use crate::state::thread::THREADS;
 use crate::table::downstream::{find_slot, is_called_port};
 use crate::table::service::{current_service, service_of_port, service_of_tgid};
-use crate::{calls, run};
 
 const TCP_LISTEN: u8 = 10;
 const MSG_PEEK: i32 = 2;
@@ -163,7 +164,7 @@ fn called_back(socket: &mut SocketState, service: u32, bytes: u64) -> Result<(),
     let now = now();
     let arrived = if socket.next_arrived == 0 { now } else { socket.next_arrived };
     socket.next_arrived = 0;
-    calls::call_received(&mut socket.call, service, bytes, arrived, now)
+    downstream::received(&mut socket.call, service, bytes, arrived, now)
 }
 
 #[btf_tracepoint]
@@ -198,18 +199,18 @@ pub fn sent(bytes: i32, sk: impl FnOnce() -> Option<Sock>) -> Result<(), Loss> {
     match SOCKETS.get(sk) {
         Some(socket) if socket.opened_by().is_none() => request::sent(socket, sk, service, bytes as u64),
         _ if !attributes() => Ok(()),
-        Some(socket) => calls::call_sent(sk, socket, service, now()),
+        Some(socket) => downstream::sent(sk, socket, service, now()),
         None if is_client_end(sk) => {
             let socket = SOCKETS.get_or_create(sk).ok_or(Loss::SocketStorage)?;
             socket.set_opened_by(service);
             find_slot(&mut socket.call, sk, service);
-            calls::call_sent(sk, socket, service, now())
+            downstream::sent(sk, socket, service, now())
         }
         // A pair of sockets, which is how asyncio wakes its loop.
         None if bytes as u64 <= WAKE_BYTES && sk.family() == AF_UNIX && sk.is_stream() => {
             let task = Task::current();
             if let Some(thread) = THREADS.get(task) {
-                calls::signals(thread, task, now());
+                handoff::signals(thread, task, now());
             }
             Ok(())
         }

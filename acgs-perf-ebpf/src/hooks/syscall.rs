@@ -7,17 +7,18 @@ use acgs_perf_common::maps::Histogram;
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 
+use super::entry::run;
+use super::standby::on_one_cpu;
 use crate::count::Figures;
 use crate::globals::{attributes, counts, global};
-use crate::handoff::WAKE_BYTES;
 use crate::kernel::task::{Descriptor, Task};
 use crate::kernel::time::{elapsed, now};
-use crate::standby::on_one_cpu;
+use crate::rules::handoff;
+use crate::rules::handoff::WAKE_BYTES;
 use crate::state::activity::HANDED;
 use crate::state::thread::THREADS;
 use crate::table::service::service_of_tgid;
 use crate::table::{accept, syscall};
-use crate::{calls, run};
 
 const WRITE: u32 = 1;
 const ACCEPT: i64 = 43;
@@ -55,7 +56,7 @@ fn enter(ctx: &BtfTracePointContext, task: Task) -> Result<(), Loss> {
         && task.third_argument() == WAKE_BYTES
         && task.descriptor(task.first_argument()) == Descriptor::Other
     {
-        calls::signals(thread, task, now);
+        handoff::signals(thread, task, now);
     }
     Ok(())
 }

@@ -5,17 +5,18 @@ use acgs_perf_common::maps::{Counter, Histogram};
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 
+use super::entry::run;
+use super::standby::on_one_cpu;
 use crate::count::Figures;
 use crate::globals::{attributes, global};
 use crate::kernel::sock::Sock;
 use crate::kernel::task::Task;
 use crate::kernel::time::now;
-use crate::standby::on_one_cpu;
+use crate::rules::downstream;
 use crate::state::socket::{SOCKETS, SocketState};
 use crate::table::peer::{self, Event};
 use crate::table::service::{current_service, service_of_listener, set_service_of_tgid, wanted_by};
 use crate::table::{accept, request, service};
-use crate::{calls, run};
 
 const ESTABLISHED_STATE: i32 = 1;
 const SYN_SENT: i32 = 2;
@@ -90,7 +91,7 @@ fn connecting(sk: Sock) -> Result<(), Loss> {
     let now = now();
     socket.connecting_since = now;
     if attributes() {
-        calls::connecting(sk, socket, service, now)?;
+        downstream::connecting(sk, socket, service, now)?;
     }
     Ok(())
 }

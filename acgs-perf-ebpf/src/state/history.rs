@@ -13,7 +13,7 @@ const LENGTH: u32 = 64;
 const RECENT: u32 = 12;
 const COMPONENT_BITS: u32 = 5;
 const COMPONENT_MASK: u64 = (1 << COMPONENT_BITS) - 1;
-/// A break is short if it is less than one in so many parts of what it breaks.
+/// A break is short if it is shorter than one such part of the wait that it interrupts.
 const SHORT_BREAK: u64 = 32;
 /// Segments of a request's queue time that are kept one by one.
 const SEGMENTS_KEPT: u32 = 10;

@@ -6,7 +6,7 @@
 use acgs_perf_common::attribution::{ATTRIBUTION_WORDS, LATENCY_WORD};
 use aya_ebpf::macros::btf_map;
 
-use super::call::Call;
+use super::downstream::DownstreamCall;
 use crate::kernel::sock::{AF_UNIX, Sock};
 use crate::kernel::storage::SocketStorage;
 use crate::opaque::reload;
@@ -68,7 +68,7 @@ pub struct SocketState {
     /// Who sends the requests, once one of them may have been slow.
     pub client: Client,
     /// The client's end of a connection.
-    pub call: Call,
+    pub call: DownstreamCall,
 }
 
 const _: () = assert!(core::mem::offset_of!(SocketState, id) + 8 == 64);

@@ -30,7 +30,7 @@ pub struct ThreadState {
     pub state: u32,
     /// How often the thread has read a request while another one of its own waited, less its direct replies to requests that
     /// were not only computed; 0 for a thread that is no event loop.
-    pub is_loop: u32,
+    pub loop_evidence: u32,
     /// 1 if a request that it has read is not answered.
     pub unanswered: u32,
     /// 1 if it is blocked on a futex without a time limit.

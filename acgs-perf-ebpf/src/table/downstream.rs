@@ -16,7 +16,7 @@ use crate::count::{atomic_add, counted, lose};
 use crate::flags::{MMAPABLE, NO_EXIST};
 use crate::kernel::sock::{AF_UNIX, Sock, read_unix_path};
 use crate::opaque::reload;
-use crate::state::call::Call;
+use crate::state::downstream::DownstreamCall;
 use crate::subprogram::subprogram;
 
 /// Remote port → 1 if a service called somebody there, one byte each.
@@ -66,7 +66,7 @@ pub fn answered(service: u32, peer: u32, latency: u64) {
 
 /// Puts the slot of the peer of `sk` into `call`, given at first sight; 0, which stands for all others, when there is none left.
 #[inline(always)]
-pub fn find_slot(call: &mut Call, sk: Sock, service: u32) {
+pub fn find_slot(call: &mut DownstreamCall, sk: Sock, service: u32) {
     call.peer = 0;
     let Some(mut key) = key(sk, service) else { return };
     if key.port < UNIX_PORT {
@@ -76,8 +76,8 @@ pub fn find_slot(call: &mut Call, sk: Sock, service: u32) {
 }
 
 subprogram! {
-    /// The same by the peer's key.
-    fn find = downstream_find(call: &mut Call, key: &mut PeerKey) {
+    /// Puts the slot of a peer into `call`, by the peer's key.
+    fn find = downstream_find(call: &mut DownstreamCall, key: &mut PeerKey) {
         let key = reload(key); // Linux 6.1 takes a key only from the stack
         let mut known = DOWNSTREAM_PEER.get_ptr_mut(key);
         if known.is_none() {

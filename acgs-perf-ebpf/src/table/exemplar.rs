@@ -48,7 +48,7 @@ subprogram! {
 }
 
 subprogram! {
-    /// The same when only the sums are known.
+    /// Sends the request to the agent if it is slow, when only its sums are known.
     pub fn offer_sums = exemplar_offer_sums(socket: &mut SocketState; service: u32) {
         propose(socket, None, service);
     }

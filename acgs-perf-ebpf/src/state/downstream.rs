@@ -12,7 +12,7 @@ pub const CALLED: u32 = 2;
 pub const MIXED: u32 = 3;
 /// The client's end of a connection.
 #[repr(C)]
-pub struct Call {
+pub struct DownstreamCall {
     /// For whom the call is; see `Activity`.
     pub request: u64,
     pub began: u64,
