@@ -21,16 +21,16 @@ use crate::subprogram::subprogram;
 
 /// Histograms; see `acgs_perf_common::maps::histogram_base`.
 #[btf_map]
-pub static HISTOGRAMS: Array<u64, 1, MMAPABLE> = Array::new();
+static HISTOGRAMS: Array<u64, 1, MMAPABLE> = Array::new();
 /// Counters; see `acgs_perf_common::maps::counter_index`.
 #[btf_map]
-pub static COUNTERS: Array<u64, 1, MMAPABLE> = Array::new();
+static COUNTERS: Array<u64, 1, MMAPABLE> = Array::new();
 /// The loss ledger.
 #[btf_map]
-pub static LEDGER: Array<u64, { LOSS_COUNT }, MMAPABLE> = Array::new();
+static LEDGER: Array<u64, { LOSS_COUNT }, MMAPABLE> = Array::new();
 /// The attribution histogram; see `acgs_perf_common::attribution`.
 #[btf_map]
-pub static ATTRIBUTION: Array<[u64; ATTRIBUTION_WORDS], 1, MMAPABLE> = Array::new();
+static ATTRIBUTION: Array<[u64; ATTRIBUTION_WORDS], 1, MMAPABLE> = Array::new();
 
 const REPLY: usize = component_word(Component::Reply);
 /// Word of a row without which no peer has time.

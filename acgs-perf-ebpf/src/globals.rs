@@ -35,7 +35,7 @@ pub static PREEMPTIBLE: u32 = 0;
 
 /// What the agent has switched on and off since the programs were loaded, and when the window is open.
 #[btf_map]
-pub static SWITCHES: Array<Switches, 1, MMAPABLE> = Array::new();
+static SWITCHES: Array<Switches, 1, MMAPABLE> = Array::new();
 
 /// Reads a read-only global that the agent overrode, or a field of one; a constant to the verifier.
 macro_rules! global {

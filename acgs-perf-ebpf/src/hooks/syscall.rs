@@ -13,16 +13,16 @@ use crate::count::Figures;
 use crate::globals::{attributes, counts, global};
 use crate::kernel::task::{Descriptor, Task};
 use crate::kernel::time::{elapsed, now};
-use crate::rules::handoff;
-use crate::rules::handoff::WAKE_BYTES;
+use crate::rules::handoff::{self, WAKE_BYTES};
 use crate::state::activity::HANDED;
-use crate::state::thread::THREADS;
+use crate::state::thread::{THREADS, ThreadState};
 use crate::table::service::service_of_tgid;
 use crate::table::{accept, syscall};
 
 const WRITE: u32 = 1;
 const ACCEPT: i64 = 43;
 const ACCEPT4: i64 = 288;
+
 #[btf_tracepoint]
 pub fn sys_enter(ctx: BtfTracePointContext) -> i32 {
     run(|| of_service(|task, _| enter(&ctx, task)))
@@ -45,7 +45,7 @@ fn of_service(body: impl FnOnce(Task, u32) -> Result<(), Loss>) -> Result<(), Lo
 
 #[inline(always)]
 fn enter(ctx: &BtfTracePointContext, task: Task) -> Result<(), Loss> {
-    let thread = THREADS.get_or_create(task).ok_or(Loss::TaskStorage)?;
+    let thread = ThreadState::of(task)?;
     thread.syscall = ctx.arg::<u32>(1);
     let now = now();
     thread.syscall_entered = now;

@@ -11,7 +11,7 @@ use crate::kernel::time::now;
 
 /// Socket address → time established, until accept returns. A hash map: once per connection.
 #[btf_map]
-pub static ESTABLISHED: LruHashMap<u64, u64, 16384> = LruHashMap::new();
+static ESTABLISHED: LruHashMap<u64, u64, 16384> = LruHashMap::new();
 
 /// Set once the connection was accepted, beside the time.
 const ACCEPTED: u64 = 1 << 63;

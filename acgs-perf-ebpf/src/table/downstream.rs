@@ -21,19 +21,19 @@ use crate::subprogram::subprogram;
 
 /// Remote port → 1 if a service called somebody there, one byte each.
 #[btf_map]
-pub static CALLED_PORT: Array<[u8; 8], 8192, MMAPABLE> = Array::new();
+static CALLED_PORT: Array<[u8; 8], 8192, MMAPABLE> = Array::new();
 /// Downstream peers. A hash map: touched once per connection.
 #[btf_map]
-pub static DOWNSTREAM_PEER: HashMap<PeerKey, DownstreamPeer, { DOWNSTREAM_PEERS as usize }> = HashMap::new();
+static DOWNSTREAM_PEER: HashMap<PeerKey, DownstreamPeer, { DOWNSTREAM_PEERS as usize }> = HashMap::new();
 /// Which slots of downstream peers are taken. A hash map: touched once per peer.
 #[btf_map]
-pub static DOWNSTREAM_CLAIMS: HashMap<u64, u64, { DOWNSTREAM_PEERS as usize }> = HashMap::new();
+static DOWNSTREAM_CLAIMS: HashMap<u64, u64, { DOWNSTREAM_PEERS as usize }> = HashMap::new();
 /// Per service: the first slot that may be free, counted from 0. A hint: slots are taken in order but for those given back.
 #[btf_map]
-pub static DOWNSTREAM_SLOTS_USED: Array<u64, 1, MMAPABLE> = Array::new();
+static DOWNSTREAM_SLOTS_USED: Array<u64, 1, MMAPABLE> = Array::new();
 /// Figures of downstream peers; see `acgs_perf_common::maps::downstream_base`.
 #[btf_map]
-pub static DOWNSTREAM: Array<u64, 1, MMAPABLE> = Array::new();
+static DOWNSTREAM: Array<u64, 1, MMAPABLE> = Array::new();
 
 /// Slots that a claim tries, in case other CPUs claim at the same time.
 const CLAIM_TRIES: u64 = 4;

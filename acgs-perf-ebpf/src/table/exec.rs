@@ -9,10 +9,10 @@ use crate::flags::MMAPABLE;
 
 /// Processes that called exec, the last at the place before `EXECED_HEAD`.
 #[btf_map]
-pub static EXECED: Array<u64, { EXEC_QUEUE as usize }, MMAPABLE> = Array::new();
+static EXECED: Array<u64, { EXEC_QUEUE as usize }, MMAPABLE> = Array::new();
 /// Number of entries ever written to `EXECED`.
 #[btf_map]
-pub static EXECED_HEAD: Array<u64, 1, MMAPABLE> = Array::new();
+static EXECED_HEAD: Array<u64, 1, MMAPABLE> = Array::new();
 
 /// The process of the last entry.
 #[inline(always)]

@@ -17,10 +17,10 @@ use crate::subprogram::subprogram;
 
 /// Per service, which requests may leave as exemplars; see `acgs_perf_common::exemplar::Gate`.
 #[btf_map]
-pub static EXEMPLAR_GATE: Array<u64, 1, MMAPABLE> = Array::new();
+static EXEMPLAR_GATE: Array<u64, 1, MMAPABLE> = Array::new();
 /// Exemplars on their way to the agent.
 #[btf_map]
-pub static EXEMPLARS: RingBuf<ExemplarRecord, { EXEMPLAR_RING as usize }> = RingBuf::new();
+static EXEMPLARS: RingBuf<ExemplarRecord, { EXEMPLAR_RING as usize }> = RingBuf::new();
 
 #[inline(always)]
 fn gate(service: u32, word: Gate) -> Option<*mut u64> {

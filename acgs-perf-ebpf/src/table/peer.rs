@@ -17,10 +17,10 @@ use crate::subprogram::subprogram;
 
 /// TCP peers. A hash map: touched once per connection, retransmission or reset, never per request.
 #[btf_map]
-pub static PEER: HashMap<PeerKey, PeerStats, { PEERS as usize }> = HashMap::new();
+static PEER: HashMap<PeerKey, PeerStats, { PEERS as usize }> = HashMap::new();
 /// Peers beyond that table; see `acgs_perf_common::maps::others_index`.
 #[btf_map]
-pub static PEER_OTHERS: Array<PeerStats, 1, MMAPABLE> = Array::new();
+static PEER_OTHERS: Array<PeerStats, 1, MMAPABLE> = Array::new();
 
 /// What is counted of a peer, as a word of `PeerStats`.
 #[derive(Clone, Copy)]

@@ -13,7 +13,7 @@ use crate::kernel::task::Task;
 
 /// (service, tgid) → who ran instead. A hash map: touched only when a thread really waited behind another one.
 #[btf_map]
-pub static PREEMPTOR: HashMap<u64, Preemptor, { PREEMPTORS as usize }> = HashMap::new();
+static PREEMPTOR: HashMap<u64, Preemptor, { PREEMPTORS as usize }> = HashMap::new();
 
 /// The process of `prev` held the CPU at the end of a wait of `waited` ns.
 #[inline(always)]

@@ -23,15 +23,15 @@ use crate::subprogram::subprogram;
 
 /// Places of `PARKING` given out so far.
 #[btf_map]
-pub static NEXT_PLACE: Array<u64, 1> = Array::new();
+static NEXT_PLACE: Array<u64, 1> = Array::new();
 /// Requests that wait, each in the place that its socket's name gives; see above. The agent has no use for it: an
 /// array that can be mapped begins with a page, and so each place with a cache line.
 #[btf_map]
-pub static PARKING: Array<Activity, { PARKING_PLACES as usize }, MMAPABLE> = Array::new();
+static PARKING: Array<Activity, { PARKING_PLACES as usize }, MMAPABLE> = Array::new();
 /// Requests whose place is taken, by the address of their socket. Memory is taken only for those that do wait. No LRU hash map:
 /// that takes memory for all entries at once (46 MB), and drops requests that still wait before it is full.
 #[btf_map]
-pub static PARKED: HashMap<u64, Activity, { PARKED_REQUESTS as usize }, NO_PREALLOC> = HashMap::new();
+static PARKED: HashMap<u64, Activity, { PARKED_REQUESTS as usize }, NO_PREALLOC> = HashMap::new();
 
 /// An entry that nobody has asked for in this time gives its place to another.
 const STALE_NS: i64 = 60_000_000_000;

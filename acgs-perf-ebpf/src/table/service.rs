@@ -14,18 +14,18 @@ use crate::kernel::task::Task;
 
 /// tgid → service + 1, one byte each, eight to an entry.
 #[btf_map]
-pub static SERVICE_OF_TGID: Array<[u8; 8], 1, MMAPABLE> = Array::new();
+static SERVICE_OF_TGID: Array<[u8; 8], 1, MMAPABLE> = Array::new();
 /// Local port → service + 1 of the ports on which services listen, one byte each.
 #[btf_map]
-pub static SERVICE_OF_PORT: Array<[u8; 8], 8192, MMAPABLE> = Array::new();
+static SERVICE_OF_PORT: Array<[u8; 8], 8192, MMAPABLE> = Array::new();
 /// The ports that selectors name, by network namespace: who listens there later joins the service. A hash map: asked once
 /// per call of listen.
 #[btf_map]
-pub static WANTED_PORT: HashMap<u64, WantedPort, { WANTED_PORTS as usize }> = HashMap::new();
+static WANTED_PORT: HashMap<u64, WantedPort, { WANTED_PORTS as usize }> = HashMap::new();
 /// Ports on which services listen, by network namespace → service. A hash map: asked once per connection, retransmission or
 /// reset, after `SERVICE_OF_PORT`. The least recently used gives way, so that listeners may come and go for ever.
 #[btf_map]
-pub static LISTENER: LruHashMap<u64, u32, { LISTENERS as usize }> = LruHashMap::new();
+static LISTENER: LruHashMap<u64, u32, { LISTENERS as usize }> = LruHashMap::new();
 
 /// Service of a process, from 0.
 #[inline(always)]

@@ -15,22 +15,22 @@ use crate::flags::{MMAPABLE, NO_EXIST};
 
 /// (service, system call) → slot + 1.
 #[btf_map]
-pub static SYSCALL_SLOT: Array<u64, 1, MMAPABLE> = Array::new();
+static SYSCALL_SLOT: Array<u64, 1, MMAPABLE> = Array::new();
 /// (service, slot) → system call + 1 that owns it; usually one slot a call.
 #[btf_map]
-pub static SYSCALL_OWNER: Array<u64, 1, MMAPABLE> = Array::new();
+static SYSCALL_OWNER: Array<u64, 1, MMAPABLE> = Array::new();
 /// Which slots are taken. A hash map: touched once per system call that a service uses.
 #[btf_map]
-pub static SYSCALL_CLAIMS: HashMap<u64, u64, 8192> = HashMap::new();
+static SYSCALL_CLAIMS: HashMap<u64, u64, 8192> = HashMap::new();
 /// Per service: slots handed out.
 #[btf_map]
-pub static SYSCALL_SLOTS_USED: Array<u64, 1, MMAPABLE> = Array::new();
+static SYSCALL_SLOTS_USED: Array<u64, 1, MMAPABLE> = Array::new();
 /// Records of system calls; see `acgs_perf_common::maps::SYSCALL_WORDS`.
 #[btf_map]
-pub static SYSCALL_RECORDS: Array<u64, 1, MMAPABLE> = Array::new();
+static SYSCALL_RECORDS: Array<u64, 1, MMAPABLE> = Array::new();
 /// Failed calls by errno. A hash map: failures are rare beside the call itself, and the key space is sparse.
 #[btf_map]
-pub static ERRNO: HashMap<u64, u64, { ERRNOS as usize }> = HashMap::new();
+static ERRNO: HashMap<u64, u64, { ERRNOS as usize }> = HashMap::new();
 
 const MAX_ERRNO: i64 = 4095;
 /// Slots that a claim tries, in case other CPUs claim at the same time.

@@ -8,7 +8,7 @@ use crate::flags::MMAPABLE;
 
 /// System call number → `CallClass`.
 #[btf_map]
-pub static CALL_CLASS: Array<u64, { SYSCALLS }, MMAPABLE> = Array::new();
+static CALL_CLASS: Array<u64, { SYSCALLS }, MMAPABLE> = Array::new();
 
 /// The class of a system call; `None` beyond the table.
 #[inline(always)]
