@@ -7,14 +7,30 @@ use acgs_perf_common::attribution::{
     attribution_bucket, attribution_row, component_word,
 };
 use acgs_perf_common::histogram::{BUCKETS, bucket_index};
-use acgs_perf_common::ledger::Loss;
+use acgs_perf_common::ledger::{LOSS_COUNT, Loss};
 use acgs_perf_common::maps::{Counter, Histogram, NO_SERVICE, counter_index, histogram_base};
+use aya_ebpf::btf_maps::Array;
 use aya_ebpf::helpers::bpf_get_smp_processor_id;
+use aya_ebpf::macros::btf_map;
 use aya_log_ebpf::debug;
 
-use crate::kernel::{Task, counts, global};
-use crate::maps::{ATTRIBUTION, COUNTERS, HISTOGRAMS, LEDGER};
+use crate::flags::MMAPABLE;
+use crate::globals::{counts, global};
+use crate::kernel::task::Task;
 use crate::subprogram::subprogram;
+
+/// Histograms; see `acgs_perf_common::maps::histogram_base`.
+#[btf_map]
+static HISTOGRAMS: Array<u64, 1, MMAPABLE> = Array::new();
+/// Counters; see `acgs_perf_common::maps::counter_index`.
+#[btf_map]
+static COUNTERS: Array<u64, 1, MMAPABLE> = Array::new();
+/// The loss ledger.
+#[btf_map]
+static LEDGER: Array<u64, { LOSS_COUNT }, MMAPABLE> = Array::new();
+/// The attribution histogram; see `acgs_perf_common::attribution`.
+#[btf_map]
+static ATTRIBUTION: Array<[u64; ATTRIBUTION_WORDS], 1, MMAPABLE> = Array::new();
 
 const REPLY: usize = component_word(Component::Reply);
 /// Word of a row without which no peer has time.
@@ -58,12 +74,12 @@ subprogram! {
     }
 }
 
-/// Has the cache line of a word of a map brought, to be added to soon.
+/// Prefetches the cache line of a word of a map, to be added to soon.
 ///
 /// Which bucket a value falls into is anybody's guess, so its line is mostly not at hand. An atomic addition waits for its
 /// line and holds up all that follows, so that of four in a row each waits in turn; plain loads wait together.
 #[inline(always)]
-pub fn touch(slot: *mut u64) {
+pub fn prefetch(slot: *mut u64) {
     // SAFETY: `slot` points into a map value, eight bytes aligned.
     let _unused = unsafe { slot.read_volatile() };
 }

@@ -1,54 +1,86 @@
 //! The kernel side: programs on tracepoints that turn kernel events into counters and histograms in maps.
 //!
-//! In: kernel events and the read-only globals that the agent wrote. Out: the maps of `maps`. A hook in `hooks/` is a few
-//! lines around one of the two clocks; `kernel` is the only place that touches kernel memory.
+//! In: kernel events and the read-only globals that the agent wrote. Out: maps. The modules stand here from the ground up, and each
+//! uses only those above it: hooks → clocks → rules → tables → state → kernel → globals. A map stands beside its owner: the type
+//! that it keeps, or the table that it is.
 #![no_std]
 #![no_main]
 #![allow(internal_features)]
 #![feature(core_intrinsics)]
 
-mod activity;
-mod attribution;
-mod calls;
-mod count;
-mod downstream;
-mod exemplar;
-mod handoff;
-mod history;
-mod kernel;
-mod maps;
-mod request_clock;
-mod request_table;
-mod runnable;
-mod service_table;
-mod standby;
-mod storage;
+mod flags;
+mod globals;
+mod opaque;
 mod subprogram;
-mod thread_clock;
-mod words;
+
+mod kernel {
+    //! What the kernel has: threads, sockets, time. The only place that touches kernel memory.
+    mod memory;
+    pub mod preemption;
+    pub mod sock;
+    pub mod storage;
+    pub mod task;
+    pub mod time;
+}
+
+mod count;
+
+mod state {
+    //! What is kept of a socket, a thread and a request: types, with the maps of local storage. No rules.
+    pub mod activity;
+    pub mod downstream;
+    pub mod history;
+    pub mod runnable;
+    pub mod socket;
+    pub mod thread;
+    pub mod transfer;
+}
+
+mod table {
+    //! What is kept by key: each table with its maps, and the only place that looks into them.
+    pub mod accept;
+    mod bytes;
+    pub mod downstream;
+    pub mod exec;
+    pub mod exemplar;
+    pub mod peer;
+    pub mod preemptor;
+    pub mod request;
+    pub mod service;
+    mod slots;
+    pub mod syscall;
+    pub mod syscall_class;
+}
+
+mod rules {
+    //! Which request a thread works for. A thread that reads a request works for it until it replies, reads another socket, or
+    //! goes to wait for events; the answer to a downstream call brings the request back to the thread that reads it; a thread
+    //! woken by one that works for a request works for it too.
+    pub mod downstream;
+    pub mod handoff;
+    pub mod request;
+    pub mod row;
+    mod turn;
+}
+
+mod clock {
+    //! From event to event: the request clock of a socket, the clock of a thread.
+    pub mod request;
+    pub mod thread;
+}
 
 mod hooks {
-    //! One file per kernel subsystem.
+    //! The programs, one file per kernel subsystem. Each is a few lines around a clock, a rule or a table.
     mod account;
+    mod entry;
     mod process;
     mod sched;
     mod socket;
     mod socket_functions;
+    mod standby;
     mod syscall;
     mod task_iter;
     mod tcp;
-}
-
-/// Why a program stopped early with information lost; counted in the ledger.
-pub(crate) use acgs_perf_common::ledger::Loss;
-
-/// Runs the body of a hook and counts what it lost.
-#[inline(always)]
-pub(crate) fn run(body: impl FnOnce() -> Result<(), Loss>) -> i32 {
-    if let Err(loss) = body() {
-        count::lose(loss);
-    }
-    0
 }
 
 #[panic_handler]

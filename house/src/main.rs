@@ -65,9 +65,7 @@ fn structure(sources: &Sources) -> (BTreeSet<Debt>, Vec<String>) {
         let krate = Crate::of(sources, root);
         let imports = imports::of(&krate);
         debts.extend(circles::of(&krate, &imports).into_iter().map(|pair| owed("circle", pair)));
-        if root == order::ROOT {
-            debts.extend(order::backwards(&krate, &imports).into_iter().map(|pair| owed("order", pair)));
-        }
+        debts.extend(order::backwards(&krate, &imports).into_iter().map(|pair| owed("order", pair)));
         wrong.extend(krate.lost);
         reached.extend(krate.modules.into_iter().map(|module| module.file));
     }

@@ -1,6 +1,6 @@
-//! The order of the agent's stages, and which imports go against it.
+//! The order of the agent's stages and of the kernel side's floors, and which imports go against it.
 //!
-//! In: the imports of the crate `acgs-perf`. Out: those that point to the right, as pairs of files.
+//! In: the imports of the crates `acgs-perf` and `acgs-perf-ebpf`. Out: those that point to the right, as pairs of files.
 //!
 //! Data flows from left to right, and a stage knows those to its left only:
 //!
@@ -8,6 +8,10 @@
 //!
 //! What is in none of these rooms, such as `sums`, `units` and the root of the crate, stands on the ground floor and is not looked
 //! at here; a circle through it is found all the same.
+//!
+//! The kernel side stands on the read-only globals, and each floor uses only what is below, which here is to its left:
+//!
+//!     globals → kernel → count → state → tables → rules → clocks → hooks
 
 use std::collections::BTreeSet;
 
@@ -29,9 +33,29 @@ const STAGES: &[(&str, u32)] = &[
     ("command/", 7),
 ];
 
+/// The root of the kernel side.
+pub const KERNEL_ROOT: &str = "acgs-perf-ebpf/src/main.rs";
+
+/// Beginnings of paths below its sources, and the floor from the ground.
+const FLOORS: &[(&str, u32)] = &[
+    ("flags.rs", 0),
+    ("globals.rs", 0),
+    ("opaque.rs", 0),
+    ("subprogram.rs", 0),
+    ("kernel/", 1),
+    ("count.rs", 2),
+    ("state/", 3),
+    ("table/", 4),
+    ("rules/", 5),
+    ("clock/", 6),
+    ("hooks/", 7),
+];
+
 fn stage(file: &str) -> Option<u32> {
-    let below = file.strip_prefix(ROOT.strip_suffix("lib.rs")?)?;
-    STAGES.iter().find(|(start, _)| below.starts_with(start)).map(|(_, stage)| *stage)
+    [(ROOT, STAGES), (KERNEL_ROOT, FLOORS)].into_iter().find_map(|(root, stages)| {
+        let below = file.strip_prefix(root.trim_end_matches(|letter| letter != '/'))?;
+        stages.iter().find(|(start, _)| below.starts_with(start)).map(|(_, stage)| *stage)
+    })
 }
 
 /// Pairs of files, the one that imports first, whose import points to the right.

@@ -168,6 +168,23 @@ fn stages_import_leftwards_only() {
 }
 
 #[test]
+fn the_kernel_side_stands_on_its_globals() {
+    let found = |table: &str| {
+        let sources = sources(&[
+            ("acgs-perf-ebpf/src/main.rs", "mod globals; mod table { pub mod service; } mod hooks { mod tcp; }"),
+            ("acgs-perf-ebpf/src/globals.rs", "pub static SHARDS: u32 = 1;"),
+            ("acgs-perf-ebpf/src/table/service.rs", table),
+            ("acgs-perf-ebpf/src/hooks/tcp.rs", "use crate::table::service::Table; pub struct Program;"),
+        ]);
+        let krate = Crate::of(&sources, order::KERNEL_ROOT);
+        order::backwards(&krate, &imports::of(&krate))
+    };
+    assert!(found("use crate::globals::SHARDS; pub struct Table;").is_empty());
+    let planted = found("use crate::hooks::tcp::Program; pub struct Table;");
+    assert_eq!(planted.len(), 1);
+}
+
+#[test]
 fn a_file_that_no_module_names_is_found_and_so_is_a_module_without_a_file() {
     let (debts, wrong) = structure(&sources(&[
         ("x/src/lib.rs", "mod a; mod gone; #[cfg(test)] mod tests;"),

@@ -1,14 +1,18 @@
 //! Processes: children inherit the service, the dead leave it, and the agent hears of new programs.
 
-use acgs_perf_common::maps::{Counter, EXEC_QUEUE};
+use acgs_perf_common::ledger::Loss;
+use acgs_perf_common::maps::Counter;
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 
-use crate::count::{Figures, atomic_add};
-use crate::kernel::{Task, keeps_thread_clocks};
-use crate::maps::{EXECED, EXECED_HEAD, FIELDS, THREADS};
-use crate::service_table::{service_of_tgid, set_service_of_tgid};
-use crate::{Loss, run, thread_clock};
+use super::entry::run;
+use crate::clock::thread;
+use crate::count::Figures;
+use crate::globals::{global, keeps_thread_clocks};
+use crate::kernel::task::Task;
+use crate::state::thread::THREADS;
+use crate::table::exec as execed;
+use crate::table::service::{service_of_tgid, set_service_of_tgid};
 
 #[btf_tracepoint]
 pub fn sched_process_fork(ctx: BtfTracePointContext) -> i32 {
@@ -38,7 +42,7 @@ fn fork(ctx: &BtfTracePointContext) -> Result<(), Loss> {
         Figures::of(service).add(Counter::Forked, 1);
     }
     if keeps_thread_clocks() {
-        thread_clock::born(child, is_thread)?;
+        thread::born(child, is_thread)?;
     }
     Ok(())
 }
@@ -59,15 +63,14 @@ fn exit(ctx: &BtfTracePointContext) -> Result<(), Loss> {
     let task = Task::arg(ctx, 0);
     let tgid = task.tgid();
     let Some(service) = service_of_tgid(tgid) else { return Ok(()) };
-    // SAFETY: read-only memory that the agent filled before the program was loaded.
-    let has_group_dead = unsafe { core::ptr::read_volatile(&raw const FIELDS.exit_has_group_dead) } != 0;
+    let has_group_dead = global!(FIELDS.exit_has_group_dead) != 0;
     let last = if has_group_dead { ctx.arg::<u64>(1) & 1 != 0 } else { task.pid() == tgid };
     if last {
         // Before the id is freed: whoever gets it next starts as a stranger.
         set_service_of_tgid(tgid, None)?;
         Figures::of(service).add(Counter::Exited, 1);
         if keeps_thread_clocks() {
-            thread_clock::settle(task, service)?; // its last switch is a stranger's
+            thread::account_until_now(task, service)?; // its last switch is a stranger's
         }
     }
     Ok(())
@@ -81,32 +84,11 @@ pub fn sched_process_exec(ctx: BtfTracePointContext) -> i32 {
 // Told twice, the agent looks twice.
 #[btf_tracepoint]
 pub fn sched_process_exec_standby(ctx: BtfTracePointContext) -> i32 {
-    run(|| if last_exec() == Some(u64::from(Task::arg(&ctx, 0).tgid())) { Ok(()) } else { exec(&ctx) })
-}
-
-/// The process of the last entry of the queue.
-#[inline(always)]
-fn last_exec() -> Option<u64> {
-    // SAFETY: the pointers are into the maps' values.
-    unsafe {
-        let next = EXECED_HEAD.get_ptr_mut(0)?.read_volatile();
-        let slot = EXECED.get_ptr_mut((next as u32).wrapping_sub(1) & (EXEC_QUEUE - 1))?;
-        Some(slot.read_volatile())
-    }
+    run(|| if execed::last() == Some(u64::from(Task::arg(&ctx, 0).tgid())) { Ok(()) } else { exec(&ctx) })
 }
 
 #[inline(always)]
 fn exec(ctx: &BtfTracePointContext) -> Result<(), Loss> {
-    let tgid = Task::arg(ctx, 0).tgid();
-    if let Some(head) = EXECED_HEAD.get_ptr_mut(0) {
-        // Two execs at once may share a slot; the next one then stays 0, and the agent scans /proc.
-        // SAFETY: `head` points into the map's value.
-        let at = unsafe { head.read_volatile() };
-        if let Some(slot) = EXECED.get_ptr_mut(at as u32 & (EXEC_QUEUE - 1)) {
-            // SAFETY: `slot` points into the map's value.
-            unsafe { slot.write_volatile(u64::from(tgid)) };
-        }
-        atomic_add(head, 1);
-    }
+    execed::push(Task::arg(ctx, 0).tgid());
     Ok(())
 }

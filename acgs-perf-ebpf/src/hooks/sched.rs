@@ -1,21 +1,24 @@
 //! Scheduler: who runs, who waits, who was woken, and who ran instead.
 
-use acgs_perf_common::maps::Preemptor;
+use acgs_perf_common::ledger::Loss;
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 
-use crate::count::{atomic_add, lose};
-use crate::kernel::{Task, counts, now};
-use crate::maps::{FIELDS, PREEMPTOR};
-use crate::service_table::{service_byte_of_tgid, service_of_tgid};
-use crate::{Loss, run, thread_clock};
+use super::entry::run;
+use crate::clock::thread;
+use crate::count::lose;
+use crate::globals::{counts, global};
+use crate::kernel::task::Task;
+use crate::kernel::time::now;
+use crate::table::preemptor::ran_instead;
+use crate::table::service::{service_byte_of_tgid, service_of_tgid};
 
 #[btf_tracepoint]
 pub fn sched_waking(ctx: BtfTracePointContext) -> i32 {
     run(|| {
         let task = Task::arg(&ctx, 0);
         match service_of_tgid(task.tgid()) {
-            Some(service) => thread_clock::waking(task, service),
+            Some(service) => thread::waking(task, service),
             None => Ok(()),
         }
     })
@@ -36,37 +39,19 @@ fn switch(ctx: &BtfTracePointContext) -> Result<(), Loss> {
     let now = now();
     if from != 0 {
         let preempted = ctx.arg::<u64>(0) & 1 != 0;
-        // SAFETY: read-only memory that the agent filled before the program was loaded.
-        let has_state = unsafe { core::ptr::read_volatile(&raw const FIELDS.switch_has_state) } != 0;
+        let has_state = global!(FIELDS.switch_has_state) != 0;
         let runnable = preempted || if has_state { ctx.arg::<u32>(3) == 0 } else { prev.is_runnable() };
-        if let Err(loss) = thread_clock::switched_out(prev, from - 1, runnable, now) {
+        if let Err(loss) = thread::switched_out(prev, from - 1, runnable, now) {
             lose(loss);
         }
     }
     if to != 0 {
         let service = to - 1;
-        let waited = thread_clock::switched_in(next, service, prev, now)?;
+        let waited = thread::switched_in(next, service, prev, now)?;
         // The idle task stands in nobody's way.
         if waited != 0 && prev.pid() != 0 && counts() {
             ran_instead(service, prev, waited)?;
         }
-    }
-    Ok(())
-}
-
-/// The process of `prev` held the CPU at the end of a wait of `waited` ns.
-#[inline(always)]
-fn ran_instead(service: u32, prev: Task, waited: u64) -> Result<(), Loss> {
-    let key = (u64::from(service) << 32) | u64::from(prev.tgid());
-    if PREEMPTOR.get_ptr_mut(key).is_none() {
-        let fresh = Preemptor { waits: 0, wait_ns: 0, comm: prev.comm() };
-        let _exists_meanwhile = PREEMPTOR.insert(key, fresh, 1);
-    }
-    let entry = PREEMPTOR.get_ptr_mut(key).ok_or(Loss::PreemptorTableFull)?;
-    // SAFETY: `entry` points into the map's value.
-    unsafe {
-        atomic_add(&raw mut (*entry).waits, 1);
-        atomic_add(&raw mut (*entry).wait_ns, waited);
     }
     Ok(())
 }

@@ -1,20 +1,25 @@
 //! Socket layer: data arrived, data read, data sent. These three hooks are the request clock; TCP and UNIX alike. Kernels
 //! before 6.3 have no tracepoints here: `socket_functions` watches the functions in their place.
 
+use acgs_perf_common::ledger::Loss;
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 
-use crate::calls;
+use super::entry::run;
+use super::standby::{LAST, RECEIVED, SENT, marked, on_one_cpu, standby};
+use super::tcp::sample_srtt;
+use crate::clock::request;
 use crate::count::Figures;
-use crate::downstream::{find_slot, is_called_port};
-use crate::handoff::WAKE_BYTES;
-use crate::hooks::tcp::sample_srtt;
-use crate::kernel::{AF_INET, AF_INET6, AF_UNIX, Sock, Task, attributes, counts, global, now};
-use crate::maps::{SOCKETS, THREADS};
-use crate::request_clock::SocketState;
-use crate::service_table::{current_service, service_of_port, service_of_tgid};
-use crate::standby::{LAST, RECEIVED, SENT, marked, on_one_cpu, standby};
-use crate::{Loss, run};
+use crate::globals::{attributes, counts, global};
+use crate::kernel::sock::{AF_INET, AF_INET6, AF_UNIX, Sock};
+use crate::kernel::task::Task;
+use crate::kernel::time::now;
+use crate::rules::handoff::WAKE_BYTES;
+use crate::rules::{downstream, handoff};
+use crate::state::socket::{SOCKETS, SocketState};
+use crate::state::thread::THREADS;
+use crate::table::downstream::{find_slot, is_called_port};
+use crate::table::service::{current_service, service_of_port, service_of_tgid};
 
 const TCP_LISTEN: u8 = 10;
 const MSG_PEEK: i32 = 2;
@@ -45,7 +50,7 @@ pub fn data_ready(sk: Option<Sock>) -> Result<(), Loss> {
     if let Some(sk) = sk
         && let Some(socket) = watched(sk)?
     {
-        socket.arrival(sk);
+        request::arrived(socket, sk);
     }
     Ok(())
 }
@@ -143,7 +148,7 @@ pub fn received(bytes: i32, flags: i32, sk: impl FnOnce() -> Option<Sock>) -> Re
         return Ok(());
     }
     let figures = Figures::of(service);
-    let began = socket.received(sk, figures, bytes as u64);
+    let began = request::received(socket, sk, figures, bytes as u64);
     if global!(TCP_ACTIVE) != 0 && began && socket.requests % SRTT_EVERY == 1 && sk.family() != AF_UNIX {
         sample_srtt(sk, figures);
     }
@@ -159,7 +164,7 @@ fn called_back(socket: &mut SocketState, service: u32, bytes: u64) -> Result<(),
     let now = now();
     let arrived = if socket.next_arrived == 0 { now } else { socket.next_arrived };
     socket.next_arrived = 0;
-    calls::call_received(&mut socket.call, service, bytes, arrived, now)
+    downstream::received(&mut socket.call, service, bytes, arrived, now)
 }
 
 #[btf_tracepoint]
@@ -192,20 +197,20 @@ pub fn sent(bytes: i32, sk: impl FnOnce() -> Option<Sock>) -> Result<(), Loss> {
     let Some(service) = current_service() else { return Ok(()) };
     let Some(sk) = sk() else { return Ok(()) };
     match SOCKETS.get(sk) {
-        Some(socket) if socket.opened_by().is_none() => socket.sent(sk, service, bytes as u64),
+        Some(socket) if socket.opened_by().is_none() => request::sent(socket, sk, service, bytes as u64),
         _ if !attributes() => Ok(()),
-        Some(socket) => calls::call_sent(sk, socket, service, now()),
+        Some(socket) => downstream::sent(sk, socket, service, now()),
         None if is_client_end(sk) => {
             let socket = SOCKETS.get_or_create(sk).ok_or(Loss::SocketStorage)?;
             socket.set_opened_by(service);
             find_slot(&mut socket.call, sk, service);
-            calls::call_sent(sk, socket, service, now())
+            downstream::sent(sk, socket, service, now())
         }
         // A pair of sockets, which is how asyncio wakes its loop.
         None if bytes as u64 <= WAKE_BYTES && sk.family() == AF_UNIX && sk.is_stream() => {
             let task = Task::current();
             if let Some(thread) = THREADS.get(task) {
-                calls::signals(thread, task, now());
+                handoff::signals(thread, task, now());
             }
             Ok(())
         }

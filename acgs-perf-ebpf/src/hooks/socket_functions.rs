@@ -4,9 +4,9 @@
 use aya_ebpf::macros::{fentry, fexit};
 use aya_ebpf::programs::{FEntryContext, FExitContext};
 
+use super::entry::run;
 use super::socket::{data_ready, received, sent};
-use crate::kernel::Sock;
-use crate::run;
+use crate::kernel::sock::Sock;
 
 /// `void sock_def_readable(struct sock *sk)`: what `sk->sk_data_ready` is for TCP and UNIX sockets.
 #[fentry(function = "sock_def_readable")]

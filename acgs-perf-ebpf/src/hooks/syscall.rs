@@ -2,32 +2,26 @@
 //!
 //! These two hooks tax every system call on the host, so they are a probe of their own.
 
-use acgs_perf_common::histogram::{BUCKETS, bucket_index};
-use acgs_perf_common::maps::{Histogram, SYSCALL_HEADER, SYSCALL_SLOTS, SYSCALL_WORDS, errno_key, syscall_slot_index};
-use acgs_perf_common::state::SYSCALLS;
+use acgs_perf_common::ledger::Loss;
+use acgs_perf_common::maps::Histogram;
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 
-use crate::activity::HANDED;
-use crate::count::{Figures, atomic_add};
-use crate::handoff::WAKE_BYTES;
-use crate::kernel::{Descriptor, Task, attributes, counts, elapsed, global, now};
-use crate::maps::{
-    ERRNO, ESTABLISHED, SYSCALL_CLAIMS, SYSCALL_OWNER, SYSCALL_RECORDS, SYSCALL_SLOT, SYSCALL_SLOTS_USED, THREADS,
-};
-use crate::request_clock::ACCEPTED;
-use crate::service_table::service_of_tgid;
-use crate::standby::on_one_cpu;
-use crate::{Loss, calls, run};
+use super::entry::run;
+use super::standby::on_one_cpu;
+use crate::count::Figures;
+use crate::globals::{attributes, counts, global};
+use crate::kernel::task::{Descriptor, Task};
+use crate::kernel::time::{elapsed, now};
+use crate::rules::handoff::{self, WAKE_BYTES};
+use crate::state::activity::HANDED;
+use crate::state::thread::{THREADS, ThreadState};
+use crate::table::service::service_of_tgid;
+use crate::table::{accept, syscall};
 
 const WRITE: u32 = 1;
 const ACCEPT: i64 = 43;
 const ACCEPT4: i64 = 288;
-const MAX_ERRNO: i64 = 4095;
-/// `BPF_NOEXIST`.
-const NO_EXIST: u64 = 1;
-/// Slots that a claim tries, in case other CPUs claim at the same time.
-const CLAIM_TRIES: u64 = 8;
 
 #[btf_tracepoint]
 pub fn sys_enter(ctx: BtfTracePointContext) -> i32 {
@@ -51,7 +45,7 @@ fn of_service(body: impl FnOnce(Task, u32) -> Result<(), Loss>) -> Result<(), Lo
 
 #[inline(always)]
 fn enter(ctx: &BtfTracePointContext, task: Task) -> Result<(), Loss> {
-    let thread = THREADS.get_or_create(task).ok_or(Loss::TaskStorage)?;
+    let thread = ThreadState::of(task)?;
     thread.syscall = ctx.arg::<u32>(1);
     let now = now();
     thread.syscall_entered = now;
@@ -62,7 +56,7 @@ fn enter(ctx: &BtfTracePointContext, task: Task) -> Result<(), Loss> {
         && task.third_argument() == WAKE_BYTES
         && task.descriptor(task.first_argument()) == Descriptor::Other
     {
-        calls::signals(thread, task, now);
+        handoff::signals(thread, task, now);
     }
     Ok(())
 }
@@ -104,92 +98,13 @@ fn exit(ctx: &BtfTracePointContext, task: Task, service: u32) -> Result<(), Loss
     }
     thread.syscall_entered = 0;
     let took = elapsed(entered, now())?;
-    let nr = thread.syscall;
-    let record = record(service, nr)?;
-    add(record, 0, 1);
-    add(record, 2, took);
-    let bucket = bucket_index(took) as u32;
-    if bucket < BUCKETS as u32 {
-        add(record, SYSCALL_HEADER + bucket, 1)
-    } else {
-        add(record, 3, 1)
-    }
-    if (-MAX_ERRNO..0).contains(&result) {
-        add(record, 1, 1);
-        failed(errno_key(service, nr, result.unsigned_abs() as u32))?;
-    }
-    Ok(())
-}
-
-/// First word of the call's record; hands out a slot at first sight.
-#[inline(always)]
-fn record(service: u32, nr: u32) -> Result<u32, Loss> {
-    if nr >= SYSCALLS as u32 {
-        return Err(Loss::SyscallSlots);
-    }
-    let slot = SYSCALL_SLOT.get_ptr_mut(syscall_slot_index(service, nr)).ok_or(Loss::SyscallSlots)?;
-    // SAFETY: `slot` points into the map's value.
-    let mut at = unsafe { slot.read_volatile() };
-    if at == 0 {
-        at = claim(service, nr)?;
-        // SAFETY: as above. Two CPUs may have claimed a slot each for the same call; the later store wins, and the agent
-        // adds up all slots that the call owns.
-        unsafe { slot.write_volatile(at) };
-    }
-    Ok((service * SYSCALL_SLOTS + (at as u32 - 1)) * SYSCALL_WORDS)
-}
-
-/// Claims a free slot for a call: an insert that fails if the key exists gives each slot to one CPU.
-#[inline(always)]
-fn claim(service: u32, nr: u32) -> Result<u64, Loss> {
-    let used = SYSCALL_SLOTS_USED.get_ptr_mut(service).ok_or(Loss::SyscallSlots)?;
-    // SAFETY: `used` points into the map's value.
-    let free = unsafe { used.read_volatile() };
-    for at in free..free + CLAIM_TRIES {
-        let key = (u64::from(service) << 32) | at;
-        if at < u64::from(SYSCALL_SLOTS) && SYSCALL_CLAIMS.insert(key, 0, NO_EXIST).is_ok() {
-            atomic_add(used, 1);
-            if let Some(owner) = SYSCALL_OWNER.get_ptr_mut(service * SYSCALL_SLOTS + at as u32) {
-                // SAFETY: `owner` points into the map's value.
-                unsafe { owner.write_volatile(u64::from(nr) + 1) };
-            }
-            return Ok(at + 1);
-        }
-    }
-    Err(Loss::SyscallSlots)
-}
-
-#[inline(always)]
-fn add(record: u32, word: u32, value: u64) {
-    if let Some(slot) = SYSCALL_RECORDS.get_ptr_mut(record + word) {
-        atomic_add(slot, value);
-    }
-}
-
-#[inline(always)]
-fn failed(key: u64) -> Result<(), Loss> {
-    if ERRNO.get_ptr_mut(key).is_none() {
-        let _exists_meanwhile = ERRNO.insert(key, 0, 1);
-    }
-    let entry = ERRNO.get_ptr_mut(key).ok_or(Loss::ErrnoTableFull)?;
-    atomic_add(entry, 1);
-    Ok(())
+    syscall::count(service, thread.syscall, took, result)
 }
 
 #[inline(always)]
 fn accepted(task: Task, service: u32, fd: u64) {
     let Some(sock) = task.sock_address(fd) else { return };
-    let Some(established) = ESTABLISHED.get_ptr_mut(sock) else { return };
-    let now = now();
-    // SAFETY: `established` points into the map's value.
-    let waited = now.wrapping_sub(unsafe { *established });
-    if attributes() {
-        // The first request may ask when.
-        let _least_recent_makes_room = ESTABLISHED.insert(sock, now | ACCEPTED, 0);
-    } else {
-        let _gone_meanwhile = ESTABLISHED.remove(sock);
-    }
-    if (waited as i64) >= 0 {
+    if let Some(waited) = accept::accepted(sock) {
         Figures::of(service).record(Histogram::AcceptWait, waited);
     }
 }

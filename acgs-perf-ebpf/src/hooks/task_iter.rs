@@ -1,11 +1,14 @@
-//! Task iterators: threads that exist when we attach begin their clocks, and at the end all clocks are settled.
+//! Task iterators: threads that exist when we attach begin their clocks, and at the end all clocks are brought up to date.
 //!
 //! aya-ebpf has no macro for iterators, so these two are entry points by hand. The context is
 //! `struct { struct bpf_iter_meta *meta; struct task_struct *task; }`; `task` is null after the last one.
 
-use crate::kernel::Task;
-use crate::service_table::service_of_tgid;
-use crate::{Loss, run, thread_clock};
+use acgs_perf_common::ledger::Loss;
+
+use super::entry::run;
+use crate::clock::thread;
+use crate::kernel::task::Task;
+use crate::table::service::service_of_tgid;
 
 #[repr(C)]
 struct Context {
@@ -30,11 +33,11 @@ fn each(ctx: *const Context, body: impl FnOnce(Task, u32) -> Result<(), Loss>) -
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "iter/task")]
 extern "C" fn threads_begin(ctx: *const Context) -> i32 {
-    each(ctx, |task, _| thread_clock::begin(task))
+    each(ctx, |task, _| thread::begin(task))
 }
 
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "iter/task")]
 extern "C" fn threads_settle(ctx: *const Context) -> i32 {
-    each(ctx, thread_clock::settle)
+    each(ctx, thread::account_until_now)
 }

@@ -1,19 +1,22 @@
 //! TCP: connections opened and accepted, retransmissions, resets, round-trip time; and the ports that services listen on.
 
-use core::mem::offset_of;
-
-use acgs_perf_common::maps::{Counter, Histogram, PeerKey, PeerStats, others_index};
+use acgs_perf_common::ledger::Loss;
+use acgs_perf_common::maps::{Counter, Histogram};
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 
-use crate::count::{Figures, atomic_add};
-use crate::kernel::{Sock, Task, attributes, counts, global, now};
-use crate::maps::{ESTABLISHED, PEER, PEER_OTHERS, SOCKETS};
-use crate::request_clock::SocketState;
-use crate::service_table::{current_service, service_of_listener, set_service_of_tgid, wanted_by};
-use crate::standby::on_one_cpu;
-use crate::subprogram::subprogram;
-use crate::{Loss, calls, request_table, run, service_table};
+use super::entry::run;
+use super::standby::on_one_cpu;
+use crate::count::Figures;
+use crate::globals::{attributes, global};
+use crate::kernel::sock::Sock;
+use crate::kernel::task::Task;
+use crate::kernel::time::now;
+use crate::rules::downstream;
+use crate::state::socket::{SOCKETS, SocketState};
+use crate::table::peer::{self, Event};
+use crate::table::service::{current_service, service_of_listener, set_service_of_tgid, wanted_by};
+use crate::table::{accept, request, service};
 
 const ESTABLISHED_STATE: i32 = 1;
 const SYN_SENT: i32 = 2;
@@ -61,7 +64,7 @@ fn listens(sk: Sock) -> Result<(), Loss> {
         set_service_of_tgid(task.tgid(), Some(service))?;
     }
     match current_service() {
-        Some(service) => service_table::listens(sk, service),
+        Some(service) => service::listens(sk, service),
         None => Ok(()),
     }
 }
@@ -88,7 +91,7 @@ fn connecting(sk: Sock) -> Result<(), Loss> {
     let now = now();
     socket.connecting_since = now;
     if attributes() {
-        calls::connecting(sk, socket, service, now)?;
+        downstream::connecting(sk, socket, service, now)?;
     }
     Ok(())
 }
@@ -108,7 +111,7 @@ fn connected(sk: Sock) -> Result<(), Loss> {
     let figures = Figures::of(service);
     figures.record(Histogram::Connect, took);
     figures.add(Counter::ConnectionsOpened, 1);
-    count_of_peer(sk, service, true, Event::Connection, took);
+    peer::count(sk, service, true, Event::Connection, took);
     Ok(())
 }
 
@@ -123,9 +126,9 @@ fn accepted(sk: Sock) -> Result<(), Loss> {
     }
     Figures::of(service).add(Counter::ConnectionsAccepted, 1);
     if global!(SYSCALLS_ACTIVE) != 0 {
-        let _least_recent_makes_room = ESTABLISHED.insert(sk.address(), now(), 0);
+        accept::established(sk.address(), now());
     }
-    count_of_peer(sk, service, false, Event::Connection, 0);
+    peer::count(sk, service, false, Event::Connection, 0);
     Ok(())
 }
 
@@ -134,7 +137,7 @@ fn closed(sk: Sock, refused: bool) -> Result<(), Loss> {
     if attributes()
         && let Some(socket) = SOCKETS.get(sk)
     {
-        request_table::forget(socket.id(sk));
+        request::forget(request::id_of(socket, sk));
     }
     if global!(TCP_ACTIVE) == 0 {
         return Ok(());
@@ -146,7 +149,7 @@ fn closed(sk: Sock, refused: bool) -> Result<(), Loss> {
     let figures = Figures::of(service);
     if refused {
         figures.add(Counter::ConnectFailures, 1);
-        count_of_peer(sk, service, true, Event::Failure, 0);
+        peer::count(sk, service, true, Event::Failure, 0);
     } else {
         sample_srtt(sk, figures);
     }
@@ -185,7 +188,7 @@ fn trouble(ctx: &BtfTracePointContext, counter: Counter) -> Result<(), Loss> {
         return Ok(());
     }
     let event = if matches!(counter, Counter::Retransmits) { Event::Retransmit } else { Event::Reset };
-    count_of_peer(sk, service, opened, event, 0);
+    peer::count(sk, service, opened, event, 0);
     Ok(())
 }
 
@@ -203,52 +206,5 @@ pub fn sample_srtt(sk: Sock, figures: Figures) {
     let srtt_us = sk.srtt_us();
     if srtt_us != 0 {
         figures.record(Histogram::Srtt, u64::from(srtt_us) * 1000);
-    }
-}
-
-/// What is counted of a peer, as a word of `PeerStats`.
-#[derive(Clone, Copy)]
-enum Event {
-    Connection = offset_of!(PeerStats, connections) as isize / 8,
-    Failure = offset_of!(PeerStats, failures) as isize / 8,
-    Retransmit = offset_of!(PeerStats, retransmits) as isize / 8,
-    Reset = offset_of!(PeerStats, resets) as isize / 8,
-}
-
-/// Counts an event of the socket's peer, and the time that connecting took.
-#[inline(always)]
-fn count_of_peer(sk: Sock, service: u32, outgoing: bool, event: Event, connect_ns: u64) {
-    let port = if outgoing { u32::from(sk.peer_port()) } else { 0 };
-    let mut key = PeerKey { address: sk.peer_address(), port, service };
-    count_at(&mut key, event as u32, sk.srtt_us(), connect_ns);
-}
-
-subprogram! {
-    /// The same by the peer's key, whose entry is made if it is new; at that of all others when there is no room for it.
-    fn count_at = tcp_count_of_peer(key: &mut PeerKey; word: u32, srtt_us: u32, connect_ns: u64) {
-        if !counts() {
-            return;
-        }
-        // Linux 6.1 takes a key only from the stack, not from an argument.
-        // SAFETY: a reference is valid for reads. Volatile, or the compiler would use the argument itself.
-        let key = unsafe { core::ptr::from_ref(key).read_volatile() };
-        let mut entry = PEER.get_ptr_mut(key);
-        if entry.is_none() {
-            let _exists_meanwhile = PEER.insert(key, PeerStats::default(), 1);
-            entry = PEER.get_ptr_mut(key);
-        }
-        let is_named = entry.is_some();
-        let Some(entry) = entry.or_else(|| PEER_OTHERS.get_ptr_mut(others_index(key.service, key.port != 0))) else { return };
-        if word > Event::Reset as u32 {
-            return;
-        }
-        // SAFETY: `entry` points into the map's value, of which `word` is one.
-        unsafe {
-            atomic_add(entry.cast::<u64>().add(word as usize), 1);
-            atomic_add(&raw mut (*entry).connect_ns, connect_ns);
-            if is_named && srtt_us != 0 {
-                (&raw mut (*entry).srtt_us).write_volatile(u64::from(srtt_us));
-            }
-        }
     }
 }

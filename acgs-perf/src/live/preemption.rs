@@ -2,7 +2,7 @@
 //!
 //! In: the kernel's BTF. Out: the object whose calls of these functions the kernel understands. Up to Linux 6.18 a tracepoint
 //! disables preemption for the programs that run there; from 7.0 on it only guards itself with SRCU, and each program needs a
-//! standby (`acgs-perf-ebpf/src/standby.rs`).
+//! standby (`acgs-perf-ebpf/src/hooks/standby.rs`).
 
 use std::borrow::Cow;
 

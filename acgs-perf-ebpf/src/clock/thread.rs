@@ -1,84 +1,34 @@
 //! The thread clock: what each target thread is doing, one state at a time, so that the times add up to wall time.
 
 use acgs_perf_common::attribution::Component;
+use acgs_perf_common::ledger::Loss;
 use acgs_perf_common::maps::{BLOCKED_HISTOGRAM, Counter, Histogram, STATE_COUNTER};
 use acgs_perf_common::state::{CallClass, FIRST_BLOCKED, STATES, State};
 
-use crate::Loss;
-use crate::activity::{ACTIVE, Activity};
 use crate::count::Figures;
-use crate::handoff::{self, blocks, component_of, is_let_go_on, woken};
-use crate::history::History;
-use crate::kernel::{Descriptor, Task, attributes, elapsed, now, within_window};
-use crate::maps::{CALL_CLASS, THREADS};
-use crate::runnable::Runnable;
+use crate::globals::{attributes, within_window};
+use crate::kernel::task::{Descriptor, Task};
+use crate::kernel::time::{elapsed, now};
+use crate::opaque::reload;
+use crate::rules::handoff::{self, blocks, component_of, is_let_go_on, woken};
+use crate::state::activity::ACTIVE;
+use crate::state::thread::{THREADS, ThreadState};
 use crate::subprogram::subprogram;
+use crate::table::syscall_class::class_of;
 
-/// State of a thread, in its task storage.
-#[repr(C)]
-pub struct ThreadState {
-    /// When the thread entered `state`; 0 in a new record.
-    pub since: u64,
-    /// When the running system call was entered; 0 outside of one.
-    pub syscall_entered: u64,
-    /// Its number.
-    pub syscall: u32,
-    /// A `State`.
-    state: u32,
-    /// How often the thread has read a request while another one of its own waited, less its direct replies to requests that
-    /// were not only computed; 0 for a thread that is no event loop.
-    pub is_loop: u32,
-    /// 1 if a request that it has read is not answered.
-    pub unanswered: u32,
-    /// 1 if it is blocked on a futex without a time limit.
-    pub without_limit: u32,
-    /// See `forget`.
-    scratch: u32,
-    /// Sleeps for which a pool is known to give results back to this loop.
-    pub has_pool: u32,
-    /// Marks, see `standby`.
-    pub seen: [u8; 4],
-    /// When it last woke for events.
-    pub tick: u64,
-    /// What it works on.
-    pub activity: Activity,
-    /// For whom it may act next.
-    pub runnable: Runnable,
-    /// What it did last.
-    pub history: History,
-}
-
-impl ThreadState {
-    /// Leaves the current state: accounts the time spent in it, as far as it lies in the window, and returns all of it. `who`
-    /// is the process that ended it.
-    #[inline(always)]
-    fn leave(&mut self, service: u32, now: u64, who: u32, attributes: bool) -> Result<u64, Loss> {
-        let spent = elapsed(self.since, now)?;
-        account(self, service, now);
-        let state = self.state;
-        if attributes && self.activity.is(ACTIVE) {
-            let component = component_of(state, self.activity.waits_for_peer(state));
-            let who = if component as u32 == Component::Downstream as u32 { self.activity.peer } else { who };
-            self.activity.charge(component, now, who);
-        }
-        Ok(spent)
+/// Leaves the current state: accounts the time spent in it, as far as it lies in the window, and returns all of it. `who`
+/// is the process that ended it.
+#[inline(always)]
+fn leave(thread: &mut ThreadState, service: u32, now: u64, who: u32, attributes: bool) -> Result<u64, Loss> {
+    let spent = elapsed(thread.since, now)?;
+    account(thread, service, now);
+    let state = thread.state;
+    if attributes && thread.activity.is(ACTIVE) {
+        let component = component_of(state, thread.activity.waits_for_peer(state));
+        let who = if component as u32 == Component::Downstream as u32 { thread.activity.peer } else { who };
+        thread.activity.charge(component, now, who);
     }
-
-    /// Whether the thread is known to run.
-    #[inline(always)]
-    pub fn is_on_cpu(&self) -> bool {
-        self.since != 0 && self.state == State::OnCpu as u32
-    }
-
-    #[inline(always)]
-    fn enter(&mut self, state: u32, now: u64) {
-        // The state last: a waker on another CPU leaves a thread alone that is not blocked yet.
-        // SAFETY: references are valid for writes.
-        unsafe {
-            core::ptr::from_mut(&mut self.since).write_volatile(now);
-            core::ptr::from_mut(&mut self.state).write_volatile(state);
-        }
-    }
+    Ok(spent)
 }
 
 subprogram! {
@@ -91,18 +41,10 @@ subprogram! {
     }
 }
 
-/// The value in memory: of what is loaded anew the verifier forgets that it was each of nine constants in turn, and does
-/// not look at all that follows nine times.
-#[inline(always)]
-fn forget(slot: &u32) -> u32 {
-    // SAFETY: a reference is valid for reads.
-    unsafe { core::ptr::from_ref(slot).read_volatile() }
-}
-
 /// The running task makes a new one, which will be runnable at once; `is_thread`: another one of its process.
 #[inline(always)]
 pub fn born(task: Task, is_thread: bool) -> Result<(), Loss> {
-    let thread = THREADS.get_or_create(task).ok_or(Loss::TaskStorage)?;
+    let thread = ThreadState::of(task)?;
     let now = now();
     thread.enter(State::RunQueue as u32, now);
     if is_thread && attributes() {
@@ -114,7 +56,7 @@ pub fn born(task: Task, is_thread: bool) -> Result<(), Loss> {
 /// The thread is about to be made runnable.
 #[inline(always)]
 pub fn waking(task: Task, service: u32) -> Result<(), Loss> {
-    let thread = THREADS.get_or_create(task).ok_or(Loss::TaskStorage)?;
+    let thread = ThreadState::of(task)?;
     if thread.since == 0 {
         thread.enter(State::RunQueue as u32, now());
         return Ok(());
@@ -137,9 +79,9 @@ pub fn waking(task: Task, service: u32) -> Result<(), Loss> {
     {
         thread.activity.charge(Component::Lock, now, waker.tgid());
     }
-    let spent = thread.leave(service, now, if is_deliberate { waker.tgid() } else { 0 }, attributes);
+    let spent = leave(thread, service, now, if is_deliberate { waker.tgid() } else { 0 }, attributes);
     if attributes {
-        let state = forget(&thread.state);
+        let state = reload(&thread.state);
         woken(thread, task, service, state, now);
         thread.history.push(Component::QueueRunQueue, now);
     }
@@ -159,7 +101,7 @@ fn matches_any(state: u32, states: [State; 3]) -> bool {
 /// not seen as one, and all the time since the switch was spent runnable.
 #[inline(always)]
 pub fn switched_in(task: Task, service: u32, prev: Task, now: u64) -> Result<u64, Loss> {
-    let thread = THREADS.get_or_create(task).ok_or(Loss::TaskStorage)?;
+    let thread = ThreadState::of(task)?;
     let known = thread.since != 0 && thread.state != State::OnCpu as u32;
     let attributes = attributes();
     if attributes {
@@ -177,7 +119,7 @@ pub fn switched_in(task: Task, service: u32, prev: Task, now: u64) -> Result<u64
     }
     let figures = Figures::of(service);
     thread.state = State::RunQueue as u32;
-    let waited = thread.leave(service, now, prev.tgid(), attributes);
+    let waited = leave(thread, service, now, prev.tgid(), attributes);
     thread.enter(State::OnCpu as u32, now);
     let waited = waited?;
     figures.record(Histogram::RunQueue, waited);
@@ -187,10 +129,10 @@ pub fn switched_in(task: Task, service: u32, prev: Task, now: u64) -> Result<u64
 /// The thread leaves its CPU.
 #[inline(always)]
 pub fn switched_out(task: Task, service: u32, runnable: bool, now: u64) -> Result<(), Loss> {
-    let thread = THREADS.get_or_create(task).ok_or(Loss::TaskStorage)?;
+    let thread = ThreadState::of(task)?;
     let figures = Figures::of(service);
     let attributes = attributes();
-    let spent = if thread.since != 0 { thread.leave(service, now, 0, attributes) } else { Ok(0) };
+    let spent = if thread.since != 0 { leave(thread, service, now, 0, attributes) } else { Ok(0) };
     let (state, counter) = if runnable {
         (State::RunQueue as u32, Counter::InvoluntarySwitches)
     } else {
@@ -201,7 +143,7 @@ pub fn switched_out(task: Task, service: u32, runnable: bool, now: u64) -> Resul
             thread.history.push(Component::QueueRunQueue, now);
         } else {
             thread.scratch = state;
-            let state = forget(&thread.scratch);
+            let state = reload(&thread.scratch);
             blocks(thread, task, state, now);
         }
     }
@@ -213,7 +155,7 @@ pub fn switched_out(task: Task, service: u32, runnable: bool, now: u64) -> Resul
 /// First sight of a thread that existed before we attached: from now on its time counts in the state it is in.
 #[inline(always)]
 pub fn begin(task: Task) -> Result<(), Loss> {
-    let thread = THREADS.get_or_create(task).ok_or(Loss::TaskStorage)?;
+    let thread = ThreadState::of(task)?;
     if thread.since == 0 {
         let state = match (task.is_runnable(), task.is_on_cpu()) {
             (_, true) => State::OnCpu as u32,
@@ -227,13 +169,13 @@ pub fn begin(task: Task) -> Result<(), Loss> {
 
 /// Accounts the time in the state the thread is in now, at the end of a recording.
 #[inline(always)]
-pub fn settle(task: Task, service: u32) -> Result<(), Loss> {
+pub fn account_until_now(task: Task, service: u32) -> Result<(), Loss> {
     let Some(thread) = THREADS.get(task) else { return Ok(()) };
     let since = thread.since;
     if since != 0 {
         // A switch that is under way on another CPU may have read its clock after this one.
         let now = now().max(since);
-        let spent = thread.leave(service, now, 0, attributes());
+        let spent = leave(thread, service, now, 0, attributes());
         thread.since = now;
         spent?;
     }
@@ -243,9 +185,9 @@ pub fn settle(task: Task, service: u32) -> Result<(), Loss> {
 /// In what the thread blocks: the I/O-wait mark, then the system call it is in; outside of one it is a page fault.
 #[inline(always)]
 fn blocked_state(task: Task) -> u32 {
-    let call = task.syscall();
-    let class = match call {
-        0.. => CALL_CLASS.get(call as u32).map_or(State::Other as u32, |class| *class as u32),
+    let syscall = task.syscall();
+    let class = match syscall {
+        0.. => class_of(syscall).map_or(State::Other as u32, |class| *class as u32),
         _ => State::Fault as u32,
     };
     // io_uring_enter marks every wait as I/O, also that for a socket.

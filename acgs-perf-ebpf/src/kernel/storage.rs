@@ -8,12 +8,9 @@ use core::ptr::{from_ref, null, null_mut};
 use aya_ebpf::bindings::bpf_map_type::{BPF_MAP_TYPE_SK_STORAGE, BPF_MAP_TYPE_TASK_STORAGE};
 use aya_ebpf::helpers::generated::{bpf_sk_storage_get, bpf_task_storage_get};
 
-use crate::kernel::{Sock, Task};
-
-/// `BPF_F_NO_PREALLOC`, which local storage demands.
-const NO_PREALLOC: usize = 1;
-/// `BPF_LOCAL_STORAGE_GET_F_CREATE`.
-const CREATE: u64 = 1;
+use super::sock::Sock;
+use super::task::Task;
+use crate::flags::{CREATE, NO_PREALLOC};
 
 /// Definition of a local-storage map as the loader finds it in BTF; the pointers are never followed.
 #[repr(C)]

@@ -7,13 +7,31 @@
 //! out in order, so that those in use lie together: the first look at one is a miss of the caches, and among the costliest
 //! loads of all. Redis answers in a second pass over what it has read: there each request is put away once.
 
-use crate::Loss;
-use crate::activity::{self, Activity, DONE, KNOWN, PLAIN, SPILLED, SPREAD, TABLED};
-use crate::count::{lose, touch};
-use crate::maps::{NEXT_PLACE, PARKED, PARKING};
-use crate::runnable::Request;
+use acgs_perf_common::ledger::Loss;
+use acgs_perf_common::maps::{PARKED_REQUESTS, PARKING_PLACES};
+use aya_ebpf::btf_maps::{Array, HashMap};
+use aya_ebpf::macros::btf_map;
+
+use crate::count::{lose, prefetch};
+use crate::flags::{MMAPABLE, NO_PREALLOC};
+use crate::kernel::sock::Sock;
+use crate::state::activity::{Activity, DONE, KNOWN, PLAIN, SPILLED, SPREAD, TABLED};
+use crate::state::runnable::Request;
+use crate::state::socket::SocketState;
+use crate::state::transfer::copy;
 use crate::subprogram::subprogram;
-use acgs_perf_common::maps::PARKING_PLACES;
+
+/// Places of `PARKING` given out so far.
+#[btf_map]
+static NEXT_PLACE: Array<u64, 1> = Array::new();
+/// Requests that wait, each in the place that its socket's name gives; see above. The agent has no use for it: an
+/// array that can be mapped begins with a page, and so each place with a cache line.
+#[btf_map]
+static PARKING: Array<Activity, { PARKING_PLACES as usize }, MMAPABLE> = Array::new();
+/// Requests whose place is taken, by the address of their socket. Memory is taken only for those that do wait. No LRU hash map:
+/// that takes memory for all entries at once (46 MB), and drops requests that still wait before it is full.
+#[btf_map]
+static PARKED: HashMap<u64, Activity, { PARKED_REQUESTS as usize }, NO_PREALLOC> = HashMap::new();
 
 /// An entry that nobody has asked for in this time gives its place to another.
 const STALE_NS: i64 = 60_000_000_000;
@@ -21,9 +39,20 @@ const STALE_NS: i64 = 60_000_000_000;
 /// A kernel address has only ones above.
 const ADDRESS_BITS: u32 = 48;
 
+/// A number that names the socket: its address, and where its requests wait. The verifier lets nobody compute with the
+/// pointer itself, so the number goes through memory.
+#[inline(always)]
+pub fn id_of(socket: &mut SocketState, sk: Sock) -> u64 {
+    if socket.id == 0 {
+        socket.id = sk.address();
+        socket.id = new_id(socket.known_id());
+    }
+    socket.known_id()
+}
+
 /// The name of the socket at `address`, with the next place in the array.
 #[inline(always)]
-pub fn id(address: u64) -> u64 {
+fn new_id(address: u64) -> u64 {
     let mut next = 0;
     if let Some(slot) = NEXT_PLACE.get_ptr_mut(0) {
         // SAFETY: the pointer is into the map's value. Two CPUs may give out one place twice, which the hash map makes good.
@@ -49,11 +78,11 @@ fn place(request: u64) -> Option<&'static mut Activity> {
     PARKING.get_ptr_mut(index).map(|entry| unsafe { &mut *entry })
 }
 
-/// Has the cache line of a request's place brought.
+/// Prefetches the first cache line of a request's place.
 #[inline(always)]
-pub fn look(request: u64) {
+pub fn prefetch_place(request: u64) {
     if let Some(entry) = place(request) {
-        touch(&raw mut entry.request);
+        prefetch(&raw mut entry.request);
     }
 }
 
@@ -70,13 +99,13 @@ pub fn find(request: u64, began: u64) -> Option<&'static mut Activity> {
 
 /// The request of a socket if it waits for something unknown since thread `by` put it away.
 #[inline(always)]
-pub fn waiting(address: u64, by: u32) -> Option<Request> {
-    let entry = place(address)?;
-    let waits = entry.request == address
+pub fn waiting(id: u64, by: u32) -> Option<Request> {
+    let entry = place(id)?;
+    let waits = entry.request == id
         && entry.flags & (KNOWN | DONE | SPREAD) == KNOWN
         && entry.calls == 0
         && entry.parked_by == by;
-    waits.then_some(Request { address, began: entry.began })
+    waits.then_some(Request { id, began: entry.began })
 }
 
 subprogram! {
@@ -94,7 +123,7 @@ subprogram! {
             || entry.is(DONE)
             || activity.at.wrapping_sub(entry.at) as i64 > STALE_NS
         {
-            activity::copy(entry, activity);
+            copy(entry, activity);
             return;
         }
         activity.flags |= SPILLED;
@@ -118,22 +147,22 @@ subprogram! {
         // Looked up anew either way: from here on the verifier follows one way, not two.
         if let Some(spilled) = PARKED.get_ptr_mut(key) {
             // SAFETY: as in `place`.
-            activity::copy(unsafe { &mut *spilled }, activity);
+            copy(unsafe { &mut *spilled }, activity);
         }
     }
 }
 
 /// Forgets a request that is answered; `flags` are those of its work.
 #[inline(always)]
-pub fn settle(request: u64, began: u64, flags: u32) {
+pub fn forget_answered(request: u64, began: u64, flags: u32) {
     if flags & (TABLED | SPREAD) != 0 {
-        settle_tabled(request, began, flags);
+        forget_tabled(request, began, flags);
     }
 }
 
 subprogram! {
     /// Forgets an answered request that may be in the table.
-    fn settle_tabled = request_settle(; request: u64, began: u64, flags: u32) {
+    fn forget_tabled = request_settle(; request: u64, began: u64, flags: u32) {
         let Some(entry) = place(request) else { return };
         let is_here = entry.request == request;
         // A thread that still has a copy must not put it back.

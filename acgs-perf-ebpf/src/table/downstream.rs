@@ -1,44 +1,42 @@
-//! The call clock of a client socket: send → first byte back, and for which request.
+//! Downstream peers: a slot for each, and the figures of the calls to it.
 //!
-//! In: sends and reads of the service on connections that it opened. Out: per peer calls, latencies, connects; and the
-//! request that waits is found again when its answer is read.
+//! In: connections that a service opens, and calls on them. Out: per service and peer calls, latencies and connects.
 
 use acgs_perf_common::attribution::PEER_SLOTS;
 use acgs_perf_common::histogram::{BUCKETS, bucket_index};
-use acgs_perf_common::maps::{DOWNSTREAM_HEADER, DownstreamPeer, DownstreamWord, PeerKey, UNIX_PORT, downstream_base};
+use acgs_perf_common::ledger::Loss;
+use acgs_perf_common::maps::{
+    DOWNSTREAM_HEADER, DOWNSTREAM_PEERS, DownstreamPeer, DownstreamWord, PeerKey, UNIX_PORT, downstream_base,
+};
+use aya_ebpf::btf_maps::{Array, HashMap};
+use aya_ebpf::macros::btf_map;
 
-use crate::Loss;
+use super::{bytes, slots};
 use crate::count::{atomic_add, counted, lose};
-use crate::kernel::{AF_UNIX, Sock, read_unix_path};
-use crate::maps::{DOWNSTREAM, DOWNSTREAM_CLAIMS, DOWNSTREAM_PEER, DOWNSTREAM_SLOTS_USED};
-use crate::service_table::{called_port, set_called_port};
+use crate::flags::{MMAPABLE, NO_EXIST};
+use crate::kernel::sock::{AF_UNIX, Sock, read_unix_path};
+use crate::opaque::reload;
+use crate::state::downstream::DownstreamCall;
 use crate::subprogram::subprogram;
 
-/// Nothing was called on this connection yet, or the last call has been answered.
-pub const QUIET: u32 = 0;
-/// The connection is being opened.
-pub const CONNECTING: u32 = 1;
-/// A call was sent and nothing has come back.
-pub const CALLED: u32 = 2;
-/// The same, and another request has sent on the connection meanwhile.
-pub const MIXED: u32 = 3;
+/// Remote port → 1 if a service called somebody there, one byte each.
+#[btf_map]
+static CALLED_PORT: Array<[u8; 8], 8192, MMAPABLE> = Array::new();
+/// Downstream peers. A hash map: touched once per connection.
+#[btf_map]
+static DOWNSTREAM_PEER: HashMap<PeerKey, DownstreamPeer, { DOWNSTREAM_PEERS as usize }> = HashMap::new();
+/// Which slots of downstream peers are taken. A hash map: touched once per peer.
+#[btf_map]
+static DOWNSTREAM_CLAIMS: HashMap<u64, u64, { DOWNSTREAM_PEERS as usize }> = HashMap::new();
+/// Per service: the first slot that may be free, counted from 0. A hint: slots are taken in order but for those given back.
+#[btf_map]
+static DOWNSTREAM_SLOTS_USED: Array<u64, 1, MMAPABLE> = Array::new();
+/// Figures of downstream peers; see `acgs_perf_common::maps::downstream_base`.
+#[btf_map]
+static DOWNSTREAM: Array<u64, 1, MMAPABLE> = Array::new();
+
 /// Slots that a claim tries, in case other CPUs claim at the same time.
 const CLAIM_TRIES: u64 = 4;
-/// `BPF_NOEXIST`.
-const NO_EXIST: u64 = 1;
-
-/// The client's end of a connection.
-#[repr(C)]
-pub struct Call {
-    /// For whom the call is; see `Activity`.
-    pub request: u64,
-    pub began: u64,
-    /// When the call was sent, or the connection was established.
-    pub since: u64,
-    pub phase: u32,
-    /// Slot of the peer.
-    pub peer: u32,
-}
 
 /// One word of a peer's figures.
 #[inline(always)]
@@ -68,21 +66,19 @@ pub fn answered(service: u32, peer: u32, latency: u64) {
 
 /// Puts the slot of the peer of `sk` into `call`, given at first sight; 0, which stands for all others, when there is none left.
 #[inline(always)]
-pub fn find_slot(call: &mut Call, sk: Sock, service: u32) {
+pub fn find_slot(call: &mut DownstreamCall, sk: Sock, service: u32) {
     call.peer = 0;
     let Some(mut key) = key(sk, service) else { return };
     if key.port < UNIX_PORT {
-        let _in_range = set_called_port(key.port, Some(0));
+        let _in_range = bytes::set(&CALLED_PORT, key.port, Some(0));
     }
     find(call, &mut key);
 }
 
 subprogram! {
-    /// The same by the peer's key.
-    fn find = downstream_find(call: &mut Call, key: &mut PeerKey) {
-        // Linux 6.1 takes a key only from the stack, not from an argument.
-        // SAFETY: a reference is valid for reads. Volatile, or the compiler would use the argument itself.
-        let key = unsafe { core::ptr::from_ref(key).read_volatile() };
+    /// Puts the slot of a peer into `call`, by the peer's key.
+    fn find = downstream_find(call: &mut DownstreamCall, key: &mut PeerKey) {
+        let key = reload(key); // Linux 6.1 takes a key only from the stack
         let mut known = DOWNSTREAM_PEER.get_ptr_mut(key);
         if known.is_none() {
             let slot = claim(key.service);
@@ -127,14 +123,12 @@ fn claim(service: u32) -> u32 {
     let Some(hint) = DOWNSTREAM_SLOTS_USED.get_ptr_mut(service) else { return 0 };
     // SAFETY: `hint` points into the map's value.
     let free = unsafe { hint.read_volatile() };
-    for at in free..free + CLAIM_TRIES {
-        if at + 1 < PEER_SLOTS as u64 && DOWNSTREAM_CLAIMS.insert(claimed(service, at), 0, NO_EXIST).is_ok() {
-            // SAFETY: as above.
-            unsafe { hint.write_volatile(at + 1) };
-            return at as u32 + 1;
-        }
-    }
-    0
+    let Some(at) = slots::claim::<_, CLAIM_TRIES>(&DOWNSTREAM_CLAIMS, service, free, PEER_SLOTS as u64 - 1) else {
+        return 0;
+    };
+    // SAFETY: as above.
+    unsafe { hint.write_volatile(at + 1) };
+    at as u32 + 1
 }
 
 /// Gives a slot back that was claimed and never used.
@@ -144,21 +138,15 @@ fn give_back(service: u32, slot: u32) {
         return;
     }
     let at = u64::from(slot) - 1;
-    let _was_there = DOWNSTREAM_CLAIMS.remove(claimed(service, at));
+    let _was_there = DOWNSTREAM_CLAIMS.remove(slots::key(service, at));
     if let Some(hint) = DOWNSTREAM_SLOTS_USED.get_ptr_mut(service) {
         // SAFETY: `hint` points into the map's value.
         unsafe { hint.write_volatile(at) };
     }
 }
 
-/// The key of a slot in the table of those that are taken.
-#[inline(always)]
-fn claimed(service: u32, at: u64) -> u64 {
-    (u64::from(service) << 32) | at
-}
-
 /// Whether a service has called somebody at this port; spares the lookup for everybody else's sockets.
 #[inline(always)]
 pub fn is_called_port(port: u32) -> bool {
-    called_port(port).is_some()
+    bytes::get(&CALLED_PORT, port).is_some()
 }

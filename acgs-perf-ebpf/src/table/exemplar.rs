@@ -3,18 +3,24 @@
 //! In: a request that was answered. Out: a record, if the request is slow enough and the agent's budget allows it.
 
 use acgs_perf_common::attribution::LATENCY_WORD;
-use acgs_perf_common::exemplar::{ExemplarRecord, GATE_WORDS, Gate};
+use acgs_perf_common::exemplar::{EXEMPLAR_RING, ExemplarRecord, GATE_WORDS, Gate};
+use aya_ebpf::btf_maps::{Array, RingBuf};
+use aya_ebpf::macros::btf_map;
 
-use crate::activity::Activity;
 use crate::count::atomic_add;
-use crate::kernel::Task;
-use crate::maps::{EXEMPLAR_GATE, EXEMPLARS};
-use crate::request_clock::SocketState;
+use crate::flags::{MMAPABLE, NO_WAKEUP};
+use crate::kernel::task::Task;
+use crate::opaque;
+use crate::state::activity::Activity;
+use crate::state::socket::SocketState;
 use crate::subprogram::subprogram;
-use crate::words;
 
-/// `BPF_RB_NO_WAKEUP`: the agent looks by itself.
-const NO_WAKEUP: u64 = 1;
+/// Per service, which requests may leave as exemplars; see `acgs_perf_common::exemplar::Gate`.
+#[btf_map]
+static EXEMPLAR_GATE: Array<u64, 1, MMAPABLE> = Array::new();
+/// Exemplars on their way to the agent.
+#[btf_map]
+static EXEMPLARS: RingBuf<ExemplarRecord, { EXEMPLAR_RING as usize }> = RingBuf::new();
 
 #[inline(always)]
 fn gate(service: u32, word: Gate) -> Option<*mut u64> {
@@ -42,7 +48,7 @@ subprogram! {
 }
 
 subprogram! {
-    /// The same when only the sums are known.
+    /// Sends the request to the agent if it is slow, when only its sums are known.
     pub fn offer_sums = exemplar_offer_sums(socket: &mut SocketState; service: u32) {
         propose(socket, None, service);
     }
@@ -92,20 +98,20 @@ fn send(socket: &SocketState, work: Option<&Activity>, service: u32, slowest: bo
         (*record).client_port = socket.client.port;
         (*record).slowest = u32::from(slowest);
         (*record).comm = task.comm();
-        words::copy(&mut (*record).row, &socket.row);
+        opaque::copy(&mut (*record).row, &socket.row);
         match work {
             Some(work) => {
                 (*record).segments_len = work.segments_len;
                 (*record).queue_segments = work.queue_segments;
-                words::copy(&mut (*record).segments, &work.segments);
+                opaque::copy(&mut (*record).segments, &work.segments);
             }
             None => {
                 (*record).segments_len = 0;
                 (*record).queue_segments = 0;
-                words::clear(&mut (*record).segments);
+                opaque::clear(&mut (*record).segments);
             }
         }
     }
-    entry.submit(NO_WAKEUP);
+    entry.submit(NO_WAKEUP); // the agent looks by itself
     Some(())
 }

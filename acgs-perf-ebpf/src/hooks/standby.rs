@@ -13,11 +13,14 @@
 //! the place of the last program of the chain that ran. A mark in front of one's own place is of this event. A later one is of
 //! the event before, whose end did not run. On other kernels nothing of this is loaded.
 
-use crate::Loss;
+use acgs_perf_common::ledger::Loss;
+
 use crate::count::lose;
-use crate::kernel::{Task, global, preempt_disable, preempt_enable};
-use crate::maps::THREADS;
-use crate::service_table::service_of_tgid;
+use crate::globals::global;
+use crate::kernel::preemption::{preempt_disable, preempt_enable};
+use crate::kernel::task::Task;
+use crate::state::thread::THREADS;
+use crate::table::service::service_of_tgid;
 
 /// Marks of a thread: of its last send, and of its last read.
 pub const SENT: usize = 0;

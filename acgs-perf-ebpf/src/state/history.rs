@@ -4,8 +4,8 @@
 use acgs_perf_common::attribution::{COMPONENTS, Component, QUEUE_COMPONENTS};
 use acgs_perf_common::exemplar::segment;
 
-use crate::activity::Activity;
-use crate::words;
+use crate::opaque::{self, reload, store};
+use crate::state::activity::Activity;
 
 /// States remembered, a power of two. Longer ago is not known.
 const LENGTH: u32 = 64;
@@ -13,7 +13,7 @@ const LENGTH: u32 = 64;
 const RECENT: u32 = 12;
 const COMPONENT_BITS: u32 = 5;
 const COMPONENT_MASK: u64 = (1 << COMPONENT_BITS) - 1;
-/// A break is short if it is less than one in so many parts of what it breaks.
+/// A break is short if it is shorter than one such part of the wait that it interrupts.
 const SHORT_BREAK: u64 = 32;
 /// Segments of a request's queue time that are kept one by one.
 const SEGMENTS_KEPT: u32 = 10;
@@ -24,8 +24,7 @@ const _: () = assert!(QUEUE_COMPONENTS <= QUEUE_ROOM && QUEUE_ROOM <= COMPONENTS
 
 /// A ring of states.
 ///
-/// A walk keeps its variables in `walk`, in memory: what the verifier loads from there it knows nothing of, so the ways
-/// through one step join again before the next. In registers, each of the steps would multiply them.
+/// A walk keeps its variables in `walk`, in memory, so that the ways through one step join again before the next; see `opaque`.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct History {
@@ -44,18 +43,6 @@ struct Walk {
     end: u64,
     run_queue: u64,
     disk: u64,
-}
-
-#[inline(always)]
-fn get(slot: &u64) -> u64 {
-    // SAFETY: a reference is valid for reads.
-    unsafe { core::ptr::from_ref(slot).read_volatile() }
-}
-
-#[inline(always)]
-fn set(slot: &mut u64, value: u64) {
-    // SAFETY: a reference is valid for writes.
-    unsafe { core::ptr::from_mut(slot).write_volatile(value) }
 }
 
 impl History {
@@ -98,14 +85,14 @@ impl History {
     #[inline(always)]
     pub fn copy_from(&mut self, from: &Self) {
         self.head = from.head;
-        words::copy(&mut self.entries, &from.entries);
+        opaque::copy(&mut self.entries, &from.entries);
     }
 
     /// One step of the walk: the component of the state before, and how much of it lies within the walk. `None` at its end.
     #[inline(always)]
     fn step(&mut self, back: u32) -> Option<(u32, u64)> {
         let entry = self.entry(back);
-        let (since, end) = (get(&self.walk.since), get(&self.walk.end));
+        let (since, end) = (reload(&self.walk.since), reload(&self.walk.end));
         if entry == 0 || end <= since {
             return None;
         }
@@ -115,35 +102,35 @@ impl History {
         if from >= end {
             return Some((component, 0));
         }
-        set(&mut self.walk.end, from);
+        store(&mut self.walk.end, from);
         Some((component, end - from))
     }
 
     /// How long the thread waited for a CPU and for a disk between `since` and `until`, as far as is remembered.
     #[inline(always)]
     pub fn waits(&mut self, since: u64, until: u64) -> (u64, u64) {
-        set(&mut self.walk.since, since);
-        set(&mut self.walk.end, until);
-        set(&mut self.walk.run_queue, 0);
-        set(&mut self.walk.disk, 0);
+        store(&mut self.walk.since, since);
+        store(&mut self.walk.end, until);
+        store(&mut self.walk.run_queue, 0);
+        store(&mut self.walk.disk, 0);
         for back in 1..=RECENT {
             let Some((component, spent)) = self.step(back) else { break };
             if component == Component::QueueRunQueue as u32 {
-                let sum = get(&self.walk.run_queue);
-                set(&mut self.walk.run_queue, sum + spent);
+                let sum = reload(&self.walk.run_queue);
+                store(&mut self.walk.run_queue, sum + spent);
             } else if component == Component::QueueDisk as u32 {
-                let sum = get(&self.walk.disk);
-                set(&mut self.walk.disk, sum + spent);
+                let sum = reload(&self.walk.disk);
+                store(&mut self.walk.disk, sum + spent);
             }
         }
-        (get(&self.walk.run_queue), get(&self.walk.disk))
+        (reload(&self.walk.run_queue), reload(&self.walk.disk))
     }
 
     /// Adds to `queue` what the thread did between `since` and `until`, and tells `activity` the segments, newest first.
     #[inline(always)]
     pub fn explain(&mut self, since: u64, until: u64, queue: &mut [u64; QUEUE_ROOM], activity: &mut Activity) {
-        set(&mut self.walk.since, since);
-        set(&mut self.walk.end, until);
+        store(&mut self.walk.since, since);
+        store(&mut self.walk.end, until);
         for back in 1..=LENGTH {
             let Some((component, spent)) = self.step(back) else { break };
             if spent == 0 {
@@ -154,7 +141,7 @@ impl History {
                 activity.push(segment(component, spent, 0));
             }
         }
-        let (since, end) = (get(&self.walk.since), get(&self.walk.end));
+        let (since, end) = (reload(&self.walk.since), reload(&self.walk.end));
         if end > since {
             queue[Component::QueueOther as usize] += end - since;
             activity.push(segment(Component::QueueOther as u32, end - since, 0));

@@ -12,7 +12,7 @@ const WAITING: u32 = 64;
 const PASSED_OVER: u32 = 8;
 /// Requests that have gone, in a row, that are skipped.
 const GONE: u32 = 4;
-/// How sure one can become.
+/// How sure one can become of either.
 const SURE: u32 = 3;
 
 /// A queue of requests.
@@ -36,11 +36,11 @@ pub struct Runnable {
     waiting: [u64; WAITING as usize],
 }
 
-/// A request by the address of its socket, 0 where it has gone, and the time it was read.
+/// A request by the name of its socket, 0 where it has gone, and the time it was read.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct Request {
-    pub address: u64,
+    pub id: u64,
     pub began: u64,
 }
 
@@ -69,9 +69,9 @@ impl Runnable {
 
     /// Something was read for a request.
     #[inline(always)]
-    pub fn push(&mut self, address: u64, began: u64, new: bool) {
+    pub fn push(&mut self, id: u64, began: u64, new: bool) {
         let last = self.at(self.end.wrapping_sub(1));
-        if self.len() != 0 && last.address == address && last.began == began {
+        if self.len() != 0 && last.id == id && last.began == began {
             return;
         }
         if self.len() >= LENGTH {
@@ -79,16 +79,16 @@ impl Runnable {
         }
         let place = self.end & (LENGTH - 1);
         self.new = if new { self.new | 1 << place } else { self.new & !(1 << place) };
-        self.requests[place as usize] = Request { address, began };
+        self.requests[place as usize] = Request { id, began };
         self.end = self.end.wrapping_add(1);
         self.acted = 0;
     }
 
     /// It calls a peer, for this request if it acts at once.
     #[inline(always)]
-    pub fn calls_for(&mut self, address: u64) {
+    pub fn calls_for(&mut self, id: u64) {
         self.acted = 1;
-        if !self.is_queue() && self.len() != 0 && self.at(self.end.wrapping_sub(1)).address == address {
+        if !self.is_queue() && self.len() != 0 && self.at(self.end.wrapping_sub(1)).id == id {
             self.end = self.end.wrapping_sub(1);
         }
     }
@@ -99,10 +99,10 @@ impl Runnable {
         if let Some(first) = self.pop() {
             self.last = first;
         }
-        (self.last.address != 0).then_some(self.last)
+        (self.last.id != 0).then_some(self.last)
     }
 
-    /// The same, and nothing when there is none.
+    /// The request that has waited longest, and nothing when there is none.
     #[inline(always)]
     pub fn pop(&mut self) -> Option<Request> {
         for _ in 0..GONE {
@@ -111,7 +111,7 @@ impl Runnable {
             }
             let first = self.at(self.first);
             self.first = self.first.wrapping_add(1);
-            if first.address != 0 {
+            if first.id != 0 {
                 return Some(first);
             }
         }
@@ -126,8 +126,8 @@ impl Runnable {
                 break;
             }
             let left = self.at(self.first.wrapping_add(back));
-            if left.address != 0 {
-                self.waiting[(self.end_waiting & (WAITING - 1)) as usize] = left.address;
+            if left.id != 0 {
+                self.waiting[(self.end_waiting & (WAITING - 1)) as usize] = left.id;
                 self.end_waiting = self.end_waiting.wrapping_add(1);
             }
         }
@@ -135,7 +135,7 @@ impl Runnable {
         if self.end_waiting.wrapping_sub(self.first_waiting) > WAITING {
             self.first_waiting = self.end_waiting.wrapping_sub(WAITING);
         }
-        self.last.address = 0;
+        self.last.id = 0;
     }
 
     /// The request that waits longest, of those of which `waits` says that they still do.
@@ -145,9 +145,9 @@ impl Runnable {
             if self.first_waiting == self.end_waiting {
                 break;
             }
-            let address = self.waiting[(self.first_waiting & (WAITING - 1)) as usize];
+            let id = self.waiting[(self.first_waiting & (WAITING - 1)) as usize];
             self.first_waiting = self.first_waiting.wrapping_add(1);
-            if let Some(request) = waits(address) {
+            if let Some(request) = waits(id) {
                 return Some(request);
             }
         }
@@ -156,13 +156,13 @@ impl Runnable {
 
     /// A reply shows that the loop acts for this request now: learns from its place, and forgets it.
     #[inline(always)]
-    pub fn acts_for(&mut self, address: u64) {
+    pub fn acts_for(&mut self, id: u64) {
         let len = self.len();
         if len == 0 {
             return;
         }
-        let is_first = self.at(self.first).address == address;
-        let is_last = self.at(self.end.wrapping_sub(1)).address == address;
+        let is_first = self.at(self.first).id == id;
+        let is_last = self.at(self.end.wrapping_sub(1)).id == id;
         // The first act after a new request was read tells: for that one, or for what was read first. (After an answer of
         // a peer it would not: a request may go on to wait for a timer then.)
         let last = self.end.wrapping_sub(1) & (LENGTH - 1);
@@ -182,8 +182,8 @@ impl Runnable {
         } else {
             // Those before it may have yielded, and act later.
             for index in 0..LENGTH {
-                if self.requests[index as usize].address == address {
-                    self.requests[index as usize].address = 0;
+                if self.requests[index as usize].id == id {
+                    self.requests[index as usize].id = 0;
                 }
             }
         }

@@ -5,14 +5,15 @@
 use acgs_perf_common::attribution::Component;
 use acgs_perf_common::state::{CallClass, State};
 
-use crate::activity::{self, ACTIVE, GIVEN, HANDED, KNOWN, PLAIN, READY, SPREAD};
-use crate::attribution::hands_over;
-use crate::kernel::Task;
-use crate::maps::{CALL_CLASS, THREADS};
-use crate::request_table::park;
-use crate::service_table::service_byte_of_tgid;
+use super::turn::hands_over;
+use crate::kernel::task::Task;
+use crate::state::activity::{ACTIVE, GIVEN, HANDED, KNOWN, PLAIN, READY, SPREAD};
+use crate::state::thread::{THREADS, ThreadState};
+use crate::state::transfer::copy;
 use crate::subprogram::subprogram;
-use crate::thread_clock::ThreadState;
+use crate::table::request::park;
+use crate::table::service::service_byte_of_tgid;
+use crate::table::syscall_class::class_of;
 
 const FUTEX: i64 = 202;
 const WRITE: i64 = 1;
@@ -46,7 +47,7 @@ pub fn component_of(state: u32, has_called: bool) -> Component {
     }
 }
 
-/// The same for a request that waits to be read.
+/// The component of the queue time of a request that waits for a thread in `state`, where no rule says more.
 #[inline(always)]
 fn queue_component_of(state: u32) -> Component {
     match state {
@@ -69,13 +70,13 @@ pub fn blocks(thread: &mut ThreadState, task: Task, state: u32, now: u64) {
     thread.without_limit = u32::from(without_limit);
     let mut component = queue_component_of(state);
     if waits_for_events {
-        component = if live && work.waits_for_peer(state) && thread.is_loop == 0 {
+        component = if live && work.waits_for_peer(state) && thread.loop_evidence == 0 {
             Component::QueueDownstream
         } else {
             Component::QueueIdle
         };
         // A thread that is no event loop goes on with its request, whatever it waits for.
-        if !work.is_for_request() || thread.is_loop != 0 {
+        if !work.is_for_request() || thread.loop_evidence != 0 {
             if live {
                 park(work, task.pid());
             }
@@ -140,17 +141,31 @@ pub fn is_let_go_on(tgid: u32, service: u32, waker: Task) -> bool {
 /// Whether this looks like a job or a result that is handed over, not like an interrupt or a lock that became free.
 #[inline(always)]
 fn may_hand_over(thread: &ThreadState, state: u32, waker: Task) -> bool {
-    let call = waker.syscall();
+    let syscall = waker.syscall();
     if state == State::Lock as u32 {
-        return call == FUTEX && thread.without_limit != 0;
+        return syscall == FUTEX && thread.without_limit != 0;
     }
-    if call < 0 || call == FUTEX || (state != State::Poll as u32 && state != State::Other as u32) {
+    if syscall < 0 || syscall == FUTEX || (state != State::Poll as u32 && state != State::Other as u32) {
         return false;
     }
-    let class = CALL_CLASS.get(call as u32).map_or(0, |class| *class);
+    let class = class_of(syscall).map_or(0, |class| *class);
     // An interrupt upon a thread that sends data may wake anybody.
     (class == CallClass::ByDescriptor as u64 || class == CallClass::Socket as u64)
         && waker.third_argument() <= WAKE_BYTES
+}
+
+/// The running thread tells an event loop that something is done: a worker with its job. What it does now is another job.
+#[inline(always)]
+pub fn signals(thread: &mut ThreadState, task: Task, now: u64) {
+    let work = &mut thread.activity;
+    if work.is_for_request() && work.is(HANDED) {
+        work.charge_on_cpu(now);
+        work.flags |= READY;
+        park(work, task.pid());
+        let depth = work.depth;
+        work.start(0, ACTIVE | HANDED, now);
+        work.depth = depth;
+    }
 }
 
 subprogram! {
@@ -161,7 +176,7 @@ subprogram! {
         if !giver.activity.is(ACTIVE) || giver.activity.depth >= MAX_DEPTH {
             return;
         }
-        giver.activity.settle(now);
+        giver.activity.charge_on_cpu(now);
         // A loop hands a job to a worker.
         let queues = state == State::Lock as u32 && giver.runnable.is_queue();
         if state == State::Lock as u32 {
@@ -177,7 +192,7 @@ subprogram! {
             return; // it has a request of its own
         }
         given.flags |= SPREAD;
-        activity::copy(work, given);
+        copy(work, given);
         work.flags = (work.flags | HANDED) & !GIVEN;
         let comes_back = state == State::Poll as u32 && given.is(HANDED);
         work.depth = match comes_back {

@@ -1,4 +1,5 @@
-//! What a thread works on: for which request, since when, and where the time went. Its parts always add up to `at - began`.
+//! What a thread works on: for which request, since when, and where the time went. Its parts add up to `at - began`, and to more
+//! only once `waited_for_pool` has added the time before.
 //!
 //! In: times and components. Out: sums per component, and segments in order. The rules that say when an activity begins,
 //! parks, moves to another thread and ends are in `attribution`.
@@ -9,8 +10,8 @@ use acgs_perf_common::attribution::{Component, FIRST_OF_SERVICE_TIME, PEER_SLOTS
 use acgs_perf_common::exemplar::{SEGMENTS, segment, segment_add, segment_kind, segment_more};
 use acgs_perf_common::state::State;
 
+use crate::opaque;
 use crate::subprogram::subprogram;
-use crate::words;
 
 /// The thread is at work; without this flag the rest means nothing.
 pub const ACTIVE: u32 = 1;
@@ -39,8 +40,6 @@ pub const SPILLED: u32 = 2048;
 /// A connection to a peer is being opened for it.
 pub const OPENING: u32 = 4096;
 
-/// So many segments are copied at once; most requests have no more.
-const FEW_SEGMENTS: usize = 8;
 /// Room for the components of the service time.
 const PARTS: usize = 16;
 
@@ -75,13 +74,13 @@ pub struct Activity {
     /// ns that were split with other requests.
     pub shared: u64,
     /// Since when `outstanding` holds.
-    calls_at: u64,
+    pub calls_at: u64,
     /// ns with one downstream call outstanding.
     pub one_call: u64,
     /// ns with two or more.
     pub many_calls: u64,
     /// Downstream calls without an answer.
-    outstanding: u32,
+    pub outstanding: u32,
     /// Downstream calls.
     pub calls: u32,
     /// Slot of the peer that was called last.
@@ -115,13 +114,13 @@ impl Activity {
 
     /// Empties the sums.
     #[inline(always)]
-    fn clear(&mut self) {
+    pub fn clear(&mut self) {
         self.parts[ON_CPU] = 0;
         if self.is(PLAIN) {
             return; // there is nothing else
         }
-        words::clear(&mut self.parts);
-        words::clear(&mut self.peer_ns);
+        opaque::clear(&mut self.parts);
+        opaque::clear(&mut self.peer_ns);
         self.shared = 0;
         self.one_call = 0;
         self.many_calls = 0;
@@ -132,7 +131,7 @@ impl Activity {
 
     /// It is no longer only on-CPU.
     #[inline(always)]
-    fn is_plain_no_more(&mut self) {
+    pub fn is_plain_no_more(&mut self) {
         if self.is(PLAIN) {
             self.flags &= !PLAIN;
             self.calls_at = self.at;
@@ -185,7 +184,7 @@ impl Activity {
         self.charge_part(component as u32, until, who);
     }
 
-    /// The same by number, which must be that of a component of the service time.
+    /// Accounts the time up to `until` as a component by its number, which must be one of the service time.
     #[inline(always)]
     pub fn charge_part(&mut self, component: u32, until: u64, who: u32) {
         let spent = until.wrapping_sub(self.at);
@@ -237,101 +236,9 @@ impl Activity {
         self.outstanding = open.saturating_sub(answered);
     }
 
-    /// Adds what a thread did before it was known for whom: `work` began at or after `self.at`, and ends now. What began
-    /// earlier is counted in proportion, as shared.
+    /// Brings the accounts up to now for a thread that has run on a CPU since.
     #[inline(always)]
-    fn append_inline(&mut self, work: &Self) {
-        let end = work.at;
-        let overlap = end.wrapping_sub(self.at);
-        let whole = end.wrapping_sub(work.began);
-        if (overlap as i64) <= 0 || whole == 0 {
-            return;
-        }
-        self.is_plain_no_more();
-        let clipped = overlap < whole;
-        let mut added = 0;
-        for part in 0..SERVICE_COMPONENTS {
-            let spent = work.parts[part];
-            if spent != 0 {
-                let spent = if clipped { (spent >> 4) * (overlap >> 4) / ((whole >> 8) + 1) } else { spent };
-                self.parts[part] += spent;
-                added += spent;
-            }
-        }
-        if work.calls != 0 {
-            for slot in 0..PEER_SLOTS {
-                let spent = work.peer_ns[slot];
-                self.peer_ns[slot] += if clipped { (spent >> 4) * (overlap >> 4) / ((whole >> 8) + 1) } else { spent };
-            }
-            self.calls += work.calls;
-            self.one_call += work.one_call;
-            self.many_calls += work.many_calls;
-            self.peer = work.peer;
-        }
-        if clipped {
-            // Integer division left a rest.
-            self.shared += overlap;
-            if added <= overlap {
-                self.parts[UNKNOWN] += overlap - added;
-            }
-            self.push(segment(Component::OnCpu as u32, overlap, 0));
-        } else {
-            for at in 0..APPENDED {
-                if at >= work.segments_len as usize {
-                    break;
-                }
-                self.push(work.segments[at]);
-            }
-            if work.is(PLAIN) {
-                self.push(segment(Component::OnCpu as u32, overlap, 0));
-            }
-        }
-        self.at = end;
-        self.calls_changed(end, 0, 0);
-        self.depth = work.depth;
-    }
-
-    /// Becomes a copy; what `from` does not use is left alone.
-    #[inline(always)]
-    fn copy_inline(&mut self, from: &Self) {
-        if from.is(PLAIN) {
-            self.clear();
-        }
-        self.request = from.request;
-        self.began = from.began;
-        self.at = from.at;
-        self.touched = from.touched;
-        self.flags = from.flags;
-        self.parked_by = from.parked_by;
-        self.depth = from.depth;
-        self.origin = from.origin;
-        self.segments_len = from.segments_len;
-        self.queue_segments = from.queue_segments;
-        self.parts[ON_CPU] = from.parts[ON_CPU];
-        if from.segments_len != 0 {
-            let (few, more) = (&from.segments[..FEW_SEGMENTS], &from.segments[FEW_SEGMENTS..]);
-            words::copy_slice(&mut self.segments[..FEW_SEGMENTS], few);
-            if from.segments_len > FEW_SEGMENTS as u32 {
-                words::copy_slice(&mut self.segments[FEW_SEGMENTS..], more);
-            }
-        }
-        if from.is(PLAIN) {
-            return;
-        }
-        words::copy(&mut self.parts, &from.parts);
-        words::copy(&mut self.peer_ns, &from.peer_ns);
-        self.shared = from.shared;
-        self.calls_at = from.calls_at;
-        self.one_call = from.one_call;
-        self.many_calls = from.many_calls;
-        self.outstanding = from.outstanding;
-        self.calls = from.calls;
-        self.peer = from.peer;
-    }
-
-    /// Brings the accounts up to now while the thread runs on a CPU.
-    #[inline(always)]
-    pub fn settle(&mut self, now: u64) {
+    pub fn charge_on_cpu(&mut self, now: u64) {
         if self.is(ACTIVE) {
             self.charge(Component::OnCpu, now, 0);
         }
@@ -387,32 +294,14 @@ subprogram! {
     }
 }
 
-subprogram! {
-    /// See [`Activity::append_inline`].
-    pub fn append = activity_append(to: &mut Activity, work: &mut Activity) {
-        to.append_inline(work);
-    }
-}
-
-subprogram! {
-    /// See [`Activity::copy_inline`].
-    pub fn copy = activity_copy(to: &mut Activity, from: &mut Activity) {
-        to.copy_inline(from);
-    }
-}
-
 /// `len + change` as an index of a segment. It is read anew, so that the compiler, which knows the bounds from the lines
 /// around, leaves the mask in place for the verifier, which does not.
 #[inline(always)]
 fn masked(len: &u32, change: u32) -> usize {
-    // SAFETY: a reference is valid for reads.
-    let len = unsafe { core::ptr::from_ref(len).read_volatile() };
-    (len.wrapping_add(change) & (SEGMENTS as u32 - 1)) as usize
+    (opaque::reload(len).wrapping_add(change) & (SEGMENTS as u32 - 1)) as usize
 }
 
-/// Segments of unknown work that are kept when its request is found.
-const APPENDED: usize = 5;
-const ON_CPU: usize = Component::OnCpu as usize - FIRST_OF_SERVICE_TIME;
+pub const ON_CPU: usize = Component::OnCpu as usize - FIRST_OF_SERVICE_TIME;
 const LOOP_WAIT: usize = Component::LoopWait as usize - FIRST_OF_SERVICE_TIME;
 const POOL_WAIT: usize = Component::PoolWait as usize - FIRST_OF_SERVICE_TIME;
-const UNKNOWN: usize = Component::Unknown as usize - FIRST_OF_SERVICE_TIME;
+pub const UNKNOWN: usize = Component::Unknown as usize - FIRST_OF_SERVICE_TIME;

@@ -1,48 +1,36 @@
-//! Downstream calls, and the end of a worker's job: for whom they are.
+//! Downstream calls: for which request they are.
 //!
 //! In: connections that the service opens, what it sends and reads on them. Out: the request that waits for an answer is
 //! found again when it is read.
 
+use acgs_perf_common::ledger::Loss;
 use acgs_perf_common::maps::DownstreamWord;
 
-use crate::Loss;
-use crate::activity::{ACTIVE, AWAY, HANDED, OPENING, READY};
-use crate::attribution::{Resume, claim, current, resume};
+use super::turn::{Resume, resume, turn_to_oldest};
 use crate::count::lose;
-use crate::downstream::{self, CALLED, CONNECTING, Call, MIXED, QUIET};
-use crate::kernel::{Sock, Task};
-use crate::request_clock::SocketState;
-use crate::request_table::park;
-use crate::thread_clock::ThreadState;
+use crate::kernel::sock::Sock;
+use crate::kernel::task::Task;
+use crate::state::activity::{ACTIVE, AWAY, OPENING};
+use crate::state::downstream::{CALLED, CONNECTING, DownstreamCall, MIXED, QUIET};
+use crate::state::socket::SocketState;
+use crate::state::thread::ThreadState;
+use crate::table::downstream;
+use crate::table::request::{self as request_table, park};
 
 /// Sends of a loop that follow so soon upon the first one belong to the same call: headers, then a body.
 const SAME_CALL_NS: u64 = 1_000_000;
 
-/// The running thread tells an event loop that something is done: a worker with its job. What it does now is another job.
-#[inline(always)]
-pub fn signals(thread: &mut ThreadState, task: Task, now: u64) {
-    let work = &mut thread.activity;
-    if work.is_for_request() && work.is(HANDED) {
-        work.settle(now);
-        work.flags |= READY;
-        park(work, task.pid());
-        let depth = work.depth;
-        work.start(0, ACTIVE | HANDED, now);
-        work.depth = depth;
-    }
-}
-
 /// The running thread begins to open a connection.
 #[inline(always)]
 pub fn connecting(sk: Sock, socket: &mut SocketState, service: u32, now: u64) -> Result<(), Loss> {
-    let id = socket.id(sk);
+    let id = request_table::id_of(socket, sk);
     let call = &mut socket.call;
     downstream::find_slot(call, sk, service);
     downstream::add(service, call.peer, DownstreamWord::Connects, 1);
     let pid = Task::current().pid();
-    let thread = current()?;
-    thread.activity.settle(now);
-    claim(thread, pid, now);
+    let thread = ThreadState::current()?;
+    thread.activity.charge_on_cpu(now);
+    turn_to_oldest(thread, pid, now);
     let work = &mut thread.activity;
     if work.is(ACTIVE) {
         if work.request == 0 {
@@ -65,14 +53,14 @@ pub fn connecting(sk: Sock, socket: &mut SocketState, service: u32, now: u64) ->
 
 /// The running thread has sent on a connection that the service opened.
 #[inline(always)]
-pub fn call_sent(sk: Sock, socket: &mut SocketState, service: u32, now: u64) -> Result<(), Loss> {
-    let id = socket.id(sk);
+pub fn sent(sk: Sock, socket: &mut SocketState, service: u32, now: u64) -> Result<(), Loss> {
+    let id = request_table::id_of(socket, sk);
     let call = &mut socket.call;
     let pid = Task::current().pid();
-    let thread = current()?;
+    let thread = ThreadState::current()?;
     let work = &mut thread.activity;
     if work.is(ACTIVE) {
-        work.settle(now);
+        work.charge_on_cpu(now);
     } else {
         work.start_anonymous(now);
     }
@@ -98,7 +86,7 @@ pub fn call_sent(sk: Sock, socket: &mut SocketState, service: u32, now: u64) -> 
             resume(thread, &mut how, now);
         }
     } else {
-        claim(thread, pid, now);
+        turn_to_oldest(thread, pid, now);
     }
     thread.runnable.calls_for(thread.activity.request);
     let work = &mut thread.activity;
@@ -124,7 +112,7 @@ pub fn call_sent(sk: Sock, socket: &mut SocketState, service: u32, now: u64) -> 
 
 /// The running thread has read from such a connection; the bytes had arrived at `arrived`.
 #[inline(always)]
-pub fn call_received(call: &mut Call, service: u32, bytes: u64, arrived: u64, now: u64) -> Result<(), Loss> {
+pub fn received(call: &mut DownstreamCall, service: u32, bytes: u64, arrived: u64, now: u64) -> Result<(), Loss> {
     let phase = call.phase;
     call.phase = QUIET;
     if phase == MIXED {
@@ -142,9 +130,9 @@ pub fn call_received(call: &mut Call, service: u32, bytes: u64, arrived: u64, no
     if call.request == 0 {
         return Ok(());
     }
-    let thread = current()?;
+    let thread = ThreadState::current()?;
     if thread.activity.is_for(call.request, call.began) {
-        thread.activity.settle(now);
+        thread.activity.charge_on_cpu(now);
         thread.activity.touched = now;
     } else {
         let mut how = Resume::answered(call, arrived);

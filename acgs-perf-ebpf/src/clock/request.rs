@@ -1,0 +1,198 @@
+//! The request clock of a server-side socket: arrived → read → first byte → last byte.
+//!
+//! A reply ends with the last send before the next request is read. Nobody knows at a send whether it is the last one, so
+//! each send records the latency up to itself and takes back what the send before it recorded: the histograms are right
+//! after every event, and nothing is pending when a snapshot is taken or a process dies.
+//!
+//! Two threads may send on one socket at once. What is recorded is in one word of the row, which a send replaces only while
+//! it is what the send has seen: so each value is recorded once and taken back at most once. Of two sends at the same moment
+//! one is left out, and the other one's time stands for both.
+
+use acgs_perf_common::attribution::{COUNT_WORD, LATENCY_WORD, attribution_bucket};
+use acgs_perf_common::ledger::Loss;
+use acgs_perf_common::maps::{Counter, Histogram};
+
+use crate::count::{Figures, atomic_add, lose, prefetch, replaced};
+use crate::globals::attributes;
+use crate::kernel::sock::Sock;
+use crate::kernel::time::now;
+use crate::rules::{request as request_rules, row};
+use crate::state::socket::{CLIENT, IDLE, READ, REPLIED, SocketState, UNSENT};
+use crate::subprogram::subprogram;
+use crate::table::{accept, exemplar, request as request_table};
+
+/// Bytes arrived in the receive queue.
+#[inline(always)]
+pub fn arrived(socket: &mut SocketState, sk: Sock) {
+    if socket.next_arrived == 0 {
+        socket.next_arrived = now();
+        if socket.requests == 0 && socket.phase != CLIENT && !sk.is_accepted() {
+            socket.early = 1;
+        }
+    }
+}
+
+/// The service read `bytes`, at least one. Returns whether a new request began.
+#[inline(always)]
+pub fn received(socket: &mut SocketState, sk: Sock, figures: Figures, bytes: u64) -> bool {
+    let arrived = socket.next_arrived;
+    socket.next_arrived = 0;
+    figures.add(Counter::BytesIn, bytes);
+    if socket.phase == READ {
+        // More of the same request.
+        socket.bytes_in += bytes;
+        if attributes()
+            && let Err(loss) = request_rules::continued(sk, socket, arrived)
+        {
+            lose(loss);
+        }
+        return false;
+    }
+    let now = now();
+    if arrived == 0 {
+        lose(Loss::ArrivalUnseen);
+    }
+    socket.arrived = if arrived == 0 { now } else { arrived };
+    socket.read = now;
+    socket.phase = READ;
+    socket.row[LATENCY_WORD] = UNSENT;
+    socket.row[COUNT_WORD] = 0;
+    socket.bytes_in = bytes;
+    socket.bytes_out = 0;
+    socket.set_service(figures.service());
+    figures.add(Counter::Read, 1);
+    socket.requests = socket.requests.wrapping_add(1);
+    if attributes() {
+        let accepted = if socket.early != 0 {
+            socket.early = 0;
+            accept::take_time(sk.address())
+        } else {
+            0
+        };
+        if let Err(loss) = request_rules::began(sk, socket, accepted, now) {
+            lose(loss);
+        }
+    }
+    true
+}
+
+/// A process of `service` sent `bytes`. Who goes on with a reply, to whom the socket was passed, adds to the figures of the
+/// service that began it: only there is something to take back.
+#[inline(always)]
+pub fn sent(socket: &mut SocketState, sk: Sock, service: u32, bytes: u64) -> Result<(), Loss> {
+    let recorded = socket.recorded();
+    let begins = recorded == UNSENT;
+    let figures = Figures::of(if begins || socket.phase == IDLE { service } else { socket.known_service() });
+    figures.add(Counter::BytesOut, bytes);
+    if socket.phase == IDLE {
+        figures.add(Counter::UnsolicitedSends, 1);
+        return Ok(());
+    }
+    let now = now();
+    socket.bytes_out += bytes;
+    if begins { begins_reply(socket, sk, figures, now) } else { goes_on(socket, sk, figures, recorded, now) }
+}
+
+/// Records another latency instead; false if another thread has done so meanwhile.
+#[inline(always)]
+fn record_instead(socket: &mut SocketState, recorded: u64, latency: u64) -> bool {
+    replaced(&raw mut socket.row[LATENCY_WORD], recorded, latency)
+}
+
+/// The first bytes of a reply.
+#[inline(always)]
+fn begins_reply(socket: &mut SocketState, sk: Sock, figures: Figures, now: u64) -> Result<(), Loss> {
+    let latency = now.wrapping_sub(socket.arrived);
+    let queue_time = socket.read.wrapping_sub(socket.arrived);
+    let service_time = now.wrapping_sub(socket.read);
+    if !record_instead(socket, UNSENT, latency) {
+        return Ok(());
+    }
+    socket.phase = REPLIED;
+    socket.replied = now;
+    if (queue_time as i64) < 0 || (service_time as i64) < 0 {
+        socket.phase = IDLE;
+        return Err(Loss::NegativeDifference);
+    }
+    if socket.known_service() != figures.service() {
+        // Read before the window, or by another service: it counts as read where it is answered.
+        Figures::of(socket.known_service()).add(Counter::Read, 1u64.wrapping_neg());
+        figures.add(Counter::Read, 1);
+        socket.set_service(figures.service());
+    }
+    let attributes = attributes();
+    // Outside the window it counts nowhere, but whose thread did what is still of interest.
+    if let (Some(queue_slot), Some(service_slot), Some(latency_slot)) = (
+        figures.bucket(Histogram::QueueTime as u32, queue_time),
+        figures.bucket(Histogram::ServiceTime as u32, service_time),
+        figures.bucket(Histogram::Latency as u32, latency),
+    ) {
+        prefetch(queue_slot);
+        prefetch(service_slot);
+        prefetch(latency_slot);
+        if attributes {
+            if let Some(row) = figures.row(latency) {
+                prefetch(row);
+            }
+            request_table::prefetch_place(socket.known_id());
+        }
+        figures.add(Counter::Requests, 1);
+        figures.add(Counter::QueueTimeSum, queue_time);
+        figures.add(Counter::ServiceTimeSum, service_time);
+        figures.add(Counter::LatencySum, latency);
+        atomic_add(queue_slot, 1);
+        atomic_add(service_slot, 1);
+        atomic_add(latency_slot, 1);
+    }
+    if attributes {
+        if let Err(loss) = request_rules::answered(sk, socket, figures.service(), now) {
+            lose(loss);
+            if loss == Loss::TaskStorage {
+                row::unknown(socket);
+            }
+        }
+        socket.row[COUNT_WORD] = 1;
+        figures.add_row(latency, 0, &socket.row, socket.is_narrow != 0, false);
+    }
+    Ok(())
+}
+
+/// More bytes of a reply of which `recorded` is the latency so far.
+#[inline(always)]
+fn goes_on(socket: &mut SocketState, sk: Sock, figures: Figures, recorded: u64, now: u64) -> Result<(), Loss> {
+    let latency = now.wrapping_sub(socket.arrived);
+    let attributes = attributes();
+    // Another thread that sends now may be later, or may not have filled the row yet.
+    if latency.wrapping_sub(recorded) as i64 <= 0
+        || (attributes && socket.row[COUNT_WORD] == 0)
+        || !record_instead(socket, recorded, latency)
+    {
+        return Ok(());
+    }
+    figures.unrecord(Histogram::Latency, recorded);
+    figures.record(Histogram::Latency, latency);
+    figures.add(Counter::LatencySum, latency.wrapping_sub(recorded));
+    if attributes {
+        row::replied_more(socket, now);
+        if attribution_bucket(latency) == attribution_bucket(recorded) {
+            figures.add_growth(latency, latency.wrapping_sub(recorded));
+        } else {
+            move_row(socket, figures.service(), recorded, latency);
+            if exemplar::is_wanted(socket, figures.service()) {
+                socket.note_client(sk);
+                exemplar::offer_sums(socket, figures.service());
+            }
+        }
+    }
+    Ok(())
+}
+
+subprogram! {
+    /// A reply has grown out of the row of the latency `recorded`: it goes to that of its `latency` now.
+    fn move_row = request_move_row(socket: &mut SocketState; service: u32, recorded: u64, latency: u64) {
+        let figures = Figures::of(service);
+        let (first, narrow) = (socket.replied.wrapping_sub(socket.arrived), socket.is_narrow != 0);
+        figures.add_row(recorded, recorded.wrapping_sub(first), &socket.row, narrow, true);
+        figures.add_row(latency, latency.wrapping_sub(first), &socket.row, narrow, false);
+    }
+}

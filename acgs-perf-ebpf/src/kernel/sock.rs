@@ -1,0 +1,163 @@
+//! `struct sock`: addresses, ports, state and queues of a socket, with offsets from BTF.
+
+use core::ffi::c_void;
+
+use aya_ebpf::helpers::bpf_probe_read_kernel_buf;
+use aya_ebpf::programs::BtfTracePointContext;
+
+use super::memory::{load, probe};
+use crate::globals::offset;
+
+pub const AF_UNIX: u16 = 1;
+pub const AF_INET: u16 = 2;
+pub const AF_INET6: u16 = 10;
+const SOCK_STREAM: u16 = 1;
+/// In `sock.sk_shutdown`.
+const RCV_SHUTDOWN: u8 = 1;
+/// Offset of the path in `struct sockaddr_un`, part of the user interface.
+const UNIX_PATH: usize = 2;
+
+/// `struct sock *`, never null.
+#[derive(Clone, Copy)]
+pub struct Sock(*const u8);
+
+impl Sock {
+    #[inline(always)]
+    pub fn arg(ctx: &BtfTracePointContext, n: usize) -> Option<Self> {
+        Self::from_raw(ctx.arg::<*const u8>(n))
+    }
+
+    /// The socket behind a `struct socket *`.
+    #[inline(always)]
+    pub fn behind(socket: *const u8) -> Option<Self> {
+        let sk: *const u8 = load(socket, offset!(socket_sk));
+        (!sk.is_null()).then_some(Self(sk))
+    }
+
+    /// A `struct sock *`.
+    #[inline(always)]
+    pub fn from_raw(sk: *const u8) -> Option<Self> {
+        (!sk.is_null()).then_some(Self(sk))
+    }
+
+    #[inline(always)]
+    pub fn as_ptr(self) -> *mut c_void {
+        self.0.cast_mut().cast()
+    }
+
+    #[inline(always)]
+    pub fn address(self) -> u64 {
+        self.0 as u64
+    }
+
+    #[inline(always)]
+    pub fn family(self) -> u16 {
+        load(self.0, offset!(sock_family))
+    }
+
+    #[inline(always)]
+    pub fn state(self) -> u8 {
+        load(self.0, offset!(sock_state))
+    }
+
+    #[inline(always)]
+    pub fn is_stream(self) -> bool {
+        load::<u16>(self.0, offset!(sock_type)) == SOCK_STREAM
+    }
+
+    #[inline(always)]
+    pub fn local_port(self) -> u16 {
+        load(self.0, offset!(sock_num))
+    }
+
+    #[inline(always)]
+    pub fn peer_port(self) -> u16 {
+        u16::from_be(load(self.0, offset!(sock_dport)))
+    }
+
+    /// Address of the peer, IPv4 as an IPv6-mapped one, network byte order.
+    #[inline(always)]
+    pub fn peer_address(self) -> [u32; 4] {
+        if self.family() == AF_INET6 {
+            let at = |word: usize| probe::<u32>(self.0, offset!(sock_v6_daddr) + 4 * word).unwrap_or(0);
+            return [at(0), at(1), at(2), at(3)];
+        }
+        [0, 0, 0xffff_u32.to_be(), load(self.0, offset!(sock_daddr))]
+    }
+
+    /// Inode of the network namespace; 0 if it cannot be read.
+    #[inline(always)]
+    pub fn network(self) -> u32 {
+        let network: *const u8 = probe(self.0, offset!(sock_net)).unwrap_or(core::ptr::null());
+        probe(network, offset!(net_inum)).unwrap_or(0)
+    }
+
+    /// Whether something waits in the receive queue.
+    #[inline(always)]
+    pub fn has_unread(self) -> bool {
+        load::<u32>(self.0, offset!(sock_unread)) != 0
+    }
+
+    /// Whether a BPF program has put something into the socket's storage. Those of strangers have nothing there, and this is one
+    /// load, where a lookup is a call.
+    #[inline(always)]
+    pub fn has_storage(self) -> bool {
+        load::<u64>(self.0, offset!(sock_storage)) != 0
+    }
+
+    /// Whether no more will come: the peer has closed, or this end reads no longer.
+    #[inline(always)]
+    pub fn has_ended(self) -> bool {
+        load::<u8>(self.0, offset!(sock_shutdown)) & RCV_SHUTDOWN != 0
+    }
+
+    /// Whether the connection has been accepted by the application, or is the client's end.
+    #[inline(always)]
+    pub fn is_accepted(self) -> bool {
+        probe::<u64>(self.0, offset!(sock_socket)).is_none_or(|socket| socket != 0)
+    }
+
+    /// The address object of the listener to which a UNIX socket is connected, if this is the client's end.
+    #[inline(always)]
+    pub fn unix_peer_address(self) -> Option<u64> {
+        let peer: *const u8 = probe(self.0, offset!(unix_peer))?;
+        if peer.is_null() {
+            return None;
+        }
+        let address: u64 = probe(peer, offset!(unix_addr))?;
+        (address != 0).then_some(address)
+    }
+
+    /// Smoothed round-trip time in µs, 0 before the first sample. The kernel keeps it times eight.
+    #[inline(always)]
+    pub fn srtt_us(self) -> u32 {
+        probe::<u32>(self.0, offset!(tcp_srtt_us)).unwrap_or(0) >> 3
+    }
+
+    /// For a UNIX stream socket: the process that listened, if this is the end that was accepted. That end carries the
+    /// listener's address, and its peer remembers the listener's process.
+    #[inline(always)]
+    pub fn unix_listener(self) -> Option<u32> {
+        let address: u64 = probe(self.0, offset!(unix_addr))?;
+        if address == 0 {
+            return None;
+        }
+        let peer: *const u8 = probe(self.0, offset!(unix_peer))?;
+        if peer.is_null() {
+            return None;
+        }
+        let pid: *const u8 = probe(peer, offset!(sock_peer_pid))?;
+        if pid.is_null() {
+            return None;
+        }
+        probe(pid, offset!(pid_numbers) + offset!(upid_nr))
+    }
+}
+
+/// The path of a UNIX address object, without its family; an abstract one begins with 0.
+#[inline(always)]
+pub fn read_unix_path(address: u64, path: &mut [u8; 112]) {
+    let name = (address as usize + offset!(unix_address_name) + UNIX_PATH) as *const u8;
+    // SAFETY: the helper checks the address and fails on a fault.
+    let _unreadable = unsafe { bpf_probe_read_kernel_buf(name, &mut path[..108]) };
+}

@@ -1,0 +1,155 @@
+//! `struct task_struct`: ids, state, system call and descriptors of a thread, with offsets from BTF.
+
+use core::ffi::c_void;
+
+use aya_ebpf::helpers::generated::{bpf_get_current_task_btf, bpf_task_pt_regs};
+use aya_ebpf::programs::BtfTracePointContext;
+
+use super::memory::{load, probe};
+use crate::globals::{global, offset};
+
+const S_IFMT: u16 = 0o170000;
+const S_IFSOCK: u16 = 0o140000;
+const S_IFREG: u16 = 0o100000;
+const S_IFBLK: u16 = 0o060000;
+
+/// `struct task_struct *`.
+#[derive(Clone, Copy)]
+pub struct Task(*const u8);
+
+impl Task {
+    #[inline(always)]
+    pub fn arg(ctx: &BtfTracePointContext, n: usize) -> Self {
+        Self(ctx.arg::<*const u8>(n))
+    }
+
+    #[inline(always)]
+    pub fn current() -> Self {
+        // SAFETY: the helper has no preconditions.
+        Self(unsafe { bpf_get_current_task_btf() }.cast())
+    }
+
+    #[inline(always)]
+    pub fn from_raw(task: *const u8) -> Self {
+        Self(task)
+    }
+
+    #[inline(always)]
+    pub fn as_ptr(self) -> *mut c_void {
+        self.0.cast_mut().cast()
+    }
+
+    #[inline(always)]
+    pub fn pid(self) -> u32 {
+        load(self.0, offset!(task_pid))
+    }
+
+    #[inline(always)]
+    pub fn tgid(self) -> u32 {
+        load(self.0, offset!(task_tgid))
+    }
+
+    #[inline(always)]
+    pub fn comm(self) -> [u8; 16] {
+        probe(self.0, offset!(task_comm)).unwrap_or([0; 16])
+    }
+
+    /// Whether the task is waiting for block I/O.
+    #[inline(always)]
+    pub fn in_iowait(self) -> bool {
+        let byte: u8 = load(self.0, offset!(task_in_iowait));
+        u32::from(byte) & global!(FIELDS.task_in_iowait_mask) != 0
+    }
+
+    #[inline(always)]
+    pub fn is_on_cpu(self) -> bool {
+        // 0 or 1; an `int` on older kernels, a single byte in 7.3: the first byte is all that may be read everywhere.
+        load::<u8>(self.0, offset!(task_on_cpu)) != 0
+    }
+
+    #[inline(always)]
+    pub fn is_runnable(self) -> bool {
+        load::<u32>(self.0, offset!(task_state)) == 0
+    }
+
+    #[inline(always)]
+    fn regs(self) -> *const u8 {
+        // SAFETY: `self` is a valid task.
+        unsafe { bpf_task_pt_regs(self.as_ptr().cast()) as *const u8 }
+    }
+
+    /// Number of the system call the task is in, negative outside of one (as in a page fault).
+    #[inline(always)]
+    pub fn syscall(self) -> i64 {
+        load(self.regs(), offset!(regs_orig_ax))
+    }
+
+    /// First argument of the system call the task is in.
+    #[inline(always)]
+    pub fn first_argument(self) -> u64 {
+        load(self.regs(), offset!(regs_di))
+    }
+
+    /// Third argument of the system call the task is in.
+    #[inline(always)]
+    pub fn third_argument(self) -> u64 {
+        load(self.regs(), offset!(regs_dx))
+    }
+
+    /// Whether the futex wait that the task is in has no time limit.
+    #[inline(always)]
+    pub fn waits_without_limit(self) -> bool {
+        load::<u64>(self.regs(), offset!(regs_r10)) == 0
+    }
+
+    /// Inode of the user namespace; 0 if it cannot be read.
+    #[inline(always)]
+    pub fn user_namespace(self) -> u32 {
+        let cred: *const u8 = probe(self.0, offset!(task_cred)).unwrap_or(core::ptr::null());
+        let namespace: *const u8 = probe(cred, offset!(cred_user_ns)).unwrap_or(core::ptr::null());
+        probe(namespace, offset!(user_ns_inum)).unwrap_or(0)
+    }
+
+    /// `struct file *` behind descriptor `fd`.
+    #[inline(always)]
+    fn file(self, fd: u64) -> Option<*const u8> {
+        let files: *const u8 = probe(self.0, offset!(task_files))?;
+        let table: *const u8 = probe(files, offset!(files_fdt))?;
+        let max: u32 = probe(table, offset!(fdtable_max_fds))?;
+        if fd >= u64::from(max) {
+            return None;
+        }
+        let array: *const u8 = probe(table, offset!(fdtable_fd))?;
+        let file: *const u8 = probe(array, fd as usize * 8)?;
+        (!file.is_null()).then_some(file)
+    }
+
+    /// What kind of file descriptor `fd` is.
+    #[inline(always)]
+    pub fn descriptor(self, fd: u64) -> Descriptor {
+        let mode = self.file(fd).and_then(|file| {
+            let inode: *const u8 = probe(file, offset!(file_inode))?;
+            probe::<u16>(inode, offset!(inode_mode))
+        });
+        match mode.map(|mode| mode & S_IFMT) {
+            Some(S_IFSOCK) => Descriptor::Socket,
+            Some(S_IFREG | S_IFBLK) => Descriptor::Storage,
+            _ => Descriptor::Other,
+        }
+    }
+
+    /// Address of the `struct sock` behind descriptor `fd`, for comparison only.
+    #[inline(always)]
+    pub fn sock_address(self, fd: u64) -> Option<u64> {
+        let socket: *const u8 = probe(self.file(fd)?, offset!(file_private_data))?;
+        probe(socket, offset!(socket_sk))
+    }
+}
+
+/// Kinds of file descriptor that the thread clock tells apart.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Descriptor {
+    Socket,
+    Storage,
+    Other,
+}

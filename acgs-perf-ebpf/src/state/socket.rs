@@ -1,0 +1,136 @@
+//! The state of a socket, in its local storage: where its last request is, what is recorded of it, and who sends the requests.
+//!
+//! In: nothing. Out: the type and its map. `clock::request` moves a server-side socket from phase to phase; on a connection that
+//! the service opened only the downstream call and the times of opening count.
+
+use acgs_perf_common::attribution::{ATTRIBUTION_WORDS, LATENCY_WORD};
+use aya_ebpf::macros::btf_map;
+
+use super::downstream::DownstreamCall;
+use crate::kernel::sock::{AF_UNIX, Sock};
+use crate::kernel::storage::SocketStorage;
+use crate::opaque::reload;
+
+/// Clock of each server-side socket, and of connections being opened.
+#[btf_map]
+pub static SOCKETS: SocketStorage<SocketState> = SocketStorage::new();
+
+/// No request has been read yet.
+pub const IDLE: u8 = 0;
+/// A request was read, and not a byte was sent since.
+pub const READ: u8 = 1;
+/// The reply has begun.
+pub const REPLIED: u8 = 2;
+/// It is no server-side socket: the service opened the connection.
+pub const CLIENT: u8 = 3;
+
+/// Recorded latency of a request to which no reply has begun.
+pub const UNSENT: u64 = u64::MAX;
+
+/// State of a socket, in its socket storage.
+///
+/// The kernel begins a value eight bytes behind a cache line. So what every request needs is in three lines: up to
+/// `replied`, and from `id` to the narrow words of the row. With 50 connections, whatever was not needed a moment ago is no
+/// longer in the first cache.
+#[repr(C)]
+pub struct SocketState {
+    /// When data arrived that no read has taken yet; 0 if none did. It may be set before the send of the reply to the
+    /// request before it is seen: on loopback the client answers while the server's send is still returning.
+    pub next_arrived: u64,
+    /// When the request that was read last had arrived.
+    pub arrived: u64,
+    /// When it was read.
+    pub read: u64,
+    /// Service + 1 that opened the connection, or on the server's side in whose figures the request counts: that which read it,
+    /// from the reply on that which began to send it, or `NO_SERVICE` outside the window.
+    service: u8,
+    /// `IDLE`, `READ`, `REPLIED` or `CLIENT`.
+    pub phase: u8,
+    /// 1 if the first request arrived before the connection was accepted.
+    pub early: u8,
+    /// 1 if only the components of a request that was computed in one go can be other than 0 in `row`.
+    pub is_narrow: u8,
+    /// Requests read, to sample the round-trip time.
+    pub requests: u32,
+    /// Bytes of the request.
+    pub bytes_in: u64,
+    /// Bytes of the reply so far.
+    pub bytes_out: u64,
+    /// When the first byte of the reply was sent.
+    pub replied: u64,
+    /// Names the socket in `Activity::request`; 0 until `request_table::id_of` has given it.
+    pub id: u64,
+    /// What the last request adds to its row of the attribution histogram; its latency, as it is recorded, also without that
+    /// probe. Its count is 1 when the other words are filled.
+    pub row: [u64; ATTRIBUTION_WORDS],
+    /// When the connection was started, for those that the service opens.
+    pub connecting_since: u64,
+    /// Who sends the requests, once one of them may have been slow.
+    pub client: Client,
+    /// The client's end of a connection.
+    pub call: DownstreamCall,
+}
+
+const _: () = assert!(core::mem::offset_of!(SocketState, id) + 8 == 64);
+
+/// The other end of a server-side socket.
+#[repr(C)]
+pub struct Client {
+    /// IPv4 as an IPv6-mapped one, network byte order; 0 for UNIX.
+    pub address: [u32; 4],
+    pub port: u32,
+    /// Address family; 0 before it is known.
+    pub family: u16,
+    /// The state of TCP that the connection last entered, as far as it was seen; see `hooks::tcp::is_known`.
+    pub tcp_state: u16,
+}
+
+impl SocketState {
+    /// The service that opened the connection, from 0; `None` on the server's side.
+    #[inline(always)]
+    pub fn opened_by(&self) -> Option<u32> {
+        (self.phase == CLIENT).then(|| self.known_service())
+    }
+
+    #[inline(always)]
+    pub fn set_opened_by(&mut self, service: u32) {
+        self.set_service(service);
+        self.phase = CLIENT;
+    }
+
+    #[inline(always)]
+    pub fn set_service(&mut self, service: u32) {
+        self.service = service as u8 + 1;
+    }
+
+    /// The service that [`Self::set_service`] has set.
+    #[inline(always)]
+    pub fn known_service(&self) -> u32 {
+        u32::from(self.service).wrapping_sub(1)
+    }
+
+    /// The name that the socket was given.
+    #[inline(always)]
+    pub fn known_id(&self) -> u64 {
+        reload(&self.id)
+    }
+
+    /// Remembers the other end.
+    #[inline(always)]
+    pub fn note_client(&mut self, sk: Sock) {
+        if self.client.family == 0 {
+            let family = sk.family();
+            if family != AF_UNIX {
+                self.client.address = sk.peer_address();
+                self.client.port = u32::from(sk.peer_port());
+            }
+            self.client.family = family;
+        }
+    }
+
+    /// The latency that is recorded of the last request.
+    #[inline(always)]
+    pub fn recorded(&self) -> u64 {
+        reload(&self.row[LATENCY_WORD]) // another thread may write it
+    }
+}

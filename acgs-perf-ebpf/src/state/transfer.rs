@@ -1,0 +1,107 @@
+//! Work that becomes part of another one, or a copy of it: when its request is found, is put away, or goes to another thread.
+
+use acgs_perf_common::attribution::{Component, PEER_SLOTS, SERVICE_COMPONENTS};
+use acgs_perf_common::exemplar::segment;
+
+use super::activity::{Activity, ON_CPU, PLAIN, UNKNOWN};
+use crate::opaque;
+use crate::subprogram::subprogram;
+
+/// So many segments are copied at once; most requests have no more.
+const FEW_SEGMENTS: usize = 8;
+/// Segments of unknown work that are kept when its request is found.
+const APPENDED: usize = 5;
+
+subprogram! {
+    /// Adds what a thread did before it was known for whom: `work` began at or after `to.at`, and ends now. What began
+    /// earlier is counted in proportion, as shared.
+    pub fn append = activity_append(to: &mut Activity, work: &mut Activity) {
+        let end = work.at;
+        let overlap = end.wrapping_sub(to.at);
+        let whole = end.wrapping_sub(work.began);
+        if (overlap as i64) <= 0 || whole == 0 {
+            return;
+        }
+        to.is_plain_no_more();
+        let clipped = overlap < whole;
+        let mut added = 0;
+        for part in 0..SERVICE_COMPONENTS {
+            let spent = work.parts[part];
+            if spent != 0 {
+                let spent = if clipped { (spent >> 4) * (overlap >> 4) / ((whole >> 8) + 1) } else { spent };
+                to.parts[part] += spent;
+                added += spent;
+            }
+        }
+        if work.calls != 0 {
+            for slot in 0..PEER_SLOTS {
+                let spent = work.peer_ns[slot];
+                to.peer_ns[slot] += if clipped { (spent >> 4) * (overlap >> 4) / ((whole >> 8) + 1) } else { spent };
+            }
+            to.calls += work.calls;
+            to.one_call += work.one_call;
+            to.many_calls += work.many_calls;
+            to.peer = work.peer;
+        }
+        if clipped {
+            // Integer division left a rest.
+            to.shared += overlap;
+            if added <= overlap {
+                to.parts[UNKNOWN] += overlap - added;
+            }
+            to.push(segment(Component::OnCpu as u32, overlap, 0));
+        } else {
+            for at in 0..APPENDED {
+                if at >= work.segments_len as usize {
+                    break;
+                }
+                to.push(work.segments[at]);
+            }
+            if work.is(PLAIN) {
+                to.push(segment(Component::OnCpu as u32, overlap, 0));
+            }
+        }
+        to.at = end;
+        to.calls_changed(end, 0, 0);
+        to.depth = work.depth;
+    }
+}
+
+subprogram! {
+    /// Becomes a copy; what `from` does not use is left alone.
+    pub fn copy = activity_copy(to: &mut Activity, from: &mut Activity) {
+        if from.is(PLAIN) {
+            to.clear();
+        }
+        to.request = from.request;
+        to.began = from.began;
+        to.at = from.at;
+        to.touched = from.touched;
+        to.flags = from.flags;
+        to.parked_by = from.parked_by;
+        to.depth = from.depth;
+        to.origin = from.origin;
+        to.segments_len = from.segments_len;
+        to.queue_segments = from.queue_segments;
+        to.parts[ON_CPU] = from.parts[ON_CPU];
+        if from.segments_len != 0 {
+            let (few, more) = (&from.segments[..FEW_SEGMENTS], &from.segments[FEW_SEGMENTS..]);
+            opaque::copy_slice(&mut to.segments[..FEW_SEGMENTS], few);
+            if from.segments_len > FEW_SEGMENTS as u32 {
+                opaque::copy_slice(&mut to.segments[FEW_SEGMENTS..], more);
+            }
+        }
+        if from.is(PLAIN) {
+            return;
+        }
+        opaque::copy(&mut to.parts, &from.parts);
+        opaque::copy(&mut to.peer_ns, &from.peer_ns);
+        to.shared = from.shared;
+        to.calls_at = from.calls_at;
+        to.one_call = from.one_call;
+        to.many_calls = from.many_calls;
+        to.outstanding = from.outstanding;
+        to.calls = from.calls;
+        to.peer = from.peer;
+    }
+}

@@ -1,0 +1,89 @@
+//! Which service a process or a port belongs to.
+//!
+//! In: what the agent has found, and what processes do since: listen, fork, exit. Out: the service of whom a hook sees.
+
+use acgs_perf_common::ledger::Loss;
+use acgs_perf_common::maps::{LISTENERS, WANTED_PORTS, WantedPort, port_key};
+use aya_ebpf::btf_maps::{Array, HashMap, LruHashMap};
+use aya_ebpf::macros::btf_map;
+
+use super::bytes;
+use crate::flags::MMAPABLE;
+use crate::kernel::sock::Sock;
+use crate::kernel::task::Task;
+
+/// tgid → service + 1, one byte each, eight to an entry.
+#[btf_map]
+static SERVICE_OF_TGID: Array<[u8; 8], 1, MMAPABLE> = Array::new();
+/// Local port → service + 1 of the ports on which services listen, one byte each.
+#[btf_map]
+static SERVICE_OF_PORT: Array<[u8; 8], 8192, MMAPABLE> = Array::new();
+/// The ports that selectors name, by network namespace: who listens there later joins the service. A hash map: asked once
+/// per call of listen.
+#[btf_map]
+static WANTED_PORT: HashMap<u64, WantedPort, { WANTED_PORTS as usize }> = HashMap::new();
+/// Ports on which services listen, by network namespace → service. A hash map: asked once per connection, retransmission or
+/// reset, after `SERVICE_OF_PORT`. The least recently used gives way, so that listeners may come and go for ever.
+#[btf_map]
+static LISTENER: LruHashMap<u64, u32, { LISTENERS as usize }> = LruHashMap::new();
+
+/// Service of a process, from 0.
+#[inline(always)]
+pub fn service_of_tgid(tgid: u32) -> Option<u32> {
+    bytes::get(&SERVICE_OF_TGID, tgid)
+}
+
+/// Service + 1 of a process, 0 for a stranger: for callers that keep two at once. (LLVM spills the undefined half of an
+/// `Option` there, which the verifier refuses.)
+#[inline(always)]
+pub fn service_byte_of_tgid(tgid: u32) -> u32 {
+    bytes::raw(&SERVICE_OF_TGID, tgid)
+}
+
+/// A process joins a service, or leaves it.
+#[inline(always)]
+pub fn set_service_of_tgid(tgid: u32, service: Option<u32>) -> Result<(), Loss> {
+    bytes::set(&SERVICE_OF_TGID, tgid, service)
+}
+
+/// Service that listens on a port, from 0.
+#[inline(always)]
+pub fn service_of_port(port: u32) -> Option<u32> {
+    bytes::get(&SERVICE_OF_PORT, port)
+}
+
+/// The service that `task` joins when it listens on `sk`: one whose selector names this port of this network namespace, and
+/// that takes processes of the task's user namespace.
+#[inline(always)]
+pub fn wanted_by(task: Task, sk: Sock) -> Option<u32> {
+    let entry = WANTED_PORT.get_ptr(port_key(sk.network(), u32::from(sk.local_port())))?;
+    // SAFETY: the pointer is into the map's value.
+    let wanted = unsafe { entry.read() };
+    let user = task.user_namespace();
+    (user != 0 && wanted.users.contains(&user)).then_some(wanted.service)
+}
+
+/// Says that `service` listens on `sk`.
+#[inline(always)]
+pub fn listens(sk: Sock, service: u32) -> Result<(), Loss> {
+    let port = u32::from(sk.local_port());
+    let _least_recent_makes_room = LISTENER.insert(port_key(sk.network(), port), service, 0);
+    bytes::set(&SERVICE_OF_PORT, port, Some(service))
+}
+
+/// The service to whose listener `sk` belongs, in its own network namespace.
+#[inline(always)]
+pub fn service_of_listener(sk: Sock) -> Option<u32> {
+    let port = u32::from(sk.local_port());
+    // Two loads for everybody else's sockets.
+    service_of_port(port)?;
+    let service = LISTENER.get_ptr(port_key(sk.network(), port))?;
+    // SAFETY: the pointer is into the map's value.
+    Some(unsafe { service.read() })
+}
+
+/// Service of the running process.
+#[inline(always)]
+pub fn current_service() -> Option<u32> {
+    service_of_tgid(Task::current().tgid())
+}
