@@ -9,9 +9,9 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;
 
+use acgs_perf_load::{Client, Plan};
 use acgs_perf_tests::harness::{Service, need_root, program};
 use acgs_perf_tests::hostile::in_vm;
-use acgs_perf_tests::load::{Client, Plan};
 use acgs_perf_tests::recording::{Recorder, agent};
 use acgs_perf_tests::report::Report;
 use base64::Engine as _;

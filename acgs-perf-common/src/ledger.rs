@@ -22,15 +22,14 @@ losses! {
     NegativeDifference = 3, "negative_difference", "Two times were out of order; the difference was dropped";
     ErrnoTableFull = 4, "errno_table_full", "The table of failed system calls is full; the failure counts, but without its errno";
     SyscallSlots = 5, "syscall_slots_full", "A service used more distinct system calls than there are slots; the call has no figures";
-    PreemptorTableFull = 6, "preemptor_table_full", "The table of commands that ran instead is full; the wait counts, but names no command";
-    ServiceTable = 7, "service_table", "A process id lies outside the service table; the process is not profiled";
-    ExecQueueOverrun = 8, "exec_queue_overrun", "More programs were started between two scans than the queue holds; a full scan of /proc replaces it";
-    RequestTableFull = 9, "request_table_full", "More requests waited at a time than the table holds, or the kernel refused memory; the time of the request is unknown";
-    DownstreamSlots = 10, "downstream_slots_full", "A service called a peer for which there was no slot, or no room in the table of peers; it counts among the others";
-    CallsMixed = 11, "calls_multiplexed", "A request sent on a connection while the call of another was outstanding; its answer is not matched";
-    Inconsistent = 12, "attribution_inconsistent", "The parts of a request did not add up; its whole service time counts as unknown";
-    ProbesStopped = 13, "probes_stopped", "A probe was stopped to keep to --max-overhead; its figures end there";
-    CountsBelowZero = 14, "counts_below_zero", "A value was taken back that had not been recorded; the count, which would be negative, is 0";
+    ServiceTable = 6, "service_table", "A process id lies outside the service table; the process is not profiled";
+    ExecQueueOverrun = 7, "exec_queue_overrun", "More programs were started between two scans than the queue holds; a full scan of /proc replaces it";
+    RequestTableFull = 8, "request_table_full", "More requests waited at a time than the table holds, or the kernel refused memory; the time of the request is unknown";
+    DownstreamSlots = 9, "downstream_slots_full", "A service called a peer for which there was no slot, or no room in the table of peers; it counts among the others";
+    CallsMixed = 10, "calls_multiplexed", "A request sent on a connection while the call of another was outstanding; its answer is not matched";
+    Inconsistent = 11, "attribution_inconsistent", "The parts of a request did not add up; its whole service time counts as unknown";
+    ProbesStopped = 12, "probes_stopped", "A probe was stopped to keep to --max-overhead; its figures end there";
+    CountsBelowZero = 13, "counts_below_zero", "A value was taken back that had not been recorded; the count, which would be negative, is 0";
 }
 
 /// Number of counters.

@@ -6,6 +6,12 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use acgs_perf_common::maps::UNIX_PORT;
 
+/// A process by its command and id; several together have no id, which is 0.
+#[must_use]
+pub fn process_name(comm: &str, pid: u32) -> String {
+    if pid == 0 { comm.to_owned() } else { format!("{comm} {pid}") }
+}
+
 /// A duration: `87 ns`, `212 µs`, `1.23 ms`, `68.7 s`.
 #[must_use]
 pub fn duration(ns: u64) -> String {

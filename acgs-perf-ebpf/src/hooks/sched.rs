@@ -50,7 +50,7 @@ fn switch(ctx: &BtfTracePointContext) -> Result<(), Loss> {
         let waited = thread::switched_in(next, service, prev, now)?;
         // The idle task stands in nobody's way.
         if waited != 0 && prev.pid() != 0 && counts() {
-            ran_instead(service, prev, waited)?;
+            ran_instead(service, prev, waited);
         }
     }
     Ok(())

@@ -133,7 +133,9 @@ impl Engine {
         let began = Instant::now();
         let at_ns = session.maps.open_window(host::monotonic_ns);
         let unix_ns = host::unix_ns();
-        let last = Snapshot { at_ns, unix_ns, rest_at_ns: at_ns, agent_cpu_ns, ..before };
+        // What was lost until now is lost to the recording.
+        let ledger = Sums::default();
+        let last = Snapshot { at_ns, unix_ns, rest_at_ns: at_ns, ledger, agent_cpu_ns, ..before };
         let exemplars = session.take_ring().map(|ring| Collector::new(ring, &session.maps));
         let watch = tuning.max_overhead.map(|percent| Watch::begin(percent, tuning.measure_cost));
         Ok(Self {

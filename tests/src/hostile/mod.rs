@@ -32,7 +32,6 @@ pub const PROVOKED: &[&str] = &[
     "negative_difference",
     "errno_table_full",
     "syscall_slots_full",
-    "preemptor_table_full",
     "service_table",
     "exec_queue_overrun",
     "request_table_full",

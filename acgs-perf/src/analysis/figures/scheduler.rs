@@ -1,6 +1,6 @@
 //! Scheduler figures of a service.
 
-use acgs_perf_common::maps::{BLOCKED_HISTOGRAM, Counter, HISTOGRAMS, Histogram, STATE_COUNTER};
+use acgs_perf_common::maps::{BLOCKED_HISTOGRAM, Counter, HISTOGRAMS, Histogram, OTHER_PROCESSES, STATE_COUNTER};
 use acgs_perf_common::state::STATES;
 
 use super::counts::counts;
@@ -24,9 +24,17 @@ pub fn scheduler(sections: Option<&Sections>) -> Scheduler {
             waits: who.sums.count(0),
             wait_ns: who.sums.count(1),
         })
+        .filter(|who| who.waits > 0)
         .collect();
-    ran_instead.sort_by_key(|who| std::cmp::Reverse(who.wait_ns));
-    ran_instead.truncate(RAN_INSTEAD_ROWS);
+    ran_instead.sort_by_key(|who| (who.pid == OTHER_PROCESSES, std::cmp::Reverse(who.wait_ns)));
+    // All together beyond those that are shown one by one.
+    let mut others = RanInstead { comm: "others".into(), ..RanInstead::default() };
+    while ran_instead.len() > RAN_INSTEAD_ROWS || ran_instead.last().is_some_and(|who| who.pid == OTHER_PROCESSES) {
+        let Some(who) = ran_instead.pop() else { break };
+        others.waits += who.waits;
+        others.wait_ns += who.wait_ns;
+    }
+    ran_instead.extend(Some(others).filter(|others| others.waits > 0));
     Scheduler {
         state_ns: (0..STATES as u32).map(|state| counters.sums.count(STATE_COUNTER + state)).collect(),
         run_queue: waits(Histogram::RunQueue as u32),

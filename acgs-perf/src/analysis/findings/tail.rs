@@ -8,7 +8,7 @@ use acgs_perf_common::attribution::Component;
 use crate::analysis::model::{AttributionRowReport, CutReport, DownstreamReport, Finding, ServiceReport, Severity};
 use crate::analysis::tail::{Cause, Explanation, calls_in_sequence, explain, main_cut, phrase, slowest};
 use crate::analysis::verdict::missed_for_latency;
-use crate::units::{duration, grouped, percent};
+use crate::units::{duration, grouped, percent, process_name};
 
 /// A tail is worth a finding if its mean is at least this many times that of the rest, or if the objective is missed.
 const CLEAR_FACTOR: u64 = 2;
@@ -123,7 +123,7 @@ fn evidence(service: &ServiceReport, explanation: &Explanation) -> String {
 
 /// Who had the CPU: from the exemplars, or from all waits of the service where the exemplars do not tell.
 fn ran_instead(service: &ServiceReport, cut: &CutReport) -> Option<String> {
-    let one = |comm: &str, pid: u32, wait_ns: u64| format!("{comm} {pid} {}", duration(wait_ns));
+    let one = |comm: &str, pid: u32, wait_ns: u64| format!("{} {}", process_name(comm, pid), duration(wait_ns));
     let exemplars: Vec<_> = cut.preemptors.iter().take(3).map(|p| one(&p.comm, p.pid, p.wait_ns)).collect();
     if !exemplars.is_empty() {
         return Some(format!("ran instead, in the exemplars: {}", exemplars.join(", ")));

@@ -1,12 +1,14 @@
 //! The probe `sched`: thread clocks.
 
+use std::sync::atomic::Ordering;
+
 use acgs_perf_common::maps::{
     BLOCKED_HISTOGRAM, Counter, HISTOGRAMS, Histogram, OTHER_PROCESSES, PREEMPTORS, Preemptor, STATE_COUNTER,
     STOPPED_ATTRIBUTION, STOPPED_SCHED,
 };
 use acgs_perf_common::state::STATES;
 
-use super::{ProbeSpec, Stop};
+use super::{MapSpec, ProbeSpec, Stop};
 use crate::live::hooks::{Hook, tracepoints};
 use crate::live::maps::{Maps, text};
 use crate::sums::{Key, Row, Sections, Sums};
@@ -28,7 +30,7 @@ pub static PROBE: ProbeSpec = ProbeSpec {
     hooks: HOOKS,
     needs: &[],
     global: Some("SCHED_ACTIVE"),
-    maps: &[],
+    maps: &[MapSpec { name: "PREEMPTOR_OTHERS", entries: |s| s.services }],
     iterators: Some(["threads_begin", "threads_settle"]),
     read,
     read_often: None,
@@ -51,7 +53,11 @@ fn read(maps: &Maps, service: u32, sections: &mut Sections) {
         let row = Row { sums, latest: Vec::new(), label: text(&who.comm) };
         ((key >> 32) as u32 == service).then(|| (vec![*key as u32], row))
     };
-    let ran_instead = maps.read_table(table, sections.get(RAN_INSTEAD), of_service);
+    let mut ran_instead = maps.read_table(table, sections.get(RAN_INSTEAD), of_service);
+    // Its words as in `Preemptor`, whose last two are a name that these have not.
+    let words = maps.array("PREEMPTOR_OTHERS").words(service as usize * size_of::<Preemptor>() / size_of::<u64>(), 2);
+    let sums = Sums::dense(words.iter().map(|word| word.load(Ordering::Relaxed) as i64));
+    ran_instead.insert(others(&Key::new()), Row { sums, ..Row::default() });
     sections.insert(RAN_INSTEAD.into(), ran_instead);
 }
 

@@ -8,7 +8,7 @@ use crate::report::{
 
 use super::layout::{ABSENT, Lines, TOP, figure, more, row};
 use super::tail;
-use crate::units::{bytes, duration, grouped, percent, rate, span};
+use crate::units::{bytes, duration, grouped, percent, process_name, rate, span};
 
 /// Renders a service.
 pub fn render(service: &ServiceReport, probes: &[ProbeStatus], lines: &mut Lines) {
@@ -173,7 +173,7 @@ fn threads(scheduler: &SchedulerReport, lines: &mut Lines) {
     if !scheduler.ran_instead.is_empty() {
         let shown = scheduler.ran_instead.iter().take(TOP);
         let mut items: Vec<_> = shown
-            .map(|r| format!("{} {}: {} in {} waits", r.comm, r.pid, duration(r.wait_ns), grouped(r.waits)))
+            .map(|r| format!("{}: {} in {} waits", process_name(&r.comm, r.pid), duration(r.wait_ns), grouped(r.waits)))
             .collect();
         more(&mut items, scheduler.ran_instead.len(), "commands");
         lines.items("ran instead", &items);
