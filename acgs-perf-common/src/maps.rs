@@ -168,7 +168,7 @@ pub const WANTED_USERS: usize = 3;
 /// Entries of the table of wanted ports.
 pub const WANTED_PORTS: u32 = 1024;
 /// Entries of the table of ports on which services listen, by network namespace.
-pub const LISTENERS: u32 = 4096;
+pub const LISTENERS: u32 = 1024;
 
 /// Key of the errno table: service, system call, errno.
 #[inline(always)]
@@ -276,16 +276,18 @@ pub const DOWNSTREAM_PEERS: u32 = 1024;
 /// Places of requests that wait, a power of two; those whose place is taken go to a hash map.
 pub const PARKING_PLACES: u32 = 1 << 10;
 /// Requests that may wait at a time in the hash map.
-pub const PARKED_REQUESTS: u32 = 1 << 16;
+pub const PARKED_REQUESTS: u32 = 1 << 14;
 
 /// Entries of the table of TCP peers, for all services together; those beyond count in [`others_index`].
 pub const PEERS: u32 = 1024;
+/// Connections that wait to be accepted, or for their first request; the least recent makes room.
+pub const ESTABLISHED: u32 = 8192;
 /// Entries of the errno table.
 pub const ERRNOS: u32 = 4096;
 /// Process id under which those count that the table of commands that ran instead has no room for.
 pub const OTHER_PROCESSES: u32 = u32::MAX;
 /// Entries of the table of commands that ran instead.
-pub const PREEMPTORS: u32 = 4096;
+pub const PREEMPTORS: u32 = 1024;
 /// Length of the queue of processes that called exec.
 pub const EXEC_QUEUE: u32 = 1024;
 

@@ -3,6 +3,7 @@
 //! In: connections that are established, and calls of accept that return one. Out: how long each waited; and for a first request
 //! that was there before, when its connection was accepted.
 
+use acgs_perf_common::maps::ESTABLISHED as ESTABLISHED_CONNECTIONS;
 use aya_ebpf::btf_maps::LruHashMap;
 use aya_ebpf::macros::btf_map;
 
@@ -11,7 +12,7 @@ use crate::kernel::time::now;
 
 /// Socket address → time established, until accept returns. A hash map: once per connection.
 #[btf_map]
-static ESTABLISHED: LruHashMap<u64, u64, 16384> = LruHashMap::new();
+static ESTABLISHED: LruHashMap<u64, u64, { ESTABLISHED_CONNECTIONS as usize }> = LruHashMap::new();
 
 /// Set once the connection was accepted, beside the time.
 const ACCEPTED: u64 = 1 << 63;

@@ -3,7 +3,8 @@
 use acgs_perf_common::attribution::{ATTRIBUTION_ROWS, ATTRIBUTION_WORDS, PEER_SLOTS, attribution_row};
 use acgs_perf_common::exemplar::{GATE_WORDS, Gate};
 use acgs_perf_common::maps::{
-    DOWNSTREAM_WORDS, DownstreamPeer, PeerKey, STOPPED_ATTRIBUTION, UNIX_PORT, downstream_base,
+    DOWNSTREAM_PEERS, DOWNSTREAM_WORDS, DownstreamPeer, PARKED_REQUESTS, PARKING_PLACES, PeerKey, STOPPED_ATTRIBUTION,
+    UNIX_PORT, downstream_base,
 };
 
 use super::{MapSpec, ProbeSpec, Stop};
@@ -18,6 +19,9 @@ pub const DOWNSTREAM: &str = "downstream";
 /// Exemplars that were not sent, a word by service.
 pub const DROPPED: &str = "exemplars_dropped";
 
+/// Downstream peers of a service that are known: beyond the slots, so that the others are known too.
+const PEERS_PER_SERVICE: u32 = 64;
+
 /// Works in the hooks of `request` and `sched`.
 pub static PROBE: ProbeSpec = ProbeSpec {
     name: "attribution",
@@ -29,6 +33,10 @@ pub static PROBE: ProbeSpec = ProbeSpec {
         MapSpec { name: "ATTRIBUTION", entries: |s| attribution_row(s.shards, s.services, 0, 0) },
         MapSpec { name: "DOWNSTREAM", entries: |s| downstream_base(s.services, 0) },
         MapSpec { name: "DOWNSTREAM_SLOTS_USED", entries: |s| s.services },
+        MapSpec { name: "DOWNSTREAM_PEER", entries: |s| (s.services * PEERS_PER_SERVICE).min(DOWNSTREAM_PEERS) },
+        MapSpec { name: "DOWNSTREAM_CLAIMS", entries: |s| (s.services * PEERS_PER_SERVICE).min(DOWNSTREAM_PEERS) },
+        MapSpec { name: "PARKING", entries: |s| s.if_active(PARKING_PLACES) },
+        MapSpec { name: "PARKED", entries: |s| s.if_active(PARKED_REQUESTS) },
         MapSpec { name: "EXEMPLAR_GATE", entries: |s| s.services * GATE_WORDS },
     ],
     iterators: None,

@@ -64,6 +64,14 @@ pub struct Sizes {
     pub services: u32,
 }
 
+impl Sizes {
+    /// So many entries, or none where the probe is not active.
+    #[must_use]
+    pub fn if_active(&self, entries: u32) -> u32 {
+        if self.services == 0 { 0 } else { entries }
+    }
+}
+
 /// Who is stopped first when the measurement takes too much.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stop {

@@ -30,7 +30,10 @@ pub static PROBE: ProbeSpec = ProbeSpec {
     hooks: HOOKS,
     needs: &[],
     global: Some("SCHED_ACTIVE"),
-    maps: &[MapSpec { name: "PREEMPTOR_OTHERS", entries: |s| s.services }],
+    maps: &[
+        MapSpec { name: "PREEMPTOR", entries: |s| s.if_active(PREEMPTORS) },
+        MapSpec { name: "PREEMPTOR_OTHERS", entries: |s| s.services },
+    ],
     iterators: Some(["threads_begin", "threads_settle"]),
     read,
     read_often: None,

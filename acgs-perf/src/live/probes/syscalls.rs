@@ -1,6 +1,8 @@
 //! The probe `syscalls`: count, errors and latency per system call, and how long connections waited to be accepted.
 
-use acgs_perf_common::maps::{SYSCALL_SLOTS, SYSCALL_WORDS, syscall_slot_index};
+use acgs_perf_common::maps::{
+    ERRNOS as ERRNOS_IN_TABLE, ESTABLISHED, SYSCALL_SLOTS, SYSCALL_WORDS, syscall_slot_index,
+};
 
 use super::{MapSpec, ProbeSpec, Stop};
 use crate::live::hooks::{Hook, chain};
@@ -11,6 +13,9 @@ use crate::sums::{Difference as _, Row, Section, Sections, Sums};
 pub const CALLS: &str = "syscalls";
 /// Failed calls, by number; a word for each errno.
 pub const ERRNOS: &str = "errnos";
+
+/// Pairs of system call and error that a service may have.
+const ERRNOS_PER_SERVICE: u32 = 512;
 
 /// These two hooks tax every system call on the host, so they are a probe of their own.
 pub static PROBE: ProbeSpec = ProbeSpec {
@@ -26,6 +31,9 @@ pub static PROBE: ProbeSpec = ProbeSpec {
         MapSpec { name: "SYSCALL_SLOT", entries: |s| syscall_slot_index(s.services, 0) },
         MapSpec { name: "SYSCALL_SLOTS_USED", entries: |s| s.services },
         MapSpec { name: "SYSCALL_OWNER", entries: |s| s.services * SYSCALL_SLOTS },
+        MapSpec { name: "SYSCALL_CLAIMS", entries: |s| s.services * SYSCALL_SLOTS * 2 },
+        MapSpec { name: "ERRNO", entries: |s| (s.services * ERRNOS_PER_SERVICE).min(ERRNOS_IN_TABLE) },
+        MapSpec { name: "ESTABLISHED", entries: |s| s.if_active(ESTABLISHED) },
         MapSpec { name: "SYSCALL_RECORDS", entries: |s| s.services * SYSCALL_SLOTS * SYSCALL_WORDS },
     ],
     iterators: None,

@@ -25,7 +25,10 @@ pub static PROBE: ProbeSpec = ProbeSpec {
     hooks: HOOKS,
     needs: &[],
     global: Some("TCP_ACTIVE"),
-    maps: &[MapSpec { name: "PEER_OTHERS", entries: |s| others_index(s.services, false) }],
+    maps: &[
+        MapSpec { name: "PEER", entries: |s| s.if_active(PEERS_IN_TABLE) },
+        MapSpec { name: "PEER_OTHERS", entries: |s| others_index(s.services, false) },
+    ],
     iterators: None,
     read,
     read_often: None,
