@@ -65,6 +65,9 @@ enum Task {
         /// In the virtual machines, run the tests so many times, one after the other in the same machine.
         #[arg(long, value_name = "N", requires = "vm", default_value_t = 1)]
         times: u32,
+        /// Run the long form of tests that have one: hours of churn in some twenty minutes.
+        #[arg(long, conflicts_with = "vm")]
+        long: bool,
         /// Take the verifier's work on each program as it is now into docs/verifier.tsv.
         #[arg(long)]
         accept: bool,
@@ -104,7 +107,7 @@ fn main() -> ExitCode {
         Task::Build { release } => build(release),
         Task::Lint { house } => lint::run(house),
         Task::Test { vm: Some(kernels), only, times, accept, .. } => vm::run(&kernels, only, times, accept),
-        Task::Test { ring, vm: None, accept, .. } => rings::run(&ring, accept),
+        Task::Test { ring, vm: None, accept, long, .. } => rings::run(&ring, accept, long),
         Task::Verifier { accept } => vm::live::run(accept),
         Task::Bench { arguments } => bench::run_with(&arguments),
         Task::Demo => demo::run(),

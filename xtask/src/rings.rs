@@ -48,6 +48,7 @@ impl Ring {
                 "socket_calls",
                 "window",
                 "capture",
+                "churn",
                 "strangers",
                 "accuracy",
                 "shares",
@@ -95,7 +96,7 @@ fn one(name: &'static str) -> Vec<&'static str> {
 }
 
 /// The whole task.
-pub fn run(chosen: &[Ring], accept: bool) -> Result<()> {
+pub fn run(chosen: &[Ring], accept: bool, long: bool) -> Result<()> {
     let rings: Vec<Ring> = Ring::ALL.into_iter().filter(|ring| chosen.is_empty() || chosen.contains(ring)).collect();
     let toolchain = setup::ensure(rings.contains(&Ring::Services))?;
     if rings.iter().any(|ring| *ring != Ring::Host) {
@@ -104,7 +105,7 @@ pub fn run(chosen: &[Ring], accept: bool) -> Result<()> {
     let mut failed = Vec::new();
     for ring in rings {
         println!("\n=== ring: {} ===", ring.title());
-        match self::ring(ring, &toolchain, accept) {
+        match self::ring(ring, &toolchain, accept, long) {
             Ok(tests) => println!("=== ring: {}: {tests} tests passed ===", ring.title()),
             Err(error) => {
                 println!("=== ring: {}: FAILED: {error:#} ===", ring.title());
@@ -115,7 +116,7 @@ pub fn run(chosen: &[Ring], accept: bool) -> Result<()> {
     if failed.is_empty() { Ok(()) } else { bail!("failed rings: {}", failed.join(", ")) }
 }
 
-fn ring(ring: Ring, toolchain: &Toolchain, accept: bool) -> Result<u64> {
+fn ring(ring: Ring, toolchain: &Toolchain, accept: bool, long: bool) -> Result<u64> {
     if ring != Ring::Host && !is_root() {
         bail!("needs root; run `cargo xtask test` as root, or `cargo xtask test --ring host`");
     }
@@ -139,6 +140,9 @@ fn ring(ring: Ring, toolchain: &Toolchain, accept: bool) -> Result<u64> {
         let mut command = cargo();
         command.args(&arguments);
         toolchain.apply(&mut command);
+        if long {
+            command.env("ACGS_PERF_LONG", "1");
+        }
         let (tests, success) = counted(&mut command)?;
         if !success {
             failed.push(describe(&command));

@@ -17,7 +17,8 @@ pub struct Ranked<'a> {
     /// Number of all values, over range included.
     pub total: u64,
     over_range: u64,
-    design_effect: Option<f64>,
+    /// See `Counts::design_effect`.
+    pub design_effect: Option<f64>,
 }
 
 impl<'a> Ranked<'a> {
@@ -44,7 +45,8 @@ impl<'a> Ranked<'a> {
         self.bucket(u64::try_from(rank.max(1)).ok()?).map(bucket_high)
     }
 
-    /// Lower bound of the 95 % interval of the P99; alone it holds with 97.5 %. Exists for few values too.
+    /// Lower bound of the 95 % interval of the P99; alone it holds with 97.5 %, as far as what is known of the values' dependence
+    /// goes. Exists for few values too.
     pub fn p99_low(&self) -> Option<u64> {
         let rank = p99_ranks(self.total, self.design_effect).low?;
         // Over range: the bound is known to be at least the end of the range.

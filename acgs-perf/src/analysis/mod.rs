@@ -4,6 +4,8 @@
 
 mod attribution;
 mod confidence;
+#[cfg(test)]
+mod coverage;
 mod distribution;
 pub mod figures;
 mod findings;

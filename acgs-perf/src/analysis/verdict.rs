@@ -37,10 +37,15 @@ fn decide(p99_ns: u64, min_rps: f64, latency: &Ranked, rate: Option<f64>) -> (Ve
     if latency.total == 0 {
         return (Verdict::TooFew, "no request was answered".into());
     }
-    let requests = format!("{} request{}", grouped(latency.total), if latency.total == 1 { "" } else { "s" });
+    let count = format!("{} request{}", grouped(latency.total), if latency.total == 1 { "" } else { "s" });
+    let requests = match latency.design_effect {
+        Some(_) => format!("97.5 % confidence, {count}"),
+        // Nobody knows how much they depend on each other.
+        None => format!("97.5 % confidence if they are independent, {count}"),
+    };
     let low = latency.p99_low().unwrap_or(0);
     if low >= p99_ns {
-        let reason = format!("the P99 is at least {}, not below {goal} (97.5 % confidence, {requests})", duration(low));
+        let reason = format!("the P99 is at least {}, not below {goal} ({requests})", duration(low));
         return (Verdict::Missed, reason);
     }
     match rate {
@@ -53,22 +58,21 @@ fn decide(p99_ns: u64, min_rps: f64, latency: &Ranked, rate: Option<f64>) -> (Ve
         Some(_) => {}
     }
     match latency.p99_high() {
-        Some(high) if high < p99_ns => (
-            Verdict::Met,
-            format!("the P99 is at most {}, below {goal} (97.5 % confidence, {requests})", duration(high)),
-        ),
+        Some(high) if high < p99_ns => {
+            (Verdict::Met, format!("the P99 is at most {}, below {goal} ({requests})", duration(high)))
+        }
         Some(high) => {
             let interval = format!("{} to {}", duration(low), duration(high));
             (
                 Verdict::TooFew,
-                format!("the 95 % interval of the P99, {interval}, holds the objective of {goal} ({requests})"),
+                format!("the 95 % interval of the P99, {interval}, holds the objective of {goal} ({count})"),
             )
         }
         None if latency.total < P99_MIN_COUNT => (
             Verdict::TooFew,
             format!("an upper bound of the P99 needs {P99_MIN_COUNT} requests, there were {}", grouped(latency.total)),
         ),
-        None => (Verdict::TooFew, format!("the upper bound of the P99 is over range, at 68.7 s or more ({requests})")),
+        None => (Verdict::TooFew, format!("the upper bound of the P99 is over range, at 68.7 s or more ({count})")),
     }
 }
 

@@ -22,6 +22,8 @@ pub fn keep(kernel: &str, lines: &[String]) -> Result<()> {
         return Ok(());
     }
     let bytes = STANDARD.decode(&text).context("the capture on the console is damaged")?;
-    let path = root().join("acgs-perf/fixtures/captures").join(format!("{kernel}.capture"));
+    let directory = root().join("acgs-perf/fixtures/captures");
+    fs::create_dir_all(&directory).with_context(|| format!("make {}", directory.display()))?;
+    let path = directory.join(format!("{kernel}.capture"));
     fs::write(&path, bytes).with_context(|| format!("write {}", path.display()))
 }

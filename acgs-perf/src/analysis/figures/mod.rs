@@ -7,7 +7,7 @@ mod attribution;
 mod counts;
 mod requests;
 mod scheduler;
-mod series;
+pub(super) mod series;
 mod syscalls;
 mod tcp;
 
