@@ -51,19 +51,25 @@ fn visits(server: &Service, clients: std::ops::Range<u32>) {
     });
 }
 
+/// Has so many thousand processes come and go.
+fn fork(forks: &Service, batches: u32) {
+    (0..batches).for_each(|_| ask(forks, 1, 1, BATCH).unwrap());
+}
+
 #[test]
 fn connections_processes_and_addresses_by_the_ten_thousand_lose_nothing() {
     need_root();
     let (connections, batches) = if is_long() { (600_000, 600) } else { (20_000, 6) };
     let (server, forks) = (start(Kind::Echo, &[]).unwrap(), start(Kind::Forks, &[]).unwrap());
     let recorder = Recorder::new("hostile", &format!("port:{}", server.port));
-    let recorder = recorder.arg("--service").arg(&format!("forks=port:{}", forks.port)).arg("--debug-speed=20");
+    let recorder =
+        recorder.arg("--service").arg(&format!("forks=port:{}", forks.port)).arg("--tuning=speed=20,member-sets");
     let recording = recorder.duration("3600s").start().unwrap();
     visits(&server, 0..connections / 4);
-    ask(&forks, 1, u64::from(batches / 3), BATCH).unwrap();
+    fork(&forks, batches / 3);
     let before = memory(&recording);
     visits(&server, connections / 4..connections);
-    ask(&forks, 1, u64::from(batches - batches / 3), BATCH).unwrap();
+    fork(&forks, batches - batches / 3);
     let after = memory(&recording);
     let report = recording.stop().unwrap();
     println!("{connections} connections and addresses, {} processes: {before} to {after} KiB", batches * BATCH);
@@ -84,4 +90,21 @@ fn connections_processes_and_addresses_by_the_ten_thousand_lose_nothing() {
         series.iter().map(|point| point["requests"].as_u64().unwrap()).sum::<u64>()
     };
     assert_eq!((of_series("hostile"), of_series("forks")), (connections.into(), batches.into()));
+}
+
+#[test]
+fn the_maps_of_one_service_are_bounded_however_large_process_ids_may_be() {
+    need_root();
+    let server = start(Kind::Echo, &[]).unwrap();
+    // Counters and histograms have a copy for each CPU, at most four.
+    let copies = thread::available_parallelism().unwrap().get().next_power_of_two().min(4) as u64;
+    for (probes, mib) in [("request,sched,tcp,attribution", 4), ("request,sched,tcp,attribution,syscalls", 8)] {
+        let recorder = Recorder::new("hostile", &format!("port:{}", server.port)).arg("--probes").arg(probes);
+        let recording = recorder.arg("--tuning=member-sets").start().unwrap();
+        ask(&server, 2, 100, 0).unwrap();
+        let report = recording.stop().unwrap();
+        report.assert_requests("hostile", 100);
+        let bytes = report.0["cost"]["map_bytes"].as_u64().unwrap();
+        assert!(bytes <= (mib << 20) + copies.saturating_sub(2) * (700 << 10), "{probes}: {bytes} bytes");
+    }
 }

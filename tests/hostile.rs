@@ -95,7 +95,7 @@ fn standbys_count_nothing_twice() {
     let path = directory.path().join("socket");
     let server = start(Kind::Echo, &["--unix", path.to_str().unwrap()]).unwrap();
     let recorder = Recorder::new("hostile", &format!("pid:{}", server.pid()));
-    let recording = recorder.arg("--debug-standby").start().unwrap();
+    let recording = recorder.arg("--tuning=standby").start().unwrap();
     let (connections, each) = (4, 2000);
     let requests = 2 * connections * each;
     ask(&server, connections as usize, connections * each, 0).unwrap();
@@ -129,7 +129,7 @@ fn standbys_count_nothing_twice() {
     drop(server);
 
     let server = start(Kind::Forks, &[]).unwrap();
-    let recording = record(&server).arg("--debug-standby").start().unwrap();
+    let recording = record(&server).arg("--tuning=standby").start().unwrap();
     ask(&server, 2, 4, 25).unwrap();
     let report = recording.stop().unwrap();
     report.assert_exact("hostile", 4);
@@ -233,7 +233,7 @@ fn exemplars_that_find_the_ring_full_are_counted() {
     let server = start(Kind::Echo, &[]).unwrap();
     // One page holds a few records, and the agent empties it 16 times a second; standing still it does not.
     let page = 4096;
-    let recording = record(&server).arg(&format!("--debug-map-entries=EXEMPLARS={page}")).start().unwrap();
+    let recording = record(&server).arg(&format!("--tuning=EXEMPLARS={page}")).start().unwrap();
     ask(&server, 1, 20, 0).unwrap();
     thread::sleep(Duration::from_millis(200));
     recording.signal(libc::SIGSTOP).unwrap();

@@ -107,7 +107,7 @@ fn a_day_of_recording_needs_no_more_memory_than_a_minute() {
     let server = start(Kind::Echo, &[]).unwrap();
     let recording = Recorder::new("hostile", &format!("port:{}", server.port))
         .arg("--interval=1s")
-        .arg(&format!("--debug-speed={speed}"))
+        .arg(&format!("--tuning=speed={speed}"))
         .start()
         .unwrap();
     let (address, pid) = (server.address(), recording.pid());

@@ -1,7 +1,7 @@
 //! Every counter of the loss ledger is made to count, while the rest of the report stays right.
 //!
 //! A table is filled, memory is refused, times are turned round: by servers of `hostile`, and where a table is too large for
-//! a test by a smaller one (`--debug-map-entries`). A new counter without a test fails `every_counter_has_a_test`.
+//! a test by a smaller one (`--tuning`). A new counter without a test fails `every_counter_has_a_test`.
 
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
@@ -138,7 +138,7 @@ fn peers_beyond_the_table_of_peers_are_counted_as_others_too() {
     let peers = (1..=20u8).flat_map(|last| ["--peer".to_owned(), format!("127.0.0.{last}:{}", echo.port)]);
     let peers: Vec<String> = peers.collect();
     let server = start(Kind::Fickle, &peers.iter().map(String::as_str).collect::<Vec<_>>()).unwrap();
-    let recording = record(&server).arg("--debug-map-entries=DOWNSTREAM_PEER=4").start().unwrap();
+    let recording = record(&server).arg("--tuning=DOWNSTREAM_PEER=4").start().unwrap();
     ask(&server, 1, 200, 0).unwrap();
     let report = recording.stop().unwrap();
     let lost = report.lost("downstream_slots_full", &["negative_difference"]);
@@ -225,7 +225,7 @@ fn system_calls_beyond_the_slots_have_no_row() {
 fn failures_beyond_the_table_count_without_their_errno() {
     need_root();
     let server = start(Kind::Calls, &[]).unwrap();
-    let recording = record(&server).arg("--debug-map-entries=ERRNO=16").start().unwrap();
+    let recording = record(&server).arg("--tuning=ERRNO=16").start().unwrap();
     ask(&server, 1, 10, 0).unwrap();
     let report = recording.stop().unwrap();
     assert!(report.lost("errno_table_full", &["syscall_slots_full"]) >= 300);
@@ -248,7 +248,7 @@ fn commands_beyond_the_table_of_those_that_ran_instead_are_others() {
         child
     };
     let mut spinners: Vec<Child> = (0..8).map(spin).collect();
-    let recording = record(&server).arg("--debug-map-entries=PREEMPTOR=2").start().unwrap();
+    let recording = record(&server).arg("--tuning=PREEMPTOR=2").start().unwrap();
     spinners.iter_mut().for_each(|child| child.stdin.as_mut().unwrap().write_all(b"\n").unwrap());
     ask(&server, 4, 400, 0).unwrap();
     let report = recording.stop().unwrap();
@@ -273,7 +273,7 @@ fn a_process_beyond_the_service_table_is_not_profiled() {
     while outside.pid() < entries * 8 {
         outside = start(Kind::Echo, &[]).unwrap();
     }
-    let entries = format!("--debug-map-entries=SERVICE_OF_TGID={entries}");
+    let entries = format!("--tuning=SERVICE_OF_TGID={entries}");
     let beyond = format!("beyond=pid:{}", outside.pid());
     let recording = record(&inside).arg("--service").arg(&beyond).arg(&entries).start().unwrap();
     ask(&inside, 2, 500, 0).unwrap();
@@ -309,7 +309,7 @@ fn requests_that_wait_beyond_the_table_have_an_unknown_time() {
     need_root();
     let connections = 1200; // more than there are places in the array
     let server = start(Kind::Backlog, &["--count", &connections.to_string()]).unwrap();
-    let recording = record(&server).arg("--debug-map-entries=PARKED=4").start().unwrap();
+    let recording = record(&server).arg("--tuning=PARKED=4").start().unwrap();
     ask(&server, connections, 8 * connections as u64, 0).unwrap();
     let report = recording.stop().unwrap();
     report.lost("request_table_full", &[]);
@@ -324,7 +324,7 @@ fn unix_sockets_that_close_unanswered_leave_room() {
     let server = start(Kind::Silent, &["--unix", path.to_str().unwrap()]).unwrap();
     // Each waits in the table when the next one is read; those beyond the places go to the hash map, here with less room.
     let (connections, room) = if in_vm() { (8_000, 1024) } else { (70_000, 4096) };
-    let recording = record(&server).arg(&format!("--debug-map-entries=PARKED={room}")).start().unwrap();
+    let recording = record(&server).arg(&format!("--tuning=PARKED={room}")).start().unwrap();
     for number in 0..connections {
         let mut stream = UnixStream::connect(&path).unwrap();
         let closes_last = number % 2 != 0;

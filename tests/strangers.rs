@@ -213,7 +213,7 @@ fn who_dies_while_the_agent_looks_leaves_nothing_behind() {
     let program = directory.path().join("acgs-storm");
     fs::copy("/bin/sleep", &program).unwrap();
     let mut steady = Command::new(&program).arg("60").stdin(Stdio::null()).spawn().unwrap();
-    let recorder = Recorder::new("storm", "comm:acgs-storm").arg("--debug-speed").arg("20");
+    let recorder = Recorder::new("storm", "comm:acgs-storm").arg("--tuning=speed=20");
     let recording = recorder.start().unwrap();
     let started = storm(&program, Duration::from_secs(4));
     let report = recording.stop().unwrap();

@@ -67,15 +67,9 @@ pub struct Args {
     /// which is the CPU time of all online CPUs together: kernel programs and agent; a decimal, above 0 and at most 100
     #[arg(long, value_name = "PERCENT")]
     pub max_overhead: Option<String>,
-    /// Give maps of the kernel side other sizes, as NAME=ENTRIES,…; for tests of what happens when they are full
+    /// For tests: standby, member-sets, speed=FACTOR, or other sizes of maps as NAME=ENTRIES, separated by commas
     #[arg(long, value_name = "LIST", hide = true)]
-    pub debug_map_entries: Option<String>,
-    /// Load the standby of each program on a kernel that does not need it; for tests
-    #[arg(long, hide = true)]
-    pub debug_standby: bool,
-    /// Do what is done at times this many times as often; for tests of long recordings
-    #[arg(long, value_name = "FACTOR", hide = true, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
-    pub debug_speed: u32,
+    pub tuning: Option<String>,
     /// Record for as long as this command runs
     #[arg(last = true, value_name = "COMMAND")]
     pub command: Vec<OsString>,

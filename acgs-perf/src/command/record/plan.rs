@@ -14,7 +14,6 @@ use crate::discover::Target;
 use crate::discover::{self, ServiceSpec, config};
 use crate::engine::Setup;
 use crate::engine::tuning::Tuning;
-use crate::live::Debug;
 use crate::live::probes::{self, PROBES};
 use crate::{output, report};
 
@@ -24,7 +23,7 @@ const MIN_DURATION: Duration = Duration::from_millis(10);
 /// Over a year: surely a mistake.
 const MAX_DURATION: Duration = Duration::from_secs(366 * 24 * 3600);
 const MIN_INTERVAL: Duration = Duration::from_millis(100);
-/// Maps that `--debug-map-entries` takes: those of which the kernel side may find fewer entries than usual.
+/// Maps that `--tuning` takes: those of which the kernel side may find fewer entries than usual.
 const RESIZABLE: &[&str] = &["SERVICE_OF_TGID", "ERRNO", "PEER", "PREEMPTOR", "PARKED", "DOWNSTREAM_PEER", "EXEMPLARS"];
 
 /// What to record, and where the report goes.
@@ -69,7 +68,6 @@ impl Plan {
             None => PROBES.to_vec(),
         };
         let max_overhead = args.max_overhead.as_deref().map(parse_percent).transpose()?;
-        let map_entries = args.debug_map_entries.as_deref().map(parse_map_entries).transpose()?.unwrap_or_default();
         if let Some(program) = args.command.first() {
             which::which(program).map_err(|e| anyhow::anyhow!("cannot run {}: {e}", program.to_string_lossy()))?;
         }
@@ -85,14 +83,8 @@ impl Plan {
         }
         discover::namespaces::check_pids(Path::new("/proc"))?;
         let targets = targets(args, &specs)?;
-        let tuning = Tuning {
-            interval,
-            measure_cost: args.measure_cost,
-            max_overhead,
-            speed: args.debug_speed,
-            debug: Debug { map_entries, standby: args.debug_standby },
-            ..Tuning::default()
-        };
+        let mut tuning = Tuning { interval, measure_cost: args.measure_cost, max_overhead, ..Tuning::default() };
+        args.tuning.iter().flat_map(|list| list.split(',')).try_for_each(|text| tune(&mut tuning, text))?;
         let setup = Setup { targets: targets.clone(), probes, tuning };
         Ok(Self { setup, targets, duration, output, command: args.command.clone() })
     }
@@ -116,19 +108,20 @@ fn parse_percent(text: &str) -> anyhow::Result<f64> {
     }
 }
 
-fn parse_map_entries(list: &str) -> anyhow::Result<Vec<(String, u32)>> {
-    let entry = |text: &str| {
-        let (name, entries) = text.split_once('=')?;
-        let entries = entries.parse().ok().filter(|entries| *entries > 0)?;
-        RESIZABLE.contains(&name).then(|| (name.to_owned(), entries))
-    };
-    list.split(',')
-        .map(|text| {
-            entry(text).ok_or_else(|| {
-                anyhow::anyhow!("--debug-map-entries {text}: want NAME=ENTRIES with NAME of {}", RESIZABLE.join(", "))
-            })
-        })
-        .collect()
+/// Takes one word of `--tuning`.
+fn tune(tuning: &mut Tuning, text: &str) -> anyhow::Result<()> {
+    let number = |value: &str| value.parse().ok().filter(|number| *number > 0);
+    match text.split_once('=').map_or((text, None), |(name, value)| (name, number(value))) {
+        ("standby", None) => tuning.debug.standby = true,
+        ("member-sets", None) => tuning.debug.member_sets = true,
+        ("speed", Some(factor)) => tuning.speed = factor,
+        (name, Some(entries)) if RESIZABLE.contains(&name) => tuning.debug.map_entries.push((name.to_owned(), entries)),
+        _ => bail!(
+            "--tuning {text}: want standby, member-sets, speed=FACTOR, or NAME=ENTRIES with NAME of {}",
+            RESIZABLE.join(", ")
+        ),
+    }
+    Ok(())
 }
 
 /// The services that were asked for.
