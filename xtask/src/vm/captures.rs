@@ -11,13 +11,14 @@ use base64::engine::general_purpose::STANDARD;
 
 use acgs_perf_setup::process::root;
 
-/// The step, and how each of its lines begins that holds a part of the file.
+/// The step, and what stands before each part of the file in its lines.
 pub const STEP: &str = "capture";
 const MARK: &str = "@@ capture ";
 
 /// Writes the capture among these lines, if there is one.
 pub fn keep(kernel: &str, lines: &[String]) -> Result<()> {
-    let text: String = lines.iter().filter_map(|line| line.trim_end().strip_prefix(MARK)).collect();
+    // The first follows the name of the test, in its line.
+    let text: String = lines.iter().filter_map(|line| Some(line.trim_end().split_once(MARK)?.1)).collect();
     if text.is_empty() {
         return Ok(());
     }

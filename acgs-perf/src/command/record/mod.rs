@@ -63,7 +63,7 @@ pub struct Args {
     /// Have the kernel time its programs, and report their cost, which adds a little to each run
     #[arg(long)]
     pub measure_cost: bool,
-    /// Stop probes, the dearest first, while the measurement takes more than this share of the host's whole CPU capacity,
+    /// Stop probes, the costliest first, while the measurement takes more than this share of the host's whole CPU capacity,
     /// which is the CPU time of all online CPUs together: kernel programs and agent; a decimal, above 0 and at most 100
     #[arg(long, value_name = "PERCENT")]
     pub max_overhead: Option<String>,
