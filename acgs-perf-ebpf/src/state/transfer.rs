@@ -68,40 +68,47 @@ subprogram! {
 }
 
 subprogram! {
-    /// Becomes a copy; what `from` does not use is left alone.
+    /// See [`copy_inline`].
     pub fn copy = activity_copy(to: &mut Activity, from: &mut Activity) {
-        if from.is(PLAIN) {
-            to.clear();
-        }
-        to.request = from.request;
-        to.began = from.began;
-        to.at = from.at;
-        to.touched = from.touched;
-        to.flags = from.flags;
-        to.parked_by = from.parked_by;
-        to.depth = from.depth;
-        to.origin = from.origin;
-        to.segments_len = from.segments_len;
-        to.queue_segments = from.queue_segments;
-        to.parts[ON_CPU] = from.parts[ON_CPU];
-        if from.segments_len != 0 {
-            let (few, more) = (&from.segments[..FEW_SEGMENTS], &from.segments[FEW_SEGMENTS..]);
-            opaque::copy_slice(&mut to.segments[..FEW_SEGMENTS], few);
-            if from.segments_len > FEW_SEGMENTS as u32 {
-                opaque::copy_slice(&mut to.segments[FEW_SEGMENTS..], more);
-            }
-        }
-        if from.is(PLAIN) {
-            return;
-        }
-        opaque::copy(&mut to.parts, &from.parts);
-        opaque::copy(&mut to.peer_ns, &from.peer_ns);
-        to.shared = from.shared;
-        to.calls_at = from.calls_at;
-        to.one_call = from.one_call;
-        to.many_calls = from.many_calls;
-        to.outstanding = from.outstanding;
-        to.calls = from.calls;
-        to.peer = from.peer;
+        copy_inline(to, from);
     }
+}
+
+/// Makes `to` a copy; what `from` does not use is left alone. A function of its own, so that the compiler knows that `from` does not
+/// change meanwhile.
+#[inline(always)]
+fn copy_inline(to: &mut Activity, from: &Activity) {
+    if from.is(PLAIN) {
+        to.clear();
+    }
+    to.request = from.request;
+    to.began = from.began;
+    to.at = from.at;
+    to.touched = from.touched;
+    to.flags = from.flags;
+    to.parked_by = from.parked_by;
+    to.depth = from.depth;
+    to.origin = from.origin;
+    to.segments_len = from.segments_len;
+    to.queue_segments = from.queue_segments;
+    to.parts[ON_CPU] = from.parts[ON_CPU];
+    if from.segments_len != 0 {
+        let (few, more) = (&from.segments[..FEW_SEGMENTS], &from.segments[FEW_SEGMENTS..]);
+        opaque::copy_slice(&mut to.segments[..FEW_SEGMENTS], few);
+        if from.segments_len > FEW_SEGMENTS as u32 {
+            opaque::copy_slice(&mut to.segments[FEW_SEGMENTS..], more);
+        }
+    }
+    if from.is(PLAIN) {
+        return;
+    }
+    opaque::copy(&mut to.parts, &from.parts);
+    opaque::copy(&mut to.peer_ns, &from.peer_ns);
+    to.shared = from.shared;
+    to.calls_at = from.calls_at;
+    to.one_call = from.one_call;
+    to.many_calls = from.many_calls;
+    to.outstanding = from.outstanding;
+    to.calls = from.calls;
+    to.peer = from.peer;
 }
