@@ -25,10 +25,13 @@ pub static PROBE: ProbeSpec = ProbeSpec {
     hooks: HOOKS,
     needs: &[],
     global: Some("TCP_ACTIVE"),
+    fields: None,
     maps: &[MapSpec { name: "PEER_OTHERS", entries: |s| others_index(s.services, false) }],
     iterators: None,
     read,
     read_often: None,
+    read_recording: None,
+    tables: &[],
     others: &[(PEERS, others)],
     stop: Stop::ByCost,
 };
