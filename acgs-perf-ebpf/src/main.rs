@@ -73,6 +73,7 @@ mod clock {
 mod hooks {
     //! The programs, one file per kernel subsystem. Each is a few lines around a clock, a rule or a table.
     mod account;
+    mod block_io;
     mod entry;
     mod process;
     mod sched;

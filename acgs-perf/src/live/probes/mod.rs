@@ -5,6 +5,7 @@
 //! In: the kernel's BTF, the names that the user chose. Out: a [`Choice`] per probe.
 
 pub mod attribution;
+pub mod block_io;
 pub mod process;
 pub mod request;
 pub mod sched;
@@ -122,6 +123,7 @@ pub const PROBES: &[&ProbeSpec] = &[
     &tcp::PROBE,
     &request::PROBE,
     &attribution::PROBE,
+    &block_io::PROBE,
 ];
 
 /// The probe with this name.
