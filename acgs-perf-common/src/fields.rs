@@ -1,7 +1,8 @@
 //! Offsets of kernel fields, resolved from the running kernel's BTF by the agent and read by the programs as constants.
 //!
 //! rustc emits no CO-RE relocations, so the agent writes this struct into the programs' read-only data before it loads
-//! them; the verifier then knows each offset as a constant and checks every direct load against BTF.
+//! them; the verifier then knows each offset as a constant and checks every direct load against BTF. What one probe alone reads
+//! it declares itself, by [`crate::kernel_fields!`], as a type of its own for a global of its own.
 
 macro_rules! fields {
     ($($name:ident = $type:literal . $path:literal;)*) => {
@@ -87,6 +88,48 @@ fields! {
     unix_address_name = "unix_address"."name";
     upid_nr = "upid"."nr";
     tcp_srtt_us = "tcp_sock"."srtt_us";
+}
+
+/// A field that a probe reads, by name, or an enumerator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FieldName {
+    /// Struct or enum.
+    pub kind: &'static str,
+    /// The field's path in the struct, or the enumerator.
+    pub path: &'static str,
+    /// Whether the probe cannot run without it.
+    pub is_needed: bool,
+}
+
+/// In place of the offset of a field that this kernel does not have.
+pub const NO_FIELD: u32 = u32::MAX;
+
+/// The fields that one probe reads: a struct of their offsets, and their names in the same order. `or absent` marks those that a
+/// kernel may lack; their offset is [`NO_FIELD`] then. An enumerator, as `"enum"."name"`, stands for its value.
+#[macro_export]
+macro_rules! kernel_fields {
+    ($(#[$doc:meta])* $name:ident { $($field:ident = $type:literal . $path:literal $(or $absent:ident)?;)* }) => {
+        $(#[$doc])*
+        #[repr(C)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub struct $name {
+            $(#[doc = concat!("Offset of `", $type, ".", $path, "`.")] pub $field: u32,)*
+        }
+
+        impl $name {
+            /// All zero, before the agent fills it.
+            pub const ZERO: Self = Self { $($field: 0,)* };
+
+            /// The names, in the order of the offsets.
+            pub const NAMES: &[$crate::fields::FieldName] = &[$($crate::fields::FieldName {
+                kind: $type,
+                path: $path,
+                is_needed: concat!("", $(stringify!($absent))?).is_empty(),
+            },)*];
+        }
+
+        const _: () = assert!(size_of::<$name>() == $name::NAMES.len() * 4);
+    };
 }
 
 #[cfg(feature = "user")]

@@ -4,6 +4,7 @@
 #![no_std]
 
 pub mod attribution;
+pub mod block_io;
 pub mod exemplar;
 pub mod fields;
 pub mod histogram;

@@ -58,6 +58,16 @@ macro_rules! offset {
 }
 pub(crate) use offset;
 
+/// The offset of a kernel field in a probe's own global, a constant to the verifier.
+macro_rules! field {
+    ($global:ident . $field:ident) => {
+        // SAFETY: the global is read-only memory that the agent filled before the program was loaded.
+        unsafe { core::ptr::read_volatile(&raw const $global.$field) as usize }
+    };
+}
+#[allow(unused_imports, unused_macros, reason = "for probes that declare their own fields")]
+pub(crate) use field;
+
 /// Whether the agent has set this bit of `SWITCHES`.
 #[inline(always)]
 fn is_set(bit: u64) -> bool {

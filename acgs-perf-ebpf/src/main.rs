@@ -14,8 +14,9 @@ mod opaque;
 mod subprogram;
 
 mod kernel {
-    //! What the kernel has: threads, sockets, time. The only place that touches kernel memory.
-    mod memory;
+    //! What the kernel has: threads, sockets, time. The only place that touches kernel memory; a probe that stands in a file of
+    //! its own reads what nobody else does through `memory`.
+    pub mod memory;
     pub mod preemption;
     pub mod sock;
     pub mod storage;
@@ -73,6 +74,7 @@ mod clock {
 mod hooks {
     //! The programs, one file per kernel subsystem. Each is a few lines around a clock, a rule or a table.
     mod account;
+    mod block_io;
     mod entry;
     mod process;
     mod sched;

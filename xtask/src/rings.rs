@@ -46,6 +46,7 @@ impl Ring {
             Self::Kernel => &[
                 "live_kernel",
                 "socket_calls",
+                "block_io",
                 "window",
                 "capture",
                 "churn",

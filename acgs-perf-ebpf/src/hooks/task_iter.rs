@@ -11,19 +11,22 @@ use crate::kernel::task::Task;
 use crate::table::service::service_of_tgid;
 
 #[repr(C)]
-struct Context {
+pub struct Context {
     meta: u64,
     task: *const u8,
 }
 
+/// The thread that the iterator has come to; `None` after the last one.
 #[inline(always)]
-fn each(ctx: *const Context, body: impl FnOnce(Task, u32) -> Result<(), Loss>) -> i32 {
+pub fn thread_at(ctx: *const Context) -> Option<Task> {
     // SAFETY: the kernel passes a valid context.
     let task = unsafe { (*ctx).task };
-    if task.is_null() {
-        return 0;
-    }
-    let task = Task::from_raw(task);
+    (!task.is_null()).then(|| Task::from_raw(task))
+}
+
+#[inline(always)]
+fn each(ctx: *const Context, body: impl FnOnce(Task, u32) -> Result<(), Loss>) -> i32 {
+    let Some(task) = thread_at(ctx) else { return 0 };
     match service_of_tgid(task.tgid()) {
         Some(service) => run(|| body(task, service)),
         None => 0,

@@ -15,6 +15,7 @@ mod number;
 #[cfg(test)]
 pub(crate) mod sample;
 mod sections;
+mod tables;
 pub mod tail;
 mod verdict;
 
@@ -59,6 +60,7 @@ pub fn assess(figures: &Figures) -> Report {
         ledger: figures.ledger.iter().cloned().collect(),
         cost: sections::cost(&figures.cost),
         services: figures.services.iter().map(|s| service(s, figures)).collect(),
+        recording: tables::tables(&figures.tables),
         notes: figures.notes.clone(),
         findings: Vec::new(),
         digest: String::new(),
@@ -108,6 +110,7 @@ fn service(service: &Service, figures: &Figures) -> ServiceReport {
         syscalls: service.syscalls.as_deref().map(sections::syscalls),
         tcp: service.tcp.as_ref().map(|tcp| sections::tcp(tcp, &figures.probes)),
         series: service.series.iter().map(sections::series_point).collect(),
+        tables: tables::tables(&service.tables),
     }
 }
 

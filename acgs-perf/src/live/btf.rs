@@ -5,6 +5,7 @@
 const MAGIC: u16 = 0xeb9f;
 const KIND_STRUCT: u32 = 4;
 const KIND_UNION: u32 = 5;
+const KIND_ENUM: u32 = 6;
 const KIND_FWD: u32 = 7;
 const KIND_TYPEDEF: u32 = 8;
 const KIND_FUNC: u32 = 12;
@@ -67,6 +68,19 @@ impl Btf {
             id = self.resolve(type_id);
         }
         Some(found)
+    }
+
+    /// The value of an enumerator of enum `name`.
+    #[must_use]
+    pub fn enumerator(&self, name: &str, wanted: &str) -> Option<u32> {
+        let id = self.find(name, KIND_ENUM)?;
+        let (at, info) = (self.position(id)?, self.info(id)?);
+        let places = (0..vlen(info) as usize).map(|i| at + 12 + 8 * i);
+        let mut found = places.filter(|place| {
+            let named = u32_at(&self.data, *place).and_then(|offset| self.string(offset));
+            named == Some(wanted.as_bytes())
+        });
+        u32_at(&self.data, found.next()? + 4)
     }
 
     /// Whether tracepoint `name` exists, and with how many arguments (the hidden first one not counted).
@@ -228,7 +242,7 @@ fn trailing(info: u32) -> Result<usize, String> {
         2 | 7..=12 | 16 | 18 => 0,
         3 => 12,
         KIND_STRUCT | KIND_UNION | 15 | 19 => 12 * n,
-        6 | KIND_FUNC_PROTO => 8 * n,
+        KIND_ENUM | KIND_FUNC_PROTO => 8 * n,
         other => return Err(format!("unknown kind {other}")),
     })
 }
@@ -237,9 +251,10 @@ fn trailing(info: u32) -> Result<usize, String> {
 mod tests {
     use super::*;
 
-    /// A small BTF written by hand: struct outer { int a; struct { int b; unsigned c:3, d:1; }; struct inner i; }.
+    /// A small BTF written by hand: struct outer { int a; struct { int b; unsigned c:3, d:1; }; struct inner i; };
+    /// enum e { p = 4, q = 9 }.
     fn sample() -> Vec<u8> {
-        let strings = b"\0int\0outer\0a\0b\0c\0d\0inner\0x\0i\0btf_trace_t\0";
+        let strings = b"\0int\0outer\0a\0b\0c\0d\0inner\0x\0i\0btf_trace_t\0e\0p\0q\0";
         let at = |name: &str| {
             let wanted = [name.as_bytes(), b"\0"].concat();
             strings.windows(wanted.len()).position(|w| w == wanted).expect("in table") as u32
@@ -257,6 +272,7 @@ mod tests {
         types.extend([head(0, 13, 3, 0, 0), vec![0, 1, 0, 1, 0, 1]].concat()); // 6
         types.extend(head(0, 2, 0, 0, 6)); // 7
         types.extend(head(at("btf_trace_t"), 8, 0, 0, 7)); // 8
+        types.extend([head(at("e"), 6, 2, 0, 4), vec![at("p"), 4, at("q"), 9]].concat()); // 9
         let mut out = Vec::new();
         let len = types.len() as u32 * 4;
         for word in [u32::from(MAGIC) | 1 << 16, 24, 0, len, len, strings.len() as u32] {
@@ -280,6 +296,10 @@ mod tests {
         assert_eq!(btf.field("nope", "a"), None);
         assert_eq!(btf.tracepoint_arguments("t"), Some(2));
         assert_eq!(btf.tracepoint_arguments("u"), None);
+        assert_eq!(
+            (btf.enumerator("e", "q"), btf.enumerator("e", "r"), btf.enumerator("f", "q")),
+            (Some(9), None, None)
+        );
     }
 
     #[test]

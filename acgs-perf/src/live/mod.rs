@@ -17,6 +17,7 @@ mod program;
 mod service_table;
 pub mod session;
 pub mod status;
+pub mod table;
 
 /// Why the kernel side could not be started.
 #[derive(Debug, thiserror::Error)]

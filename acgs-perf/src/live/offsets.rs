@@ -1,9 +1,9 @@
 //! Resolves the kernel fields that the programs read.
 //!
-//! In: the kernel's BTF. Out: [`Fields`], byte offsets. A field that cannot be found is an error that names it: a wrong
-//! offset would load, attach, count, and track nobody.
+//! In: the kernel's BTF. Out: [`Fields`], byte offsets, and those of a probe's own fields. A field that cannot be found is an error
+//! that names it: a wrong offset would load, attach, count, and track nobody.
 
-use acgs_perf_common::fields::{FIELD_PATHS, Fields};
+use acgs_perf_common::fields::{FIELD_PATHS, FieldName, Fields, NO_FIELD};
 
 use super::LiveError;
 use super::btf::Btf;
@@ -35,6 +35,22 @@ pub fn resolve(btf: &Btf) -> Result<Fields, LiveError> {
     Ok(Fields::from_offsets(&offsets, in_iowait_mask, group_dead, state))
 }
 
+/// What stands for a probe's own fields on this kernel, in their order: offsets, and values of enumerators.
+///
+/// # Errors
+/// Names the first field that the probe needs and the kernel does not have.
+pub fn of_probe(btf: &Btf, names: &[FieldName]) -> Result<Vec<u32>, String> {
+    let resolve = |name: &FieldName| {
+        let offset = btf.field(name.kind, name.path).map(|field| field.bit_offset / 8);
+        let found = offset.or_else(|| btf.enumerator(name.kind, name.path));
+        match found {
+            None if name.is_needed => Err(format!("this kernel has no field {}.{}", name.kind, name.path)),
+            _ => Ok(found.unwrap_or(NO_FIELD)),
+        }
+    };
+    names.iter().map(resolve).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -59,6 +75,16 @@ mod tests {
         // 1728 + 192 bits.
         assert_eq!((fields.cred_user_ns, fields.user_ns_inum), (144, 240));
         assert_eq!((fields.exit_has_group_dead, fields.switch_has_state), (1, 1));
+    }
+
+    #[test]
+    fn a_probe_does_without_the_fields_that_may_be_absent() {
+        let btf = Btf::parse(SLICE.to_vec()).expect("valid");
+        let name = |path, is_needed| FieldName { kind: "task_struct", path, is_needed };
+        let names = [name("pid", true), name("nonesuch", false)];
+        assert_eq!(of_probe(&btf, &names), Ok(vec![1264, NO_FIELD]));
+        let error = of_probe(&btf, &[name("nonesuch", true)]).expect_err("missing");
+        assert!(error.contains("task_struct.nonesuch"), "{error}");
     }
 
     #[test]

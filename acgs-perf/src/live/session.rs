@@ -20,7 +20,7 @@ use super::diagnostics::{self, Diagnostics};
 use super::hooks::Program;
 use super::maps::{self, Maps};
 use super::preemption::{self, Preemption};
-use super::probes::{self, BASE_MAPS, Choice, MapSpec, PROBES, ProbeSpec, Sizes, Stop};
+use super::probes::{self, BASE_MAPS, Choice, Iterators, MapSpec, PROBES, ProbeSpec, Sizes, Stop};
 use super::status::{ProbeState, ProbeStatus};
 use super::{Debug, LiveError, calls, program};
 use crate::sums::Sections;
@@ -143,6 +143,11 @@ impl Session {
         for (name, active) in &globals {
             loader.override_global(name, active, true);
         }
+        for choice in probes.iter().filter(|choice| choice.is_active()) {
+            if let Some(fields) = &choice.spec.fields {
+                loader.override_global(fields.global, choice.offsets.as_slice(), true);
+            }
+        }
         for map in BASE_MAPS {
             loader.map_max_entries(map.name, (map.entries)(&sizes).max(1));
         }
@@ -177,8 +182,7 @@ impl Session {
             self.load_one(program, types)?;
         }
         for at in 0..self.probes.len() {
-            let programs = self.probes[at].programs.clone();
-            if let Err(error) = programs.into_iter().try_for_each(|program| self.load_one(program, types)) {
+            if let Err(error) = self.load_probe(at, types) {
                 self.probes[at].fail(ProbeState::Unsupported, error.to_string());
             }
         }
@@ -187,7 +191,17 @@ impl Session {
             let reasons: Vec<String> = self.probes.iter().filter_map(|choice| choice.status.reason.clone()).collect();
             return Err(LiveError::NoProbe(reasons.join("; ")));
         }
-        for name in self.iterators().flatten() {
+        Ok(())
+    }
+
+    fn load_probe(&mut self, at: usize, types: &KernelTypes) -> Result<(), LiveError> {
+        if !self.probes[at].is_active() {
+            return Ok(());
+        }
+        for program in self.probes[at].programs.clone() {
+            self.load_one(program, types)?;
+        }
+        for name in self.probes[at].spec.iterators.iter().flat_map(|iterators| iterators.names()) {
             program::iterator(&mut self.ebpf, name)?.load("task", types).map_err(|e| program::refused(name, e))?;
         }
         Ok(())
@@ -224,8 +238,8 @@ impl Session {
             self.attach_all(&self.probes[at].programs.clone())?;
         }
         // After the hooks: a thread that they have seen meanwhile keeps its clock.
-        for [begin, _] in self.iterators() {
-            self.iterate(begin)?;
+        for iterators in self.iterators() {
+            self.iterate(iterators.begin)?;
         }
         self.attach += began.elapsed();
         Ok(())
@@ -237,14 +251,14 @@ impl Session {
     /// When the threads cannot be walked.
     pub fn detach(&mut self) -> Result<(), LiveError> {
         self.links.clear();
-        for [_, settle] in self.iterators() {
+        for settle in self.iterators().filter_map(|iterators| iterators.settle) {
             self.iterate(settle)?;
         }
         Ok(())
     }
 
     /// Task iterators of the active probes.
-    fn iterators(&self) -> std::vec::IntoIter<[&'static str; 2]> {
+    fn iterators(&self) -> std::vec::IntoIter<Iterators> {
         let active = self.probes.iter().filter(|choice| choice.is_active());
         active.filter_map(|choice| choice.spec.iterators).collect::<Vec<_>>().into_iter()
     }
@@ -264,7 +278,7 @@ impl Session {
         choice.status.reason = Some(reason);
         choice.status.stopped_after_ns = Some(after.as_nanos() as u64);
         // Last: without it the probe is stopped all the same.
-        if let Some([_, settle]) = choice.spec.iterators {
+        if let Some(settle) = choice.spec.iterators.and_then(|iterators| iterators.settle) {
             self.iterate(settle)?;
         }
         Ok(())
@@ -284,12 +298,20 @@ impl Session {
         }
     }
 
-    /// Reads what one probe has counted for a service, active or not.
-    pub fn read_probe(&self, name: &str, service: u32, sections: &mut Sections) {
-        if let Some(choice) = self.probes.iter().find(|choice| choice.spec.name == name && choice.status.has_figures())
-        {
-            (choice.spec.read)(&self.maps, service, sections);
+    /// Reads what the active probes have counted that is no service's.
+    pub fn read_recording(&self, sections: &mut Sections) {
+        for choice in self.probes.iter().filter(|choice| choice.is_active()) {
+            if let Some(read) = choice.spec.read_recording {
+                read(&self.maps, sections);
+            }
         }
+    }
+
+    /// The probe of this name, if it has counted, active or not.
+    #[must_use]
+    pub fn counted(&self, name: &str) -> Option<&'static ProbeSpec> {
+        let counted = self.probes.iter().find(|choice| choice.spec.name == name && choice.status.has_figures());
+        counted.map(|choice| choice.spec)
     }
 
     /// Hands what the programs have said to the log.

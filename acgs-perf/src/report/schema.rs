@@ -1,12 +1,15 @@
-//! The JSON Schema of the report, generated from its types.
+//! The JSON Schema of the report, generated from its types and from the tables that probes have declared.
 //!
 //! In: nothing. Out: the text of `docs/report-schema.json`. After a change of the types, write it anew with
 //! `UPDATE=1 cargo test -p acgs-perf report::schema`.
 
 use schemars::schema_for;
+use serde_json::{Map, Value, json};
 
 use super::seal::render;
 use crate::analysis::model::Report;
+use crate::live::probes;
+use crate::live::table::{Column, Kind, Scope, TableSpec};
 
 /// The schema as the repository publishes it.
 ///
@@ -15,15 +18,47 @@ use crate::analysis::model::Report;
 pub fn schema() -> serde_json::Result<String> {
     let mut schema = schema_for!(Report);
     schema.insert("title".into(), "acgs-perf report, schema_version 1".into());
-    render(schema.as_value())
+    let mut schema = schema.to_value();
+    for (_, table) in probes::tables() {
+        let place = match table.scope {
+            Scope::Service => "/$defs/ServiceReport",
+            Scope::Recording => "/properties/recording",
+        };
+        if let Some(Value::Object(of)) = schema.pointer_mut(place) {
+            of.entry("properties").or_insert_with(|| json!({}))[table.section] = of_table(table);
+        }
+    }
+    render(&schema)
+}
+
+/// The schema of a table's rows.
+fn of_table(table: &TableSpec) -> Value {
+    let names = table.names.iter().map(|name| (name.name, json!({"description": name.meaning, "type": "string"})));
+    let columns = table.columns.iter().map(|column| (column.name, of_column(column)));
+    let properties: Map<String, Value> = names.chain(columns).map(|(name, schema)| (name.to_owned(), schema)).collect();
+    let always = table.columns.iter().filter(|column| !matches!(column.kind, Kind::Latest(_)));
+    let required: Vec<&str> =
+        table.names.iter().map(|name| name.name).chain(always.map(|column| column.name)).collect();
+    let rows = json!({"type": "object", "properties": properties, "required": required});
+    json!({"description": table.meaning, "type": "array", "items": rows})
+}
+
+fn of_column(column: &Column) -> Value {
+    match column.kind {
+        Kind::Distribution(histogram) => json!({
+            "description": format!(
+                "{}; percentiles are at most 1/{} above the true value", column.meaning, 1u64 << histogram.power.min(63)
+            ),
+            "$ref": "#/$defs/Distribution",
+        }),
+        _ => json!({"description": column.meaning, "type": "integer", "format": "uint64", "minimum": 0}),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::fs;
     use std::path::Path;
-
-    use serde_json::Value;
 
     use super::*;
     use crate::analysis::{assess, sample};

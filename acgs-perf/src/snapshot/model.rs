@@ -12,10 +12,10 @@ use crate::sums::{Sections, Sums};
 /// Version of what snapshots, intervals and captures hold; raised when a section or a field changes its meaning.
 pub const LAYOUT_VERSION: u32 = 1;
 
-/// Whose figures these are: a service's, or those of one of its endpoints.
+/// Whose figures these are: a service's, those of one of its endpoints, or nobody's but the recording's.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Subject {
-    /// Index of the service, in the order in which services were named.
+    /// Index of the service, in the order in which services were named; the largest number for the recording as a whole.
     pub service: u32,
     /// Its endpoint; `None` for the service as a whole.
     #[serde(default)]
@@ -27,6 +27,12 @@ impl Subject {
     #[must_use]
     pub fn service(index: usize) -> Self {
         Self { service: index as u32, endpoint: None }
+    }
+
+    /// The recording as a whole: what is no service's.
+    #[must_use]
+    pub fn recording() -> Self {
+        Self { service: u32::MAX, endpoint: None }
     }
 }
 

@@ -64,6 +64,7 @@ pub fn snapshot(
         for service in services {
             session.read(service, false, rest.entry(subject(service)).or_default());
         }
+        session.read_recording(rest.entry(Subject::recording()).or_default());
         after.rest = Arc::new(rest);
         after.rest_at_ns = at_ns;
     }
@@ -72,9 +73,13 @@ pub fn snapshot(
 
 /// Takes what one probe has counted into a snapshot, before nobody reads it any more.
 pub fn freeze(session: &Session, probe: &str, snapshot: &mut Snapshot) {
+    let Some(spec) = session.counted(probe) else { return };
     let mut rest = Subjects::clone(&snapshot.rest);
     for service in 0..session.maps.services() as u32 {
-        session.read_probe(probe, service, rest.entry(Subject::service(service as usize)).or_default());
+        (spec.read)(&session.maps, service, rest.entry(Subject::service(service as usize)).or_default());
+    }
+    if let Some(read) = spec.read_recording {
+        read(&session.maps, rest.entry(Subject::recording()).or_default());
     }
     snapshot.rest = Arc::new(rest);
 }

@@ -9,6 +9,7 @@ mod requests;
 mod scheduler;
 pub(super) mod series;
 mod syscalls;
+mod tables;
 mod tcp;
 
 use acgs_perf_common::attribution::{COMPONENTS, PEER_SLOTS};
@@ -17,11 +18,13 @@ use acgs_perf_common::maps::Counter;
 use crate::discover::Objective;
 use crate::live::probes::process;
 use crate::live::status::{ProbeStatus, has_figures};
+use crate::live::table::Scope;
 use crate::snapshot::exemplar::Kept;
 use crate::snapshot::interval::{Interval, row};
 use crate::snapshot::{Capture, Cost, Host, Process, ServiceContext, Subject};
 pub use counts::Counts;
 use series::OverTime;
+pub use tables::Table;
 
 /// A whole recording.
 #[derive(Clone, Debug, Default)]
@@ -42,6 +45,8 @@ pub struct Figures {
     pub cost: Cost,
     /// The services, in the order in which they were named.
     pub services: Vec<Service>,
+    /// Tables of what is no service's.
+    pub tables: Vec<Table>,
     /// How the recording ended: "duration", "interrupted", "terminated", "hung up", "command exited with 1" …
     pub ended_by: String,
     /// What could not be read or done after the start, in one line each.
@@ -75,6 +80,8 @@ pub struct Service {
     pub attribution: Option<Attribution>,
     /// Time series, oldest first.
     pub series: Vec<SeriesPoint>,
+    /// Tables that probes have declared.
+    pub tables: Vec<Table>,
 }
 
 /// Where the time of a service's requests went.
@@ -282,6 +289,7 @@ pub fn figures(capture: &Capture) -> Figures {
         ledger: ledger.collect(),
         cost: context.cost.clone(),
         services: services.collect(),
+        tables: tables::tables(whole.of(&Subject::recording()), Scope::Recording, &context.probes),
         ended_by: context.ended_by.clone(),
         notes: context.notes.clone(),
     }
@@ -305,6 +313,7 @@ fn service(capture: &Capture, whole: &Interval, index: usize, of: &ServiceContex
         syscalls: active("syscalls").then(|| syscalls::syscalls(sections)),
         tcp: active("tcp").then(|| tcp::tcp(sections, active("syscalls"))),
         attribution: active("attribution").then(|| attribution::attribution(sections, capture, whole, &subject)),
+        tables: tables::tables(sections, Scope::Service, &context.probes),
         series: if requests.is_some() { over_time.series } else { Vec::new() },
         requests,
     }

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::service::ServiceReport;
 use crate::live::status::ProbeStatus;
@@ -35,6 +36,9 @@ pub struct Report {
     pub cost: CostReport,
     /// The services.
     pub services: Vec<ServiceReport>,
+    /// What probes have counted that is no service's, by the name of the table; absent if there is no such table.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub recording: BTreeMap<String, Value>,
     /// What could not be read or done after the start, in one line each; empty if nothing.
     #[serde(default)]
     pub notes: Vec<String>,

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::attribution::{AttributionReport, DownstreamReport, ExemplarReport};
 use super::distribution::Distribution;
@@ -53,6 +54,11 @@ pub struct ServiceReport {
     pub tcp: Option<TcpReport>,
     /// Time series, oldest first.
     pub series: Vec<SeriesPointReport>,
+    /// Tables that probes have declared, by the name of their field, beside the fields above; `report::schema` adds what they are. A
+    /// report of another version may have other fields here.
+    #[serde(flatten)]
+    #[schemars(skip)]
+    pub tables: BTreeMap<String, Value>,
 }
 
 /// One process of a service.

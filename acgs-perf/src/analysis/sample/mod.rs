@@ -82,6 +82,7 @@ pub fn whole() -> Figures {
             overhead: None,
         },
         services: vec![redis(), attribution::api()],
+        tables: Vec::new(),
         ended_by: "duration".into(),
         notes: Vec::new(),
     }
@@ -89,6 +90,7 @@ pub fn whole() -> Figures {
 
 fn redis() -> Service {
     Service {
+        tables: Vec::new(),
         name: "redis".into(),
         selector: "port:6379".into(),
         processes: vec![
@@ -179,6 +181,7 @@ fn syscall(name: &str, count: u64, errors: u64, errnos: &[(&str, u64)], latency:
 /// A small recording: few requests, one probe.
 pub fn small() -> Figures {
     Figures {
+        tables: Vec::new(),
         agent: "1.2.3".into(),
         host: Host { name: "tiny".into(), kernel: "6.1.0".into(), arch: "aarch64".into(), cpus: 2, memory_bytes: 0 },
         start_unix_ns: 1_767_225_600_123_456_789,

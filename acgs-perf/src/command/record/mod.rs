@@ -16,6 +16,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 
 use crate::command::deliver;
+use crate::live::probes;
 use crate::output::{self, Format, Rendered};
 use crate::{analysis, report};
 
@@ -54,8 +55,8 @@ pub struct Args {
     /// Save the recording itself too, over what is there, so that it can be analysed again with `acgs-perf report FILE`
     #[arg(long, value_name = "FILE")]
     pub capture: Option<PathBuf>,
-    /// Which probes to use: a comma-separated list of request, sched, syscalls, tcp, attribution [default: all]
-    #[arg(long, value_name = "LIST")]
+    /// Which probes to use; the help has their names from the list of all
+    #[arg(long, value_name = "LIST", help = probes_help())]
     pub probes: Option<String>,
     /// Distance of the points of the time series
     #[arg(long, value_name = "TIME", default_value = "1s")]
@@ -73,6 +74,10 @@ pub struct Args {
     /// Record for as long as this command runs
     #[arg(last = true, value_name = "COMMAND")]
     pub command: Vec<OsString>,
+}
+
+fn probes_help() -> String {
+    format!("Which probes to use: a comma-separated list of {} [default: all]", probes::names().join(", "))
 }
 
 /// Runs the command; errors are for the caller to map to exit code 2.

@@ -29,6 +29,7 @@ pub static PROBE: ProbeSpec = ProbeSpec {
     hooks: &[],
     needs: &["request", "sched"],
     global: Some("ATTRIBUTION_ACTIVE"),
+    fields: None,
     maps: &[
         MapSpec { name: "ATTRIBUTION", entries: |s| attribution_row(s.shards, s.services, 0, 0) },
         MapSpec { name: "DOWNSTREAM", entries: |s| downstream_base(s.services, 0) },
@@ -42,6 +43,8 @@ pub static PROBE: ProbeSpec = ProbeSpec {
     iterators: None,
     read,
     read_often: None,
+    read_recording: None,
+    tables: &[],
     others: &[],
     // Nobody knows what it costs, because its work is in the hooks of others.
     stop: Stop::InOrder { place: 1, switches: STOPPED_ATTRIBUTION },

@@ -1,21 +1,26 @@
 //! The probes: sets of hooks that one can switch, one file each. To add a probe, write its file here, its hooks in the kernel
-//! crate, and add it to [`PROBES`].
+//! crate, what both sides share in `acgs-perf-common`, and add it to [`PROBES`]: what it counts goes by its tables into the report,
+//! the schema and the text.
 //!
 //! In: the kernel's BTF, the names that the user chose. Out: a [`Choice`] per probe.
 
 pub mod attribution;
+pub mod block_io;
 pub mod process;
 pub mod request;
 pub mod sched;
 pub mod syscalls;
 pub mod tcp;
 
+use acgs_perf_common::fields::FieldName;
 use acgs_perf_common::maps::counter_index;
 
 use super::btf::Btf;
 use super::hooks::{self, Hook, Kind, Program};
 use super::maps::Maps;
+use super::offsets;
 use super::status::{ProbeState, ProbeStatus};
+use super::table::TableSpec;
 use crate::sums::{Key, Sections};
 
 /// A probe: what it measures, with which hooks and maps, and how it is read and stopped.
@@ -30,14 +35,20 @@ pub struct ProbeSpec {
     pub needs: &'static [&'static str],
     /// The global by which the programs of other probes know that it is active.
     pub global: Option<&'static str>,
+    /// Kernel fields that it alone reads.
+    pub fields: Option<FieldsSpec>,
     /// Its maps.
     pub maps: &'static [MapSpec],
-    /// Task iterators: one begins the clocks of existing threads, one settles them at the end.
-    pub iterators: Option<[&'static str; 2]>,
+    /// Task iterators.
+    pub iterators: Option<Iterators>,
     /// Reads what it has counted for a service, sum by sum since the programs were loaded.
     pub read: fn(&Maps, u32, &mut Sections),
     /// Reads that part of it which is cheap enough to be read every second.
     pub read_often: Option<fn(&Maps, u32, &mut Sections)>,
+    /// Reads what it has counted for the recording as a whole, which is no service's.
+    pub read_recording: Option<fn(&Maps, &mut Sections)>,
+    /// Which of its sections go into the report as tables.
+    pub tables: &'static [TableSpec],
     /// Sections that could get ever more rows, and the key of the row that those without one of their own share.
     pub others: &'static [(&'static str, Others)],
     /// How it is stopped while a recording runs.
@@ -46,6 +57,30 @@ pub struct ProbeSpec {
 
 /// Gives the key of the row that stands for the others, for a row that gets none of its own.
 pub type Others = fn(&Key) -> Key;
+
+/// Kernel fields that a probe alone reads.
+pub struct FieldsSpec {
+    /// The global that takes their offsets, made by `acgs_perf_common::kernel_fields!`.
+    pub global: &'static str,
+    /// Their names, in the order of the offsets.
+    pub names: &'static [FieldName],
+}
+
+/// Programs that go over all threads.
+#[derive(Clone, Copy, Debug)]
+pub struct Iterators {
+    /// Runs once the hooks are attached.
+    pub begin: &'static str,
+    /// Runs once they are detached.
+    pub settle: Option<&'static str>,
+}
+
+impl Iterators {
+    /// All of them.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        [self.begin].into_iter().chain(self.settle)
+    }
+}
 
 /// An array or a table of the kernel side whose size the agent sets.
 pub struct MapSpec {
@@ -89,7 +124,15 @@ pub enum Stop {
 }
 
 /// All probes, in the order in which they are attached.
-pub const PROBES: &[&ProbeSpec] = &[&sched::PROBE, &syscalls::PROBE, &tcp::PROBE, &request::PROBE, &attribution::PROBE];
+pub const PROBES: &[&ProbeSpec] = &[
+    // One a line, so that a new one is a new line.
+    &sched::PROBE,
+    &syscalls::PROBE,
+    &tcp::PROBE,
+    &request::PROBE,
+    &attribution::PROBE,
+    &block_io::PROBE,
+];
 
 /// The probe with this name.
 #[must_use]
@@ -102,6 +145,11 @@ pub fn find(name: &str) -> Option<&'static ProbeSpec> {
 pub fn others(section: &str) -> Option<Others> {
     let all = PROBES.iter().flat_map(|probe| probe.others);
     all.clone().find(|(name, _)| *name == section).map(|(_, others)| *others)
+}
+
+/// The tables of all probes, with the probe.
+pub fn tables() -> impl Iterator<Item = (&'static ProbeSpec, &'static TableSpec)> {
+    PROBES.iter().flat_map(|probe| probe.tables.iter().map(move |table| (*probe, table)))
 }
 
 /// Names of all probes.
@@ -136,6 +184,8 @@ pub struct Choice {
     pub status: ProbeStatus,
     /// Its programs, if it is active.
     pub programs: Vec<Program>,
+    /// The offsets of its own fields, if it is active and has any.
+    pub offsets: Vec<u32>,
 }
 
 impl Choice {
@@ -180,15 +230,17 @@ pub fn choose(btf: &Btf, chosen: &[&ProbeSpec], standby: bool) -> Vec<Choice> {
         .map(|spec| {
             let wanted = chosen.iter().any(|c| c.name == spec.name);
             let programs = hooks::choose(btf, spec.hooks, standby);
-            let (state, reason) = match &programs {
+            let offsets = offsets::of_probe(btf, spec.fields.as_ref().map_or(&[], |fields| fields.names));
+            let (state, reason) = match (&programs, &offsets) {
                 _ if !wanted => (ProbeState::Disabled, Some("not among --probes".to_owned())),
-                Ok(_) => (ProbeState::Active, None),
-                Err(reason) => (ProbeState::Unsupported, Some(reason.clone())),
+                (Ok(_), Ok(_)) => (ProbeState::Active, None),
+                (Err(reason), _) | (_, Err(reason)) => (ProbeState::Unsupported, Some(reason.clone())),
             };
-            let programs = programs.unwrap_or_default();
+            let (programs, offsets) = (programs.unwrap_or_default(), offsets.unwrap_or_default());
             let hooks = programs.iter().filter(|program| !program.is_standby()).map(Program::hook).collect();
             let status = ProbeStatus { name: spec.name.to_owned(), state, reason, stopped_after_ns: None, hooks };
-            Choice { spec, programs: if status.is_active() { programs } else { Vec::new() }, status }
+            let programs = if status.is_active() { programs } else { Vec::new() };
+            Choice { spec, status, programs, offsets }
         })
         .collect();
     disable_dependents(&mut choices);

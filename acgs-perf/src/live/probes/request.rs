@@ -21,10 +21,13 @@ pub static PROBE: ProbeSpec = ProbeSpec {
     hooks: HOOKS,
     needs: &[],
     global: None,
+    fields: None,
     maps: &[],
     iterators: None,
     read,
     read_often: Some(read_often),
+    read_recording: None,
+    tables: &[],
     others: &[],
     stop: Stop::Never,
 };

@@ -8,7 +8,7 @@ use acgs_perf_common::maps::{
 };
 use acgs_perf_common::state::STATES;
 
-use super::{MapSpec, ProbeSpec, Stop};
+use super::{Iterators, MapSpec, ProbeSpec, Stop};
 use crate::live::hooks::{Hook, tracepoints};
 use crate::live::maps::{Maps, text};
 use crate::sums::{Key, Row, Sections, Sums};
@@ -30,13 +30,16 @@ pub static PROBE: ProbeSpec = ProbeSpec {
     hooks: HOOKS,
     needs: &[],
     global: Some("SCHED_ACTIVE"),
+    fields: None,
     maps: &[
         MapSpec { name: "PREEMPTOR", entries: |s| s.if_active(PREEMPTORS) },
         MapSpec { name: "PREEMPTOR_OTHERS", entries: |s| s.services },
     ],
-    iterators: Some(["threads_begin", "threads_settle"]),
+    iterators: Some(Iterators { begin: "threads_begin", settle: Some("threads_settle") }),
     read,
     read_often: None,
+    read_recording: None,
+    tables: &[],
     others: &[(RAN_INSTEAD, others)],
     // `attribution` has nothing to work on without it.
     stop: Stop::InOrder { place: 2, switches: STOPPED_ATTRIBUTION | STOPPED_SCHED },

@@ -27,6 +27,7 @@ pub static PROBE: ProbeSpec = ProbeSpec {
     ],
     needs: &[],
     global: Some("SYSCALLS_ACTIVE"),
+    fields: None,
     maps: &[
         MapSpec { name: "SYSCALL_SLOT", entries: |s| syscall_slot_index(s.services, 0) },
         MapSpec { name: "SYSCALL_SLOTS_USED", entries: |s| s.services },
@@ -39,6 +40,8 @@ pub static PROBE: ProbeSpec = ProbeSpec {
     iterators: None,
     read,
     read_often: None,
+    read_recording: None,
+    tables: &[],
     others: &[],
     stop: Stop::ByCost,
 };

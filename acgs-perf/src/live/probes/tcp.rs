@@ -25,6 +25,7 @@ pub static PROBE: ProbeSpec = ProbeSpec {
     hooks: HOOKS,
     needs: &[],
     global: Some("TCP_ACTIVE"),
+    fields: None,
     maps: &[
         MapSpec { name: "PEER", entries: |s| s.if_active(PEERS_IN_TABLE) },
         MapSpec { name: "PEER_OTHERS", entries: |s| others_index(s.services, false) },
@@ -32,6 +33,8 @@ pub static PROBE: ProbeSpec = ProbeSpec {
     iterators: None,
     read,
     read_often: None,
+    read_recording: None,
+    tables: &[],
     others: &[(PEERS, others)],
     stop: Stop::ByCost,
 };

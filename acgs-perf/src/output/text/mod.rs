@@ -4,9 +4,12 @@
 //! is over range shows as `≥68.7 s`.
 
 mod layout;
+mod probe;
 mod service;
+mod tables;
 mod tail;
 
+use crate::live::table::Scope;
 use crate::report::{Report, Severity};
 
 use super::page::Page;
@@ -25,6 +28,11 @@ pub fn render(report: &Report, width: usize) -> Page {
     for service in &report.services {
         lines.blank();
         service::render(service, &report.probes, &mut lines);
+    }
+    if tables::has_rows(&report.recording, Scope::Recording) {
+        lines.blank();
+        lines.words("of no service", "");
+        tables::render(&report.recording, Scope::Recording, &report.probes, &mut lines);
     }
     findings(report, &mut lines);
     lines.blank();

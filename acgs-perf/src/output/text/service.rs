@@ -1,13 +1,16 @@
 //! One service in the terminal summary.
 //!
-//! In: its part of the report and the probes' states. Out: the verdict, then requests, tail, threads, TCP, system calls.
+//! In: its part of the report and the probes' states. Out: the verdict, then requests, tail, threads, TCP, system calls, and the tables
+//! of other probes.
 
+use crate::live::table::Scope;
 use crate::report::{
     Distribution, ProbeStatus, RequestsReport, SchedulerReport, ServiceReport, SyscallReport, TcpReport, Verdict,
 };
 
 use super::layout::{ABSENT, Lines, TOP, figure, more, row};
-use super::tail;
+use super::probe::{absent, until};
+use super::{tables, tail};
 use crate::units::{bytes, duration, grouped, percent, process_name, rate, span};
 
 /// Renders a service.
@@ -47,24 +50,7 @@ pub fn render(service: &ServiceReport, probes: &[ProbeStatus], lines: &mut Lines
         }
         None => absent("system calls", "syscalls", probes, lines),
     }
-}
-
-/// Says that figures end where their probe was stopped.
-fn until(name: &str, probes: &[ProbeStatus], lines: &mut Lines) {
-    for probe in probes.iter().filter(|probe| probe.name == name) {
-        if let Some(after) = probe.stopped_after_ns {
-            lines.labelled("", &format!("of the first {} only: probe {} was stopped", duration(after), probe.name));
-        }
-    }
-}
-
-fn absent(label: &str, probe: &str, probes: &[ProbeStatus], lines: &mut Lines) {
-    let why = match probes.iter().find(|p| p.name == probe) {
-        Some(p) if p.is_active() => format!("probe {probe} was active, but has no figures"),
-        Some(p) => format!("probe {probe} is {}", p.state.name()),
-        None => format!("probe {probe} did not run"),
-    };
-    lines.labelled(label, &format!("{ABSENT} not measured: {why}"));
+    tables::render(&service.tables, Scope::Service, probes, lines);
 }
 
 fn verdict(service: &ServiceReport, lines: &mut Lines) {
