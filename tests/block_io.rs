@@ -146,10 +146,20 @@ fn assert_nothing_lost(report: &Report) {
 
 #[test]
 fn direct_reads_and_writes_are_counted_exactly() {
+    counts_exactly(recorder());
+}
+
+/// A kernel where each program has its standby: what the one has done the other leaves.
+#[test]
+fn with_standbys_nothing_is_counted_twice() {
+    counts_exactly(recorder().arg("--debug-standby"));
+}
+
+fn counts_exactly(recorder: Recorder) {
     need_root();
     let Some(disk) = Loop::new() else { return println!("skipped: this kernel has no loop devices") };
     disk.work(); // before the window: counts nowhere
-    let recording = recorder().start().unwrap();
+    let recording = recorder.start().unwrap();
     let times = disk.work();
     let report = recording.stop().unwrap();
     let rows = &report.service("io")["block_io"];
