@@ -11,7 +11,6 @@ pub mod histogram;
 pub mod kfuncs;
 pub mod ledger;
 pub mod maps;
-pub mod members;
 pub mod state;
 
 /// The constitutional hash that every artefact carries.

@@ -33,10 +33,6 @@ pub static ATTRIBUTION_ACTIVE: u32 = 0;
 #[unsafe(no_mangle)]
 pub static PREEMPTIBLE: u32 = 0;
 
-/// 1 if the table of members has sets instead of a byte for each process id; see `acgs_perf_common::members`.
-#[unsafe(no_mangle)]
-pub static MEMBER_SETS: u32 = 0;
-
 /// What the agent has switched on and off since the programs were loaded, and when the window is open.
 #[btf_map]
 static SWITCHES: Array<Switches, 1, MMAPABLE> = Array::new();

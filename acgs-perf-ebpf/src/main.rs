@@ -44,7 +44,6 @@ mod table {
     pub mod downstream;
     pub mod exec;
     pub mod exemplar;
-    pub mod members;
     pub mod peer;
     pub mod preemptor;
     pub mod request;

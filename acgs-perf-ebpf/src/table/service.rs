@@ -7,11 +7,14 @@ use acgs_perf_common::maps::{LISTENERS, WANTED_PORTS, WantedPort, port_key};
 use aya_ebpf::btf_maps::{Array, HashMap, LruHashMap};
 use aya_ebpf::macros::btf_map;
 
-use super::{bytes, members};
+use super::bytes;
 use crate::flags::MMAPABLE;
 use crate::kernel::sock::Sock;
 use crate::kernel::task::Task;
 
+/// tgid → service + 1, one byte each, eight to an entry.
+#[btf_map]
+static SERVICE_OF_TGID: Array<[u8; 8], 1, MMAPABLE> = Array::new();
 /// Local port → service + 1 of the ports on which services listen, one byte each.
 #[btf_map]
 static SERVICE_OF_PORT: Array<[u8; 8], 8192, MMAPABLE> = Array::new();
@@ -27,21 +30,20 @@ static LISTENER: LruHashMap<u64, u32, { LISTENERS as usize }> = LruHashMap::new(
 /// Service of a process, from 0.
 #[inline(always)]
 pub fn service_of_tgid(tgid: u32) -> Option<u32> {
-    let byte = members::get(tgid);
-    (byte != 0).then(|| byte - 1)
+    bytes::get(&SERVICE_OF_TGID, tgid)
 }
 
 /// Service + 1 of a process, 0 for a stranger: for callers that keep two at once. (LLVM spills the undefined half of an
 /// `Option` there, which the verifier refuses.)
 #[inline(always)]
 pub fn service_byte_of_tgid(tgid: u32) -> u32 {
-    members::get(tgid)
+    bytes::raw(&SERVICE_OF_TGID, tgid)
 }
 
 /// A process joins a service, or leaves it.
 #[inline(always)]
 pub fn set_service_of_tgid(tgid: u32, service: Option<u32>) -> Result<(), Loss> {
-    members::set(tgid, service)
+    bytes::set(&SERVICE_OF_TGID, tgid, service)
 }
 
 /// Service that listens on a port, from 0.

@@ -83,11 +83,6 @@ impl Array {
         }
     }
 
-    /// Changes an entry that the kernel side may change at the same moment; false if `change` does not want to.
-    pub fn update(&self, at: usize, change: impl Fn(u64) -> Option<u64>) -> bool {
-        self.word(at).is_some_and(|word| word.fetch_update(Ordering::Relaxed, Ordering::Relaxed, change).is_ok())
-    }
-
     /// Reads an entry and leaves 0 in it; what the kernel side stores meanwhile is either read or still there.
     pub fn take(&self, at: usize) -> u64 {
         self.word(at).map_or(0, |word| word.swap(0, Ordering::Relaxed))

@@ -48,7 +48,6 @@ struct Element {
 pub struct Maps {
     services: usize,
     shards: u32,
-    has_member_sets: bool,
     arrays: BTreeMap<&'static str, Array>,
     tables: BTreeMap<&'static str, Map>,
     /// For names that no array has; the layouts never ask for one.
@@ -66,7 +65,6 @@ impl Maps {
         ebpf: &mut Ebpf,
         services: usize,
         shards: u32,
-        has_member_sets: bool,
         sized: impl Iterator<Item = &'static str>,
     ) -> Result<Self, LiveError> {
         let mut arrays = BTreeMap::new();
@@ -81,7 +79,7 @@ impl Maps {
             tables.insert(name, map);
         }
         let nothing = Array::empty();
-        let maps = Self { services, shards, has_member_sets, arrays, tables, nothing, unread: RefCell::default() };
+        let maps = Self { services, shards, arrays, tables, nothing, unread: RefCell::default() };
         for name in ARRAYS {
             if !maps.arrays.contains_key(name) {
                 return Err(LiveError::Map { name, reason: "not an array in the object".into() });
@@ -102,12 +100,6 @@ impl Maps {
     #[must_use]
     pub fn shards(&self) -> u32 {
         self.shards
-    }
-
-    /// Whether the table of members has sets instead of a byte for each process id.
-    #[must_use]
-    pub fn has_member_sets(&self) -> bool {
-        self.has_member_sets
     }
 
     /// An array as memory.

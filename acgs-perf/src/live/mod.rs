@@ -105,8 +105,6 @@ pub struct Debug {
     pub map_entries: Vec<(String, u32)>,
     /// Programs have a standby although this kernel's tracepoints disable preemption.
     pub standby: bool,
-    /// The table of members has sets although process ids are small here.
-    pub member_sets: bool,
 }
 
 /// Resolves the kernel's fields, chooses hooks, and loads the programs for `services` services.

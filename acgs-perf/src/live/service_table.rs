@@ -4,7 +4,6 @@
 //! wanted port, the queue of processes that called exec.
 
 use acgs_perf_common::maps::{EXEC_QUEUE, WANTED_USERS, WantedPort, port_key};
-use acgs_perf_common::members;
 use aya::maps::MapError;
 
 use super::maps::Maps;
@@ -16,42 +15,24 @@ const NO_EXIST: u64 = 1;
 impl Maps {
     /// Makes process `tgid` part of `service` (from 0); false if the id lies outside the table.
     pub fn add_process(&self, tgid: u32, service: usize) -> bool {
-        let table = self.array("SERVICE_OF_TGID");
-        if !self.has_member_sets() {
-            return table.set_byte(tgid as usize, service as u8 + 1);
-        }
-        table.update(members::set_of(tgid) as usize, |set| members::with(set, tgid, service as u32 + 1))
+        self.array("SERVICE_OF_TGID").set_byte(tgid as usize, service as u8 + 1)
     }
 
     /// Takes process `tgid` out of `service`, if it is still there.
     pub fn remove_process(&self, tgid: u32, service: usize) {
-        let table = self.array("SERVICE_OF_TGID");
-        if !self.has_member_sets() {
-            return table.clear_byte(tgid as usize, service as u8 + 1);
-        }
-        let is_member = |set| members::service_byte(set, tgid) == service as u32 + 1;
-        table.update(members::set_of(tgid) as usize, |set| members::with(set, tgid, 0).filter(|_| is_member(set)));
+        self.array("SERVICE_OF_TGID").clear_byte(tgid as usize, service as u8 + 1);
     }
 
     /// Which service a process belongs to, from 0.
     #[must_use]
     pub fn service_of(&self, tgid: u32) -> Option<usize> {
-        let table = self.array("SERVICE_OF_TGID");
-        let byte = match self.has_member_sets() {
-            false => u32::from(table.byte(tgid as usize)),
-            true => members::service_byte(table.get(members::set_of(tgid) as usize), tgid),
-        };
-        byte.checked_sub(1).map(|service| service as usize)
+        self.array("SERVICE_OF_TGID").byte(tgid as usize).checked_sub(1).map(usize::from)
     }
 
     /// All processes of services now: (tgid, service).
     #[must_use]
     pub fn processes(&self) -> Vec<(u32, usize)> {
         let table = self.array("SERVICE_OF_TGID");
-        if self.has_member_sets() {
-            let sets = (0..table.len).flat_map(|index| members::members(index as u32, table.get(index)));
-            return sets.map(|(tgid, byte)| (tgid, byte as usize - 1)).collect();
-        }
         (0..table.len)
             .filter(|word| table.get(*word) != 0)
             .flat_map(|word| word * 8..word * 8 + 8)

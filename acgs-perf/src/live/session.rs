@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 
 use acgs_perf_common::fields::Fields;
 use acgs_perf_common::maps::{COUNTERS, HISTOGRAMS, MAX_SERVICES, MAX_SHARDS, histogram_base};
-use acgs_perf_common::members::{BYTES_UP_TO, SETS};
 use aya::maps::{MapData, RingBuf};
 use aya::programs::links::FdLink;
 use aya::{Btf as KernelTypes, Ebpf, EbpfLoader, Endianness};
@@ -125,8 +124,6 @@ impl Session {
         let globals: Vec<(&str, u32)> =
             PROBES.iter().filter_map(|spec| Some((spec.global?, u32::from(is_active(spec))))).collect();
         let preemptible = u32::from(preemption.is_some());
-        let has_member_sets = debug.member_sets || pid_max() > BYTES_UP_TO;
-        let member_sets = u32::from(has_member_sets);
         let log_level = diagnostics::level();
         let sizes = Sizes { shards: shards(), services: services as u32 };
         let shards = sizes.shards;
@@ -138,8 +135,7 @@ impl Session {
             .override_global("SHARDS", &shards, true)
             .override_global("PREEMPTIBLE", &preemptible, true)
             .override_global(diagnostics::LEVEL, &log_level, true)
-            .override_global("MEMBER_SETS", &member_sets, true)
-            .map_max_entries("SERVICE_OF_TGID", if has_member_sets { SETS } else { pid_max().div_ceil(8) });
+            .map_max_entries("SERVICE_OF_TGID", pid_max().div_ceil(8));
         for (name, active) in &globals {
             loader.override_global(name, active, true);
         }
@@ -165,7 +161,7 @@ impl Session {
         }
         let mut ebpf = loader.load(&preemption::resolved(OBJECT, preemption.as_ref()))?;
         let sized = BASE_MAPS.iter().chain(PROBES.iter().flat_map(|spec| spec.maps)).map(|map: &MapSpec| map.name);
-        let maps = Maps::open(&mut ebpf, services, shards, has_member_sets, sized)?;
+        let maps = Maps::open(&mut ebpf, services, shards, sized)?;
         maps.set_call_classes(&calls::classes());
         let ring = Some(maps::exemplar_ring(&mut ebpf)?);
         let diagnostics = Diagnostics::open(&mut ebpf);

@@ -68,7 +68,7 @@ pub struct Args {
     /// which is the CPU time of all online CPUs together: kernel programs and agent; a decimal, above 0 and at most 100
     #[arg(long, value_name = "PERCENT")]
     pub max_overhead: Option<String>,
-    /// For tests: standby, member-sets, speed=FACTOR, or other sizes of maps as NAME=ENTRIES, separated by commas
+    /// For tests: standby, speed=FACTOR, or other sizes of maps as NAME=ENTRIES, separated by commas
     #[arg(long, value_name = "LIST", hide = true)]
     pub tuning: Option<String>,
     /// Record for as long as this command runs

@@ -113,13 +113,11 @@ fn tune(tuning: &mut Tuning, text: &str) -> anyhow::Result<()> {
     let number = |value: &str| value.parse().ok().filter(|number| *number > 0);
     match text.split_once('=').map_or((text, None), |(name, value)| (name, number(value))) {
         ("standby", None) => tuning.debug.standby = true,
-        ("member-sets", None) => tuning.debug.member_sets = true,
         ("speed", Some(factor)) => tuning.speed = factor,
         (name, Some(entries)) if RESIZABLE.contains(&name) => tuning.debug.map_entries.push((name.to_owned(), entries)),
-        _ => bail!(
-            "--tuning {text}: want standby, member-sets, speed=FACTOR, or NAME=ENTRIES with NAME of {}",
-            RESIZABLE.join(", ")
-        ),
+        _ => {
+            bail!("--tuning {text}: want standby, speed=FACTOR, or NAME=ENTRIES with NAME of {}", RESIZABLE.join(", "))
+        }
     }
     Ok(())
 }
