@@ -77,7 +77,11 @@ pub struct Args {
 }
 
 fn probes_help() -> String {
-    format!("Which probes to use: a comma-separated list of {} [default: all]", probes::names().join(", "))
+    format!(
+        "Which probes to use: a comma-separated list of {} [default: all but {}]",
+        probes::names().join(", "),
+        probes::off_by_default().join(", ")
+    )
 }
 
 /// Runs the command; errors are for the caller to map to exit code 2.

@@ -65,7 +65,7 @@ impl Plan {
         }
         let probes = match &args.probes {
             Some(list) => probes::parse(list).map_err(|e| anyhow::anyhow!("--probes {list}: {e}"))?,
-            None => PROBES.to_vec(),
+            None => PROBES.iter().copied().filter(|probe| probe.default).collect(),
         };
         let max_overhead = args.max_overhead.as_deref().map(parse_percent).transpose()?;
         if let Some(program) = args.command.first() {

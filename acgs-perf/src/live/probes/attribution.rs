@@ -27,6 +27,7 @@ pub static PROBE: ProbeSpec = ProbeSpec {
     name: "attribution",
     purpose: "where the time of each request went, downstream calls, the slowest requests one by one",
     hooks: &[],
+    default: true,
     needs: &["request", "sched"],
     global: Some("ATTRIBUTION_ACTIVE"),
     fields: None,

@@ -30,6 +30,7 @@ pub static PROBE: ProbeSpec = ProbeSpec {
         Hook::new(&[chain!("block_rq_issue", "block_rq_issue_standby")]),
         Hook::new(&[chain!("block_rq_insert", "block_rq_insert_standby")]),
     ],
+    default: false,
     needs: &[],
     global: None,
     fields: Some(FieldsSpec { global: "BLOCK_IO_FIELDS", names: BlockIoFields::NAMES }),

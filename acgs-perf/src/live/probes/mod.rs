@@ -31,6 +31,8 @@ pub struct ProbeSpec {
     pub purpose: &'static str,
     /// Its own hooks, in the order in which they are attached.
     pub hooks: &'static [Hook],
+    /// Whether `record` has it on unless told otherwise.
+    pub default: bool,
     /// Probes without which it has nothing to work on.
     pub needs: &'static [&'static str],
     /// The global by which the programs of other probes know that it is active.
@@ -150,6 +152,12 @@ pub fn others(section: &str) -> Option<Others> {
 /// The tables of all probes, with the probe.
 pub fn tables() -> impl Iterator<Item = (&'static ProbeSpec, &'static TableSpec)> {
     PROBES.iter().flat_map(|probe| probe.tables.iter().map(move |table| (*probe, table)))
+}
+
+/// Names of the probes that are off unless they are asked for.
+#[must_use]
+pub fn off_by_default() -> Vec<&'static str> {
+    PROBES.iter().filter(|probe| !probe.default).map(|probe| probe.name).collect()
 }
 
 /// Names of all probes.

@@ -19,6 +19,7 @@ pub static PROBE: ProbeSpec = ProbeSpec {
     name: "request",
     purpose: "latency, queue time and service time of requests on TCP and UNIX stream sockets",
     hooks: HOOKS,
+    default: true,
     needs: &[],
     global: None,
     fields: None,

@@ -28,6 +28,7 @@ pub static PROBE: ProbeSpec = ProbeSpec {
     name: "sched",
     purpose: "thread states, run-queue latency, blocked time per class, who ran instead",
     hooks: HOOKS,
+    default: true,
     needs: &[],
     global: Some("SCHED_ACTIVE"),
     fields: None,

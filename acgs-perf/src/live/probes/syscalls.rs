@@ -25,6 +25,7 @@ pub static PROBE: ProbeSpec = ProbeSpec {
         Hook::new(&[chain!("sys_enter", "sys_enter_standby")]),
         Hook::new(&[chain!("sys_exit", "sys_exit_standby")]),
     ],
+    default: true,
     needs: &[],
     global: Some("SYSCALLS_ACTIVE"),
     fields: None,

@@ -23,6 +23,7 @@ pub static PROBE: ProbeSpec = ProbeSpec {
     name: "tcp",
     purpose: "connections, connect latency, round-trip time, retransmissions, resets",
     hooks: HOOKS,
+    default: true,
     needs: &[],
     global: Some("TCP_ACTIVE"),
     fields: None,
