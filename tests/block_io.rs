@@ -152,7 +152,7 @@ fn direct_reads_and_writes_are_counted_exactly() {
 /// A kernel where each program has its standby: what the one has done the other leaves.
 #[test]
 fn with_standbys_nothing_is_counted_twice() {
-    counts_exactly(recorder().arg("--debug-standby"));
+    counts_exactly(recorder().arg("--tuning=standby"));
 }
 
 fn counts_exactly(recorder: Recorder) {
