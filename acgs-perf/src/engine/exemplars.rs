@@ -18,7 +18,7 @@ use crate::live::probes::request;
 use crate::snapshot::exemplar::{
     Actor, Exemplar, Exemplars, KEPT, KEPT_PER_INTERVAL, Kept, Segment, Slowest, add_to_slowest,
 };
-use crate::snapshot::interval::row;
+use crate::snapshot::interval::{bucket_of_p99, row};
 use crate::snapshot::{Interval, Subject};
 use crate::sums::{Sections, Sums};
 use crate::units::ip;
@@ -84,7 +84,10 @@ impl Collector {
         for (service, of) in self.services.iter_mut().enumerate() {
             let subject = Subject::service(service);
             let latency = row(interval.of(&subject), request::LATENCY, &[Histogram::Latency as u32]);
-            of.p99 = low_end_of_p99(&latency.sums);
+            // Without requests the one before still tells most.
+            if let p99 @ 1.. = low_end_of_p99(&latency.sums) {
+                of.p99 = p99;
+            }
             let of_interval = std::mem::take(&mut of.slowest);
             if !of_interval.is_empty() {
                 slowest.0.insert(subject, of_interval);
@@ -121,17 +124,17 @@ impl Collector {
 }
 
 impl OfService {
-    /// From which latency on a request is among the slowest: of all, or of this interval. While neither is full, everything is
-    /// if there are few requests, and otherwise what is above the P99 of the interval before.
+    /// From which latency on a request is worth a record, as one of the slowest of all or of this interval. Until there are enough
+    /// of all, that is each if there are few requests. Otherwise what is below the P99 of the interval before is worth none:
+    /// it would only crowd the sample of those above.
     fn wanted(&self, few: bool) -> u64 {
         let beyond = |kept: &[Exemplar], limit: usize| {
-            kept.last().filter(|_| kept.len() >= limit).map_or(0, |last| last.latency_ns() + 1)
+            kept.last().filter(|_| kept.len() >= limit).map(|last| last.latency_ns() + 1)
         };
-        let full = beyond(&self.whole.slowest, KEPT).min(beyond(&self.slowest, KEPT_PER_INTERVAL));
-        match full {
-            0 if few => 0,
-            0 => self.p99,
-            latency => latency,
+        match beyond(&self.whole.slowest, KEPT) {
+            None if few => 0,
+            None => self.p99,
+            Some(of_all) => of_all.min(beyond(&self.slowest, KEPT_PER_INTERVAL).unwrap_or(self.p99)),
         }
     }
 
@@ -158,14 +161,7 @@ fn read(bytes: &[u8]) -> Option<ExemplarRecord> {
 
 /// Lower end of the bucket of the P99; 0 without requests.
 fn low_end_of_p99(sums: &Sums) -> u64 {
-    let mut above = sums.iter().map(|(_, count)| count.max(0)).sum::<i64>() / 100;
-    for (bucket, count) in sums.iter().rev().map(|(bucket, count)| (bucket, count.max(0))) {
-        if count > above {
-            return bucket_low(bucket as usize);
-        }
-        above -= count;
-    }
-    0
+    bucket_of_p99(sums).map_or(0, |bucket| bucket_low(bucket as usize))
 }
 
 fn exemplar(record: &ExemplarRecord, comm: &dyn Fn(u32) -> String) -> Exemplar {
@@ -223,5 +219,27 @@ fn unpack(packed: u64, comm: &dyn Fn(u32) -> String) -> Segment {
         duration_ns: segment_duration(packed),
         peer: (is_peer && (who as usize) < PEER_SLOTS).then_some(who),
         by: (!is_peer && who != 0).then(|| Actor { pid: who, comm: comm(who) }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kept(latencies: &[u64]) -> Vec<Exemplar> {
+        latencies.iter().map(|ns| Exemplar { service_ns: *ns, ..Exemplar::default() }).collect()
+    }
+
+    #[test]
+    fn ordinary_requests_are_wanted_only_until_there_are_enough() {
+        let mut of = OfService { p99: 500, ..OfService::default() };
+        assert_eq!((of.wanted(true), of.wanted(false)), (0, 500));
+        of.whole.slowest = kept(&[1000; KEPT]);
+        // A new interval wants its own slowest, and nothing ordinary, however few requests there are.
+        assert_eq!((of.wanted(true), of.wanted(false)), (500, 500));
+        of.slowest = kept(&[900, 800, 700]);
+        assert_eq!((of.wanted(true), of.wanted(false)), (701, 701));
+        of.whole.slowest = kept(&[600; KEPT]);
+        assert_eq!(of.wanted(false), 601);
     }
 }

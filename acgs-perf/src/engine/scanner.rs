@@ -31,8 +31,8 @@ pub struct Scanner {
     found: Receiver<Found>,
     /// Looks without an answer.
     open: usize,
-    /// Whether the whole host is among them.
-    is_searching: bool,
+    /// How many of them are at the whole host.
+    searches: usize,
 }
 
 impl Scanner {
@@ -59,14 +59,15 @@ impl Scanner {
         if let Err(error) = started {
             tracing::warn!("processes that start from now on are not found by name: {error}");
         }
-        Self { looks, found, open: 0, is_searching: false }
+        Self { looks, found, open: 0, searches: 0 }
     }
 
-    /// Has all processes of the host looked at, unless that is under way.
+    /// Has all processes of the host looked at. One look that is under way is not enough, because it may have passed whom this one
+    /// is for; one more behind it is.
     pub fn look_at_host(&mut self) {
-        if !self.is_searching && self.looks.send(Look::Host).is_ok() {
+        if self.searches < 2 && self.looks.send(Look::Host).is_ok() {
             self.open += 1;
-            self.is_searching = true;
+            self.searches += 1;
         }
     }
 
@@ -84,7 +85,7 @@ impl Scanner {
         while self.open > 0 {
             let Ok(found) = self.found.recv_timeout(until.saturating_duration_since(Instant::now())) else { break };
             self.open -= 1;
-            self.is_searching &= !matches!(found, Found::Host(_));
+            self.searches -= usize::from(matches!(found, Found::Host(_)));
             all.push(found);
         }
         all

@@ -37,10 +37,13 @@ impl Array {
     }
 
     /// An array without entries.
-    #[must_use]
-    pub fn empty() -> Self {
-        let page = MmapOptions::new().len(1).map_anon().map(MmapRaw::from);
-        Self { memory: page.unwrap_or_else(|error| panic!("no memory for a page: {error}")), len: 0 }
+    ///
+    /// # Errors
+    /// When there is no memory for a page.
+    pub fn empty() -> Result<Self, LiveError> {
+        let page = MmapOptions::new().len(1).map_anon();
+        let memory = page.map_err(|e| LiveError::Map { name: "none", reason: e.to_string() })?.into();
+        Ok(Self { memory, len: 0 })
     }
 
     /// Entry `at`; beyond the end it reads as 0, which the layouts never ask for.

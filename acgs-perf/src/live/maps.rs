@@ -34,7 +34,12 @@ const TABLES: &[&str] = &["WANTED_PORT", "LISTENER", "DOWNSTREAM_PEER", "ERRNO",
 /// `BPF_MAP_LOOKUP_AND_DELETE_ELEM`, of hash maps since Linux 5.14.
 const TAKE_ELEMENT: libc::c_long = 21;
 
-/// What that call takes, the begin of `union bpf_attr`.
+/// `BPF_MAP_UPDATE_ELEM`.
+const PUT_ELEMENT: libc::c_long = 2;
+/// `BPF_NOEXIST`.
+pub(super) const NO_EXIST: u64 = 1;
+
+/// What these calls take, the begin of `union bpf_attr`.
 #[repr(C)]
 struct Element {
     map: u32,
@@ -42,6 +47,13 @@ struct Element {
     key: u64,
     value: u64,
     flags: u64,
+}
+
+impl Element {
+    fn new<K>(data: &MapData, key: &K, value: u64, flags: u64) -> Self {
+        let map = data.fd().as_fd().as_raw_fd() as u32;
+        Self { map, padding: 0, key: ptr::from_ref(key) as u64, value, flags }
+    }
 }
 
 /// All maps.
@@ -78,7 +90,7 @@ impl Maps {
             let map = ebpf.take_map(name).ok_or(LiveError::Map { name, reason: "not in the object".into() })?;
             tables.insert(name, map);
         }
-        let nothing = Array::empty();
+        let nothing = Array::empty()?;
         let maps = Self { services, shards, arrays, tables, nothing, unread: RefCell::default() };
         for name in ARRAYS {
             if !maps.arrays.contains_key(name) {
@@ -159,9 +171,18 @@ impl Maps {
         for (entry, value) in all {
             let Some((key, current)) = row(&entry, &value) else { continue };
             let is_idle = is_crowded && before.is_some_and(|before| before.get(&key) == Some(&current));
-            // Whatever came in the last moment is in what the kernel gives back.
             match is_idle.then(|| self.take_entry::<K, V>(name, &entry)).flatten() {
-                Some(last) if last != value => section.extend(row(&entry, &last)),
+                // Something came in the last moment, so it goes back: an entry that began anew would seem to have counted down.
+                Some(last) if last != value => {
+                    if self.put_back(name, &entry, &last) {
+                        section.extend(row(&entry, &last));
+                    } else {
+                        let text = format!(
+                            "{what}: events of one moment are missing in map {name}, whose entry was taken out then"
+                        );
+                        self.unread.borrow_mut().insert(name, text);
+                    }
+                }
                 Some(_) => {}
                 None => drop(section.insert(key, current)),
             }
@@ -173,18 +194,20 @@ impl Maps {
     fn take_entry<K: aya::Pod, V: aya::Pod>(&self, name: &str, key: &K) -> Option<V> {
         let (Map::HashMap(data) | Map::LruHashMap(data)) = self.tables.get(name)? else { return None };
         let mut value = MaybeUninit::<V>::uninit();
-        let element = Element {
-            map: data.fd().as_fd().as_raw_fd() as u32,
-            padding: 0,
-            key: ptr::from_ref(key) as u64,
-            value: value.as_mut_ptr() as u64,
-            flags: 0,
-        };
+        let element = Element::new(data, key, value.as_mut_ptr() as u64, 0);
         // SAFETY: `element` is laid out as the call wants it, and names a key and a place for a value of the map's types.
         unsafe {
             let result = libc::syscall(libc::SYS_bpf, TAKE_ELEMENT, ptr::from_ref(&element), size_of::<Element>());
             (result == 0).then(|| value.assume_init())
         }
+    }
+
+    /// Puts an entry back that was taken out, unless the kernel side has made a new one meanwhile; whether it is there.
+    fn put_back<K: aya::Pod, V: aya::Pod>(&self, name: &str, key: &K, value: &V) -> bool {
+        let (Some(Map::HashMap(data)) | Some(Map::LruHashMap(data))) = self.tables.get(name) else { return false };
+        let element = Element::new(data, key, ptr::from_ref(value) as u64, NO_EXIST);
+        // SAFETY: `element` is laid out as the call wants it, and names a key and a value of the map's types.
+        unsafe { libc::syscall(libc::SYS_bpf, PUT_ELEMENT, ptr::from_ref(&element), size_of::<Element>()) == 0 }
     }
 
     /// What could not be read so far, in one line per table.

@@ -6,11 +6,8 @@
 use acgs_perf_common::maps::{EXEC_QUEUE, WANTED_USERS, WantedPort, port_key};
 use aya::maps::MapError;
 
-use super::maps::Maps;
+use super::maps::{Maps, NO_EXIST};
 use crate::discover::namespaces::Place;
-
-/// `BPF_NOEXIST`.
-const NO_EXIST: u64 = 1;
 
 impl Maps {
     /// Makes process `tgid` part of `service` (from 0); false if the id lies outside the table.

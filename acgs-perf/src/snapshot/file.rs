@@ -14,8 +14,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 
-use super::capture::Capture;
+use super::capture::{Capture, Context};
 use super::interval::Interval;
+use super::model::LAYOUT_VERSION;
 use super::timeline::Timeline;
 
 /// Version of the frames; what is in them has a version of its own, `LAYOUT_VERSION`.
@@ -40,6 +41,9 @@ pub enum CaptureError {
     /// It is of a version that this agent does not know.
     #[error("a capture of version {0}, and this acgs-perf knows version {VERSION}; use a newer one")]
     Version(String),
+    /// What is in it has a layout that this agent does not know.
+    #[error("a capture with layout {0}, and this acgs-perf knows up to {LAYOUT_VERSION}; use a newer one")]
+    Layout(u32),
     /// It carries another constitutional hash.
     #[error("the capture carries the constitutional hash {0}, not {CONSTITUTIONAL_HASH}")]
     Hash(String),
@@ -131,7 +135,10 @@ pub fn decode(bytes: &[u8]) -> Result<Decoded, CaptureError> {
         }
         at = next;
     };
-    let context = context.ok_or(CaptureError::Lost)?;
+    let context: Context = context.ok_or(CaptureError::Lost)?;
+    if context.layout > LAYOUT_VERSION {
+        return Err(CaptureError::Layout(context.layout));
+    }
     let mut capture = Capture { context, intervals: Timeline::of(intervals), exemplars: exemplars.unwrap_or_default() };
     Ok(Decoded { damage: damage.map(|what| shorten(&mut capture, what)), capture })
 }
@@ -179,7 +186,7 @@ fn unpack<T: DeserializeOwned>(payload: &[u8]) -> Option<T> {
 mod tests {
     use super::*;
     use crate::live::status::ProbeStatus;
-    use crate::snapshot::capture::{Context, ServiceContext};
+    use crate::snapshot::capture::ServiceContext;
     use crate::snapshot::exemplar::{Exemplar, Kept, Segment};
     use crate::snapshot::model::Subject;
     use crate::sums::{Row, Section, Sections, Sums};
@@ -255,6 +262,14 @@ mod tests {
                 assert!(decoded.damage.is_some(), "byte {at}");
             }
         }
+    }
+
+    #[test]
+    fn a_layout_of_later_agents_is_not_guessed_at() {
+        let mut capture = capture();
+        capture.context.layout = LAYOUT_VERSION + 1;
+        let error = decode(&encode(&capture).unwrap()).unwrap_err().to_string();
+        assert!(error.contains("layout 2") && error.contains("use a newer one"), "{error}");
     }
 
     #[test]

@@ -76,7 +76,7 @@ impl Interval {
     /// End, on the clock of the programs.
     #[must_use]
     pub fn end_ns(&self) -> u64 {
-        self.start_ns + self.len_ns
+        self.start_ns.saturating_add(self.len_ns)
     }
 
     /// The figures of a subject.
@@ -100,6 +100,19 @@ fn bound(sections: &mut Sections) {
             section.entry(others(&key)).or_default().sums.add(&row.sums);
         }
     }
+}
+
+/// The bucket of a histogram that holds its P99; counts below 0 are nothing.
+#[must_use]
+pub fn bucket_of_p99(sums: &Sums) -> Option<u32> {
+    let counts = || sums.iter().map(|(bucket, count)| (bucket, count.max(0)));
+    let mut beyond = counts().map(|(_, count)| count).sum::<i64>() / 100;
+    let found = counts().rev().find(|(_, count)| {
+        let is_here = *count > beyond;
+        beyond -= count;
+        is_here
+    });
+    found.map(|(bucket, _)| bucket)
 }
 
 /// A section, empty where nothing changed in it.

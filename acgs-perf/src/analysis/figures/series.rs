@@ -1,11 +1,11 @@
 //! What the intervals say beyond their sum: the time series, and how much the number of slow requests varies.
 
-use acgs_perf_common::histogram::bucket_high;
+use acgs_perf_common::histogram::{BUCKETS, bucket_high};
 use acgs_perf_common::maps::{Counter, Histogram};
 
 use super::SeriesPoint;
 use crate::live::probes::request::{COUNTERS, LATENCY};
-use crate::snapshot::interval::{Interval, row};
+use crate::snapshot::interval::{Interval, bucket_of_p99, row};
 use crate::snapshot::{Capture, Subject};
 use crate::sums::Sums;
 
@@ -63,7 +63,7 @@ fn point(interval: &Interval, capture: &Capture, subject: &Subject) -> SeriesPoi
     }
 }
 
-/// Upper bound of the bucket that holds the `num/den` quantile.
+/// Upper bound of the bucket that holds the `num/den` quantile; `None` if it is over range, where nobody knows it.
 fn quantile(sums: &Sums, num: u64, den: u64) -> Option<u64> {
     let counts = || sums.iter().map(|(bucket, count)| (bucket, count.max(0) as u64));
     let total: u64 = counts().map(|(_, count)| count).sum();
@@ -73,19 +73,7 @@ fn quantile(sums: &Sums, num: u64, den: u64) -> Option<u64> {
         seen += count;
         seen >= rank && *count > 0
     });
-    found.map(|(bucket, _)| bucket_high(bucket as usize))
-}
-
-/// The bucket of the P99.
-fn bucket_of_p99(sums: &Sums) -> Option<u32> {
-    let counts = || sums.iter().map(|(bucket, count)| (bucket, count.max(0)));
-    let mut beyond = counts().map(|(_, count)| count).sum::<i64>() / 100;
-    let found = counts().rev().find(|(_, count)| {
-        let is_here = *count > beyond;
-        beyond -= count;
-        is_here
-    });
-    found.map(|(bucket, _)| bucket)
+    found.map(|(bucket, _)| bucket as usize).filter(|bucket| *bucket < BUCKETS).map(bucket_high)
 }
 
 /// Requests of an interval, and those above the P99 of all.
@@ -134,6 +122,8 @@ mod tests {
         let sums = Sums::sparse([(10, -1), (30, 1), (250, 1)]);
         assert_eq!((quantile(&sums, 1, 2), quantile(&sums, 99, 100)), (Some(30), Some(bucket_high(250))));
         assert_eq!(quantile(&Sums::default(), 99, 100), None);
+        let over_range = Sums::sparse([(10, 50), (BUCKETS as u32, 50)]);
+        assert_eq!((quantile(&over_range, 1, 2), quantile(&over_range, 99, 100)), (Some(10), None));
     }
 
     #[test]

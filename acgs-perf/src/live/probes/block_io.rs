@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use acgs_perf_common::block_io::{
-    BUCKETS, BYTES, BlockIoFields, DEVICE, DEVICE_OVER_RANGE, DEVICE_SUM, DEVICES, ERRORS, IN_FLIGHT, NOBODY,
+    BUCKETS, BYTES, BlockIoFields, DEVICE, DEVICE_OVER_RANGE, DEVICE_SUM, DEVICES, ERRORS, GROUPS, IN_FLIGHT, NOBODY,
     OPERATIONS, POWER, QUEUE, QUEUE_OVER_RANGE, QUEUE_SUM, RECORD_WORDS, REQUESTS, device_numbers, record_base,
 };
 
@@ -37,7 +37,8 @@ pub static PROBE: ProbeSpec = ProbeSpec {
     maps: &[
         MapSpec { name: "BLOCK_IO_RECORDS", entries: |s| record_base(owners(s), 0, 0) },
         MapSpec { name: "BLOCK_IO_DEVICES", entries: owners },
-        MapSpec { name: "BLOCK_IO_IN_FLIGHT", entries: |s| if s.services == 0 { 1 } else { IN_FLIGHT } },
+        MapSpec { name: "BLOCK_IO_IN_FLIGHT", entries: |s| s.if_active(IN_FLIGHT) },
+        MapSpec { name: "BLOCK_IO_GROUPS", entries: |s| s.if_active(GROUPS) },
     ],
     iterators: Some(Iterators { begin: "block_io_groups", settle: None }),
     read: |maps, service, sections| drop(sections.insert(BLOCK_IO.into(), rows(maps, service + 1))),
