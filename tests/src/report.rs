@@ -121,8 +121,9 @@ impl Report {
         self.assert_counted(name, requests, &[("negative_difference", requests / 200 + 1)]);
     }
 
+    /// The same, but for so many of these losses.
     #[track_caller]
-    fn assert_counted(&self, name: &str, requests: u64, beside: &[(&str, u64)]) {
+    pub fn assert_counted(&self, name: &str, requests: u64, beside: &[(&str, u64)]) {
         let (counted, losses) = (self.requests(name), self.losses());
         println!("{name}: counted {counted} of {requests}, ledger {losses:?}");
         let mut beyond = self.beyond(requests);

@@ -5,9 +5,9 @@
 
 use acgs_perf_common::histogram::{BUCKETS, bucket_index};
 
+use super::counts::Counts;
 use super::distribution::Ranked;
-use super::figures::Counts;
-use super::figures::series::design_effect;
+use super::sections::series::design_effect;
 
 /// Requests in a tenth of a second.
 const RATE: usize = 40;

@@ -6,19 +6,20 @@
 
 use acgs_perf_common::histogram::{BUCKETS, bucket_high, bucket_low};
 
-use super::confidence::{P99_MIN_COUNT, effective, p99_ranks};
+use super::confidence::p99_ranks;
+use super::counts::Counts;
 use super::hdr;
-use crate::analysis::figures::Counts;
+use super::number::round3;
 use crate::analysis::model::Distribution;
 
 /// Counts, ready to look up ranks.
 pub struct Ranked<'a> {
     buckets: &'a [u64],
     /// Number of all values, over range included.
-    pub total: u64,
+    total: u64,
     over_range: u64,
     /// See `Counts::design_effect`.
-    pub design_effect: Option<f64>,
+    design_effect: Option<f64>,
 }
 
 impl<'a> Ranked<'a> {
@@ -58,27 +59,9 @@ impl<'a> Ranked<'a> {
         self.bucket(p99_ranks(self.total, self.design_effect).high?).map(bucket_high)
     }
 
-    fn interval(&self) -> Result<[u64; 2], String> {
-        match (self.p99_low(), self.p99_high()) {
-            (Some(low), Some(high)) => Ok([low, high]),
-            _ if self.total >= P99_MIN_COUNT && effective(self.total, self.design_effect) < P99_MIN_COUNT => {
-                Err(format!(
-                    "needs {P99_MIN_COUNT} independent values, has as much as {}",
-                    effective(self.total, self.design_effect)
-                ))
-            }
-            _ if self.total < P99_MIN_COUNT => Err(format!("needs {P99_MIN_COUNT} values, has {}", self.total)),
-            _ => Err("its upper end is over range, at 68.7 s or more".into()),
-        }
-    }
-
     /// All figures.
     pub fn distribution(&self, sum_ns: Option<u64>) -> Distribution {
-        let (p99_ci95_ns, p99_ci95_absent) = match self.interval() {
-            Ok(interval) => (Some(interval), None),
-            Err(_) if self.total == 0 => (None, None),
-            Err(reason) => (None, Some(reason)),
-        };
+        let (low, high) = (self.p99_low(), self.p99_high());
         let in_range = self.total - self.over_range;
         Distribution {
             count: self.total,
@@ -88,14 +71,32 @@ impl<'a> Ranked<'a> {
             p50_ns: self.percentile(5_000),
             p90_ns: self.percentile(9_000),
             p99_ns: self.percentile(9_900),
-            p99_ci95_ns,
-            p99_ci95_absent,
+            p99_ci95_ns: low.zip(high).map(|(low, high)| [low, high]),
+            p99_ci95_low_ns: low.filter(|_| high.is_none()),
+            design_effect: self.design_effect.map(round3),
             p999_ns: self.percentile(9_990),
             p9999_ns: self.percentile(9_999),
             over_range: self.over_range,
             histogram: if in_range > 0 { hdr::encode(self.buckets) } else { None },
         }
     }
+}
+
+/// The counts of a distribution that was loaded; `None` if its histogram cannot be read. They give the same distribution again, but
+/// for the mean, which is rounded.
+#[must_use]
+pub fn counts_of(distribution: &Distribution) -> Option<Counts> {
+    let buckets = match &distribution.histogram {
+        Some(text) => hdr::decode(text)?,
+        None => Vec::new(),
+    };
+    let counts = Counts {
+        buckets,
+        sum_ns: distribution.mean_ns.map(|mean| mean.saturating_mul(distribution.count)),
+        over_range: distribution.over_range,
+        design_effect: distribution.design_effect,
+    };
+    (Ranked::new(&counts).total == distribution.count).then_some(counts)
 }
 
 /// All figures of `counts`.
@@ -156,10 +157,14 @@ mod tests {
     }
 
     #[test]
-    fn few_values_have_no_interval_and_say_why() {
+    fn few_values_have_an_interval_that_is_open_above() {
         let d = distribution(&counts((0..367).map(|i| i * 1000)));
-        assert_eq!((d.p99_ci95_ns, d.p99_ci95_absent.as_deref()), (None, Some("needs 368 values, has 367")));
+        assert!(
+            d.p99_ci95_ns.is_none() && d.p99_ci95_low_ns.is_some_and(|low| (350_000..359_000).contains(&low)),
+            "{d:?}"
+        );
         let d = distribution(&counts((0..368).map(|i| i * 1000)));
+        assert_eq!(d.p99_ci95_low_ns, None);
         let [low, high] = d.p99_ci95_ns.unwrap();
         // Ranks 360 and 368 are the values 359 000 and 367 000.
         assert!(low <= 359_000 && 359_000 - low < 2048 && high >= 367_000 && high - 367_000 < 2048, "{low} {high}");
@@ -173,10 +178,21 @@ mod tests {
         assert_eq!((d.count, d.over_range), (1000, 15));
         assert!(d.p90_ns.is_some() && d.min_ns.is_some());
         assert_eq!((d.p99_ns, d.p999_ns, d.p9999_ns, d.max_ns), (None, None, None, None));
-        assert_eq!(d.p99_ci95_ns, None);
-        assert!(d.p99_ci95_absent.unwrap().contains("over range"));
+        assert!(d.p99_ci95_ns.is_none() && d.p99_ci95_low_ns.is_some());
         let d = distribution(&Counts { over_range: 3, ..Counts::default() });
         assert_eq!((d.count, d.min_ns, d.p50_ns, d.histogram), (3, None, None, None));
+    }
+
+    #[test]
+    fn a_distribution_can_be_counted_again() {
+        let mut c = counts((0..5_000u64).map(|i| i * i % 90_007));
+        (c.over_range, c.design_effect) = (7, Some(2.5));
+        let d = distribution(&c);
+        let again = counts_of(&d).unwrap();
+        assert_eq!((&again.buckets, again.over_range), (&c.buckets, 7));
+        assert_eq!(distribution(&again), d);
+        assert_eq!(distribution(&counts_of(&Distribution::default()).unwrap()), Distribution::default());
+        assert_eq!(counts_of(&Distribution { count: d.count + 1, ..d }), None);
     }
 
     #[test]

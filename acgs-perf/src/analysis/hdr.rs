@@ -1,13 +1,13 @@
 //! Bucket counts as an HdrHistogram, without loss.
 //!
-//! In: counts by bucket. Out: base64 of the HdrHistogram V2 encoding (uncompressed). With two significant digits its
+//! In: counts by bucket, or base64 of the HdrHistogram V2 encoding (uncompressed). Out: the other. With two significant digits its
 //! buckets are ours, so that every bucket keeps its count. Values over range are not in it; they are counted beside it.
 
-use acgs_perf_common::histogram::{MAX_POWER, bucket_low};
+use acgs_perf_common::histogram::{BUCKETS, MAX_POWER, bucket_index, bucket_low};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hdrhistogram::Histogram;
-use hdrhistogram::serialization::{Serializer, V2Serializer};
+use hdrhistogram::serialization::{Deserializer, Serializer, V2Serializer};
 
 /// The histogram, or `None` if a count is beyond what the format can hold (2^63).
 pub fn histogram(buckets: &[u64]) -> Option<Histogram<u64>> {
@@ -29,10 +29,26 @@ pub fn encode(buckets: &[u64]) -> Option<String> {
     Some(STANDARD.encode(bytes))
 }
 
+/// The counts by bucket in an encoded histogram, `BUCKETS` long; `None` if it is none, or has values over range or buckets that are
+/// not ours.
+#[must_use]
+pub fn decode(text: &str) -> Option<Vec<u64>> {
+    let bytes = STANDARD.decode(text).ok()?;
+    let histogram: Histogram<u64> = Deserializer::new().deserialize(&mut bytes.as_slice()).ok()?;
+    if histogram.sigfig() != 2 || histogram.low() != 1 {
+        return None;
+    }
+    let mut buckets = vec![0; BUCKETS];
+    for value in histogram.iter_recorded() {
+        let bucket = buckets.get_mut(bucket_index(histogram.lowest_equivalent(value.value_iterated_to())))?;
+        *bucket = value.count_at_value();
+    }
+    Some(buckets)
+}
+
 #[cfg(test)]
 mod tests {
-    use acgs_perf_common::histogram::{BUCKETS, bucket_high};
-    use hdrhistogram::serialization::Deserializer;
+    use acgs_perf_common::histogram::bucket_high;
 
     use super::*;
 
@@ -49,6 +65,28 @@ mod tests {
             assert_eq!(back.highest_equivalent(bucket_low(index)), bucket_high(index));
         }
         assert_eq!(back.len(), buckets.iter().sum::<u64>());
+        assert_eq!(decode(&encode(&buckets).unwrap()), Some(buckets));
+    }
+
+    #[test]
+    fn what_is_no_histogram_of_ours_is_refused() {
+        let mut other = Histogram::<u64>::new_with_bounds(1, 1 << MAX_POWER, 3).unwrap();
+        other.record(5).unwrap();
+        let mut wide = Histogram::<u64>::new_with_bounds(1, 1 << 40, 2).unwrap();
+        wide.record(1 << 39).unwrap();
+        let encoded = |histogram: &Histogram<u64>| {
+            let mut bytes = Vec::new();
+            V2Serializer::new().serialize(histogram, &mut bytes).unwrap();
+            STANDARD.encode(bytes)
+        };
+        for text in ["", "x", "AAAA", &encoded(&other), &encoded(&wide)] {
+            assert_eq!(decode(text), None, "{text}");
+        }
+        let whole = encode(&[3, 0, 7]).unwrap();
+        assert_eq!(decode(&whole).unwrap()[..3], [3, 0, 7]);
+        for end in 0..whole.len() {
+            assert!(decode(&whole[..end]).is_none_or(|buckets| buckets.len() == BUCKETS));
+        }
     }
 
     #[test]

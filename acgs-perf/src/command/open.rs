@@ -9,6 +9,7 @@ use std::path::Path;
 use anyhow::Context as _;
 
 use crate::analysis;
+use crate::output::words;
 use crate::report::{self, Report};
 use crate::snapshot::Capture;
 use crate::snapshot::file::{decode, is_capture};
@@ -34,7 +35,7 @@ pub struct Opened {
 /// When it cannot be read, or is neither, or was changed.
 pub fn open(path: &Path) -> anyhow::Result<Opened> {
     if let Some((capture, damage)) = capture(path)? {
-        let mut report = analysis::analyse(&capture);
+        let mut report = words::said(analysis::analyse(&capture));
         let sealed = report::seal_to_fit(&mut report).with_context(|| path.display().to_string())?;
         return Ok(Opened { report, sealed, damage });
     }

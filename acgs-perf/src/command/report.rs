@@ -47,7 +47,7 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::analysis::{assess, sample};
+    use crate::analysis::sample::{self, assessed};
     use crate::output::Format;
     use crate::report;
 
@@ -55,7 +55,7 @@ mod tests {
     fn a_changed_report_is_refused_in_one_line() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("r.json");
-        let text = report::seal(&mut assess(&sample::small())).unwrap();
+        let text = report::seal(&mut assessed(sample::small())).unwrap();
         report::write_atomically(&file, text.replace("\"tiny\"", "\"tidy\"").as_bytes()).unwrap();
         let line = format!("{:#}", run(&Args { file, format: Format::Text }).unwrap_err());
         assert!(line.contains("tampered") && !line.contains('\n'), "{line}");
@@ -65,7 +65,7 @@ mod tests {
     fn a_report_without_exemplars_is_no_trace() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("r.json");
-        let text = report::seal(&mut assess(&sample::small())).unwrap();
+        let text = report::seal(&mut assessed(sample::small())).unwrap();
         report::write_atomically(&file, text.as_bytes()).unwrap();
         let line = format!("{:#}", run(&Args { file, format: Format::Perfetto }).unwrap_err());
         assert!(line.contains("r.json: the report holds no exemplars") && !line.contains('\n'), "{line}");

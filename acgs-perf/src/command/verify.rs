@@ -73,7 +73,7 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::analysis::{assess, sample};
+    use crate::analysis::sample::{self, assessed};
 
     #[test]
     fn says_ok_failed_or_unreadable_by_exit_code() {
@@ -81,7 +81,7 @@ mod tests {
         let file = dir.path().join("r.json");
         let args = Args { file: file.clone() };
         assert!(run(&args).is_err());
-        let text = report::seal(&mut assess(&sample::small())).unwrap();
+        let text = report::seal(&mut assessed(sample::small())).unwrap();
         report::write_atomically(&file, text.as_bytes()).unwrap();
         assert_eq!(run(&args).unwrap(), 0);
         fs::write(&file, text.replacen("200", "201", 1)).unwrap();

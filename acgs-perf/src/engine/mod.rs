@@ -29,7 +29,7 @@ use crate::live::probes::attribution::DOWNSTREAM;
 use crate::live::session::Session;
 use crate::snapshot::exemplar::Exemplars;
 use crate::snapshot::read::{Depth, count_below_zero, freeze, snapshot};
-use crate::snapshot::{Context, Cost, Interval, LAYOUT_VERSION, ServiceContext, Snapshot, Subject};
+use crate::snapshot::{Context, Cost, Ending, Interval, LAYOUT_VERSION, ServiceContext, Snapshot, Subject};
 use crate::sums::{Difference as _, Sums};
 use crate::units::downstream_address;
 use budget::watch::{UNSETTLED, Verdict, Watch};
@@ -243,7 +243,7 @@ impl Engine {
             start_unix_ns: self.start_unix_ns,
             start_ns,
             duration_ns: end_ns.saturating_sub(start_ns),
-            ended_by: String::new(),
+            ended_by: Ending::default(),
             probes: self.session.probes(),
             ledger,
             cost,

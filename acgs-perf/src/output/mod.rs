@@ -7,6 +7,7 @@ mod page;
 mod perfetto;
 mod terminal;
 pub mod text;
+pub mod words;
 
 pub use format::{Format, Rendered, render};
 pub use page::{Page, WithList, clean};

@@ -160,7 +160,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::analysis::{assess, sample};
+    use crate::analysis::sample::{self, assessed};
 
     fn parsed(report: &Report) -> Value {
         serde_json::from_str(&render(report).unwrap()).unwrap()
@@ -195,7 +195,7 @@ mod tests {
 
     #[test]
     fn slices_follow_each_other_and_add_up_to_the_latency() {
-        let report = assess(&sample::whole());
+        let report = assessed(sample::whole());
         let trace = parsed(&report);
         let tracks = tracks(&trace);
         let exemplars = report.services[1].exemplars.as_ref().unwrap();
@@ -213,7 +213,7 @@ mod tests {
 
     #[test]
     fn whole_nanoseconds_survive_at_the_end_of_a_day() {
-        let mut report = assess(&sample::whole());
+        let mut report = assessed(sample::whole());
         let exemplars = report.services[1].exemplars.as_mut().unwrap();
         for (at, exemplar) in exemplars.iter_mut().enumerate() {
             exemplar.arrived_offset_ns = 86_399_123_456_789 + at as i64;
@@ -229,7 +229,7 @@ mod tests {
 
     #[test]
     fn segments_that_do_not_fit_are_made_to() {
-        let mut report = assess(&sample::whole());
+        let mut report = assessed(sample::whole());
         let exemplars = report.services[1].exemplars.as_mut().unwrap();
         exemplars[0].segments.clear();
         exemplars[1].segments.truncate(2);
@@ -246,7 +246,7 @@ mod tests {
 
     #[test]
     fn names_arguments_and_the_constitutional_hash_are_in_it() {
-        let trace = parsed(&assess(&sample::whole()));
+        let trace = parsed(&assessed(sample::whole()));
         assert_eq!(trace["metadata"]["constitutional_hash"], acgs_perf_common::CONSTITUTIONAL_HASH);
         let events = trace["traceEvents"].as_array().unwrap();
         let named = |kind: &str| -> Vec<&str> {
@@ -277,7 +277,7 @@ mod tests {
 
     #[test]
     fn without_exemplars_it_says_what_to_do() {
-        let error = render(&assess(&sample::small())).unwrap_err().to_string();
+        let error = render(&assessed(sample::small())).unwrap_err().to_string();
         assert!(error.contains("no exemplars") && error.contains("attribution probe"), "{error}");
     }
 }

@@ -43,12 +43,12 @@ fn seal_within(report: &mut Report, limit: usize) -> serde_json::Result<String> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::analysis::{assess, sample};
+    use crate::analysis::sample::{self, assessed};
     use crate::report::verify_bytes;
 
     #[test]
     fn what_would_be_too_large_is_thinned_out_until_it_fits() {
-        let mut report = assess(&sample::whole());
+        let mut report = assessed(sample::whole());
         let point = report.services[0].series[0].clone();
         report.services[0].series = (0..4_000u64)
             .map(|at| {
@@ -73,7 +73,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_thinned_out_ends_too() {
-        let mut report = assess(&sample::small());
+        let mut report = assessed(sample::small());
         assert!(seal_within(&mut report, 10).unwrap().len() > 10);
     }
 }

@@ -7,10 +7,11 @@ use serde_json::Value;
 
 use super::seal::{digest as seal_digest, render};
 use super::*;
-use crate::analysis::{assess, sample};
+use crate::analysis::analyse;
+use crate::analysis::sample::{self, assessed};
 
 fn sealed() -> String {
-    seal(&mut assess(&sample::small())).unwrap()
+    seal(&mut assessed(sample::small())).unwrap()
 }
 
 fn error(bytes: &[u8]) -> LoadError {
@@ -28,8 +29,8 @@ fn resealed(change: impl FnOnce(&mut Value)) -> String {
 
 #[test]
 fn comes_back_as_it_was_written() {
-    for figures in [sample::whole(), sample::small(), crate::analysis::figures::Figures::default()] {
-        let mut report = assess(&figures);
+    for report in [sample::whole(), sample::small(), sample::empty()] {
+        let mut report = assessed(report);
         let text = seal(&mut report).unwrap();
         assert!(text.ends_with("}\n") && report.digest.len() == 71);
         let dir = tempfile::tempdir().unwrap();
@@ -78,7 +79,7 @@ fn other_text_for_the_same_value_is_found() {
     let text = sealed();
     for other in [
         text.replacen(": ", ":  ", 1),
-        text.replacen("\n  \"cost\"", "\n  \"schema_version\": 1,\n  \"cost\"", 1),
+        text.replacen("\n  \"cost\"", "\n  \"schema_version\": 2,\n  \"cost\"", 1),
         text.replacen("sha256", "\\u0073ha256", 1),
         text.replacen("100.0", "100.00", 1),
         text.replacen("100.0", "1e2", 1),
@@ -131,8 +132,8 @@ fn each_kind_of_bad_file_gets_its_own_line() {
         (b"[1]".to_vec(), "not an acgs-perf report: the document is not an object"),
         (b"{}".to_vec(), "not an acgs-perf report: no schema_version"),
         (
-            resealed(|v| v["schema_version"] = 2.into()).into(),
-            "written by a newer acgs-perf: schema_version 2, this one reads up to 1; upgrade",
+            resealed(|v| v["schema_version"] = 3.into()).into(),
+            "written by a newer acgs-perf: schema_version 3, this one reads up to 2; upgrade",
         ),
         (
             resealed(|v| v["constitutional_hash"] = "0123456789abcdef".into()).into(),
@@ -169,9 +170,9 @@ fn a_file_larger_than_any_report_is_refused_unread() {
 #[test]
 fn rates_that_a_user_may_write_survive() {
     for rps in [0.1, 1e15, 1e300, f64::MAX, 0.123_456_789, 98_123.456, f64::INFINITY, f64::NAN, -1.0] {
-        let mut figures = sample::small();
-        figures.services[0].objective.min_rps = rps;
-        let text = seal(&mut assess(&figures)).unwrap();
+        let mut capture = sample::capture();
+        capture.context.services[0].objective.min_rps = rps;
+        let text = seal(&mut analyse(&capture)).unwrap();
         verify_bytes(Path::new("r.json"), text.as_bytes()).unwrap_or_else(|e| panic!("{rps}: {e}"));
     }
 }

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::ending::Ending;
 use super::exemplar::Exemplars;
 use super::timeline::Timeline;
 use crate::discover::Objective;
@@ -39,8 +40,8 @@ pub struct Context {
     pub start_ns: u64,
     /// Length of the time in which events were counted.
     pub duration_ns: u64,
-    /// How the recording ended: `duration`, `interrupted`, `command exited with 1`, …
-    pub ended_by: String,
+    /// How the recording ended.
+    pub ended_by: Ending,
     /// What each probe did.
     pub probes: Vec<ProbeStatus>,
     /// Names of the loss counters, by index.

@@ -4,6 +4,7 @@
 //! In: a live session. Out: values without descriptors, which can be saved, and analysed without root. `Σ intervals = last − first`.
 
 pub mod capture;
+pub mod ending;
 pub mod exemplar;
 pub mod file;
 pub mod interval;
@@ -12,6 +13,7 @@ pub mod read;
 pub mod timeline;
 
 pub use capture::{Capture, Context, Cost, Host, Overhead, Process, ServiceContext};
+pub use ending::Ending;
 pub use interval::Interval;
 pub use model::{LAYOUT_VERSION, Snapshot, Subject, Subjects};
 pub use timeline::Timeline;

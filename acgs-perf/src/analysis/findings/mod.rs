@@ -1,46 +1,50 @@
 //! Findings: what deserves attention, each with the numbers that show it.
 //!
-//! In: the report so far. Out: findings, most severe first. Kinds: `objective_missed`, `queue_time_dominates`,
-//! `nothing_answered`, `measurement_incomplete`, `overhead_limited`; `counts` has `counts_disagree`, `tail` those of the
-//! attribution.
+//! In: the report so far. Out: findings, most severe first, with figures and without words, which are made in `output::words`.
+//! Kinds: those below; `counts` has `counts_disagree`, `tail` those of the attribution.
 
 mod counts;
 mod tail;
 
-use acgs_perf_common::ledger::LOSSES;
+pub use counts::COUNTS_DISAGREE;
+pub use tail::NOT_CONSERVED;
 
-use super::number::grouped;
 use super::verdict::missed_for_latency;
-use crate::analysis::model::{Finding, ProbeStatus, Report, ServiceReport, Severity, Verdict};
-use crate::units::duration;
+use crate::analysis::model::{Figure, Finding, ProbeStatus, Report, ServiceReport, Severity, Unit, Verdict};
+use crate::snapshot::Ending;
+
+/// An objective is missed.
+pub const OBJECTIVE_MISSED: &str = "objective_missed";
+/// Fewer requests came than the objective asks for.
+pub const NOT_TESTED: &str = "not_tested";
+/// Requests wait before they are read.
+pub const QUEUE_TIME_DOMINATES: &str = "queue_time_dominates";
+/// No request was answered.
+pub const NOTHING_ANSWERED: &str = "nothing_answered";
+/// Probes were stopped, or the recording was ended, because of `--max-overhead`.
+pub const OVERHEAD_LIMITED: &str = "overhead_limited";
+/// Something was lost, or could not be read.
+pub const MEASUREMENT_INCOMPLETE: &str = "measurement_incomplete";
 
 /// With fewer requests, a P99 is little more than the slowest request, and says nothing about queueing.
 const MIN_REQUESTS: u64 = 100;
 
-/// Advice where the attribution tells the cause.
-const SEE_TAIL: &str = "the finding about its tail says what the slow requests wait for, and what to do";
-/// Advice where it does not.
-const SEE_TIMES: &str = "compare queue time with service time: a high queue time calls for more workers or shorter work \
-                         between reads, a high service time for a look at blocked time and system calls";
-
-/// What ends a recording when no probe is left to stop.
-const ENDED_BY_OVERHEAD: &str = "overhead";
-
 /// All findings of a report.
 pub fn findings(report: &Report) -> Vec<Finding> {
-    let mut all: Vec<_> = report.services.iter().flat_map(of_service).collect();
+    let mut all: Vec<_> = report.services.iter().flat_map(about_service).collect();
     let is_stopped = |probe: &ProbeStatus| probe.name == "attribution" && probe.stopped_after_ns.is_some();
     let has_all_rows = !report.probes.iter().any(is_stopped);
     all.extend(report.services.iter().filter_map(|service| counts::disagree(service, has_all_rows)));
     all.extend(overhead_limited(report));
-    all.extend(losses(report));
+    all.extend(incomplete(report));
     all.sort_by_key(|finding| finding.severity);
     all
 }
 
-fn of_service(service: &ServiceReport) -> impl Iterator<Item = Finding> {
+fn about_service(service: &ServiceReport) -> impl Iterator<Item = Finding> {
     [
         objective_missed(service),
+        not_tested(service),
         tail::tail(service),
         tail::not_conserved(service),
         queue_time_dominates(service),
@@ -50,31 +54,49 @@ fn of_service(service: &ServiceReport) -> impl Iterator<Item = Finding> {
     .flatten()
 }
 
+fn finding(id: &str, severity: Severity, figures: Vec<Figure>) -> Finding {
+    Finding {
+        id: id.into(),
+        severity,
+        service: None,
+        figures,
+        share: None,
+        title: String::new(),
+        evidence: String::new(),
+        recommendation: String::new(),
+    }
+}
+
+fn of_service(id: &str, severity: Severity, service: &ServiceReport, figures: Vec<Figure>) -> Finding {
+    Finding { service: Some(service.name.clone()), ..finding(id, severity, figures) }
+}
+
+/// The P99, its interval and the rate, against the objective.
+fn against_objective(service: &ServiceReport) -> Vec<Figure> {
+    let (objective, Some(requests)) = (&service.objective, &service.requests) else { return Vec::new() };
+    let latency = &requests.latency;
+    let low = latency.p99_ci95_ns.map(|[low, _]| low).or(latency.p99_ci95_low_ns);
+    let ends =
+        [("p99", latency.p99_ns), ("p99_ci95_low", low), ("p99_ci95_high", latency.p99_ci95_ns.map(|[_, high]| high))];
+    let ends = ends.into_iter().filter_map(|(what, value)| Some(Figure::new(what, value?, Unit::Ns)));
+    let rate = requests.rate_per_s.and_then(|rate| Figure::decimal("rate", rate, Unit::PerS));
+    let mut figures: Vec<_> = ends.map(|figure| figure.against(objective.p99_ns)).collect();
+    figures.extend(rate.map(|rate| rate.against_decimal(objective.min_rps)));
+    figures.push(Figure::new("requests", latency.count, Unit::Count));
+    figures
+}
+
 fn objective_missed(service: &ServiceReport) -> Option<Finding> {
-    let objective = &service.objective;
-    if objective.verdict != Some(Verdict::Missed) {
+    if service.objective.verdict != Some(Verdict::Missed) {
         return None;
     }
-    let (severity, title, recommendation) = match missed_for_latency(service) {
-        false => (
-            Severity::Warning,
-            format!("{} answered fewer requests per second than its objective asks for", service.name),
-            "record under the load that the objective is meant for, or set `min_rps` to what this service has to carry",
-        ),
-        true => (
-            Severity::Critical,
-            format!("{} misses its objective", service.name),
-            if tail::tail(service).is_some() { SEE_TAIL } else { SEE_TIMES },
-        ),
-    };
-    Some(Finding {
-        id: "objective_missed".into(),
-        severity,
-        service: Some(service.name.clone()),
-        title,
-        evidence: objective.reason.clone(),
-        recommendation: recommendation.into(),
-    })
+    let severity = if missed_for_latency(service) { Severity::Critical } else { Severity::Warning };
+    Some(of_service(OBJECTIVE_MISSED, severity, service, against_objective(service)))
+}
+
+fn not_tested(service: &ServiceReport) -> Option<Finding> {
+    let is_not_tested = service.objective.verdict == Some(Verdict::NotTested);
+    is_not_tested.then(|| of_service(NOT_TESTED, Severity::Info, service, against_objective(service)))
 }
 
 fn queue_time_dominates(service: &ServiceReport) -> Option<Finding> {
@@ -83,112 +105,65 @@ fn queue_time_dominates(service: &ServiceReport) -> Option<Finding> {
     if u128::from(queue) * 2 <= u128::from(latency) || tail::tail(service).is_some_and(|f| tail::explains_queue(&f)) {
         return None;
     }
-    let met = service.objective.verdict == Some(Verdict::Met);
-    Some(Finding {
-        id: "queue_time_dominates".into(),
-        severity: if met { Severity::Info } else { Severity::Warning },
-        service: Some(service.name.clone()),
-        title: format!("requests to {} wait before they are read", service.name),
-        evidence: format!("P99 of queue time {}, of latency {}", duration(queue), duration(latency)),
-        recommendation: "the application reads too late: add workers, or move blocking and long work off the thread \
-                         that reads"
-            .into(),
-    })
+    let severity = match service.objective.verdict {
+        Some(Verdict::Met) => Severity::Info,
+        _ => Severity::Warning,
+    };
+    let figure = Figure::new("queue_time_p99", queue, Unit::Ns).against(latency);
+    Some(of_service(QUEUE_TIME_DOMINATES, severity, service, vec![figure]))
 }
 
 fn nothing_answered(service: &ServiceReport) -> Option<Finding> {
     let requests = service.requests.as_ref().filter(|r| r.count == 0)?;
-    Some(Finding {
-        id: "nothing_answered".into(),
-        severity: Severity::Warning,
-        service: Some(service.name.clone()),
-        title: format!("{} answered no request", service.name),
-        evidence: format!(
-            "requests answered 0, unanswered {}, unsolicited sends {}, processes {}",
-            grouped(requests.unanswered),
-            grouped(requests.unsolicited_sends),
-            service.processes.len()
-        ),
-        recommendation: format!(
-            "check that there was load, and that `{}` selects the processes that serve it",
-            service.selector
-        ),
-    })
+    let figures = [
+        ("requests", 0),
+        ("unanswered", requests.unanswered),
+        ("unsolicited_sends", requests.unsolicited_sends),
+        ("processes", service.processes.len() as u64),
+    ];
+    let figures = figures.map(|(what, value)| Figure::new(what, value, Unit::Count));
+    Some(of_service(NOTHING_ANSWERED, Severity::Warning, service, figures.into()))
 }
 
-/// Probes were stopped, or the recording was ended, because of `--max-overhead`.
 fn overhead_limited(report: &Report) -> Option<Finding> {
-    let stopped = report.probes.iter().filter(|probe| probe.stopped_after_ns.is_some());
-    let mut evidence: Vec<_> = stopped
-        .map(|probe| format!("{} stopped: {}", probe.name, probe.reason.as_deref().unwrap_or("no reason given")))
-        .collect();
-    let ended = report.window.ended_by == ENDED_BY_OVERHEAD;
-    if evidence.is_empty() && !ended {
+    let after = |probe: &ProbeStatus| {
+        let after = probe.stopped_after_ns?;
+        Some(Figure::new("stopped_after", after, Unit::Ns).of(probe.name.clone()).against(report.window.duration_ns))
+    };
+    let mut figures: Vec<_> = report.probes.iter().filter_map(after).collect();
+    let is_ended = report.window.ended_by == Ending::Overhead;
+    if figures.is_empty() && !is_ended {
         return None;
     }
-    if let Some(overhead) = &report.cost.overhead
-        && let (true, Some(last)) = (ended, overhead.last_ppm)
-    {
-        evidence.push(format!("at the end {last} ppm of the host's CPU time, limit {} ppm", overhead.limit_ppm));
+    if let (true, Some(overhead)) = (is_ended, &report.cost.overhead) {
+        let last = overhead.last_ppm.map(|last| Figure::new("overhead", last, Unit::Ppm));
+        figures.extend(last.map(|last| last.against(overhead.limit_ppm)));
     }
-    Some(Finding {
-        id: "overhead_limited".into(),
-        severity: Severity::Warning,
-        service: None,
-        title: match ended {
-            true => "the recording ended early: it cost more than --max-overhead allows".into(),
-            false => "probes were stopped: the measurement cost more than --max-overhead allows".into(),
-        },
-        evidence: evidence.join("; "),
-        recommendation:
-            "the figures of a stopped probe end where it was stopped: raise --max-overhead, or choose fewer \
-                         probes with --probes from the start"
-                .into(),
-    })
+    Some(finding(OVERHEAD_LIMITED, Severity::Warning, figures))
 }
 
-fn losses(report: &Report) -> Option<Finding> {
-    let lost: Vec<_> = report.ledger.iter().filter(|(_, count)| **count > 0).collect();
-    if lost.is_empty() && report.notes.is_empty() {
-        return None;
-    }
-    let counters: Vec<_> = lost.iter().map(|(name, count)| format!("{name} {}", grouped(**count))).collect();
-    let mut evidence: Vec<_> = report.notes.clone();
-    if !counters.is_empty() {
-        evidence.insert(0, counters.join(", "));
-    }
-    let meaning = |name: &str| LOSSES.iter().find(|(known, _)| *known == name).map(|(_, text)| *text);
-    let meanings: Vec<_> = lost.iter().filter_map(|(name, _)| meaning(name)).collect();
-    Some(Finding {
-        id: "measurement_incomplete".into(),
-        severity: Severity::Warning,
-        service: None,
-        title: "the measurement lost something".into(),
-        evidence: evidence.join("; "),
-        recommendation: match meanings.is_empty() {
-            true if lost.is_empty() => {
-                "do not rely on the figures that the evidence names; record again if they matter".into()
-            }
-            true => "read the counters' meaning before relying on the figures".into(),
-            false => format!("weigh the figures accordingly: {}", meanings.join("; ")),
-        },
-    })
+fn incomplete(report: &Report) -> Option<Finding> {
+    let lost = report.ledger.iter().filter(|(_, count)| **count > 0);
+    let figures: Vec<_> =
+        lost.map(|(name, count)| Figure::new("lost", *count, Unit::Count).of(name.clone()).against(0)).collect();
+    let is_whole = figures.is_empty() && report.notes.is_empty();
+    (!is_whole).then(|| finding(MEASUREMENT_INCOMPLETE, Severity::Warning, figures))
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::analysis::model::{ProbeState, Severity};
-    use crate::analysis::{assess, sample};
+    use super::*;
+    use crate::analysis::sample::{self, assessed};
 
-    fn ids(figures: &crate::analysis::figures::Figures) -> Vec<String> {
-        assess(figures).findings.into_iter().map(|finding| finding.id).collect()
+    fn ids(report: &Report) -> Vec<String> {
+        assessed(report.clone()).findings.into_iter().map(|finding| finding.id).collect()
     }
 
     /// The healthy service of the sample.
-    fn healthy() -> crate::analysis::figures::Figures {
-        let mut figures = sample::whole();
-        figures.services.truncate(1);
-        figures
+    fn healthy() -> Report {
+        let mut report = sample::whole();
+        report.services.truncate(1);
+        report
     }
 
     #[test]
@@ -198,78 +173,48 @@ mod tests {
 
     #[test]
     fn each_finding_brings_its_numbers_most_severe_first() {
-        let mut figures = healthy();
-        figures.ledger[3].1 = 1234;
-        let requests = figures.services[0].requests.as_mut().unwrap();
-        requests.latency = sample::counts((0..300_000).map(|_| 20_000_000));
-        requests.queue_time = sample::counts((0..300_000).map(|_| 15_000_000));
-        assert_eq!(ids(&figures), ["objective_missed", "queue_time_dominates", "measurement_incomplete"]);
-        let findings = assess(&figures).findings;
-        assert!(findings[0].evidence.contains("at least 19.9 ms"), "{}", findings[0].evidence);
-        assert_eq!(findings[1].evidence, "P99 of queue time 15.0 ms, of latency 20.1 ms");
-        assert_eq!(findings[2].evidence, "errno_table_full 1,234");
-        assert!(
-            findings[2].recommendation.contains("table of failed system calls is full")
-                && findings[2].service.is_none()
-        );
+        let mut report = healthy();
+        report.ledger.insert("errno_table_full".into(), 1234);
+        let requests = report.services[0].requests.as_mut().unwrap();
+        requests.latency = sample::distribution((0..300_000).map(|_| 20_000_000));
+        requests.queue_time = sample::distribution((0..300_000).map(|_| 15_000_000));
+        assert_eq!(ids(&report), ["objective_missed", "queue_time_dominates", "measurement_incomplete"]);
+        let findings = assessed(report).findings;
+        let p99 = &findings[0].figures[0];
+        assert_eq!((p99.what.as_str(), p99.against.clone()), ("p99", Some(5_000_000.into())));
+        assert!(p99.value.as_u64().is_some_and(|p99| (20_000_000..20_200_000).contains(&p99)));
+        let lost = Figure::new("lost", 1234, Unit::Count).of("errno_table_full").against(0);
+        assert_eq!(findings[2].figures, [lost]);
+        assert!(findings[2].service.is_none());
     }
 
     #[test]
-    fn what_could_not_be_read_is_evidence_too() {
-        let mut figures = healthy();
-        figures.notes.push("TCP peers could not be read whole: no permission".into());
-        let finding = assess(&figures).findings.remove(0);
-        assert_eq!(
-            (finding.id.as_str(), finding.evidence.as_str()),
-            ("measurement_incomplete", figures.notes[0].as_str())
-        );
-        assert!(finding.recommendation.starts_with("do not rely on the figures"), "{}", finding.recommendation);
-        figures.ledger[3].1 = 7;
-        let finding = assess(&figures).findings.remove(0);
-        assert_eq!(finding.evidence, "errno_table_full 7; TCP peers could not be read whole: no permission");
+    fn what_could_not_be_read_is_a_finding_without_figures() {
+        let mut report = healthy();
+        report.notes.push("TCP peers could not be read whole: no permission".into());
+        let finding = assessed(report).findings.remove(0);
+        assert_eq!((finding.id.as_str(), finding.figures.len()), (MEASUREMENT_INCOMPLETE, 0));
     }
 
     #[test]
-    fn a_low_rate_alone_is_a_warning_with_its_own_advice() {
-        let mut figures = healthy();
-        figures.services[0].objective.min_rps = 1e6;
-        let finding = assess(&figures).findings.remove(0);
-        assert_eq!((finding.id.as_str(), finding.severity), ("objective_missed", Severity::Warning));
-        assert!(finding.evidence.contains("30,000 requests/s is not above 1,000,000"), "{}", finding.evidence);
-        assert!(finding.recommendation.contains("min_rps"));
-    }
-
-    #[test]
-    fn stopped_probes_and_an_early_end_are_told_with_what_was_measured() {
-        let mut figures = healthy();
-        figures.probes[2].state = ProbeState::Stopped;
-        figures.probes[2].reason = Some("after 2s the measurement took 5 %".into());
-        figures.probes[2].stopped_after_ns = Some(2_000_000_000);
-        let finding = assess(&figures).findings.remove(0);
-        assert_eq!((finding.id.as_str(), finding.severity), ("overhead_limited", Severity::Warning));
-        assert_eq!(finding.evidence, "syscalls stopped: after 2s the measurement took 5 %");
-        figures.ended_by = "overhead".into();
-        let overhead = crate::snapshot::Overhead {
-            limit: 0.001,
-            intervals: 8,
-            last: Some(0.02),
-            highest: Some(0.03),
-            account: Some(0.001),
-        };
-        figures.cost.overhead = Some(overhead);
-        let report = assess(&figures);
-        assert_eq!(report.probes[2].stopped_after_ns, Some(2_000_000_000));
-        let finding = &report.findings[0];
-        assert!(finding.title.contains("ended early"), "{}", finding.title);
-        assert!(finding.evidence.ends_with("at the end 20000 ppm of the host's CPU time, limit 1000 ppm"));
+    fn a_low_rate_is_for_information_unless_requests_were_left() {
+        let mut report = healthy();
+        report.services[0].objective.min_rps = 1e6;
+        let finding = assessed(report.clone()).findings.remove(0);
+        assert_eq!((finding.id.as_str(), finding.severity), (NOT_TESTED, Severity::Info));
+        let rate = finding.figures.iter().find(|figure| figure.what == "rate").unwrap();
+        assert_eq!((rate.value.as_f64(), rate.against.as_ref().and_then(|n| n.as_f64())), (Some(30_000.0), Some(1e6)));
+        report.services[0].requests.as_mut().unwrap().unanswered = 5_000;
+        let finding = assessed(report).findings.remove(0);
+        assert_eq!((finding.id.as_str(), finding.severity), (OBJECTIVE_MISSED, Severity::Warning));
     }
 
     #[test]
     fn a_service_without_an_answer_is_named() {
-        let mut figures = sample::small();
-        figures.services[0].requests = Some(crate::analysis::figures::Requests::default());
-        assert_eq!(ids(&figures), ["nothing_answered"]);
-        figures.services[0].requests = None;
-        assert_eq!(ids(&figures), Vec::<String>::new());
+        let mut report = sample::small();
+        report.services[0].requests = Some(Default::default());
+        assert_eq!(ids(&report), [NOTHING_ANSWERED]);
+        report.services[0].requests = None;
+        assert_eq!(ids(&report), Vec::<String>::new());
     }
 }

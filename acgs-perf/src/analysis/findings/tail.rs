@@ -1,14 +1,16 @@
-//! Findings from the attribution: the cause of a slow tail with what to do about it, and rows that do not add up.
+//! Findings from the attribution: the cause of a slow tail, and rows that do not add up.
 //!
 //! In: one service of the report. Out: at most one finding about the tail, `tail_` and its cause, and
 //! `attribution_not_conserved`.
 
-use acgs_perf_common::attribution::Component;
-
-use crate::analysis::model::{AttributionRowReport, CutReport, DownstreamReport, Finding, ServiceReport, Severity};
-use crate::analysis::tail::{Cause, Explanation, calls_in_sequence, explain, main_cut, phrase, slowest};
+use super::of_service;
+use crate::analysis::model::{AttributionRowReport, DownstreamReport, Figure, Finding, ServiceReport, Severity, Unit};
+use crate::analysis::number::share4;
+use crate::analysis::tail::{Cause, Explanation, explain, main_cut};
 use crate::analysis::verdict::missed_for_latency;
-use crate::units::{duration, grouped, percent, process_name};
+
+/// The components of a service do not add up to its latency.
+pub const NOT_CONSERVED: &str = "attribution_not_conserved";
 
 /// A tail is worth a finding if its mean is at least this many times that of the rest, or if the objective is missed.
 const CLEAR_FACTOR: u64 = 2;
@@ -21,45 +23,42 @@ const TOLERANCE: u128 = 1_000;
 pub fn tail(service: &ServiceReport) -> Option<Finding> {
     let cut = main_cut(&service.tail.as_ref()?.cuts)?;
     let explanation = explain(cut);
-    let missed = missed_for_latency(service);
-    let steep = explanation.clear && cut.mean_ns >= cut.body_mean_ns.saturating_mul(CLEAR_FACTOR);
-    let main = explanation.main.first().filter(|_| steep || missed)?;
-    let who = slowest(&cut.quantile);
-    let subject = match explanation.clear {
-        true => format!("the {who} of the requests to {}", service.name),
-        // Only a missed objective leads here.
-        false => format!("all requests to {}, not only the {who},", service.name),
-    };
-    let title = match main.cause {
-        Cause::Unknown => format!("what makes {} slow could not be attributed", service.name),
-        _ => format!("{subject} spend their time {}", phrase(main, cut).text),
-    };
-    let connects = unpooled(service, &explanation);
-    let mut evidence = evidence(service, &explanation);
-    let mut recommendation = recommendation(&explanation);
-    if let Some(peer) = connects {
-        evidence.push_str(&format!(
-            "; {} connections to {} for {} calls",
-            grouped(peer.connects),
-            peer.address,
-            grouped(peer.calls)
-        ));
-        recommendation.push_str("; keep connections open instead of opening one for each call");
+    let is_missed = missed_for_latency(service);
+    let is_steep = explanation.clear && cut.mean_ns >= cut.body_mean_ns.saturating_mul(CLEAR_FACTOR);
+    let main = explanation.main.first().filter(|_| is_steep || is_missed)?;
+    let severity = if is_missed { Severity::Critical } else { Severity::Info };
+    let share = share4(main.mean_ns.into(), cut.mean_ns.into());
+    let found = of_service(id(main.cause), severity, service, figures(service, &explanation));
+    Some(Finding { share: Some(share), ..found })
+}
+
+fn figures(service: &ServiceReport, explanation: &Explanation) -> Vec<Figure> {
+    let cut = explanation.cut;
+    let mut figures = vec![
+        Figure::new("requests_above_cut", cut.count, Unit::Count).of(cut.quantile.clone()),
+        Figure::new("mean_latency", cut.mean_ns, Unit::Ns).of(cut.quantile.clone()).against(cut.body_mean_ns),
+    ];
+    figures.extend(cut.threshold_ns.map(|ns| Figure::new("threshold", ns, Unit::Ns).of(cut.quantile.clone())));
+    for part in &explanation.main {
+        figures.push(Figure::new(name(part.cause), part.mean_ns, Unit::Ns).against(part.body_mean_ns));
     }
-    Some(Finding {
-        id: id(main.cause).into(),
-        severity: if missed { Severity::Critical } else { Severity::Info },
-        service: Some(service.name.clone()),
-        title,
-        evidence,
-        recommendation,
-    })
+    let is_downstream = explanation.main.iter().any(|part| part.cause == Cause::Downstream);
+    if is_downstream {
+        let calls = Figure::decimal("calls", cut.calls_per_request, Unit::PerRequest);
+        figures.extend(calls.map(|calls| calls.against_decimal(cut.body_calls_per_request)));
+        let peers = cut.downstream.iter().take(2);
+        figures.extend(peers.map(|peer| Figure::new("waited_for", peer.mean_ns, Unit::Ns).of(peer.peer.clone())));
+        let peer = unpooled(service, explanation);
+        figures.extend(peer.map(|peer| {
+            Figure::new("connects", peer.connects, Unit::Count).of(peer.address.clone()).against(peer.calls)
+        }));
+    }
+    figures
 }
 
 /// The peer that the tail waits for most, if the service opens a connection for at least every second call to it.
 fn unpooled<'a>(service: &'a ServiceReport, explanation: &Explanation) -> Option<&'a DownstreamReport> {
-    let waits = explanation.main.iter().any(|part| part.cause == Cause::Downstream);
-    let first = explanation.cut.downstream.first().filter(|_| waits)?;
+    let first = explanation.cut.downstream.first()?;
     let peer = service.downstream.iter().flatten().find(|peer| peer.address == first.peer)?;
     (peer.calls >= MIN_CALLS && peer.connects.saturating_mul(2) >= peer.calls).then_some(peer)
 }
@@ -89,112 +88,9 @@ fn id(cause: Cause) -> &'static str {
     }
 }
 
-fn evidence(service: &ServiceReport, explanation: &Explanation) -> String {
-    let cut = explanation.cut;
-    let threshold = cut.threshold_ns.map_or_else(|| "68.7 s or more".into(), duration);
-    let mut facts = vec![format!(
-        "{} requests above {} ({threshold}) take {} on average, the rest {}",
-        grouped(cut.count),
-        cut.quantile,
-        duration(cut.mean_ns),
-        duration(cut.body_mean_ns)
-    )];
-    for part in &explanation.main {
-        let phrase = phrase(part, cut);
-        facts.push(format!(
-            "{}: {} ({}), in the rest {}",
-            phrase.text,
-            duration(phrase.mean_ns),
-            percent(phrase.mean_ns, cut.mean_ns),
-            duration(phrase.body_mean_ns)
-        ));
-    }
-    if explanation.main.iter().any(|part| part.cause == Cause::Downstream) && cut.calls_per_request > 0.0 {
-        facts.push(format!(
-            "calls per request {:.1}, in the rest {:.1}",
-            cut.calls_per_request, cut.body_calls_per_request
-        ));
-    }
-    if explanation.main.iter().any(|part| part.cause == Cause::RunQueue) {
-        facts.extend(ran_instead(service, cut));
-    }
-    facts.join("; ")
-}
-
-/// Who had the CPU: from the exemplars, or from all waits of the service where the exemplars do not tell.
-fn ran_instead(service: &ServiceReport, cut: &CutReport) -> Option<String> {
-    let one = |comm: &str, pid: u32, wait_ns: u64| format!("{} {}", process_name(comm, pid), duration(wait_ns));
-    let exemplars: Vec<_> = cut.preemptors.iter().take(3).map(|p| one(&p.comm, p.pid, p.wait_ns)).collect();
-    if !exemplars.is_empty() {
-        return Some(format!("ran instead, in the exemplars: {}", exemplars.join(", ")));
-    }
-    let all = &service.scheduler.as_ref()?.ran_instead;
-    let all: Vec<_> = all.iter().take(3).map(|r| one(&r.comm, r.pid, r.wait_ns)).collect();
-    (!all.is_empty()).then(|| format!("ran instead, over all waits of the service: {}", all.join(", ")))
-}
-
-fn recommendation(explanation: &Explanation) -> String {
-    let Some(main) = explanation.main.first() else { return String::new() };
-    let advice = match main.cause {
-        Cause::Accept => {
-            "accept more often: raise the backlog of `listen` and net.core.somaxconn, add workers, let clients keep \
-             their connections open"
-        }
-        Cause::Queue => queue_advice(main.first()),
-        Cause::Cpu => "profile the code with `perf record` on the thread of an exemplar, and cache or divide the work",
-        Cause::RunQueue => {
-            "give the service CPUs of its own: move or limit the commands that ran instead (cpuset, CPUWeight=), raise \
-             its CPU quota, or run fewer threads than CPUs"
-        }
-        Cause::Lock => "find the lock with `perf lock contention` or `perf trace -e futex`, and hold it for less",
-        Cause::Disk => "keep the data in memory, write asynchronously, or look at the device with `iostat -x 1`",
-        Cause::Downstream if calls_in_sequence(explanation.cut).is_some() => {
-            "make the calls that do not need each other's answer at the same time, or ask for everything in one call; \
-             then look at the latency of the peer"
-        }
-        Cause::Downstream => {
-            "look at the peer: record it as a service too, check its slow queries, its pool and its connects per call; \
-             set a timeout on the call"
-        }
-        Cause::Idle => {
-            "look at the exemplars: a timer or a sleep of the event loop, a client that sends its request in pieces, or a \
-             wait that is not seen, as on another process"
-        }
-        Cause::Sleep => "remove the sleep, or the retry with a fixed pause, from the path of the request",
-        Cause::Fault => "check memory pressure and swap (`vmstat 1`), transparent huge pages, and memory-mapped files",
-        Cause::Other => "look at the system calls of the service, and at the segments of the exemplars",
-        Cause::EventLoop => {
-            "move blocking and long work off the event loop (thread pool, worker process), or run more workers"
-        }
-        Cause::Pool => "enlarge the thread pool, or shorten what its threads do",
-        Cause::Unknown => {
-            "see in the exemplars which stretch is unknown; work that is handed to another process is not followed"
-        }
-        Cause::Reply => {
-            "check whether the reply is large or streamed on purpose, whether the client reads slowly, and the network \
-             to it"
-        }
-    };
-    advice.into()
-}
-
-fn queue_advice(component: Option<Component>) -> &'static str {
-    match component {
-        Some(Component::QueueOnCpu) => {
-            "the thread that reads is busy: add workers, or move long work off the thread that reads"
-        }
-        Some(Component::QueueDownstream) => {
-            "the thread that reads blocks in calls of other requests: use an asynchronous client, or more workers"
-        }
-        Some(Component::QueueLock) => {
-            "the thread that reads waits for a lock: find it with `perf lock contention`, or add workers"
-        }
-        Some(Component::QueueDisk | Component::QueueFault) => {
-            "the thread that reads waits for the disk or for memory: move such work off it, check memory pressure"
-        }
-        Some(Component::QueueSleep) => "the thread that reads sleeps: remove the sleep, or move it off that thread",
-        _ => "the application reads too late: add workers, or move blocking and long work off the thread that reads",
-    }
+/// As a figure calls the cause: the id without what all of them begin with.
+fn name(cause: Cause) -> &'static str {
+    id(cause).trim_start_matches("tail_")
 }
 
 /// Rows whose components do not add up to their latency: then a share is not what it says.
@@ -208,141 +104,118 @@ pub fn not_conserved(service: &ServiceReport) -> Option<Finding> {
     if wrong.saturating_mul(TOLERANCE) <= latency {
         return None;
     }
-    let ns = |value: u128| duration(u64::try_from(value).unwrap_or(u64::MAX));
-    Some(Finding {
-        id: "attribution_not_conserved".into(),
-        severity: Severity::Warning,
-        service: Some(service.name.clone()),
-        title: format!("the components of {} do not add up to its latency", service.name),
-        evidence: format!(
-            "components {}, latency {}, difference over all rows {} (more than 0.1 %)",
-            ns(components),
-            ns(latency),
-            ns(wrong)
-        ),
-        recommendation:
-            "do not rely on the shares in `tail`; look at the loss counters, and report this as a fault of \
-                         the measurement"
-                .into(),
-    })
+    let ns = |value: u128| u64::try_from(value).unwrap_or(u64::MAX);
+    let figures = vec![
+        Figure::new("components", ns(components), Unit::Ns).against(ns(latency)),
+        Figure::new("difference_over_all_rows", ns(wrong), Unit::Ns).against(ns(latency / TOLERANCE)),
+    ];
+    Some(of_service(NOT_CONSERVED, Severity::Warning, service, figures))
 }
 
 #[cfg(test)]
 mod tests {
-    use acgs_perf_common::attribution::COMPONENT_NAMES;
+    use acgs_perf_common::attribution::{COMPONENT_NAMES, Component};
 
     use super::*;
-    use crate::analysis::figures::Figures;
-    use crate::analysis::{assess, sample};
+    use crate::analysis::model::Report;
+    use crate::analysis::sample::{self, assessed};
 
     /// The sample's service whose tail waits for its database.
-    fn api() -> Figures {
-        let mut figures = sample::whole();
-        figures.services.remove(0);
-        figures
+    fn api() -> Report {
+        let mut report = sample::whole();
+        report.services.remove(0);
+        report
     }
 
-    fn of(figures: &Figures) -> Vec<Finding> {
-        assess(figures)
-            .findings
-            .into_iter()
-            .filter(|f| f.id.starts_with("tail_") || f.id.contains("conserved"))
-            .collect()
+    fn of(report: &Report) -> Vec<Finding> {
+        let findings = assessed(report.clone()).findings;
+        findings.into_iter().filter(|f| f.id.starts_with("tail_") || f.id.contains("conserved")).collect()
+    }
+
+    /// The rows of the slow requests.
+    fn slow_rows(report: &mut Report) -> impl Iterator<Item = &mut AttributionRowReport> {
+        let rows = &mut report.services[0].attribution.as_mut().unwrap().rows;
+        rows.iter_mut().filter(|row| row.latency_ns / row.count > 10_000_000)
+    }
+
+    fn named<'a>(finding: &'a Finding, what: &str) -> Option<&'a Figure> {
+        finding.figures.iter().find(|figure| figure.what == what)
     }
 
     #[test]
     fn a_missed_objective_gets_its_cause_with_numbers() {
-        let findings = assess(&api()).findings;
+        let findings = assessed(api()).findings;
         assert_eq!(findings.iter().map(|f| f.id.as_str()).collect::<Vec<_>>(), ["objective_missed", "tail_downstream"]);
-        assert!(findings[0].recommendation.starts_with("the finding about its tail"));
         let finding = &findings[1];
         assert_eq!((finding.severity, finding.service.as_deref()), (Severity::Critical, Some("api")));
-        assert!(finding.title.ends_with("spend their time waiting for postgres (127.0.0.1:5432)"), "{}", finding.title);
-        assert_eq!(
-            finding.evidence,
-            "200 requests above p99 (51.0 ms) take 54.5 ms on average, the rest 2.32 ms; waiting for postgres \
-             (127.0.0.1:5432): 51.5 ms (95 %), in the rest 989 µs; calls per request 21.0, in the rest 3.2"
-        );
-        assert!(finding.recommendation.starts_with("make the calls that do not need"), "{}", finding.recommendation);
+        assert!(finding.share.is_some_and(|share| (0.94..0.96).contains(&share)), "{finding:?}");
+        let waited = named(finding, "waited_for").unwrap();
+        assert_eq!(waited.of.as_deref(), Some("127.0.0.1:5432"));
+        let calls = named(finding, "calls").unwrap();
+        assert_eq!((calls.unit, calls.value.as_f64()), (Unit::PerRequest, Some(21.0)));
+        assert!(named(finding, "connects").is_none());
     }
 
     #[test]
     fn a_connection_for_each_call_is_pointed_out() {
-        let mut figures = api();
-        let peers = |figures: &mut Figures, connects| {
-            figures.services[0].attribution.as_mut().unwrap().downstream[0].connects = connects;
+        let mut report = api();
+        let connects = |report: &mut Report, connects| {
+            report.services[0].downstream.as_mut().unwrap()[0].connects = connects;
         };
-        peers(&mut figures, 10_000);
-        let finding = of(&figures).remove(0);
-        assert!(
-            finding.evidence.ends_with("; 10,000 connections to 127.0.0.1:5432 for 20,000 calls"),
-            "{}",
-            finding.evidence
-        );
-        assert!(finding.recommendation.ends_with("; keep connections open instead of opening one for each call"));
-        peers(&mut figures, 9_999);
-        assert!(!of(&figures)[0].recommendation.contains("keep connections"));
+        connects(&mut report, 10_000);
+        let expected = Figure::new("connects", 10_000, Unit::Count).of("127.0.0.1:5432").against(20_000);
+        assert_eq!(named(&of(&report)[0], "connects"), Some(&expected));
+        connects(&mut report, 9_999);
+        assert_eq!(named(&of(&report)[0], "connects"), None);
     }
 
     #[test]
-    fn who_ran_instead_comes_from_the_exemplars_or_else_from_all_waits() {
-        let mut figures = sample::whole();
-        let scheduler = figures.services.remove(0).scheduler;
-        figures.services[0].scheduler = scheduler;
-        let attribution = figures.services[0].attribution.as_mut().unwrap();
-        for row in attribution.rows.iter_mut().filter(|row| row.latency_ns / row.count > 10_000_000) {
-            row.component_ns = Default::default();
-            row.component_ns[Component::QueueRunQueue as usize] = row.latency_ns;
+    fn a_tail_that_explains_the_queue_needs_no_second_finding() {
+        let mut report = api();
+        for row in slow_rows(&mut report) {
+            row.component_ns = [("queue_run_queue".to_owned(), row.latency_ns)].into();
         }
-        figures.services[0].requests.as_mut().unwrap().queue_time = sample::counts((0..20_000).map(|_| 50_000_000));
-        let finding = of(&figures).remove(0);
-        assert_eq!(finding.id, "tail_run_queue");
-        assert!(finding.evidence.ends_with("in the exemplars: stress-ng 99 1.60 ms"), "{}", finding.evidence);
-        figures.services[0].attribution.as_mut().unwrap().exemplars = crate::snapshot::exemplar::Kept::default();
-        let finding = of(&figures).remove(0);
-        assert!(finding.evidence.ends_with("of the service: stress-ng 99 310 ms"), "{}", finding.evidence);
-        // It says where the queue comes from; that there is one needs no second finding.
-        let ids = |figures: &Figures| assess(figures).findings.into_iter().map(|f| f.id).collect::<Vec<_>>();
-        assert_eq!(ids(&figures), ["objective_missed", "tail_run_queue"]);
-        figures.services[0].attribution = None;
-        assert_eq!(ids(&figures), ["objective_missed", "queue_time_dominates"]);
+        let requests = report.services[0].requests.as_mut().unwrap();
+        requests.queue_time = sample::distribution((0..20_000).map(|_| 50_000_000));
+        let ids = |report: &Report| assessed(report.clone()).findings.into_iter().map(|f| f.id).collect::<Vec<_>>();
+        assert_eq!(ids(&report), ["objective_missed", "tail_run_queue"]);
+        report.services[0].attribution = None;
+        assert_eq!(ids(&report), ["objective_missed", "queue_time_dominates"]);
     }
 
     #[test]
     fn it_is_for_information_if_the_objective_is_met() {
-        let mut figures = api();
-        figures.services[0].objective.p99 = std::time::Duration::from_secs(1);
-        assert_eq!(of(&figures)[0].severity, Severity::Info);
-        // Missed for the rate alone: the tail did not cause that.
-        figures.services[0].objective.min_rps = 1e6;
-        assert_eq!(of(&figures)[0].severity, Severity::Info);
+        let mut report = api();
+        report.services[0].objective.p99_ns = 1_000_000_000;
+        assert_eq!(of(&report)[0].severity, Severity::Info);
+        // Not tested, or missed for the rate alone: the tail did not cause that.
+        report.services[0].objective.min_rps = 1e6;
+        assert_eq!(of(&report)[0].severity, Severity::Info);
+        report.services[0].requests.as_mut().unwrap().unanswered = 1_000;
+        assert_eq!(of(&report)[0].severity, Severity::Info);
     }
 
     #[test]
     fn a_service_that_is_slow_throughout_gets_its_cause_too() {
-        let mut figures = api();
-        let attribution = figures.services[0].attribution.as_mut().unwrap();
+        let mut report = api();
         // Only the slow ones.
+        let attribution = report.services[0].attribution.as_mut().unwrap();
         attribution.rows.retain(|row| row.latency_ns / row.count > 10_000_000);
-        let finding = of(&figures).remove(0);
-        assert!(finding.title.starts_with("all requests to api, not only the slow"), "{}", finding.title);
-        assert_eq!(finding.id, "tail_downstream");
-        figures.services[0].objective.p99 = std::time::Duration::from_secs(1);
-        assert!(of(&figures).is_empty(), "a steady service that meets its objective has no finding");
+        assert_eq!(of(&report)[0].id, "tail_downstream");
+        report.services[0].objective.p99_ns = 1_000_000_000;
+        assert!(of(&report).is_empty(), "a steady service that meets its objective has no finding");
     }
 
     #[test]
-    fn every_component_has_an_id_and_advice() {
+    fn every_component_has_an_id() {
         let mut seen = std::collections::BTreeSet::new();
-        for index in 0..COMPONENT_NAMES.len() {
-            let mut figures = api();
-            let attribution = figures.services[0].attribution.as_mut().unwrap();
-            for row in attribution.rows.iter_mut().filter(|row| row.latency_ns / row.count > 10_000_000) {
-                row.component_ns = Default::default();
-                row.component_ns[index] = row.latency_ns;
+        for (component, _) in COMPONENT_NAMES {
+            let mut report = api();
+            for row in slow_rows(&mut report) {
+                row.component_ns = [(component.to_owned(), row.latency_ns)].into();
             }
-            let finding = of(&figures).remove(0);
-            assert!(finding.id.starts_with("tail_") && finding.recommendation.len() > 20, "{finding:?}");
+            let finding = of(&report).remove(0);
+            assert!(finding.id.starts_with("tail_"), "{finding:?}");
             seen.insert(finding.id);
         }
         assert_eq!(seen.len(), 15, "{seen:?}");
@@ -350,25 +223,20 @@ mod tests {
 
     #[test]
     fn rows_that_do_not_add_up_are_a_warning() {
-        let mut figures = api();
-        let change = |figures: &mut Figures, by: u64| {
-            let row = &mut figures.services[0].attribution.as_mut().unwrap().rows[0];
-            row.component_ns[Component::OnCpu as usize] += by;
-        };
-        let total: u64 = figures.services[0].attribution.as_ref().unwrap().rows.iter().map(|row| row.latency_ns).sum();
-        change(&mut figures, total / 1_000);
-        assert_eq!(of(&figures).len(), 1, "0.1 % is within the tolerance");
-        change(&mut figures, 1);
-        let findings = of(&figures);
-        assert_eq!((findings[1].id.as_str(), findings[1].severity), ("attribution_not_conserved", Severity::Warning));
-        assert!(
-            findings[1].evidence.starts_with("components 57.0 s, latency 56.9 s, difference"),
-            "{}",
-            findings[1].evidence
-        );
+        let mut report = api();
+        let on_cpu = COMPONENT_NAMES[Component::OnCpu as usize].0;
+        fn rows(report: &mut Report) -> &mut Vec<AttributionRowReport> {
+            &mut report.services[0].attribution.as_mut().unwrap().rows
+        }
+        let total: u64 = rows(&mut report).iter().map(|row| row.latency_ns).sum();
+        *rows(&mut report)[0].component_ns.get_mut(on_cpu).unwrap() += total / 1_000;
+        assert_eq!(of(&report).len(), 1, "0.1 % is within the tolerance");
+        *rows(&mut report)[0].component_ns.get_mut(on_cpu).unwrap() += 1;
+        let findings = of(&report);
+        assert_eq!((findings[1].id.as_str(), findings[1].severity), (NOT_CONSERVED, Severity::Warning));
+        assert_eq!(findings[1].figures[0].against, Some(total.into()));
         // Too much in one row and as much too little in another is still wrong.
-        let rows = &mut figures.services[0].attribution.as_mut().unwrap().rows;
-        rows[1].component_ns[Component::OnCpu as usize] -= total / 1_000 + 1;
-        assert_eq!(of(&figures).len(), 2);
+        *rows(&mut report)[1].component_ns.get_mut(on_cpu).unwrap() -= total / 1_000 + 1;
+        assert_eq!(of(&report).len(), 2);
     }
 }

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A distribution of durations. Percentiles are upper bounds of their bucket, at most 0.8 % above the true value.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Distribution {
     /// Number of values, those over range included.
     pub count: u64,
@@ -31,9 +31,13 @@ pub struct Distribution {
     /// 95 % confidence interval of the 99th percentile, by order statistics.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub p99_ci95_ns: Option<[u64; 2]>,
-    /// Why there is no confidence interval.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub p99_ci95_absent: Option<String>,
+    /// Its lower end, where it is open above: with few values, or when the upper end is over range.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p99_ci95_low_ns: Option<u64>,
+    /// By how much more the number of values above the 99th percentile varies over time than that of independent ones would, three
+    /// decimals; the interval is as wide as that asks for. Absent where too few intervals tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub design_effect: Option<f64>,
     /// 99.9th percentile.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub p999_ns: Option<u64>,

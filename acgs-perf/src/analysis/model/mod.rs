@@ -4,6 +4,7 @@
 
 mod attribution;
 mod distribution;
+mod finding;
 mod root;
 mod service;
 mod tail;
@@ -13,12 +14,11 @@ pub use attribution::{
     SegmentReport,
 };
 pub use distribution::Distribution;
-pub use root::{
-    CostReport, Finding, HostReport, OverheadReport, ProgramCostReport, Report, SCHEMA_VERSION, Severity, Tool, Window,
-};
+pub use finding::{Figure, Finding, Severity, Unit};
+pub use root::{CostReport, HostReport, OverheadReport, ProgramCostReport, Report, SCHEMA_VERSION, Tool, Window};
 pub use service::{
-    Blocked, ObjectiveReport, PeerReport, ProcessReport, RanInsteadReport, RequestsReport, SchedulerReport,
-    SeriesPointReport, ServiceReport, Switches, SyscallReport, TcpReport, Verdict,
+    Because, Blocked, ObjectiveReport, PeerReport, ProcessReport, ProcessState, RanInsteadReport, RequestsReport,
+    SchedulerReport, SeriesPointReport, ServiceReport, Switches, SyscallReport, TcpReport, Verdict,
 };
 pub use tail::{CutComponentReport, CutPeerReport, CutReport, LeftOutReport, PreemptorReport, TailReport};
 

@@ -9,11 +9,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::finding::Finding;
 use super::service::ServiceReport;
 use crate::live::status::ProbeStatus;
+use crate::snapshot::Ending;
 
 /// Version of the report's shape; raised when a field is renamed, removed or changes its meaning.
-pub const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 2;
 
 /// A report of acgs-perf.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -81,8 +83,9 @@ pub struct Window {
     pub start_unix_ns: u64,
     /// Length.
     pub duration_ns: u64,
-    /// What ended the recording.
-    pub ended_by: String,
+    /// What ended the recording: `duration`, `interrupted`, `command exited with 3`, …
+    #[schemars(with = "String")]
+    pub ended_by: Ending,
 }
 
 /// What the measurement cost.
@@ -138,34 +141,4 @@ pub struct ProgramCostReport {
     pub runs: u64,
     /// Time spent in it.
     pub run_time_ns: u64,
-}
-
-/// How much a finding matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Severity {
-    /// An objective is missed.
-    Critical,
-    /// A result may be incomplete, or an objective is at risk.
-    Warning,
-    /// Worth knowing.
-    Info,
-}
-
-/// Something that deserves attention, with its evidence.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Finding {
-    /// Kind of finding; stable, fit for a filter.
-    pub id: String,
-    /// How much it matters.
-    pub severity: Severity,
-    /// The service; absent when it concerns the whole recording.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub service: Option<String>,
-    /// What is the case, in one line.
-    pub title: String,
-    /// The numbers that show it.
-    pub evidence: String,
-    /// What to do about it.
-    pub recommendation: String,
 }

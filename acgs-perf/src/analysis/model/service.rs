@@ -68,26 +68,62 @@ pub struct ProcessReport {
     pub pid: u32,
     /// Command name.
     pub comm: String,
-    /// `running`, or `exited` when it was gone at the end of the window.
-    pub state: String,
+    /// Whether it was there at the end of the window.
+    pub state: ProcessState,
+}
+
+/// Whether a process was there at the end of the window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ProcessState {
+    /// It was.
+    Running,
+    /// It was gone.
+    Exited,
 }
 
 /// Whether an objective is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// Both parts hold: the whole confidence interval of the P99 is below the objective, and the rate is above its.
-    #[serde(rename = "met")]
     Met,
-    /// The P99 is at or above its objective beyond doubt, or the rate is not above its.
-    #[serde(rename = "missed")]
+    /// The P99 is at or above its objective beyond doubt, or requests were left unanswered at a rate that is not above its.
     Missed,
     /// The requests seen cannot decide.
-    #[serde(rename = "too few requests to tell")]
+    // As schema version 1 called it.
+    #[serde(alias = "too few requests to tell")]
     TooFew,
+    /// Fewer requests came than the objective asks for, and all of them were answered.
+    NotTested,
+}
+
+/// What decided a verdict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Because {
+    /// The request probe was not active.
+    NotMeasured,
+    /// No request was answered.
+    NothingAnswered,
+    /// The P99 is at least so long.
+    P99AtLeast,
+    /// The P99 is at most so long.
+    P99AtMost,
+    /// The objective lies within the confidence interval of the P99.
+    IntervalHoldsObjective,
+    /// So few requests give no upper end of the interval.
+    FewRequests,
+    /// The upper end of the interval is over range.
+    OverRange,
+    /// The rate is not above the objective.
+    LowRate,
+    /// The window has no length, so there is no rate.
+    NoRate,
 }
 
 /// What a service is held against, and the verdict.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ObjectiveReport {
     /// The P99 of the latency must be below this.
     pub p99_ns: u64,
@@ -96,12 +132,15 @@ pub struct ObjectiveReport {
     /// The verdict; absent when requests were not measured.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub verdict: Option<Verdict>,
-    /// Why this verdict, or why none.
+    /// What decided it; absent in reports of schema version 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub because: Option<Because>,
+    /// Why this verdict, or why none, in words.
     pub reason: String,
 }
 
 /// Requests of a service.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RequestsReport {
     /// Requests answered.
     pub count: u64,
@@ -125,7 +164,7 @@ pub struct RequestsReport {
 }
 
 /// Scheduler figures of a service, over all its threads.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SchedulerReport {
     /// Time on a CPU.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -144,7 +183,7 @@ pub struct SchedulerReport {
 }
 
 /// Blocked time of one class: the time, and the distribution of the waits beside it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Blocked {
     /// Time in this state, over all threads.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -177,7 +216,7 @@ pub struct RanInsteadReport {
 }
 
 /// One system call of a service.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SyscallReport {
     /// Name.
     pub name: String,
@@ -195,7 +234,7 @@ pub struct SyscallReport {
 }
 
 /// TCP figures of a service.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TcpReport {
     /// Connections accepted.
     pub accepted: u64,

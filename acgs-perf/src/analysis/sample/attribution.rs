@@ -1,16 +1,25 @@
 //! A service with an attribution for tests: single requests, gathered into rows as the kernel does.
 //!
-//! In: requests. Out: rows, or a whole service whose tail waits for its database.
+//! In: requests. Out: sections of a capture, rows of a report, or a whole service whose tail waits for its database.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 
-use acgs_perf_common::attribution::{COMPONENTS, Component, PEER_SLOTS, attribution_bucket};
+use acgs_perf_common::attribution::{
+    ALL, CALLS_WORD, COMPONENTS, COUNT_WORD, Component, LATENCY_WORD, MANY_CALLS_WORD, ONE_CALL_WORD, PEER_SLOTS,
+    PEER_WORD, SHARED_WORD, attribution_bucket, component_word,
+};
+use acgs_perf_common::histogram::bucket_index;
+use acgs_perf_common::maps::{DOWNSTREAM_HEADER, DownstreamWord, UNIX_PORT};
 
-use super::counts;
-use crate::analysis::figures::{Attribution, AttributionRow, Downstream, Requests, SeriesPoint, Service};
-use crate::discover::Objective;
-use crate::snapshot::Process;
+use super::{distribution, process, redis, series};
+use crate::analysis::model::{AttributionRowReport, ProcessState, RequestsReport, ServiceReport};
+use crate::analysis::sections::attribution::attribution;
+use crate::analysis::sections::downstream::{Peers, downstream};
+use crate::analysis::sections::exemplars::exemplars;
+use crate::live::probes::attribution::{DOWNSTREAM, ROWS};
 use crate::snapshot::exemplar::{Actor, Exemplar, Kept, Segment};
+use crate::sums::{Row, Sections, Sums};
 
 /// Slot of PostgreSQL.
 pub const POSTGRES: usize = 1;
@@ -57,26 +66,85 @@ impl Request {
     }
 }
 
-/// Rows of the attribution histogram, by rising bucket.
-pub fn rows<'a>(requests: impl IntoIterator<Item = &'a Request>) -> Vec<AttributionRow> {
-    let mut rows = BTreeMap::<usize, AttributionRow>::new();
-    for request in requests {
-        let bucket = attribution_bucket(request.latency_ns());
-        let row = rows.entry(bucket).or_insert_with(|| AttributionRow { bucket, ..AttributionRow::default() });
-        row.count += 1;
-        row.latency_ns += request.latency_ns();
-        row.shared_ns += request.shared_ns;
-        row.calls += request.calls;
-        row.many_calls_ns += request.many_calls_ns;
-        row.one_call_ns += request.downstream_ns() - request.many_calls_ns;
-        for (sum, ns) in row.component_ns.iter_mut().zip(request.component_ns()) {
-            *sum += ns;
+/// A downstream peer.
+#[derive(Clone, Debug, Default)]
+pub struct Peer {
+    /// Its slot; 0 stands for the others.
+    pub slot: usize,
+    /// Its address, or `unix:` and its path.
+    pub address: &'static str,
+    /// Its port.
+    pub port: u16,
+    /// Calls sent.
+    pub sent: u64,
+    /// Connections opened.
+    pub connects: u64,
+    /// How long the answered ones took.
+    pub times: Vec<u64>,
+}
+
+impl Peer {
+    fn row(&self) -> (Vec<u32>, Row) {
+        let path = self.address.strip_prefix("unix:");
+        let ip: Ipv4Addr = self.address.parse().unwrap_or(Ipv4Addr::UNSPECIFIED);
+        let octets = ip.to_ipv6_mapped().octets();
+        let words = octets.chunks_exact(4).map(|word| u32::from_ne_bytes(word.try_into().unwrap()));
+        let mut key = vec![self.slot as u32];
+        if self.slot > 0 {
+            key.extend(words.chain([path.map_or(u32::from(self.port), |_| UNIX_PORT)]));
         }
-        for (slot, ns) in &request.peers {
-            row.peer_ns[*slot] += ns;
+        let mut sums = BTreeMap::from([
+            (DownstreamWord::Sent as u32, self.sent as i64),
+            (DownstreamWord::Connects as u32, self.connects as i64),
+            (DownstreamWord::LatencySum as u32, self.times.iter().sum::<u64>() as i64),
+        ]);
+        for ns in &self.times {
+            *sums.entry(DOWNSTREAM_HEADER + bucket_index(*ns) as u32).or_default() += 1;
         }
+        (key, Row { sums: Sums::sparse(sums), label: path.unwrap_or_default().into(), ..Row::default() })
     }
-    rows.into_values().collect()
+}
+
+/// The sections of the probe `attribution` for these requests and peers.
+pub fn sections(requests: &[Request], peers: &[Peer]) -> Sections {
+    let mut rows = BTreeMap::<Vec<u32>, BTreeMap<u32, i64>>::new();
+    for request in requests {
+        let row = rows.entry(vec![attribution_bucket(request.latency_ns()) as u32]).or_default();
+        let mut add = |word: usize, value: u64| *row.entry(word as u32).or_default() += value as i64;
+        add(COUNT_WORD, 1);
+        add(LATENCY_WORD, request.latency_ns());
+        add(SHARED_WORD, request.shared_ns);
+        add(CALLS_WORD, request.calls);
+        add(MANY_CALLS_WORD, request.many_calls_ns);
+        add(ONE_CALL_WORD, request.downstream_ns() - request.many_calls_ns);
+        for (component, ns) in ALL.iter().zip(request.component_ns()) {
+            add(component_word(*component), ns);
+        }
+        request.peers.iter().for_each(|(slot, ns)| add(PEER_WORD + slot, *ns));
+    }
+    let rows = rows.into_iter().map(|(key, words)| (key, Row { sums: Sums::sparse(words), ..Row::default() }));
+    Sections::from([(ROWS.into(), rows.collect()), (DOWNSTREAM.into(), peers.iter().map(Peer::row).collect())])
+}
+
+/// The peers of [`Request::peers`] without calls.
+fn silent_peers() -> [Peer; 2] {
+    [(POSTGRES, 5432), (REDIS, 6379)].map(|(slot, port)| Peer { slot, address: "10.0.0.9", port, ..Peer::default() })
+}
+
+/// The rows of these requests as a report has them, whose peers are 10.0.0.9:5432 and 10.0.0.9:6379.
+pub fn report_rows(requests: &[Request]) -> Vec<AttributionRowReport> {
+    let sections = sections(requests, &silent_peers());
+    attribution(Some(&sections), &Peers::new(Some(&sections))).rows
+}
+
+/// A request.
+pub fn request(components: &[(Component, u64)], peers: &[(usize, u64)]) -> Request {
+    Request { components: components.to_vec(), peers: peers.to_vec(), ..Request::default() }
+}
+
+/// `n` requests, the last `slow` of which are `tail`, the others `body`.
+pub fn mixed(n: usize, slow: usize, body: &Request, tail: &Request) -> Vec<Request> {
+    (0..n).map(|i| if i + slow < n { body.clone() } else { tail.clone() }).collect()
 }
 
 fn fast(i: u64) -> Request {
@@ -112,18 +180,10 @@ fn requests() -> Vec<Request> {
     (0..REQUESTS).map(|i| if i % 50 == 49 { slow(i) } else { fast(i) }).collect()
 }
 
-fn downstream(slot: usize, address: &str, service: Option<&str>, all: &[Request]) -> Downstream {
+fn peer(slot: usize, address: &'static str, port: u16, all: &[Request]) -> Peer {
     let of = |request: &Request| request.peers.iter().find(|(at, _)| *at == slot).map(|(_, ns)| *ns).unwrap_or(0);
     let times: Vec<_> = all.iter().map(of).filter(|ns| *ns > 0).collect();
-    Downstream {
-        slot,
-        address: address.into(),
-        service: service.map(Into::into),
-        sent: times.len() as u64 + 1,
-        connects: 4,
-        multiplexed: 0,
-        latency: counts(times),
-    }
+    Peer { slot, address, port, sent: times.len() as u64 + 1, connects: 4, times }
 }
 
 /// The `number`th exemplar: a slow request with its history.
@@ -174,47 +234,41 @@ fn exemplar(number: u64, request: &Request) -> Exemplar {
 }
 
 /// A service that misses its objective because its database does.
-pub fn api() -> Service {
+pub fn api() -> ServiceReport {
     let requests = requests();
-    let sum = |part: fn(&Request) -> u64| counts(requests.iter().map(part));
+    let sections = sections(
+        &requests,
+        &[peer(POSTGRES, "127.0.0.1", 5432, &requests), peer(REDIS, "unix:/run/redis/redis-server.sock", 0, &requests)],
+    );
+    let directory = BTreeMap::from([("127.0.0.1:5432".to_owned(), "postgres".to_owned())]);
+    let peers = Peers::new(Some(&sections));
+    let exemplar = |n: u64| exemplar(n, &requests[(999 - n as usize * 50) % 20_000]);
+    let kept = Kept { slowest: (0..3).map(exemplar).collect(), sample: vec![exemplar(3)], sampled: 1 };
+    let sum = |part: fn(&Request) -> u64| distribution(requests.iter().map(part));
     let queue = |request: &Request| request.component_ns()[Component::QueueOnCpu as usize];
-    Service {
+    ServiceReport {
         name: "api".into(),
         selector: "port:8000".into(),
-        processes: vec![Process { pid: 5_001, comm: "uvicorn".into(), exited: false }],
-        objective: Objective::default(),
-        requests: Some(Requests {
+        processes: vec![process(5_001, "uvicorn", ProcessState::Running)],
+        processes_forked: 0,
+        processes_exited: 0,
+        requests: Some(RequestsReport {
             count: REQUESTS,
+            rate_per_s: Some(2_000.0),
             bytes_in: 220 * REQUESTS,
             bytes_out: 1_480 * REQUESTS,
             latency: sum(Request::latency_ns),
-            queue_time: counts(requests.iter().map(queue)),
-            service_time: counts(requests.iter().map(|r| r.latency_ns() - queue(r) - 20_000)),
-            ..Requests::default()
+            queue_time: distribution(requests.iter().map(queue)),
+            service_time: distribution(requests.iter().map(|r| r.latency_ns() - queue(r) - 20_000)),
+            ..RequestsReport::default()
         }),
-        attribution: Some(Attribution {
-            rows: rows(&requests),
-            downstream: vec![
-                downstream(POSTGRES, "127.0.0.1:5432", Some("postgres"), &requests),
-                downstream(REDIS, "unix:/run/redis/redis-server.sock", None, &requests),
-            ],
-            exemplars: {
-                let exemplar = |n: u64| exemplar(n, &requests[(999 - n as usize * 50) % 20_000]);
-                Kept { slowest: (0..3).map(exemplar).collect(), sample: vec![exemplar(3)], sampled: 1 }
-            },
-            start_ns: START_NS,
-            exemplars_dropped: 0,
-        }),
-        series: (0..10)
-            .map(|i| SeriesPoint {
-                offset_ns: i * 1_000_000_000,
-                duration_ns: 1_000_000_000,
-                requests: 2_000,
-                p50_ns: Some(1_870_000),
-                p99_ns: Some(47_000_000 + i * 100_000),
-                ..SeriesPoint::default()
-            })
-            .collect(),
-        ..Service::default()
+        attribution: Some(attribution(Some(&sections), &peers)),
+        downstream: Some(downstream(Some(&sections), &directory, REQUESTS)),
+        exemplars: Some(exemplars(&kept, START_NS, &peers)),
+        scheduler: None,
+        syscalls: None,
+        tcp: None,
+        series: series(|second| (2_000, 1_870_000, 47_000_000 + second * 100_000)),
+        ..redis()
     }
 }

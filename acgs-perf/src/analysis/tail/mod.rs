@@ -1,13 +1,11 @@
 //! Why the slowest requests are slow.
 //!
 //! In: the rows of the attribution histogram, the downstream peers and the exemplars, as the report carries them, so that
-//! the rows of a loaded report, or of several, can be cut anew. Out: the tail section of the report.
+//! the rows of a loaded report, or of several, can be cut anew. Out: the tail section of the report, without its sentence, which is made in `output::words`.
 
 mod cause;
 mod cut;
-mod phrase;
 mod rows;
-mod sentence;
 
 #[cfg(test)]
 mod tests;
@@ -15,9 +13,7 @@ mod tests;
 pub use cut::{Cuts, cuts};
 pub use rows::merge_rows;
 
-pub(super) use cause::{Cause, Explanation, explain};
-pub(super) use phrase::{calls_in_sequence, phrase};
-pub use sentence::slowest;
+pub use cause::{Cause, Explanation, Part, calls_in_sequence, component, explain};
 
 use crate::analysis::model::{AttributionRowReport, CutReport, DownstreamReport, ExemplarReport, TailReport};
 
@@ -35,8 +31,7 @@ pub fn tail(
     for peer in cuts.iter_mut().flat_map(|cut| &mut cut.downstream) {
         peer.service = downstream.iter().find(|d| d.address == peer.peer).and_then(|d| d.service.clone());
     }
-    let sentence = sentence::sentence(main_cut(&cuts), rows);
-    TailReport { sentence, cuts, left_out }
+    TailReport { sentence: String::new(), cuts, left_out }
 }
 
 /// The cut that the sentence, the findings and the summary are about: P99, else the highest below it.

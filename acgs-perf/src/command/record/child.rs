@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
-use super::ending::Ending;
+use crate::snapshot::Ending;
 
 /// How long a command may take to end after a signal before the next, stronger one.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -68,12 +68,9 @@ impl Task {
 /// A command's failure is ours: its exit code, or 128 + the signal that ended it.
 fn ending(status: ExitStatus) -> Ending {
     match (status.code(), status.signal()) {
-        (Some(0), _) => Ending { text: "command finished".into(), code: 0 },
-        (Some(code), _) => Ending { text: format!("command exited with {code}"), code: code as u8 },
-        (None, signal) => {
-            let signal = signal.unwrap_or(0);
-            Ending { text: format!("command was ended by signal {signal}"), code: 128u8.wrapping_add(signal as u8) }
-        }
+        (Some(0), _) => Ending::CommandFinished,
+        (Some(code), _) => Ending::CommandExited(code),
+        (None, signal) => Ending::CommandKilled(signal.unwrap_or(0)),
     }
 }
 
@@ -83,8 +80,8 @@ mod tests {
 
     #[test]
     fn a_failure_is_passed_on() {
-        assert_eq!(ending(ExitStatus::from_raw(3 << 8)).code, 3);
-        assert_eq!(ending(ExitStatus::from_raw(9)).code, 137);
-        assert_eq!(ending(ExitStatus::from_raw(0)).code, 0);
+        assert_eq!(ending(ExitStatus::from_raw(3 << 8)).exit_code(), 3);
+        assert_eq!(ending(ExitStatus::from_raw(9)).exit_code(), 137);
+        assert_eq!(ending(ExitStatus::from_raw(0)).exit_code(), 0);
     }
 }

@@ -5,7 +5,6 @@
 //! the report.
 
 mod child;
-mod ending;
 mod plan;
 mod recorder;
 mod signals;
@@ -93,12 +92,12 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
     let mut plan = plan::Plan::new(args)?;
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the event loop")?;
-    let (capture, ending) = runtime.block_on(recorder::record(&mut plan))?;
+    let capture = runtime.block_on(recorder::record(&mut plan))?;
     let is_saved = match &args.capture {
         Some(path) => deliver::capture(path, &capture),
         None => true,
     };
-    let mut report = analysis::analyse(&capture);
+    let mut report = output::words::said(analysis::analyse(&capture));
     let sealed = report::seal_to_fit(&mut report);
     let summary = output::text::render(&report, output::width());
     let content = match sealed {
@@ -112,6 +111,6 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
             return Ok(2);
         }
     };
-    let code = if is_saved { ending.code } else { 2 };
+    let code = if is_saved { capture.context.ended_by.exit_code() } else { 2 };
     deliver::deliver(&plan.output, &content, &summary, code)
 }

@@ -1,14 +1,13 @@
 //! Carries a plan out: starts the engine, runs the COMMAND, and ends with one of them or with a signal.
 //!
-//! In: a `Plan`. Out: a `Capture` and how the recording ended.
+//! In: a `Plan`. Out: a `Capture`, which says how the recording ended.
 
 use crate::engine::thread::{Ended, Event, Recording};
 use crate::engine::{End, Finished};
 use crate::output;
-use crate::snapshot::{Capture, Timeline};
+use crate::snapshot::{Capture, Ending, Timeline};
 
 use super::child::Task;
-use super::ending::Ending;
 use super::plan::Plan;
 use super::signals::Signals;
 
@@ -16,7 +15,7 @@ use super::signals::Signals;
 ///
 /// # Errors
 /// What keeps a recording from beginning. Afterwards there is none: what fails is in the notes.
-pub async fn record(plan: &mut Plan) -> anyhow::Result<(Capture, Ending)> {
+pub async fn record(plan: &mut Plan) -> anyhow::Result<Capture> {
     // Before anything is attached: from here on a signal ends the recording, not the process.
     let mut signals = Signals::catch()?;
     let announcement = announcement(plan);
@@ -32,7 +31,7 @@ pub async fn record(plan: &mut Plan) -> anyhow::Result<(Capture, Ending)> {
     let (ending, stop_with) = loop {
         if let Some(why) = notes.first() {
             output::note(why);
-            break (Ending { text: "command not started".into(), code: 2 }, 0);
+            break (Ending::CommandNotStarted, 0);
         }
         tokio::select! {
             // Signals first: Ctrl-C ends the command too, and that is not a failure of the command.
@@ -40,13 +39,13 @@ pub async fn record(plan: &mut Plan) -> anyhow::Result<(Capture, Ending)> {
             ended = signals.received() => break ended,
             ending = task.wait() => break (ending.unwrap_or_else(|error| {
                 notes.push(format!("the exit code of the command is not known: {error:#}"));
-                Ending { text: "command lost".into(), code: 2 }
+                Ending::CommandLost
             }), 0),
             event = recording.events.recv() => match event {
                 Some(Event::Interval(interval)) => intervals.push(*interval),
                 Some(Event::News(news)) => output::note(&news),
                 Some(Event::Ended(ended)) => break (ending(ended), libc::SIGINT),
-                None => break (Ending { text: "the engine ended".into(), code: 2 }, libc::SIGINT),
+                None => break (Ending::EngineLost, libc::SIGINT),
             },
         }
     };
@@ -62,18 +61,17 @@ pub async fn record(plan: &mut Plan) -> anyhow::Result<(Capture, Ending)> {
         }
     }
     intervals.push(last);
-    context.ended_by.clone_from(&ending.text);
+    context.ended_by = ending;
     context.notes.extend(notes);
-    Ok((Capture { context, intervals, exemplars }, ending))
+    Ok(Capture { context, intervals, exemplars })
 }
 
 fn ending(ended: Ended) -> Ending {
-    let (text, code) = match ended {
-        Ended::Duration => ("duration", 0),
-        Ended::Engine(End::Overhead) => ("overhead", 1),
-        Ended::Engine(End::OverheadNotKnown) => ("overhead not known", 2),
-    };
-    Ending { text: text.into(), code }
+    match ended {
+        Ended::Duration => Ending::Duration,
+        Ended::Engine(End::Overhead) => Ending::Overhead,
+        Ended::Engine(End::OverheadNotKnown) => Ending::OverheadNotKnown,
+    }
 }
 
 /// Tells that counting has begun, for people and for scripts that start their load then.

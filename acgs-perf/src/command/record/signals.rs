@@ -6,7 +6,7 @@ use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::ending::Ending;
+use crate::snapshot::Ending;
 
 /// The signals, caught from [`Signals::catch`] on.
 pub struct Signals {
@@ -34,12 +34,11 @@ impl Signals {
                 None => std::future::pending().await,
             }
         };
-        let ending = |text: &str, code| Ending { text: text.into(), code };
         tokio::select! {
             biased;
-            _ = self.interrupt.recv() => (ending("interrupted", 0), libc::SIGINT),
-            _ = self.terminate.recv() => (ending("terminated", 143), libc::SIGTERM),
-            _ = hung_up => (ending("hung up", 129), libc::SIGHUP),
+            _ = self.interrupt.recv() => (Ending::Interrupted, libc::SIGINT),
+            _ = self.terminate.recv() => (Ending::Terminated, libc::SIGTERM),
+            _ = hung_up => (Ending::HungUp, libc::SIGHUP),
         }
     }
 }

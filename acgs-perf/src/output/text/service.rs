@@ -5,7 +5,8 @@
 
 use crate::live::table::Scope;
 use crate::report::{
-    Distribution, ProbeStatus, RequestsReport, SchedulerReport, ServiceReport, SyscallReport, TcpReport, Verdict,
+    Distribution, ProbeStatus, ProcessState, RequestsReport, SchedulerReport, ServiceReport, SyscallReport, TcpReport,
+    Verdict,
 };
 
 use super::layout::{ABSENT, Lines, TOP, figure, more, row};
@@ -59,13 +60,17 @@ fn verdict(service: &ServiceReport, lines: &mut Lines) {
         Some(Verdict::Met) => "MET",
         Some(Verdict::Missed) => "MISSED",
         Some(Verdict::TooFew) => "TOO FEW REQUESTS TO TELL",
+        Some(Verdict::NotTested) => "NOT TESTED",
         None => "NOT MEASURED",
     };
     let numbers = service.requests.as_ref().filter(|r| r.latency.count > 0).map(|requests| {
         let p99 = requests.latency.p99_ns;
         let interval = match requests.latency.p99_ci95_ns {
             Some([low, high]) => format!("95 % CI {}", span(low, high)),
-            None => "no 95 % CI".into(),
+            None => match requests.latency.p99_ci95_low_ns {
+                Some(low) => format!("95 % CI {} or more", duration(low)),
+                None => "no 95 % CI".into(),
+            },
         };
         let below = if p99.is_some_and(|p99| p99 < objective.p99_ns) { "<" } else { "≥" };
         let speed = requests.rate_per_s.map(|per_second| {
@@ -87,9 +92,9 @@ fn verdict(service: &ServiceReport, lines: &mut Lines) {
 fn processes(service: &ServiceReport, lines: &mut Lines) {
     let mut items = vec![format!("selector {}", service.selector)];
     let shown = service.processes.iter().take(TOP);
-    items.extend(shown.map(|p| match p.state.as_str() {
-        "running" => format!("{} {}", p.comm, p.pid),
-        state => format!("{} {} ({state})", p.comm, p.pid),
+    items.extend(shown.map(|p| match p.state {
+        ProcessState::Running => format!("{} {}", p.comm, p.pid),
+        ProcessState::Exited => format!("{} {} (exited)", p.comm, p.pid),
     }));
     more(&mut items, service.processes.len(), "processes");
     if service.processes.is_empty() {

@@ -3,7 +3,8 @@
 //! In: a service with an attribution. Out: components of the tail against the rest, downstream peers, slowest exemplars.
 //! The sentence that sums it up stands under the verdict.
 
-use crate::analysis::tail::{main_cut, slowest};
+use crate::analysis::tail::main_cut;
+use crate::output::words::slowest;
 use crate::report::{CallsOutstandingReport, CutReport, DownstreamReport, ExemplarReport, ServiceReport};
 
 use super::layout::{ABSENT, Lines, TOP, figure, more, row};

@@ -4,19 +4,44 @@ use std::net::SocketAddr;
 
 use acgs_perf_common::maps::{Counter, Histogram};
 
-use super::counts::counts;
-use super::{Peer, Tcp};
+use crate::analysis::counts::counts;
+use crate::analysis::distribution::distribution;
+use crate::analysis::model::{PeerReport, ProbeStatus, TcpReport};
 use crate::live::probes::tcp::{COUNTERS, PEERS, TIMES};
 use crate::snapshot::interval::{row, section};
 use crate::sums::{Row, Sections};
 use crate::units::ip;
 
-/// Its TCP figures. `accept_wait` tells whether the hooks that measure it were attached.
-pub fn tcp(sections: Option<&Sections>, accept_wait: bool) -> Tcp {
+/// Its TCP figures; `probes` tell whether the hooks that measure the accept wait were attached.
+pub fn tcp(sections: Option<&Sections>, probes: &[ProbeStatus]) -> TcpReport {
     let counters = row(sections, COUNTERS, &[]);
     let counter = |counter: Counter| counters.sums.count(counter as u32);
-    let times = |histogram: Histogram| counts(row(sections, TIMES, &[histogram as u32]), None);
-    let mut peers: Vec<Peer> = section(sections, PEERS)
+    let times = |histogram: Histogram| distribution(&counts(row(sections, TIMES, &[histogram as u32]), None));
+    let unmeasured = accept_wait_unmeasured(probes);
+    TcpReport {
+        accepted: counter(Counter::ConnectionsAccepted),
+        opened: counter(Counter::ConnectionsOpened),
+        connect_failures: counter(Counter::ConnectFailures),
+        retransmits: counter(Counter::Retransmits),
+        resets_received: counter(Counter::ResetsReceived),
+        resets_sent: counter(Counter::ResetsSent),
+        connect: times(Histogram::Connect),
+        accept_wait: unmeasured.is_none().then(|| times(Histogram::AcceptWait)),
+        accept_wait_unmeasured: unmeasured,
+        srtt: times(Histogram::Srtt),
+        peers: peers(sections),
+    }
+}
+
+/// Why the accept wait was not measured, if it was not.
+fn accept_wait_unmeasured(probes: &[ProbeStatus]) -> Option<String> {
+    let measures = probes.iter().any(|probe| probe.name == "syscalls" && probe.has_figures());
+    (!measures).then(|| "needs the syscalls probe".into())
+}
+
+/// Its peers, most connections first; those without figures of their own last.
+fn peers(sections: Option<&Sections>) -> Vec<PeerReport> {
+    let mut peers: Vec<PeerReport> = section(sections, PEERS)
         .iter()
         .filter_map(|(key, stats)| match key[..] {
             [a, b, c, d, port] => Some(peer(address([a, b, c, d], port), port != 0, stats)),
@@ -27,26 +52,15 @@ pub fn tcp(sections: Option<&Sections>, accept_wait: bool) -> Tcp {
     let others = section(sections, PEERS).iter().filter(|(key, _)| key.len() == 1);
     let others = others.map(|(key, stats)| peer("others".into(), key == &[1], stats));
     peers.extend(others.filter(|peer| peer.connections + peer.failures + peer.retransmits + peer.resets > 0));
-    Tcp {
-        accepted: counter(Counter::ConnectionsAccepted),
-        opened: counter(Counter::ConnectionsOpened),
-        connect_failures: counter(Counter::ConnectFailures),
-        retransmits: counter(Counter::Retransmits),
-        resets_received: counter(Counter::ResetsReceived),
-        resets_sent: counter(Counter::ResetsSent),
-        connect: times(Histogram::Connect),
-        accept_wait: accept_wait.then(|| times(Histogram::AcceptWait)),
-        srtt: times(Histogram::Srtt),
-        peers,
-    }
+    peers
 }
 
-fn peer(address: String, outgoing: bool, stats: &Row) -> Peer {
+fn peer(address: String, outgoing: bool, stats: &Row) -> PeerReport {
     let [connections, failures, connect_ns, retransmits, resets] = [0, 1, 2, 3, 4].map(|word| stats.sums.count(word));
     let srtt_us = stats.latest.first().copied().unwrap_or(0);
-    Peer {
+    PeerReport {
         address,
-        outgoing,
+        direction: if outgoing { "outgoing" } else { "incoming" }.into(),
         connections,
         failures,
         mean_connect_ns: (outgoing && connections > 0).then(|| connect_ns / connections),

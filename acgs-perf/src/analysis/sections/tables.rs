@@ -1,6 +1,6 @@
-//! Rows of the tables that probes have declared.
+//! The sections that probes have declared to be tables of the report.
 //!
-//! In: a section and its `TableSpec`. Out: JSON rows, of which only the spec knows the fields. Histograms with wider buckets than
+//! In: the sections of a subject. Out: JSON rows, of which only the `TableSpec` knows the fields; none where nothing was counted. Histograms with wider buckets than
 //! those of the report go into the report's bucket that holds the upper bound of their own: percentiles stay upper bounds.
 
 use std::collections::BTreeMap;
@@ -8,20 +8,23 @@ use std::collections::BTreeMap;
 use acgs_perf_common::histogram::{BUCKETS, bucket_index, bucket_index_of_power, bucket_low_of_power};
 use serde_json::{Map, Value};
 
-use super::distribution::distribution;
-use crate::analysis::figures::{Counts, Table};
-use crate::analysis::model::Distribution;
-use crate::live::table::{Histogram, Kind, TableSpec};
-use crate::sums::{Key, Row};
+use crate::analysis::counts::Counts;
+use crate::analysis::distribution::distribution;
+use crate::analysis::model::{Distribution, ProbeStatus};
+use crate::live::probes;
+use crate::live::status::has_figures;
+use crate::live::table::{Histogram, Kind, Scope, TableSpec};
+use crate::snapshot::interval::section;
+use crate::sums::{Key, Row, Section, Sections};
 
-/// All tables, by the name of their field.
-pub fn tables(tables: &[Table]) -> BTreeMap<String, Value> {
-    tables.iter().map(|table| (table.spec.section.to_owned(), rows(table))).collect()
+/// The tables of this scope whose probes have figures, by the name of their field.
+pub fn tables(sections: Option<&Sections>, scope: Scope, statuses: &[ProbeStatus]) -> BTreeMap<String, Value> {
+    let wanted = probes::tables().filter(|(probe, spec)| spec.scope == scope && has_figures(statuses, probe.name));
+    wanted.map(|(_, spec)| (spec.section.to_owned(), rows(spec, section(sections, spec.section)))).collect()
 }
 
-fn rows(table: &Table) -> Value {
-    let mut rows: Vec<(u64, Vec<String>, Value)> =
-        table.rows.iter().map(|(key, row)| one(table.spec, key, row)).collect();
+fn rows(spec: &TableSpec, section: &Section) -> Value {
+    let mut rows: Vec<(u64, Vec<String>, Value)> = section.iter().map(|(key, row)| one(spec, key, row)).collect();
     rows.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
     rows.into_iter().map(|(_, _, row)| row).collect()
 }
@@ -62,6 +65,7 @@ fn of_histogram(histogram: Histogram, row: &Row) -> Distribution {
     Distribution {
         min_ns: found.min_ns.map(lower),
         p99_ci95_ns: found.p99_ci95_ns.map(|[low, high]| [lower(low), high]),
+        p99_ci95_low_ns: found.p99_ci95_low_ns.map(lower),
         ..found
     }
 }
@@ -69,8 +73,8 @@ fn of_histogram(histogram: Histogram, row: &Row) -> Distribution {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::live::table::{Column, Name, Scope};
-    use crate::sums::{Section, Sums};
+    use crate::live::table::{Column, Name};
+    use crate::sums::Sums;
 
     const POWER: u32 = 4;
     const SPEC: TableSpec = TableSpec {
@@ -105,7 +109,7 @@ mod tests {
     #[test]
     fn rows_have_names_and_figures_and_the_largest_comes_first() {
         let section = Section::from([(vec![1], row(&[5], 0)), (vec![2], row(&[7, 9], 0))]);
-        let value = rows(&Table { spec: &SPEC, rows: section });
+        let value = rows(&SPEC, &section);
         assert_eq!((&value[0]["device"], &value[0]["requests"]), (&"sd2".into(), &2.into()));
         assert_eq!(value[1]["device"], "sd1");
         assert!(value[0].get("gauge").is_none());

@@ -1,6 +1,6 @@
 //! Bucket counts of a histogram.
 //!
-//! In: a row of sums. Out: [`Counts`]. A count below 0, of what was taken back without having been recorded, is shown as 0; the
+//! In: a row of sums. Out: [`Counts`], from which percentiles are made. A count below 0, of what was taken back without having been recorded, is shown as 0; the
 //! ledger has it.
 
 use acgs_perf_common::histogram::BUCKETS;
@@ -26,7 +26,7 @@ pub fn counts(row: &Row, sum_ns: Option<u64>) -> Counts {
     counts_from(row, 0, sum_ns)
 }
 
-/// The same of one whose buckets begin at word `first`.
+/// The counts of a histogram whose buckets begin at word `first`.
 pub fn counts_from(row: &Row, first: u32, sum_ns: Option<u64>) -> Counts {
     let mut counts = Counts { buckets: vec![0; BUCKETS], sum_ns, ..Counts::default() };
     for (word, count) in row.sums.iter().filter(|(word, count)| *word >= first && *count > 0) {

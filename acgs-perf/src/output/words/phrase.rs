@@ -4,8 +4,8 @@
 
 use acgs_perf_common::attribution::Component;
 
-use super::cause::{Cause, Part};
-use crate::analysis::model::CutReport;
+use crate::analysis::tail::{self, Cause, Part};
+use crate::report::{CutPeerReport, CutReport};
 
 /// A peer, a command or a component is named alone if it makes this much of its kind, in percent.
 const ALONE_PERCENT: u128 = 80;
@@ -63,7 +63,7 @@ fn queueing(part: &Part) -> String {
     for component in &part.components {
         // The second is worth its words if it is more than half as long.
         if doings.len() < 2 && (doings.is_empty() || u128::from(component.mean_ns) * 2 > first) {
-            doings.push(doing(super::cause::component(&component.name)));
+            doings.push(doing(tail::component(&component.name)));
         }
     }
     doings.dedup();
@@ -103,7 +103,7 @@ fn commands(cut: &CutReport) -> Vec<String> {
 }
 
 fn waiting_for_peers(part: &Part, cut: &CutReport) -> Phrase {
-    let name = |peer: &crate::analysis::model::CutPeerReport| match &peer.service {
+    let name = |peer: &CutPeerReport| match &peer.service {
         Some(service) => format!("{service} ({})", peer.peer),
         None if peer.peer == "others" => "other downstream peers".into(),
         None => peer.peer.clone(),
@@ -131,11 +131,4 @@ fn waiting_for_peers(part: &Part, cut: &CutReport) -> Phrase {
             body_mean_ns: part.body_mean_ns,
         },
     }
-}
-
-/// Calls per request above the cut, if they are made one after the other: at least two, and one at a time for at least
-/// nine tenths of the time with a call outstanding.
-pub fn calls_in_sequence(cut: &CutReport) -> Option<f64> {
-    let (one, many) = (u128::from(cut.one_call_mean_ns), u128::from(cut.many_calls_mean_ns));
-    (cut.calls_per_request >= 2.0 && one > 0 && one >= 9 * many).then_some(cut.calls_per_request)
 }

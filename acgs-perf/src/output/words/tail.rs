@@ -3,9 +3,9 @@
 //! In: the cut it is about. Out: plain words with the evidence in them. What cannot be known is said instead of guessed:
 //! too few requests, time that was not attributed, time that was split between requests.
 
-use super::cause::{Cause, Explanation, explain};
-use super::phrase::{Phrase, calls_in_sequence, phrase};
-use crate::analysis::model::{AttributionRowReport, CutReport};
+use super::phrase::{Phrase, phrase};
+use crate::analysis::tail::{Cause, Explanation, calls_in_sequence, explain};
+use crate::report::{AttributionRowReport, CutReport};
 use crate::units::{duration, percent};
 
 /// Shared time is mentioned from this share on.
@@ -110,3 +110,6 @@ fn main_clause(explanation: &Explanation) -> String {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

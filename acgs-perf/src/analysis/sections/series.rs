@@ -3,7 +3,8 @@
 use acgs_perf_common::histogram::{BUCKETS, bucket_high};
 use acgs_perf_common::maps::{Counter, Histogram};
 
-use super::SeriesPoint;
+use crate::analysis::model::SeriesPointReport;
+use crate::analysis::number::rate;
 use crate::live::probes::request::{COUNTERS, LATENCY};
 use crate::snapshot::interval::{Interval, bucket_of_p99, row};
 use crate::snapshot::{Capture, Subject};
@@ -19,7 +20,7 @@ const WIDER_BY: f64 = 2.42;
 #[derive(Clone, Debug, Default)]
 pub struct OverTime {
     /// A point per interval, oldest first.
-    pub series: Vec<SeriesPoint>,
+    pub series: Vec<SeriesPointReport>,
     /// Of the latency; see `Counts::design_effect`.
     pub design_effect: Option<f64>,
 }
@@ -48,18 +49,20 @@ fn latency<'a>(interval: &'a Interval, subject: &Subject) -> &'a Sums {
     &row(interval.of(subject), LATENCY, &[Histogram::Latency as u32]).sums
 }
 
-fn point(interval: &Interval, capture: &Capture, subject: &Subject) -> SeriesPoint {
+fn point(interval: &Interval, capture: &Capture, subject: &Subject) -> SeriesPointReport {
     let sums = latency(interval, subject);
     // A reply whose last byte falls into a later interval than its first moves from one bucket to another; where it leaves, the
     // difference may be negative, and counts as nothing.
     let counted_again = sums.iter().map(|(_, count)| count).filter(|count| *count < 0).map(i64::unsigned_abs).sum();
-    SeriesPoint {
+    let requests = row(interval.of(subject), COUNTERS, &[]).sums.count(Counter::Requests as u32);
+    SeriesPointReport {
         offset_ns: interval.start_ns.saturating_sub(capture.context.start_ns),
         duration_ns: interval.len_ns,
-        requests: row(interval.of(subject), COUNTERS, &[]).sums.count(Counter::Requests as u32),
+        requests,
+        rate_per_s: rate(requests, interval.len_ns),
         p50_ns: quantile(sums, 1, 2),
         p99_ns: quantile(sums, 99, 100),
-        counted_again,
+        counted_again: Some(counted_again),
     }
 }
 

@@ -1,13 +1,51 @@
 //! The sentence for every cause, and for what cannot be known.
 
-use super::*;
+use acgs_perf_common::attribution::{ALL, Component};
+
+use crate::analysis::sample::attribution::{POSTGRES, REDIS, Request, mixed, report_rows, request};
+use crate::analysis::tail::{main_cut, tail};
+use crate::report::{ActorReport, ExemplarReport, SegmentReport};
+
+/// The sentence about some requests.
+fn about(requests: &[Request], exemplars: &[ExemplarReport]) -> String {
+    let rows = report_rows(requests);
+    let tail = tail(&rows, &[], exemplars);
+    super::sentence(main_cut(&tail.cuts), &rows)
+}
+
+#[test]
+fn few_requests_are_no_tail() {
+    let body = request(&[(Component::OnCpu, 10_000)], &[]);
+    let of = |n: usize| about(&mixed(n, 0, &body, &body), &[]);
+    assert!(of(999).starts_with("The slowest 10 % is hardly slower"), "{}", of(999));
+    assert_eq!(of(19), "Only 19 requests were attributed, too few to explain a tail.");
+    assert_eq!(of(0), "No request was attributed, so there is no tail to explain.");
+}
+
+#[test]
+fn who_held_the_cpu_is_named() {
+    let wait = |duration_ns, pid, comm: &str| SegmentReport {
+        component: "run_queue".into(),
+        duration_ns,
+        by: Some(ActorReport { pid, comm: comm.into() }),
+        peer: None,
+    };
+    let segments = vec![wait(11, 9, "stress-ng"), wait(20, 7, "")];
+    let exemplar = ExemplarReport { latency_ns: 70_000, segments, ..ExemplarReport::default() };
+    let body = request(&[(Component::OnCpu, 10_000)], &[]);
+    let slow = request(&[(Component::OnCpu, 12_000), (Component::RunQueue, 48_000)], &[]);
+    assert_eq!(
+        about(&mixed(1_000, 20, &body, &slow), &[exemplar]),
+        "80 % of the slowest 1 % is waiting for a CPU while process 7 and stress-ng ran: 48 µs of 60 µs."
+    );
+}
 
 /// The sentence for 1,000 requests of 1 ms on a CPU, but for twenty with `slow` on top of `on_cpu_ns`.
 fn sentence(on_cpu_ns: u64, slow: Request) -> String {
     let body = request(&[(Component::OnCpu, 1_000_000)], &[]);
     let mut slow = slow;
     slow.components.push((Component::OnCpu, on_cpu_ns));
-    tail(&report_rows(&mixed(1_000, 20, &body, &slow)), &[], &[]).sentence
+    about(&mixed(1_000, 20, &body, &slow), &[])
 }
 
 fn with(component: Component) -> String {

@@ -1,0 +1,146 @@
+//! What a capture says, by name: the report with all that was counted, and nothing yet that is concluded from it.
+//!
+//! In: a `Capture`, whose sums have indexes and keys. Out: a `Report` without verdicts, tails and findings. What was not measured is
+//! absent; a zero means "measured, and it was zero".
+
+pub(super) mod attribution;
+mod cost;
+pub(super) mod downstream;
+pub(super) mod exemplars;
+mod requests;
+mod scheduler;
+pub(super) mod series;
+mod syscalls;
+mod tables;
+mod tcp;
+
+pub use attribution::calls_outstanding;
+
+use acgs_perf_common::CONSTITUTIONAL_HASH;
+use acgs_perf_common::maps::Counter;
+
+use super::model::{
+    AttributionReport, DownstreamReport, ExemplarReport, HostReport, ObjectiveReport, ProcessReport, ProcessState,
+    Report, SCHEMA_VERSION, ServiceReport, Tool, Window,
+};
+use super::number::{measured, nanos, round3};
+use crate::live::probes::process;
+use crate::live::status::{ProbeStatus, has_figures};
+use crate::live::table::Scope;
+use crate::snapshot::exemplar::Kept;
+use crate::snapshot::interval::{Interval, row};
+use crate::snapshot::{Capture, Context, Process, ServiceContext, Subject};
+use crate::sums::Sections;
+use downstream::Peers;
+use series::OverTime;
+
+/// Name of the tool in the report.
+const TOOL: &str = "acgs-perf";
+
+/// The report of what was counted.
+pub fn report(capture: &Capture) -> Report {
+    let context = &capture.context;
+    let whole = capture.intervals.whole();
+    let over_time = series::over_time(capture, &whole);
+    let services = context.services.iter().zip(over_time).enumerate();
+    let services = services.map(|(index, (of, over_time))| service(capture, &whole, index, of, over_time));
+    let ledger = context.ledger.iter().enumerate().map(|(at, name)| (name.clone(), whole.ledger.count(at as u32)));
+    Report {
+        schema_version: SCHEMA_VERSION,
+        constitutional_hash: CONSTITUTIONAL_HASH.into(),
+        tool: Tool { name: TOOL.into(), version: context.agent.clone() },
+        host: HostReport {
+            name: context.host.name.clone(),
+            kernel: context.host.kernel.clone(),
+            arch: context.host.arch.clone(),
+            cpus: (context.host.cpus > 0).then_some(context.host.cpus),
+            memory_bytes: measured(context.host.memory_bytes),
+        },
+        window: Window {
+            start_unix_ns: context.start_unix_ns,
+            duration_ns: context.duration_ns,
+            ended_by: context.ended_by.clone(),
+        },
+        probes: context.probes.clone(),
+        ledger: ledger.collect(),
+        cost: cost::cost(&context.cost),
+        services: services.collect(),
+        recording: tables::tables(whole.of(&Subject::recording()), Scope::Recording, &context.probes),
+        notes: context.notes.clone(),
+        findings: Vec::new(),
+        digest: String::new(),
+    }
+}
+
+fn service(
+    capture: &Capture,
+    whole: &Interval,
+    index: usize,
+    of: &ServiceContext,
+    over_time: OverTime,
+) -> ServiceReport {
+    let context = &capture.context;
+    let subject = Subject::service(index);
+    let sections = whole.of(&subject);
+    let active = |probe: &str| has_figures(&context.probes, probe);
+    let processes = row(sections, process::SECTION, &[]);
+    let requests =
+        active("request").then(|| requests::requests(sections, context.duration_ns, over_time.design_effect));
+    let (attribution, downstream, exemplars) = active("attribution")
+        .then(|| {
+            let kept = capture.exemplars.get(&subject).cloned().unwrap_or_else(|| of_intervals(whole, &subject));
+            where_from(sections, context, &kept, requests.as_ref().map_or(0, |requests| requests.count))
+        })
+        .map_or((None, None, None), |(rows, peers, exemplars)| (Some(rows), Some(peers), Some(exemplars)));
+    ServiceReport {
+        name: of.name.clone(),
+        selector: of.selector.clone(),
+        processes: of.processes.iter().map(process_report).collect(),
+        processes_forked: processes.sums.count(Counter::Forked as u32),
+        processes_exited: processes.sums.count(Counter::Exited as u32),
+        objective: ObjectiveReport {
+            p99_ns: nanos(of.objective.p99),
+            min_rps: round3(of.objective.min_rps),
+            ..ObjectiveReport::default()
+        },
+        series: if requests.is_some() { over_time.series } else { Vec::new() },
+        requests,
+        tail: None,
+        attribution,
+        downstream,
+        exemplars,
+        scheduler: active("sched").then(|| scheduler::scheduler(sections)),
+        syscalls: active("syscalls").then(|| syscalls::syscalls(sections)),
+        tcp: active("tcp").then(|| tcp::tcp(sections, &context.probes)),
+        tables: tables::tables(sections, Scope::Service, &context.probes),
+    }
+}
+
+/// Of a file that is damaged there may be the exemplars of the intervals only.
+fn of_intervals(whole: &Interval, subject: &Subject) -> Kept {
+    Kept { slowest: whole.slowest.0.get(subject).cloned().unwrap_or_default(), ..Kept::default() }
+}
+
+/// What the probe `attribution` has of a service.
+fn where_from(
+    sections: Option<&Sections>,
+    context: &Context,
+    kept: &Kept,
+    requests: u64,
+) -> (AttributionReport, Vec<DownstreamReport>, Vec<ExemplarReport>) {
+    let peers = Peers::new(sections);
+    let attribution = attribution::attribution(sections, &peers);
+    let is_stopped = |probe: &ProbeStatus| probe.name == "attribution" && probe.stopped_after_ns.is_some();
+    // Calls are counted as long as rows are: until the probe was stopped.
+    let answered = match context.probes.iter().any(is_stopped) {
+        true => attribution.rows.iter().map(|row| row.count).sum(),
+        false => requests,
+    };
+    let downstream = downstream::downstream(sections, &context.directory, answered);
+    (attribution, downstream, exemplars::exemplars(kept, context.start_ns, &peers))
+}
+
+fn process_report(process: &Process) -> ProcessReport {
+    let state = if process.exited { ProcessState::Exited } else { ProcessState::Running };
+    ProcessReport { pid: process.pid, comm: process.comm.clone(), state }
+}

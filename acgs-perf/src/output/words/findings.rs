@@ -1,0 +1,181 @@
+//! Findings in words: what is the case, the numbers, and what to do.
+//!
+//! In: a finding with its figures, and the report that it is about. Out: its title, evidence and recommendation.
+
+mod tail;
+
+use acgs_perf_common::ledger::LOSSES;
+
+use crate::analysis::findings::{
+    COUNTS_DISAGREE, MEASUREMENT_INCOMPLETE, NOT_CONSERVED, NOT_TESTED, NOTHING_ANSWERED, OBJECTIVE_MISSED,
+    OVERHEAD_LIMITED, QUEUE_TIME_DOMINATES,
+};
+use crate::report::{Figure, Finding, Report, ServiceReport, Severity, Unit};
+use crate::snapshot::Ending;
+use crate::units::{duration, grouped, percent};
+
+/// Advice where the attribution tells the cause.
+const SEE_TAIL: &str = "the finding about its tail says what the slow requests wait for, and what to do";
+/// Advice where it does not.
+const SEE_TIMES: &str = "compare queue time with service time: a high queue time calls for more workers or shorter work \
+                         between reads, a high service time for a look at blocked time and system calls";
+const LOAD_IT: &str =
+    "record under the load that the objective is meant for, or set `min_rps` to what this service has to carry";
+
+/// Title, evidence, recommendation.
+struct Words(String, String, String);
+
+/// Says a finding; `has_tail` is whether there is one about the tail of its service too.
+pub fn say(finding: &mut Finding, report: &Report, has_tail: bool) {
+    let service = report.services.iter().find(|service| Some(&service.name) == finding.service.as_ref());
+    let said = match (finding.id.as_str(), service) {
+        (OBJECTIVE_MISSED, Some(service)) => objective_missed(finding, service, has_tail),
+        (NOT_TESTED, Some(service)) => Words(
+            format!("{} was not tested against its objective", service.name),
+            service.objective.reason.clone(),
+            LOAD_IT.into(),
+        ),
+        (QUEUE_TIME_DOMINATES, Some(service)) => queue_time_dominates(finding, service),
+        (NOTHING_ANSWERED, Some(service)) => nothing_answered(finding, service),
+        (COUNTS_DISAGREE, Some(service)) => counts_disagree(finding, service),
+        (NOT_CONSERVED, Some(service)) => not_conserved(finding, service),
+        (OVERHEAD_LIMITED, None) => overhead_limited(finding, report),
+        (MEASUREMENT_INCOMPLETE, None) => incomplete(finding, report),
+        (_, Some(service)) => tail::words(finding, service),
+        (id, None) => Words(id.replace('_', " "), numbers(finding), String::new()),
+    };
+    (finding.title, finding.evidence, finding.recommendation) = (said.0, said.1, said.2);
+}
+
+/// The first figure of this name, as a whole number.
+fn value(finding: &Finding, what: &str) -> u64 {
+    finding.figures.iter().find(|figure| figure.what == what).and_then(|figure| figure.value.as_u64()).unwrap_or(0)
+}
+
+/// What that figure is compared with.
+fn against(finding: &Finding, what: &str) -> u64 {
+    let figure = finding.figures.iter().find(|figure| figure.what == what);
+    figure.and_then(|figure| figure.against.as_ref()?.as_u64()).unwrap_or(0)
+}
+
+fn objective_missed(finding: &Finding, service: &ServiceReport, has_tail: bool) -> Words {
+    let (title, advice) = match finding.severity {
+        Severity::Critical => {
+            (format!("{} misses its objective", service.name), if has_tail { SEE_TAIL } else { SEE_TIMES })
+        }
+        _ => (format!("{} left requests without an answer", service.name), SEE_TIMES),
+    };
+    Words(title, service.objective.reason.clone(), advice.into())
+}
+
+fn queue_time_dominates(finding: &Finding, service: &ServiceReport) -> Words {
+    let (queue, latency) = (value(finding, "queue_time_p99"), against(finding, "queue_time_p99"));
+    Words(
+        format!("requests to {} wait before they are read", service.name),
+        format!("P99 of queue time {}, of latency {}", duration(queue), duration(latency)),
+        "the application reads too late: add workers, or move blocking and long work off the thread that reads".into(),
+    )
+}
+
+fn nothing_answered(finding: &Finding, service: &ServiceReport) -> Words {
+    Words(
+        format!("{} answered no request", service.name),
+        format!(
+            "requests answered 0, unanswered {}, unsolicited sends {}, processes {}",
+            grouped(value(finding, "unanswered")),
+            grouped(value(finding, "unsolicited_sends")),
+            value(finding, "processes")
+        ),
+        format!("check that there was load, and that `{}` selects the processes that serve it", service.selector),
+    )
+}
+
+fn counts_disagree(finding: &Finding, service: &ServiceReport) -> Words {
+    let place = |figure: &Figure| {
+        let count = figure.value.as_u64().unwrap_or(0);
+        format!("{} in {}", grouped(count), figure.of.as_deref().unwrap_or("one place"))
+    };
+    let places: Vec<_> = finding.figures.iter().map(place).collect();
+    Words(
+        format!("the figures of {} disagree about how many requests there were", service.name),
+        format!("{} requests answered; {}", grouped(against(finding, "requests")), places.join(", ")),
+        "this is a fault of acgs-perf: weigh percentiles and shares by the difference, and please report it with the \
+         JSON report"
+            .into(),
+    )
+}
+
+fn not_conserved(finding: &Finding, service: &ServiceReport) -> Words {
+    Words(
+        format!("the components of {} do not add up to its latency", service.name),
+        format!(
+            "components {}, latency {}, difference over all rows {} (more than 0.1 %)",
+            duration(value(finding, "components")),
+            duration(against(finding, "components")),
+            duration(value(finding, "difference_over_all_rows"))
+        ),
+        "do not rely on the shares in `tail`; look at the loss counters, and report this as a fault of the measurement"
+            .into(),
+    )
+}
+
+fn overhead_limited(finding: &Finding, report: &Report) -> Words {
+    let stopped = report.probes.iter().filter(|probe| probe.stopped_after_ns.is_some());
+    let mut evidence: Vec<_> = stopped
+        .map(|probe| format!("{} stopped: {}", probe.name, probe.reason.as_deref().unwrap_or("no reason given")))
+        .collect();
+    if finding.figures.iter().any(|figure| figure.unit == Unit::Ppm) {
+        let share = |ppm| percent(ppm, 1_000_000);
+        evidence.push(format!(
+            "at the end {} of the host's CPU time, limit {}",
+            share(value(finding, "overhead")),
+            share(against(finding, "overhead"))
+        ));
+    }
+    let title = match report.window.ended_by == Ending::Overhead {
+        true => "the recording ended early: it cost more than --max-overhead allows",
+        false => "probes were stopped: the measurement cost more than --max-overhead allows",
+    };
+    Words(
+        title.into(),
+        evidence.join("; "),
+        "the figures of a stopped probe end where it was stopped: raise --max-overhead, or choose fewer probes with \
+         --probes from the start"
+            .into(),
+    )
+}
+
+fn incomplete(finding: &Finding, report: &Report) -> Words {
+    let lost = || finding.figures.iter().filter_map(|figure| Some((figure.of.as_deref()?, figure.value.as_u64()?)));
+    let counters: Vec<_> = lost().map(|(name, count)| format!("{name} {}", grouped(count))).collect();
+    let mut evidence = report.notes.clone();
+    if !counters.is_empty() {
+        evidence.insert(0, counters.join(", "));
+    }
+    let meaning = |name: &str| LOSSES.iter().find(|(known, _)| *known == name).map(|(_, text)| *text);
+    let meanings: Vec<_> = lost().filter_map(|(name, _)| meaning(name)).collect();
+    let advice = match meanings.is_empty() {
+        true if counters.is_empty() => {
+            "do not rely on the figures that the evidence names; record again if they matter".into()
+        }
+        true => "read the counters' meaning before relying on the figures".into(),
+        false => format!("weigh the figures accordingly: {}", meanings.join("; ")),
+    };
+    Words("the measurement lost something".into(), evidence.join("; "), advice)
+}
+
+/// The figures one after the other, where nothing better is known.
+fn numbers(finding: &Finding) -> String {
+    let one = |figure: &Figure| {
+        let value = match (figure.unit, figure.value.as_u64()) {
+            (Unit::Ns, Some(ns)) => duration(ns),
+            (_, Some(count)) => grouped(count),
+            (_, None) => figure.value.to_string(),
+        };
+        format!("{} {value}", figure.what.replace('_', " "))
+    };
+    finding.figures.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests;
