@@ -4,7 +4,7 @@
 //! `output::words`. Pure: no root, no kernel, no clock.
 
 mod confidence;
-pub(crate) mod counts;
+mod counts;
 #[cfg(test)]
 mod coverage;
 mod distribution;
@@ -19,6 +19,8 @@ pub mod tail;
 mod verdict;
 
 pub use confidence::P99_MIN_COUNT;
+pub use counts::Counts;
+pub use distribution::counts_of;
 pub use sections::calls_outstanding;
 pub use verdict::missed_for_latency;
 

@@ -1,7 +1,7 @@
 //! The layout of the summary, and the cases in which a figure is missing. The summary as a whole is in `golden`.
 
 use super::*;
-use crate::analysis::counts::Counts;
+use crate::analysis::Counts;
 use crate::analysis::sample::{self, assessed};
 use crate::output::words::said;
 use crate::report::{AttributionReport, RequestsReport, seal};
