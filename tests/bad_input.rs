@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::net::{TcpListener, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -113,6 +114,27 @@ fn a_selector_that_matches_nothing_is_answered_with_what_listens() {
     // The flag to profile what does listen.
     assert!(text.contains("--service") && text.contains(&port(&server)), "{text}");
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_udp_port_is_not_measured() {
+    need_root();
+    let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let port = udp.local_addr().unwrap().port();
+    let selector = format!("dns=port:{port}");
+    record_refuses(&["--duration", "30s", "--service", &selector], &[&format!("port:{port}"), "UDP is not measured"]);
+    let listing = run(Command::new(agent()).args(["services", "--format", "json"])).unwrap();
+    let listing: Value = serde_json::from_str(&listing).unwrap();
+    let listed = listing["udp"].as_array().unwrap();
+    assert!(listed.iter().any(|socket| socket["address"] == format!("127.0.0.1:{port}")), "{listing}");
+    // On TCP too: that is recorded, and the report says what is not.
+    let _tcp = TcpListener::bind(("127.0.0.1", port)).unwrap();
+    let recording = Recorder::new("dns", &format!("port:{port}")).duration("1s").start().unwrap();
+    let (status, said, report) = recording.finish().unwrap();
+    let report = report.expect("no report");
+    assert!(status.success() && said.contains("UDP"), "{status}: {said}");
+    assert_eq!(report.service("dns")["udp_ports"], serde_json::json!([port]));
+    assert!(report.found("udp_not_measured"));
 }
 
 #[test]

@@ -10,6 +10,7 @@ use anyhow::Context as _;
 use clap::ValueEnum;
 use serde::Serialize;
 
+use crate::discover::udp::UdpHolder;
 use crate::discover::{self, Listener, Target, config};
 use crate::output::{self, Page};
 
@@ -51,15 +52,16 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
     let known: HashSet<u32> = targets.iter().flat_map(|target| target.pids.iter().copied()).collect();
     let mut others = discover::listening(root)?;
     others.retain(|listener| listener.pid.is_none_or(|pid| !known.contains(&pid)));
+    let udp = discover::udp_sockets(root)?;
     match args.format {
-        Format::Text => output::print(&text(&targets, &others)),
-        Format::Json => output::print_json(&json(&targets, &others)?),
+        Format::Text => output::print(&text(&targets, &others, &udp)),
+        Format::Json => output::print_json(&json(&targets, &others, &udp)?),
     }
     .context("standard output")?;
     Ok(0)
 }
 
-fn text(targets: &[Target], others: &[Listener]) -> Page {
+fn text(targets: &[Target], others: &[Listener], udp: &[UdpHolder]) -> Page {
     let mut rows = vec![["SERVICE", "PROCESSES", "LISTENS ON", "SELECTOR"].map(str::to_owned)];
     let (found, missing): (Vec<&Target>, Vec<&Target>) = targets.iter().partition(|target| !target.pids.is_empty());
     for target in &found {
@@ -85,6 +87,10 @@ fn text(targets: &[Target], others: &[Listener]) -> Page {
     if !others.is_empty() {
         page.lines(["", "Also listening; to profile one, give its flag to `acgs-perf record`:"]);
         page.lines(discover::suggestions(others));
+    }
+    if !udp.is_empty() {
+        page.lines(["", "On UDP, which is not measured:"]);
+        page.lines(udp.iter().map(|holder| format!("  {}   (pid {}, {})", holder.address, holder.pid, holder.comm)));
     }
     page
 }
@@ -114,6 +120,8 @@ struct Listing<'a> {
     constitutional_hash: &'static str,
     services: Vec<ListedService<'a>>,
     listeners: Vec<ListedListener<'a>>,
+    /// What is not measured.
+    udp: Vec<ListedUdp<'a>>,
 }
 
 #[derive(Serialize)]
@@ -136,7 +144,14 @@ struct ListedListener<'a> {
     selector: String,
 }
 
-fn json(targets: &[Target], others: &[Listener]) -> anyhow::Result<String> {
+#[derive(Serialize)]
+struct ListedUdp<'a> {
+    address: String,
+    pid: u32,
+    comm: &'a str,
+}
+
+fn json(targets: &[Target], others: &[Listener], udp: &[UdpHolder]) -> anyhow::Result<String> {
     let services = targets
         .iter()
         .map(|target| ListedService {
@@ -158,7 +173,10 @@ fn json(targets: &[Target], others: &[Listener]) -> anyhow::Result<String> {
             selector: listener.selector(),
         })
         .collect();
-    let listing = Listing { schema_version: 1, constitutional_hash: CONSTITUTIONAL_HASH, services, listeners };
+    let udp =
+        udp.iter().map(|holder| ListedUdp { address: holder.address.to_string(), pid: holder.pid, comm: &holder.comm });
+    let udp = udp.collect();
+    let listing = Listing { schema_version: 1, constitutional_hash: CONSTITUTIONAL_HASH, services, listeners, udp };
     Ok(serde_json::to_string_pretty(&listing)? + "\n")
 }
 
@@ -177,6 +195,7 @@ mod tests {
             refused: None,
             ports: if pids.is_empty() { Vec::new() } else { vec![6379] },
             unix_paths: Vec::new(),
+            udp_ports: Vec::new(),
             notes: Vec::new(),
         };
         let targets = [&[1, 2, 3, 4, 5, 6, 7][..], &[]].map(target).to_vec();
@@ -196,8 +215,8 @@ Not found: postgres
 Also listening; to profile one, give its flag to `acgs-perf record`:
   --service nginx=port:80   (pid 9, nginx)
 ";
-        assert_eq!(text(&targets, &others).as_str(), expected);
-        assert!(text(&targets[1..], &[]).as_str().starts_with("No service of the catalogue runs here.\n"));
+        assert_eq!(text(&targets, &others, &[]).as_str(), expected);
+        assert!(text(&targets[1..], &[], &[]).as_str().starts_with("No service of the catalogue runs here.\n"));
     }
 
     #[test]
@@ -208,11 +227,12 @@ Also listening; to profile one, give its flag to `acgs-perf record`:
         others[0].comm = Some("\x1b]0;x\x07\u{202e}".to_owned());
         let endpoint = Endpoint::Unix("/tmp/\x1b[2J\n  --service x=port:1".to_owned());
         others.push(Listener { endpoint, pid: Some(10), comm: Some("a\u{9b}b".to_owned()), elsewhere: false });
-        let page = text(&targets, &others);
+        let udp = [UdpHolder { address: "0.0.0.0:53".parse().unwrap(), pid: 11, comm: "x\x1b\ny".to_owned() }];
+        let page = text(&targets, &others, &udp);
         let acts = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
         assert!(!page.as_str().contains(acts), "{:?}", page.as_str());
         let lines: Vec<&str> = page.as_str().lines().collect();
-        assert_eq!(lines.len(), 9, "{lines:#?}");
+        assert_eq!(lines.len(), 12, "{lines:#?}");
         assert!(lines[2].contains("process 9 (?]0;x?) matches too"), "{lines:#?}");
         assert!(
             !lines.iter().any(|line| line.starts_with("Not found: all") || line.contains("  --service x=port:1   ("))
@@ -222,7 +242,7 @@ Also listening; to profile one, give its flag to `acgs-perf record`:
     #[test]
     fn json_carries_the_hash_and_every_service() {
         let (targets, others) = sample();
-        let value: serde_json::Value = serde_json::from_str(&json(&targets, &others).unwrap()).unwrap();
+        let value: serde_json::Value = serde_json::from_str(&json(&targets, &others, &[]).unwrap()).unwrap();
         assert_eq!(value["constitutional_hash"], "cdd01ef066bc6cf2");
         assert_eq!(value["services"][0]["pids"][6], 7);
         assert_eq!(value["services"][1]["pids"], serde_json::json!([]));

@@ -22,6 +22,7 @@ pub mod sockets;
 pub mod spec;
 #[cfg(test)]
 mod tests;
+pub mod udp;
 
 use std::path::Path;
 
@@ -29,6 +30,7 @@ pub use error::DiscoverError;
 pub use listeners::{Listener, listening, suggestions};
 pub use objective::Objective;
 pub use spec::{ServiceSpec, parse_service, parse_services};
+pub use udp::udp_sockets;
 
 use matching::{Assignment, Matcher};
 use namespaces::Place;
@@ -72,9 +74,11 @@ pub struct Target {
     pub sockets: Vec<(u64, u16)>,
     /// All UNIX stream sockets on which those processes listen, sorted; an abstract name begins with `@`.
     pub unix_paths: Vec<String>,
+    /// UDP ports on which those processes take messages, rising; what goes over them is not measured.
+    pub udp_ports: Vec<u16>,
     /// What the user should know: processes counted elsewhere, sockets whose holder cannot be seen.
     pub notes: Vec<String>,
-    /// Why what was asked for means nothing on this host: its port is open in several other network namespaces.
+    /// Why what was asked for means nothing on this host: its port is open in several other network namespaces, or for UDP only.
     pub refused: Option<String>,
 }
 
@@ -105,7 +109,7 @@ pub fn resolve(root: &Path, specs: &[ServiceSpec]) -> Result<Vec<Target>, Discov
     let targets = placed.into_iter().enumerate().map(|(service, placed)| {
         let mut target = target(&scan, &assignment, &specs, service, &specs[service]);
         target.notes.splice(0..0, placed.notes);
-        Target { refused: placed.refused, ..target }
+        Target { refused: placed.refused.or(target.refused.take()), ..target }
     });
     Ok(targets.collect())
 }
@@ -170,6 +174,7 @@ fn target(scan: &Scan<'_>, all: &Assignment, specs: &[ServiceSpec], service: usi
     ports.dedup();
     unix_paths.sort_unstable();
     unix_paths.dedup();
+    let udp_ports = udp::ports(scan, &udp::held(scan, members.iter().copied()), &ports);
     let members: Vec<Member> = members.iter().map(|index| Member::of(&scan.processes()[*index])).collect();
     let pids: Vec<u32> = members.iter().map(|member| member.pid).collect();
     let mut notes = Vec::new();
@@ -183,10 +188,15 @@ fn target(scan: &Scan<'_>, all: &Assignment, specs: &[ServiceSpec], service: usi
     if terms(spec).any(|term| matches!(term, Term::Pid(pid) if *pid == std::process::id())) {
         notes.push(format!("process {} is acgs-perf itself and is left out", std::process::id()));
     }
+    let mut refused = None;
     if pids.is_empty() {
         notes.extend(terms(spec).filter_map(|term| unseen_holder(scan, term)));
+        refused = terms(spec).find_map(|term| udp::refusal(scan, term)).filter(|_| notes.is_empty());
+    } else if !udp_ports.is_empty() {
+        let ports: Vec<String> = udp_ports.iter().map(u16::to_string).collect();
+        notes.push(format!("what it does over UDP (port {}) is not measured", ports.join(", ")));
     }
-    Target { spec: spec.clone(), pids, members, ports, sockets, unix_paths, notes, refused: None }
+    Target { spec: spec.clone(), pids, members, ports, sockets, unix_paths, udp_ports, notes, refused }
 }
 
 /// Explains a socket that listens although no process was found for it.

@@ -6,11 +6,13 @@
 use std::cell::{OnceCell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
+use std::rc::Rc;
 
 use super::namespaces;
 use super::processes::Process;
 use super::proof;
 use super::sockets::{self, Endpoint, Listening, Open};
+use super::udp::{self, UdpSocket};
 
 /// The processes of one moment.
 pub(super) struct Scan<'a> {
@@ -21,6 +23,8 @@ pub(super) struct Scan<'a> {
     /// Several at one inode where the table of UNIX sockets was made to lie about it.
     by_inode: OnceCell<HashMap<u64, Vec<usize>>>,
     held: Vec<OnceCell<Vec<usize>>>,
+    /// UDP sockets by network namespace.
+    udp: RefCell<HashMap<u64, Rc<[UdpSocket]>>>,
     /// Sockets of which somebody holds the inode, and which say themselves that they listen nowhere or elsewhere.
     disproved: RefCell<HashSet<usize>>,
     few: bool,
@@ -31,12 +35,18 @@ impl<'a> Scan<'a> {
         let by_pid = processes.iter().enumerate().map(|(index, process)| (process.pid, index)).collect();
         let held = processes.iter().map(|_| OnceCell::new()).collect();
         let (listening, by_inode, disproved) = (OnceCell::new(), OnceCell::new(), RefCell::default());
-        Self { root, processes, by_pid, listening, by_inode, held, disproved, few: false }
+        let udp = RefCell::default();
+        Self { root, processes, by_pid, listening, by_inode, held, udp, disproved, few: false }
     }
 
     /// The same for a few processes, of which most hold no socket.
     pub(super) fn of_few(root: &'a Path, processes: Vec<Process>) -> Self {
         Self { few: true, ..Self::new(root, processes) }
+    }
+
+    /// The proc file system.
+    pub(super) fn root(&self) -> &Path {
+        self.root
     }
 
     /// All processes; an index into this list names a process in the other functions.
@@ -143,6 +153,13 @@ impl<'a> Scan<'a> {
     /// Whether the table of UNIX sockets lied about this one, as far as its holders have been looked at.
     pub(super) fn is_disproved(&self, socket: usize) -> bool {
         self.disproved.borrow().contains(&socket)
+    }
+
+    /// The UDP sockets in the network namespace of a process.
+    pub(super) fn udp(&self, process: &Process) -> Rc<[UdpSocket]> {
+        let Some(network) = process.network() else { return Rc::default() };
+        let mut all = self.udp.borrow_mut();
+        Rc::clone(all.entry(network).or_insert_with(|| udp::bound(process.directory()).into()))
     }
 
     /// Whether a process is systemd, which holds the sockets of services that it starts on demand without serving them.

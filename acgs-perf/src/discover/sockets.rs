@@ -79,7 +79,7 @@ fn tcp(path: &Path, sockets: &mut Vec<Listening>) -> io::Result<()> {
 }
 
 /// Parses `0100007F:1F90`: words of the address in the byte order of the host, port in hexadecimal.
-fn address(text: &str) -> Option<SocketAddr> {
+pub(super) fn address(text: &str) -> Option<SocketAddr> {
     let (address, port) = text.split_once(':')?;
     let word = |at: usize| u32::from_str_radix(address.get(at..at + 8)?, 16).ok().map(u32::to_ne_bytes);
     let ip = match address.len() {

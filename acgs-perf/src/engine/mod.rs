@@ -91,6 +91,7 @@ pub struct Finished {
 pub struct Engine {
     tuning: Tuning,
     specs: Vec<ServiceSpec>,
+    udp_ports: Vec<Vec<u16>>,
     had_processes: bool,
     session: Session,
     members: Members,
@@ -140,6 +141,7 @@ impl Engine {
         let watch = tuning.max_overhead.map(|percent| Watch::begin(percent, tuning.measure_cost));
         Ok(Self {
             specs: targets.iter().map(|target| target.spec.clone()).collect(),
+            udp_ports: targets.iter().map(|target| target.udp_ports.clone()).collect(),
             had_processes: targets.iter().any(|target| !target.pids.is_empty()),
             session,
             members,
@@ -297,6 +299,7 @@ impl Engine {
             selector: spec.selector_text(),
             objective: spec.objective,
             processes: self.members.processes(&self.session.maps, index),
+            udp_ports: self.udp_ports[index].clone(),
         };
         self.specs.iter().enumerate().map(service).collect()
     }

@@ -82,6 +82,9 @@ pub struct ServiceContext {
     pub objective: Objective,
     /// Its processes.
     pub processes: Vec<Process>,
+    /// UDP ports on which they took messages when the recording began, which is not measured.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub udp_ports: Vec<u16>,
 }
 
 /// One process of a service.

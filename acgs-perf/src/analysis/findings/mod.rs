@@ -23,6 +23,8 @@ pub const QUEUE_TIME_DOMINATES: &str = "queue_time_dominates";
 pub const NOTHING_ANSWERED: &str = "nothing_answered";
 /// Probes were stopped, or the recording was ended, because of `--max-overhead`.
 pub const OVERHEAD_LIMITED: &str = "overhead_limited";
+/// A service also takes messages over UDP.
+pub const UDP_NOT_MEASURED: &str = "udp_not_measured";
 /// Something was lost, or could not be read.
 pub const MEASUREMENT_INCOMPLETE: &str = "measurement_incomplete";
 
@@ -49,6 +51,7 @@ fn about_service(service: &ServiceReport) -> impl Iterator<Item = Finding> {
         tail::not_conserved(service),
         queue_time_dominates(service),
         nothing_answered(service),
+        udp_not_measured(service),
     ]
     .into_iter()
     .flatten()
@@ -123,6 +126,12 @@ fn nothing_answered(service: &ServiceReport) -> Option<Finding> {
     ];
     let figures = figures.map(|(what, value)| Figure::new(what, value, Unit::Count));
     Some(of_service(NOTHING_ANSWERED, Severity::Warning, service, figures.into()))
+}
+
+fn udp_not_measured(service: &ServiceReport) -> Option<Finding> {
+    let ports = service.udp_ports.iter().map(|port| Figure::new("udp_port", u64::from(*port), Unit::Count));
+    let figures: Vec<_> = ports.collect();
+    (!figures.is_empty()).then(|| of_service(UDP_NOT_MEASURED, Severity::Info, service, figures))
 }
 
 fn overhead_limited(report: &Report) -> Option<Finding> {
@@ -207,6 +216,15 @@ mod tests {
         report.services[0].requests.as_mut().unwrap().unanswered = 5_000;
         let finding = assessed(report).findings.remove(0);
         assert_eq!((finding.id.as_str(), finding.severity), (OBJECTIVE_MISSED, Severity::Warning));
+    }
+
+    #[test]
+    fn udp_is_said_not_to_be_measured() {
+        let mut report = healthy();
+        report.services[0].udp_ports = vec![53];
+        let finding = assessed(report).findings.remove(0);
+        assert_eq!((finding.id.as_str(), finding.severity), (UDP_NOT_MEASURED, Severity::Info));
+        assert_eq!(finding.figures, [Figure::new("udp_port", 53, Unit::Count)]);
     }
 
     #[test]

@@ -26,6 +26,9 @@ pub struct ServiceReport {
     pub processes_forked: u64,
     /// Processes that exited during the recording.
     pub processes_exited: u64,
+    /// UDP ports on which it took messages, which is not measured; absent if there is none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub udp_ports: Vec<u16>,
     /// What it is held against, and the verdict.
     pub objective: ObjectiveReport,
     /// Requests.

@@ -147,6 +147,7 @@ fn redis() -> ServiceReport {
         ],
         processes_forked: 1,
         processes_exited: 1,
+        udp_ports: Vec::new(),
         objective: objective(),
         requests: Some(RequestsReport {
             count: 300_000,

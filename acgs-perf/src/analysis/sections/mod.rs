@@ -98,6 +98,7 @@ fn service(
         processes: of.processes.iter().map(process_report).collect(),
         processes_forked: processes.sums.count(Counter::Forked as u32),
         processes_exited: processes.sums.count(Counter::Exited as u32),
+        udp_ports: of.udp_ports.clone(),
         objective: ObjectiveReport {
             p99_ns: nanos(of.objective.p99),
             min_rps: round3(of.objective.min_rps),

@@ -4,6 +4,7 @@
 //! checked before anything is attached; `recorder` drives the kernel side; `child` runs the COMMAND; `deliver` finds a place for
 //! the report.
 
+mod check;
 mod child;
 mod plan;
 mod recorder;
@@ -70,6 +71,12 @@ pub struct Args {
     /// For tests: standby, speed=FACTOR, or other sizes of maps as NAME=ENTRIES, separated by commas
     #[arg(long, value_name = "LIST", hide = true)]
     pub tuning: Option<String>,
+    /// Exit with 1 unless every service meets its objective
+    #[arg(long)]
+    pub check: bool,
+    /// With --check: a service that was offered fewer requests than its objective asks for is no failure
+    #[arg(long, requires = "check")]
+    pub allow_untested: bool,
     /// Record for as long as this command runs
     #[arg(last = true, value_name = "COMMAND")]
     pub command: Vec<OsString>,
@@ -111,6 +118,12 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
             return Ok(2);
         }
     };
-    let code = if is_saved { capture.context.ended_by.exit_code() } else { 2 };
+    let checked = args.check.then(|| check::failures(&report, args.allow_untested)).unwrap_or_default();
+    checked.iter().for_each(|failure| output::say(&format!("check failed: {failure}")));
+    let code = match capture.context.ended_by.exit_code() {
+        _ if !is_saved => 2,
+        0 if !checked.is_empty() => 1,
+        code => code,
+    };
     deliver::deliver(&plan.output, &content, &summary, code)
 }

@@ -8,7 +8,7 @@ use acgs_perf_common::ledger::LOSSES;
 
 use crate::analysis::findings::{
     COUNTS_DISAGREE, MEASUREMENT_INCOMPLETE, NOT_CONSERVED, NOT_TESTED, NOTHING_ANSWERED, OBJECTIVE_MISSED,
-    OVERHEAD_LIMITED, QUEUE_TIME_DOMINATES,
+    OVERHEAD_LIMITED, QUEUE_TIME_DOMINATES, UDP_NOT_MEASURED,
 };
 use crate::report::{Figure, Finding, Report, ServiceReport, Severity, Unit};
 use crate::snapshot::Ending;
@@ -36,6 +36,7 @@ pub fn say(finding: &mut Finding, report: &Report, has_tail: bool) {
             LOAD_IT.into(),
         ),
         (QUEUE_TIME_DOMINATES, Some(service)) => queue_time_dominates(finding, service),
+        (UDP_NOT_MEASURED, Some(service)) => udp_not_measured(service),
         (NOTHING_ANSWERED, Some(service)) => nothing_answered(finding, service),
         (COUNTS_DISAGREE, Some(service)) => counts_disagree(finding, service),
         (NOT_CONSERVED, Some(service)) => not_conserved(finding, service),
@@ -87,6 +88,15 @@ fn nothing_answered(finding: &Finding, service: &ServiceReport) -> Words {
             value(finding, "processes")
         ),
         format!("check that there was load, and that `{}` selects the processes that serve it", service.selector),
+    )
+}
+
+fn udp_not_measured(service: &ServiceReport) -> Words {
+    let ports: Vec<_> = service.udp_ports.iter().map(u16::to_string).collect();
+    Words(
+        format!("what {} does over UDP is not measured", service.name),
+        format!("it takes UDP messages on port {}", ports.join(", ")),
+        "its figures are those of TCP and UNIX sockets alone".into(),
     )
 }
 
