@@ -9,6 +9,7 @@ use super::DiscoverError;
 use super::namespaces::Place;
 use super::scan::Scan;
 use super::sockets::Endpoint;
+use super::udp::{self, UdpHolder};
 
 /// A socket that listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +46,16 @@ impl Listener {
 /// Lists what listens: TCP first, by address, then UNIX stream sockets. The calling process and systemd are left out.
 pub fn listening(root: &Path) -> Result<Vec<Listener>, DiscoverError> {
     Ok(list(&super::whole_host(root)?, Place::own(root).map(|own| own.network)))
+}
+
+/// The UDP sockets of the host, by address.
+pub fn udp_sockets(root: &Path) -> Result<Vec<UdpHolder>, DiscoverError> {
+    let scan = super::whole_host(root)?;
+    let mut all = udp::held(&scan, 0..scan.processes().len());
+    all.sort_by_key(|holder| (holder.address, holder.pid));
+    // Workers hold the socket of their master: the first of them stands for all.
+    all.dedup_by(|one, two| one.address == two.address && one.comm == two.comm);
+    Ok(all)
 }
 
 fn list(scan: &Scan<'_>, network: Option<u64>) -> Vec<Listener> {

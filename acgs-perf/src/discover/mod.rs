@@ -23,14 +23,14 @@ pub mod spec;
 #[cfg(test)]
 mod tests;
 pub mod udp;
+mod udp_sockets;
 
 use std::path::Path;
 
 pub use error::DiscoverError;
-pub use listeners::{Listener, listening, suggestions};
+pub use listeners::{Listener, listening, suggestions, udp_sockets};
 pub use objective::Objective;
 pub use spec::{ServiceSpec, parse_service, parse_services};
-pub use udp::udp_sockets;
 
 use matching::{Assignment, Matcher};
 use namespaces::Place;

@@ -12,7 +12,7 @@ use super::namespaces;
 use super::processes::Process;
 use super::proof;
 use super::sockets::{self, Endpoint, Listening, Open};
-use super::udp::{self, UdpSocket};
+use super::udp_sockets::{self, UdpSocket};
 
 /// The processes of one moment.
 pub(super) struct Scan<'a> {
@@ -159,7 +159,7 @@ impl<'a> Scan<'a> {
     pub(super) fn udp(&self, process: &Process) -> Rc<[UdpSocket]> {
         let Some(network) = process.network() else { return Rc::default() };
         let mut all = self.udp.borrow_mut();
-        Rc::clone(all.entry(network).or_insert_with(|| udp::bound(process.directory()).into()))
+        Rc::clone(all.entry(network).or_insert_with(|| udp_sockets::bound(process.directory()).into()))
     }
 
     /// Whether a process is systemd, which holds the sockets of services that it starts on demand without serving them.

@@ -3,7 +3,7 @@
 //! In: a service's requests, and the rows of its attribution if that went on to the end. Out: a finding that names the places
 //! with another number than that of the requests answered.
 
-use super::of_service;
+use super::start::of_service;
 use crate::analysis::model::{Figure, Finding, ServiceReport, Severity, Unit};
 
 /// Its id.

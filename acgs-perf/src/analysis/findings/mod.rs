@@ -4,6 +4,7 @@
 //! Kinds: those below; `counts` has `counts_disagree`, `tail` those of the attribution.
 
 mod counts;
+mod start;
 mod tail;
 
 pub use counts::COUNTS_DISAGREE;
@@ -12,6 +13,7 @@ pub use tail::NOT_CONSERVED;
 use super::verdict::missed_for_latency;
 use crate::analysis::model::{Figure, Finding, ProbeStatus, Report, ServiceReport, Severity, Unit, Verdict};
 use crate::snapshot::Ending;
+use start::{finding, of_service};
 
 /// An objective is missed.
 pub const OBJECTIVE_MISSED: &str = "objective_missed";
@@ -55,23 +57,6 @@ fn about_service(service: &ServiceReport) -> impl Iterator<Item = Finding> {
     ]
     .into_iter()
     .flatten()
-}
-
-fn finding(id: &str, severity: Severity, figures: Vec<Figure>) -> Finding {
-    Finding {
-        id: id.into(),
-        severity,
-        service: None,
-        figures,
-        share: None,
-        title: String::new(),
-        evidence: String::new(),
-        recommendation: String::new(),
-    }
-}
-
-fn of_service(id: &str, severity: Severity, service: &ServiceReport, figures: Vec<Figure>) -> Finding {
-    Finding { service: Some(service.name.clone()), ..finding(id, severity, figures) }
 }
 
 /// The P99, its interval and the rate, against the objective.

@@ -3,7 +3,7 @@
 //! In: one service of the report. Out: at most one finding about the tail, `tail_` and its cause, and
 //! `attribution_not_conserved`.
 
-use super::of_service;
+use super::start::of_service;
 use crate::analysis::model::{AttributionRowReport, DownstreamReport, Figure, Finding, ServiceReport, Severity, Unit};
 use crate::analysis::number::share4;
 use crate::analysis::tail::{Cause, Explanation, explain, main_cut};

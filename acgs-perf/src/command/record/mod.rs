@@ -118,7 +118,7 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
             return Ok(2);
         }
     };
-    let checked = args.check.then(|| check::failures(&report, args.allow_untested)).unwrap_or_default();
+    let checked = if args.check { check::failures(&report, args.allow_untested) } else { Vec::new() };
     checked.iter().for_each(|failure| output::say(&format!("check failed: {failure}")));
     let code = match capture.context.ended_by.exit_code() {
         _ if !is_saved => 2,

@@ -2,6 +2,7 @@
 //!
 //! In: a finding with its figures, and the report that it is about. Out: its title, evidence and recommendation.
 
+mod said;
 mod tail;
 
 use acgs_perf_common::ledger::LOSSES;
@@ -13,6 +14,7 @@ use crate::analysis::findings::{
 use crate::report::{Figure, Finding, Report, ServiceReport, Severity, Unit};
 use crate::snapshot::Ending;
 use crate::units::{duration, grouped, percent};
+use said::{Words, numbers};
 
 /// Advice where the attribution tells the cause.
 const SEE_TAIL: &str = "the finding about its tail says what the slow requests wait for, and what to do";
@@ -21,9 +23,6 @@ const SEE_TIMES: &str = "compare queue time with service time: a high queue time
                          between reads, a high service time for a look at blocked time and system calls";
 const LOAD_IT: &str =
     "record under the load that the objective is meant for, or set `min_rps` to what this service has to carry";
-
-/// Title, evidence, recommendation.
-struct Words(String, String, String);
 
 /// Says a finding; `has_tail` is whether there is one about the tail of its service too.
 pub fn say(finding: &mut Finding, report: &Report, has_tail: bool) {
@@ -172,19 +171,6 @@ fn incomplete(finding: &Finding, report: &Report) -> Words {
         false => format!("weigh the figures accordingly: {}", meanings.join("; ")),
     };
     Words("the measurement lost something".into(), evidence.join("; "), advice)
-}
-
-/// The figures one after the other, where nothing better is known.
-fn numbers(finding: &Finding) -> String {
-    let one = |figure: &Figure| {
-        let value = match (figure.unit, figure.value.as_u64()) {
-            (Unit::Ns, Some(ns)) => duration(ns),
-            (_, Some(count)) => grouped(count),
-            (_, None) => figure.value.to_string(),
-        };
-        format!("{} {value}", figure.what.replace('_', " "))
-    };
-    finding.figures.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

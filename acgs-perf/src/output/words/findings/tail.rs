@@ -4,7 +4,7 @@
 
 use acgs_perf_common::attribution::Component;
 
-use super::{Words, numbers};
+use super::said::{Words, numbers};
 use crate::analysis::missed_for_latency;
 use crate::analysis::tail::{Cause, Explanation, calls_in_sequence, explain, main_cut};
 use crate::output::words::phrase::phrase;

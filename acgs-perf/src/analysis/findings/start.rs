@@ -1,0 +1,22 @@
+//! A finding as it begins: with its numbers, and without words.
+
+use crate::analysis::model::{Figure, Finding, ServiceReport, Severity};
+
+/// About the whole recording.
+pub fn finding(id: &str, severity: Severity, figures: Vec<Figure>) -> Finding {
+    Finding {
+        id: id.into(),
+        severity,
+        service: None,
+        figures,
+        share: None,
+        title: String::new(),
+        evidence: String::new(),
+        recommendation: String::new(),
+    }
+}
+
+/// About a service.
+pub fn of_service(id: &str, severity: Severity, service: &ServiceReport, figures: Vec<Figure>) -> Finding {
+    Finding { service: Some(service.name.clone()), ..finding(id, severity, figures) }
+}
