@@ -78,6 +78,7 @@ impl<'a> Ranked<'a> {
             p9999_ns: self.percentile(9_999),
             over_range: self.over_range,
             histogram: if in_range > 0 { hdr::encode(self.buckets) } else { None },
+            ..Distribution::default()
         }
     }
 }

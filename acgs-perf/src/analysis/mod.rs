@@ -3,6 +3,7 @@
 //! In: a `Capture`. Out: an unsealed `Report`, of the types in `model`, with numbers only: the sentences about them are made in
 //! `output::words`. Pure: no root, no kernel, no clock.
 
+mod censored;
 mod confidence;
 mod counts;
 #[cfg(test)]
