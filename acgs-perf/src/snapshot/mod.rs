@@ -5,6 +5,7 @@
 
 pub mod capture;
 pub mod exemplar;
+pub mod fates;
 pub mod file;
 pub mod interval;
 pub mod model;
@@ -12,6 +13,7 @@ pub mod read;
 pub mod timeline;
 
 pub use capture::{Capture, Context, Cost, Host, Overhead, Process, ServiceContext};
+pub use fates::Fates;
 pub use interval::Interval;
 pub use model::{LAYOUT_VERSION, Snapshot, Subject, Subjects};
 pub use timeline::Timeline;
