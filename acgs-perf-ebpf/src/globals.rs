@@ -3,7 +3,7 @@
 //! In: nothing of this crate but the flags. Out: `offset!` and `global!`, which read a global, and whether this or that is on.
 
 use acgs_perf_common::fields::Fields;
-use acgs_perf_common::maps::{COUNTING, STOPPED_ATTRIBUTION, STOPPED_SCHED, Switches};
+use acgs_perf_common::maps::{COUNTING, NEVER, STOPPED_ATTRIBUTION, STOPPED_SCHED, Switches};
 use aya_ebpf::btf_maps::Array;
 use aya_ebpf::macros::btf_map;
 
@@ -86,6 +86,13 @@ pub fn within_window(since: u64, now: u64) -> u64 {
         ((&raw const (*switches).opened_ns).read_volatile(), (&raw const (*switches).closed_ns).read_volatile())
     };
     now.min(closed).saturating_sub(since.max(opened))
+}
+
+/// When the window was closed; a moment that has not come before.
+#[inline(always)]
+pub fn closed_ns() -> u64 {
+    // SAFETY: as in `is_set`.
+    SWITCHES.get_ptr(0).map_or(NEVER, |switches| unsafe { (&raw const (*switches).closed_ns).read_volatile() })
 }
 
 /// Whether the probe `attribution` is on: chosen, and not stopped since. It is only ever switched off, so that a later

@@ -16,6 +16,7 @@ mod subprogram;
 mod kernel {
     //! What the kernel has: threads, sockets, time. The only place that touches kernel memory; a probe that stands in a file of
     //! its own reads what nobody else does through `memory`.
+    pub mod fate;
     pub mod memory;
     pub mod preemption;
     pub mod sock;
@@ -44,6 +45,7 @@ mod table {
     pub mod downstream;
     pub mod exec;
     pub mod exemplar;
+    pub mod fates;
     pub mod peer;
     pub mod preemptor;
     pub mod request;
@@ -66,6 +68,7 @@ mod rules {
 
 mod clock {
     //! From event to event: the request clock of a socket, the clock of a thread.
+    pub mod leave;
     pub mod request;
     pub mod thread;
 }
@@ -79,6 +82,7 @@ mod hooks {
     mod sched;
     mod socket;
     mod socket_functions;
+    mod socket_iter;
     mod standby;
     mod syscall;
     mod task_iter;

@@ -48,6 +48,7 @@ impl Ring {
                 "socket_calls",
                 "block_io",
                 "window",
+                "fates",
                 "capture",
                 "churn",
                 "strangers",

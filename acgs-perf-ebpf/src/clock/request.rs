@@ -12,12 +12,13 @@ use acgs_perf_common::attribution::{COUNT_WORD, LATENCY_WORD, attribution_bucket
 use acgs_perf_common::ledger::Loss;
 use acgs_perf_common::maps::{Counter, Histogram};
 
+use super::leave;
 use crate::count::{Figures, atomic_add, lose, prefetch, replaced};
 use crate::globals::attributes;
 use crate::kernel::sock::Sock;
 use crate::kernel::time::now;
 use crate::rules::{request as request_rules, row};
-use crate::state::socket::{CLIENT, IDLE, READ, REPLIED, SocketState, UNSENT};
+use crate::state::socket::{CLIENT, IDLE, READ, REPLIED, SocketState, UNSENT, note_arrival};
 use crate::subprogram::subprogram;
 use crate::table::{accept, exemplar, request as request_table};
 
@@ -26,6 +27,7 @@ use crate::table::{accept, exemplar, request as request_table};
 pub fn arrived(socket: &mut SocketState, sk: Sock) {
     if socket.next_arrived == 0 {
         socket.next_arrived = now();
+        note_arrival();
         if socket.requests == 0 && socket.phase != CLIENT && !sk.is_accepted() {
             socket.early = 1;
         }
@@ -85,7 +87,9 @@ pub fn sent(socket: &mut SocketState, sk: Sock, service: u32, bytes: u64) -> Res
     let figures = Figures::of(if begins || socket.phase == IDLE { service } else { socket.known_service() });
     figures.add(Counter::BytesOut, bytes);
     if socket.phase == IDLE {
-        figures.add(Counter::UnsolicitedSends, 1);
+        if !leave::answers_nobody(socket) {
+            figures.add(Counter::UnsolicitedSends, 1);
+        }
         return Ok(());
     }
     let now = now();

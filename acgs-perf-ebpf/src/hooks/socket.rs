@@ -8,7 +8,7 @@ use aya_ebpf::programs::BtfTracePointContext;
 use super::entry::run;
 use super::standby::{LAST, RECEIVED, SENT, marked, on_one_cpu, standby};
 use super::tcp::sample_srtt;
-use crate::clock::request;
+use crate::clock::{leave, request};
 use crate::count::Figures;
 use crate::globals::{attributes, counts, global};
 use crate::kernel::sock::{AF_INET, AF_INET6, AF_UNIX, Sock};
@@ -25,6 +25,9 @@ const TCP_LISTEN: u8 = 10;
 const MSG_PEEK: i32 = 2;
 /// What is read is not from the stream: reports of what was sent.
 const MSG_ERRQUEUE: i32 = 0x2000;
+/// `-EPIPE` and `-ECONNRESET`.
+const BROKEN_PIPE: i32 = -32;
+const RESET: i32 = -104;
 /// The round-trip time is sampled at the first request of a connection and then at every 64th.
 const SRTT_EVERY: u32 = 64;
 
@@ -145,6 +148,9 @@ pub fn received(bytes: i32, flags: i32, sk: impl FnOnce() -> Option<Sock>) -> Re
     }
     // No request follows the end of a stream, and a read of no bytes takes none.
     if bytes == 0 {
+        if sk.family() == AF_UNIX {
+            leave::found_gone(socket, sk, service);
+        }
         return Ok(());
     }
     let figures = Figures::of(service);
@@ -191,7 +197,7 @@ pub fn sock_send_length_standby_3(ctx: BtfTracePointContext) -> i32 {
 #[inline(always)]
 pub fn sent(bytes: i32, sk: impl FnOnce() -> Option<Sock>) -> Result<(), Loss> {
     if bytes <= 0 {
-        return Ok(());
+        return if matches!(bytes, BROKEN_PIPE | RESET) { refused(sk) } else { Ok(()) };
     }
     // The running process's service: two may listen on the same port at different addresses or in different namespaces.
     let Some(service) = current_service() else { return Ok(()) };
@@ -216,6 +222,20 @@ pub fn sent(bytes: i32, sk: impl FnOnce() -> Option<Sock>) -> Result<(), Loss> {
         }
         _ => Ok(()),
     }
+}
+
+/// A send failed because the other end is gone.
+#[inline(always)]
+fn refused(sk: impl FnOnce() -> Option<Sock>) -> Result<(), Loss> {
+    if let Some(service) = current_service()
+        && let Some(sk) = sk()
+        && let Some(socket) = SOCKETS.get(sk)
+        && socket.opened_by().is_none()
+    {
+        leave::found_gone(socket, sk, service);
+        leave::answers_nobody(socket);
+    }
+    Ok(())
 }
 
 /// Whether a socket that we see for the first time is the client's end of a connection to a listener.

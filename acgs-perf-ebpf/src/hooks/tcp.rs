@@ -7,6 +7,7 @@ use aya_ebpf::programs::BtfTracePointContext;
 
 use super::entry::run;
 use super::standby::on_one_cpu;
+use crate::clock::leave;
 use crate::count::Figures;
 use crate::globals::{attributes, global};
 use crate::kernel::sock::Sock;
@@ -22,6 +23,8 @@ const ESTABLISHED_STATE: i32 = 1;
 const SYN_SENT: i32 = 2;
 const SYN_RECV: i32 = 3;
 const CLOSE: i32 = 7;
+const CLOSE_WAIT: i32 = 8;
+const LAST_ACK: i32 = 9;
 const LISTEN: i32 = 10;
 const TIME_WAIT: u8 = 6;
 const LISTENING: u8 = 10;
@@ -47,7 +50,8 @@ fn set_state(ctx: &BtfTracePointContext) -> Result<(), Loss> {
         (_, SYN_SENT) if global!(TCP_ACTIVE) != 0 || attributes() => connecting(sk),
         (SYN_SENT, ESTABLISHED_STATE) if global!(TCP_ACTIVE) != 0 || attributes() => connected(sk),
         (SYN_RECV, ESTABLISHED_STATE) if global!(TCP_ACTIVE) != 0 || attributes() => accepted(sk),
-        (_, CLOSE) => closed(sk, old == SYN_SENT),
+        (ESTABLISHED_STATE, CLOSE_WAIT) => half_closed(sk),
+        (_, CLOSE) => closed(sk, old),
         _ => Ok(()),
     }
 }
@@ -64,7 +68,11 @@ fn listens(sk: Sock) -> Result<(), Loss> {
         set_service_of_tgid(task.tgid(), Some(service))?;
     }
     match current_service() {
-        Some(service) => service::listens(sk, service),
+        Some(service) => {
+            // The looks at all sockets ask it what it has dropped.
+            SOCKETS.get_or_create(sk).ok_or(Loss::SocketStorage)?;
+            service::listens(sk, service)
+        }
         None => Ok(()),
     }
 }
@@ -132,22 +140,38 @@ fn accepted(sk: Sock) -> Result<(), Loss> {
     Ok(())
 }
 
+/// The other end has closed.
 #[inline(always)]
-fn closed(sk: Sock, refused: bool) -> Result<(), Loss> {
-    if attributes()
+fn half_closed(sk: Sock) -> Result<(), Loss> {
+    if sk.has_storage()
         && let Some(socket) = SOCKETS.get(sk)
     {
+        leave::half_closed(socket);
+    }
+    Ok(())
+}
+
+#[inline(always)]
+fn closed(sk: Sock, old: i32) -> Result<(), Loss> {
+    if !sk.has_storage() {
+        return Ok(());
+    }
+    let Some(socket) = SOCKETS.get(sk) else { return Ok(()) };
+    if attributes() {
         request::forget(request::id_of(socket, sk));
     }
+    let Some(service) = socket.opened_by() else {
+        leave::closed(socket, sk, matches!(old, CLOSE_WAIT | LAST_ACK));
+        return Ok(());
+    };
     if global!(TCP_ACTIVE) == 0 {
         return Ok(());
     }
-    let Some((socket, service)) = outgoing(sk) else { return Ok(()) };
     if is_known(socket, CLOSE) {
         return Ok(());
     }
     let figures = Figures::of(service);
-    if refused {
+    if old == SYN_SENT {
         figures.add(Counter::ConnectFailures, 1);
         peer::count(sk, service, true, Event::Failure, 0);
     } else {

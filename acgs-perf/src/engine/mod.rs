@@ -10,6 +10,7 @@ mod budget;
 mod directory;
 mod exemplars;
 mod host;
+mod looks;
 mod members;
 pub mod notes;
 mod scanner;
@@ -23,10 +24,10 @@ use std::time::{Duration, Instant};
 use acgs_perf_common::ledger::{LOSS_COUNT, LOSSES};
 
 use crate::discover::{ServiceSpec, Target};
-use crate::live;
 use crate::live::probes::ProbeSpec;
 use crate::live::probes::attribution::DOWNSTREAM;
-use crate::live::session::Session;
+use crate::live::session::{ProgramCost, Session};
+use crate::live::{self, LiveError};
 use crate::snapshot::exemplar::Exemplars;
 use crate::snapshot::read::{Depth, count_below_zero, freeze, snapshot};
 use crate::snapshot::{Context, Cost, Ending, Interval, LAYOUT_VERSION, ServiceContext, Snapshot, Subject};
@@ -35,6 +36,7 @@ use crate::units::downstream_address;
 use budget::watch::{UNSETTLED, Verdict, Watch};
 use directory::Listeners;
 use exemplars::Collector;
+use looks::{Looks, Thoroughness};
 use members::Members;
 use notes::Notes;
 use tuning::Tuning;
@@ -97,6 +99,7 @@ pub struct Engine {
     members: Members,
     exemplars: Option<Collector>,
     watch: Option<Watch>,
+    looks: Looks,
     notes: Notes,
     /// The state at the end of the last interval.
     last: Snapshot,
@@ -128,8 +131,12 @@ impl Engine {
         session.attach_process_hooks()?;
         let members = Members::begin(&targets, &mut session.maps);
         session.attach_probes()?;
+        let (mut notes, mut looks) = (Notes::default(), Looks::default());
+        let networks = looks::networks(&targets);
+        notes.unless(session.begin_sockets(&networks), "requests from before the recording are not known");
+        let looked = looks.take(&session, host::monotonic_ns(), Thoroughness::WhereDue, &mut notes);
         // What was counted before the window is no part of the recording.
-        let before = snapshot(&session, &Snapshot::default(), Depth::Whole, 0, 0, 0);
+        let before = snapshot(&session, &Snapshot::default(), Depth::Whole, 0, 0, 0, looked);
         let agent_cpu_ns = host::usage().0.as_nanos() as u64;
         let began = Instant::now();
         let at_ns = session.maps.open_window(host::monotonic_ns);
@@ -147,7 +154,8 @@ impl Engine {
             members,
             exemplars,
             watch,
-            notes: Notes::default(),
+            looks,
+            notes,
             last,
             intervals: 0,
             began,
@@ -213,6 +221,8 @@ impl Engine {
     #[must_use]
     pub fn finish(mut self) -> Finished {
         let end_ns = self.session.maps.close_window(host::monotonic_ns);
+        // At once: what is answered from now on is open in what was recorded.
+        let looked = self.looks.take(&self.session, end_ns, Thoroughness::Last, &mut self.notes);
         self.notes.unless(self.session.detach(), UNSETTLED);
         self.session.tell();
         self.members.list(&self.session.maps);
@@ -222,7 +232,7 @@ impl Engine {
         let (cpu, agent_max_rss_bytes) = host::usage();
         let map_bytes = host::map_bytes();
         let cpu_ns = cpu.as_nanos() as u64;
-        let mut end = snapshot(&self.session, &self.last, Depth::Whole, end_ns, host::unix_ns(), cpu_ns);
+        let mut end = snapshot(&self.session, &self.last, Depth::Whole, end_ns, host::unix_ns(), cpu_ns, looked);
         count_below_zero(&mut end);
         let mut ledger: Vec<String> = LOSSES.iter().map(|(name, _)| (*name).to_owned()).collect();
         if let Some(missed) = self.session.missed(host::recursion_misses) {
@@ -280,8 +290,11 @@ impl Engine {
         self.intervals += 1;
         let is_whole = stopped.is_some() || self.intervals.is_multiple_of(self.tuning.rest_every.max(1));
         let depth = if is_whole { Depth::Whole } else { Depth::Often };
+        let at_ns = host::monotonic_ns();
+        let how = if is_whole { Thoroughness::WithProcesses } else { Thoroughness::WhereDue };
+        let looked = self.looks.take(&self.session, at_ns, how, &mut self.notes);
         let cpu_ns = host::usage().0.as_nanos() as u64;
-        let mut now = snapshot(&self.session, &self.last, depth, host::monotonic_ns(), host::unix_ns(), cpu_ns);
+        let mut now = snapshot(&self.session, &self.last, depth, at_ns, host::unix_ns(), cpu_ns, looked);
         if let Some(probe) = stopped {
             freeze(&self.session, probe, &mut now);
         }
@@ -316,11 +329,17 @@ impl Engine {
         addresses.into_iter().filter_map(|address| Some((address.clone(), listeners.name(&address)?))).collect()
     }
 
+    fn program_costs(&self) -> Result<Vec<ProgramCost>, LiveError> {
+        let mut costs = self.session.program_costs()?;
+        costs.extend(self.session.look_cost()?);
+        Ok(costs)
+    }
+
     fn cost(&mut self) -> Cost {
         let programs = self
             .tuning
             .measure_cost
-            .then(|| self.notes.unless(self.session.program_costs(), "run times of the programs are missing"));
+            .then(|| self.notes.unless(self.program_costs(), "run times of the programs are missing"));
         Cost {
             attach_ns: self.session.attach.as_nanos() as u64,
             programs_unmeasured: matches!(programs, Some(None))

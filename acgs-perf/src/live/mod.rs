@@ -8,6 +8,7 @@ pub mod btf;
 pub mod calls;
 pub mod diagnostics;
 pub mod hooks;
+pub mod look;
 pub mod maps;
 pub mod needs;
 pub mod offsets;

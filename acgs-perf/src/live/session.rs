@@ -5,6 +5,7 @@
 
 use std::io::Read as _;
 use std::os::fd::{AsFd as _, AsRawFd as _, RawFd};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use acgs_perf_common::fields::Fields;
@@ -17,9 +18,10 @@ use serde::{Deserialize, Serialize};
 use super::account::Account;
 use super::diagnostics::{self, Diagnostics};
 use super::hooks::Program;
+use super::look::{self, Look};
 use super::maps::{self, Maps};
 use super::preemption::{self, Preemption};
-use super::probes::{self, BASE_MAPS, Choice, Iterators, MapSpec, PROBES, ProbeSpec, Sizes, Stop};
+use super::probes::{self, BASE_MAPS, Choice, Iterators, MapSpec, PROBES, ProbeSpec, Sizes, SocketIterators, Stop};
 use super::status::{ProbeState, ProbeStatus};
 use super::{Debug, LiveError, calls, program};
 use crate::sums::Sections;
@@ -50,6 +52,8 @@ pub struct Session {
     ring: Option<RingBuf<MapData>>,
     /// What the programs say, if they were asked to.
     diagnostics: Option<Diagnostics>,
+    /// Looks at sockets; an error says why there are none.
+    look: Result<Look, String>,
     /// Programs that keep the service table right.
     process: Vec<Program>,
     /// What each probe does.
@@ -124,6 +128,7 @@ impl Session {
         let globals: Vec<(&str, u32)> =
             PROBES.iter().filter_map(|spec| Some((spec.global?, u32::from(is_active(spec))))).collect();
         let preemptible = u32::from(preemption.is_some());
+        let tick_ns = look::tick_ns();
         let log_level = diagnostics::level();
         let sizes = Sizes { shards: shards(), services: services as u32 };
         let shards = sizes.shards;
@@ -134,6 +139,7 @@ impl Session {
             .override_global("FIELDS", fields, true)
             .override_global("SHARDS", &shards, true)
             .override_global("PREEMPTIBLE", &preemptible, true)
+            .override_global("TICK_NS", &tick_ns, true)
             .override_global(diagnostics::LEVEL, &log_level, true)
             .map_max_entries("SERVICE_OF_TGID", pid_max().div_ceil(8));
         for (name, active) in &globals {
@@ -167,8 +173,10 @@ impl Session {
         let diagnostics = Diagnostics::open(&mut ebpf);
         let types = KernelTypes::parse(entry_points, Endianness::Little).map_err(|e| map_error("BTF", &e))?;
         let (links, loads, attach) = (Vec::new(), Vec::new(), Duration::ZERO);
-        let mut session = Self { ebpf, links, maps, ring, diagnostics, process, probes, loads, attach };
+        let look = Err("no probe looks at sockets".to_owned());
+        let mut session = Self { ebpf, links, maps, ring, diagnostics, look, process, probes, loads, attach };
         session.load_all(&types)?;
+        session.load_looks(&types);
         session.attach = began.elapsed();
         Ok(session)
     }
@@ -201,6 +209,41 @@ impl Session {
             program::iterator(&mut self.ebpf, name)?.load("task", types).map_err(|e| program::refused(name, e))?;
         }
         Ok(())
+    }
+
+    /// Loads the socket iterators of the active probes.
+    fn load_looks(&mut self, types: &KernelTypes) {
+        let Some(iterators) = self.socket_iterators() else { return };
+        let load = |ebpf: &mut Ebpf| {
+            for (name, kind) in iterators.programs() {
+                program::iterator(ebpf, name)?.load(kind, types).map_err(|e| program::refused(name, e))?;
+            }
+            Look::open(ebpf, iterators.look, iterators.map)
+        };
+        self.look = load(&mut self.ebpf).map_err(|error| error.to_string());
+    }
+
+    fn socket_iterators(&self) -> Option<SocketIterators> {
+        self.probes.iter().filter(|choice| choice.is_active()).find_map(|choice| choice.spec.sockets)
+    }
+
+    /// The looks at sockets.
+    ///
+    /// # Errors
+    /// Why there are none.
+    pub fn look(&self) -> Result<&Look, &str> {
+        self.look.as_ref().map_err(String::as_str)
+    }
+
+    /// Finds requests that had arrived before the hooks, in this network namespace and in those of these files. The hooks are
+    /// attached: what arrives meanwhile they see.
+    ///
+    /// # Errors
+    /// When the kernel refuses to go over the sockets.
+    pub fn begin_sockets(&mut self, networks: &[PathBuf]) -> Result<(), LiveError> {
+        let Some(iterators) = self.socket_iterators().filter(|_| self.look.is_ok()) else { return Ok(()) };
+        let names: Vec<&'static str> = iterators.begin.iter().map(|(name, _)| *name).collect();
+        look::begin(&mut self.ebpf, &names, networks)
     }
 
     fn load_one(&mut self, program: Program, types: &KernelTypes) -> Result<(), LiveError> {
@@ -346,13 +389,22 @@ impl Session {
     /// # Errors
     /// When the kernel does not tell.
     pub fn program_costs(&self) -> Result<Vec<ProgramCost>, LiveError> {
-        self.programs()
-            .filter_map(|program| Some((program.name, self.ebpf.program(program.name)?)))
-            .map(|(name, program)| {
-                let info = program.info().map_err(|e| program::refused(name, e))?;
-                Ok(ProgramCost { name: name.to_owned(), runs: info.run_count(), run_time: info.run_time() })
-            })
-            .collect()
+        self.programs().filter_map(|program| self.program_cost(program.name).transpose()).collect()
+    }
+
+    /// The same of the looks at sockets. They run in the agent's own time.
+    ///
+    /// # Errors
+    /// When the kernel does not tell.
+    pub fn look_cost(&self) -> Result<Option<ProgramCost>, LiveError> {
+        let iterators = self.socket_iterators().filter(|_| self.look.is_ok());
+        iterators.map_or(Ok(None), |iterators| self.program_cost(iterators.look))
+    }
+
+    fn program_cost(&self, name: &'static str) -> Result<Option<ProgramCost>, LiveError> {
+        let Some(program) = self.ebpf.program(name) else { return Ok(None) };
+        let info = program.info().map_err(|e| program::refused(name, e))?;
+        Ok(Some(ProgramCost { name: name.to_owned(), runs: info.run_count(), run_time: info.run_time() }))
     }
 
     /// What the kernel's account of run times costs per run; it must be on.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::exemplar::Slowest;
+use super::fates::Look;
 use super::model::{Snapshot, Subject, Subjects};
 use crate::live::probes;
 use crate::sums::{Difference as _, Row, Section, Sections, Sums};
@@ -29,6 +30,9 @@ pub struct Interval {
     pub rest_start_ns: u64,
     /// What changed, by subject.
     pub subjects: Subjects,
+    /// The requests that were open at its end; `None` where nobody looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub look: Option<Look>,
     /// What was lost, by `Loss`.
     pub ledger: Sums,
     /// CPU time of the agent.
@@ -56,6 +60,7 @@ impl Interval {
             len_ns: b.at_ns.saturating_sub(a.at_ns),
             rest_start_ns: a.rest_at_ns,
             subjects,
+            look: b.look.clone(),
             ledger,
             agent_cpu_ns: b.agent_cpu_ns.saturating_sub(a.agent_cpu_ns),
             slowest: Slowest::default(),
@@ -68,6 +73,9 @@ impl Interval {
         self.rest_start_ns = self.rest_start_ns.min(later.rest_start_ns);
         self.subjects.add(&later.subjects);
         self.subjects.values_mut().for_each(bound);
+        if later.look.is_some() {
+            self.look.clone_from(&later.look);
+        }
         self.ledger.add(&later.ledger);
         self.agent_cpu_ns += later.agent_cpu_ns;
         self.slowest.merge(&later.slowest);

@@ -6,6 +6,7 @@
 pub mod capture;
 pub mod ending;
 pub mod exemplar;
+pub mod fates;
 pub mod file;
 pub mod interval;
 pub mod model;
@@ -14,6 +15,7 @@ pub mod timeline;
 
 pub use capture::{Capture, Context, Cost, Host, Overhead, Process, ServiceContext};
 pub use ending::Ending;
+pub use fates::Fates;
 pub use interval::Interval;
 pub use model::{LAYOUT_VERSION, Snapshot, Subject, Subjects};
 pub use timeline::Timeline;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::fates::Look;
 use crate::sums::{Sections, Sums};
 
 /// Version of what snapshots, intervals and captures hold; raised when a section or a field changes its meaning.
@@ -54,6 +55,9 @@ pub struct Snapshot {
     pub rest: Arc<Subjects>,
     /// When that was, on the clock of the programs.
     pub rest_at_ns: u64,
+    /// The open requests; `None` where nobody looked.
+    #[serde(default)]
+    pub look: Option<Look>,
     /// The loss ledger, by `Loss`.
     pub ledger: Sums,
     /// CPU time of the agent.

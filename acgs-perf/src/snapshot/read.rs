@@ -3,15 +3,17 @@
 //! In: a session, and the snapshot before. Out: a snapshot; what is dear to read is taken over from the one before unless it is
 //! asked for, and so is what a stopped probe has counted.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use acgs_perf_common::attribution::COUNT_WORD;
 use acgs_perf_common::ledger::Loss;
 
+use super::fates::{Look, REFUSED};
 use super::model::{LAYOUT_VERSION, Snapshot, Subject, Subjects};
 use crate::live::probes::{attribution, request, sched, tcp};
 use crate::live::session::Session;
-use crate::sums::{Difference as _, Sections, Sums};
+use crate::sums::{Difference as _, Section, Sections, Sums};
 
 /// Sections whose words are counts of values that may have been taken back, and how many of their words are.
 const TAKEN_BACK: &[(&str, u32)] = &[
@@ -31,6 +33,15 @@ pub enum Depth {
     Whole,
 }
 
+/// What a look at the sockets has brought.
+#[derive(Clone, Debug, Default)]
+pub struct Looked {
+    /// The open requests; `None` without a look.
+    pub look: Option<Look>,
+    /// What listeners have dropped since the first look.
+    pub refused: BTreeMap<Subject, Section>,
+}
+
 /// The state of now, `at_ns` on the clock of the programs and `unix_ns` since 1970.
 #[must_use]
 pub fn snapshot(
@@ -40,6 +51,7 @@ pub fn snapshot(
     at_ns: u64,
     unix_ns: u64,
     agent_cpu_ns: u64,
+    looked: Looked,
 ) -> Snapshot {
     let services = 0..session.maps.services() as u32;
     let subject = |service: u32| Subject::service(service as usize);
@@ -47,6 +59,9 @@ pub fn snapshot(
     for service in services.clone() {
         let mut sections = before.often.get(&subject(service)).cloned().unwrap_or_default();
         session.read(service, true, &mut sections);
+        if let Some(refused) = looked.refused.get(&subject(service)) {
+            sections.insert(REFUSED.into(), refused.clone());
+        }
         often.insert(subject(service), sections);
     }
     let mut after = Snapshot {
@@ -56,6 +71,7 @@ pub fn snapshot(
         often,
         rest: Arc::clone(&before.rest),
         rest_at_ns: before.rest_at_ns,
+        look: looked.look,
         ledger: session.maps.ledger(),
         agent_cpu_ns,
     };

@@ -42,6 +42,7 @@ pub static PROBE: ProbeSpec = ProbeSpec {
         MapSpec { name: "EXEMPLAR_GATE", entries: |s| s.services * GATE_WORDS },
     ],
     iterators: None,
+    sockets: None,
     read,
     read_often: None,
     read_recording: None,

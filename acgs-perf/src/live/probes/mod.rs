@@ -43,6 +43,8 @@ pub struct ProbeSpec {
     pub maps: &'static [MapSpec],
     /// Task iterators.
     pub iterators: Option<Iterators>,
+    /// Socket iterators.
+    pub sockets: Option<SocketIterators>,
     /// Reads what it has counted for a service, sum by sum since the programs were loaded.
     pub read: fn(&Maps, u32, &mut Sections),
     /// Reads that part of it which is cheap enough to be read every second.
@@ -81,6 +83,24 @@ impl Iterators {
     /// All of them.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
         [self.begin].into_iter().chain(self.settle)
+    }
+}
+
+/// Programs that go over sockets. Where the kernel refuses them, the probe does without.
+#[derive(Clone, Copy, Debug)]
+pub struct SocketIterators {
+    /// Goes over the sockets that have state in the map `sockets`, at each look.
+    pub look: &'static str,
+    /// That map.
+    pub map: &'static str,
+    /// Run once the hooks are attached, over all sockets of the services' network namespaces: name and kind of each.
+    pub begin: &'static [(&'static str, &'static str)],
+}
+
+impl SocketIterators {
+    /// All of them, with their kind.
+    pub fn programs(self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        [(self.look, "bpf_sk_storage_map")].into_iter().chain(self.begin.iter().copied())
     }
 }
 

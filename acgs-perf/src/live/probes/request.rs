@@ -1,11 +1,12 @@
 //! The probe `request`: latency, queue time and service time.
 
+use acgs_perf_common::fates::{FATE_WORDS, FatesFields, fates_base};
 use acgs_perf_common::maps::{Counter, Histogram};
 
-use super::{ProbeSpec, Stop};
+use super::{FieldsSpec, MapSpec, ProbeSpec, SocketIterators, Stop};
 use crate::live::hooks::{Hook, Program, chain};
 use crate::live::maps::Maps;
-use crate::sums::Sections;
+use crate::sums::{Row, Section, Sections};
 
 /// Counters of requests, by `Counter`.
 pub const COUNTERS: &str = "request";
@@ -13,6 +14,9 @@ pub const COUNTERS: &str = "request";
 pub const LATENCY: &str = "latency";
 /// Queue time and service time, by `Histogram`.
 pub const TIMES: &str = "request_times";
+
+/// Requests that ended otherwise than by a reply, as a single row; words as in `acgs_perf_common::fates`.
+pub const FATES: &str = "fates";
 
 /// The request clock.
 pub static PROBE: ProbeSpec = ProbeSpec {
@@ -22,9 +26,14 @@ pub static PROBE: ProbeSpec = ProbeSpec {
     default: true,
     needs: &[],
     global: None,
-    fields: None,
-    maps: &[],
+    fields: Some(FieldsSpec { global: "FATES_FIELDS", names: FatesFields::NAMES }),
+    maps: &[MapSpec { name: "FATES", entries: |s| fates_base(s.services) }],
     iterators: None,
+    sockets: Some(SocketIterators {
+        look: "sockets_look",
+        map: "SOCKETS",
+        begin: &[("sockets_begin_tcp", "tcp"), ("sockets_begin_unix", "unix")],
+    }),
     read,
     read_often: Some(read_often),
     read_recording: None,
@@ -79,4 +88,6 @@ fn read_often(maps: &Maps, service: u32, sections: &mut Sections) {
     let counters = Counter::Requests as u32..=Counter::UnsolicitedSends as u32;
     maps.read_counters(COUNTERS, service, counters, sections);
     maps.read_histograms(LATENCY, service, [Histogram::Latency as u32], sections);
+    let sums = maps.array("FATES").sums([fates_base(service) as usize].into_iter(), FATE_WORDS as usize);
+    sections.insert(FATES.into(), Section::from([(Vec::new(), Row { sums, ..Row::default() })]));
 }

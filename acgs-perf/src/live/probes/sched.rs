@@ -37,6 +37,7 @@ pub static PROBE: ProbeSpec = ProbeSpec {
         MapSpec { name: "PREEMPTOR_OTHERS", entries: |s| s.services },
     ],
     iterators: Some(Iterators { begin: "threads_begin", settle: Some("threads_settle") }),
+    sockets: None,
     read,
     read_often: None,
     read_recording: None,

@@ -39,6 +39,7 @@ pub static PROBE: ProbeSpec = ProbeSpec {
         MapSpec { name: "SYSCALL_RECORDS", entries: |s| s.services * SYSCALL_SLOTS * SYSCALL_WORDS },
     ],
     iterators: None,
+    sockets: None,
     read,
     read_often: None,
     read_recording: None,

@@ -32,6 +32,7 @@ pub static PROBE: ProbeSpec = ProbeSpec {
         MapSpec { name: "PEER_OTHERS", entries: |s| others_index(s.services, false) },
     ],
     iterators: None,
+    sockets: None,
     read,
     read_often: None,
     read_recording: None,

@@ -1,0 +1,82 @@
+//! Requests without an end: what is counted of those that nobody waits for any more, and what a look at the sockets tells of those
+//! that somebody does.
+//!
+//! In: nothing. Out: the words of a service's sums, the record of a look, and the kernel fields that only these read.
+
+use crate::maps::HISTOGRAM_WORDS;
+
+/// Words of a service's sums: requests whose client left before a reply began, or before it had left.
+pub const ABANDONED: u32 = 0;
+/// Sum of the times that these had waited when the client left.
+pub const ABANDONED_SUM: u32 = 1;
+/// Those of them that were answered all the same.
+pub const INTO_CLOSED: u32 = 2;
+/// Requests whose connection the service closed instead of answering.
+pub const CUT_OFF: u32 = 3;
+/// First bucket of the times that abandoned requests had waited; what was over range follows the buckets.
+pub const ABANDONED_BUCKETS: u32 = 8;
+/// Words of one service.
+pub const FATE_WORDS: u32 = ABANDONED_BUCKETS + HISTOGRAM_WORDS;
+
+/// Index into the `FATES` array of a service's first word.
+#[inline(always)]
+#[must_use]
+pub const fn fates_base(service: u32) -> u32 {
+    service * FATE_WORDS
+}
+
+/// `Sighting::kind`: a request that has no end.
+pub const OPEN_REQUEST: u32 = 0;
+/// `Sighting::kind`: a socket that listens.
+pub const LISTENING_SOCKET: u32 = 1;
+
+/// `Sighting::flags`: nobody saw the request arrive, because the recording began later.
+pub const OLDER: u32 = 1;
+/// `Sighting::flags`: nor does the kernel know when that was; it was there when the recording began.
+pub const AT_LEAST: u32 = 2;
+
+/// What a look tells of one socket.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sighting {
+    /// When the request arrived, on the clock of the programs.
+    pub arrived: u64,
+    /// When it was read; 0 if nobody has read it.
+    pub read: u64,
+    /// When its reply began; 0 if it has not. Only where that was after the window was closed.
+    pub replied: u64,
+    /// Inode of the socket, which is the same in /proc; 0 if no process has it, as before it is accepted.
+    pub inode: u64,
+    /// The client: IPv4 as an IPv6-mapped one, network byte order; 0 for UNIX.
+    pub address: [u32; 4],
+    /// The client's port, 0 for UNIX; a listening socket's own.
+    pub port: u32,
+    /// Service, from 0.
+    pub service: u32,
+    /// [`OPEN_REQUEST`] or [`LISTENING_SOCKET`].
+    pub kind: u32,
+    /// [`OLDER`] and [`AT_LEAST`].
+    pub flags: u32,
+    /// Connections and first segments that a listening socket has dropped since it was made; wraps.
+    pub drops: u32,
+    /// Unused.
+    pub padding: u32,
+}
+
+crate::kernel_fields! {
+    /// Offsets of the fields that tell what became of a request.
+    FatesFields {
+        sock_flags = "sock"."__sk_common.skc_flags";
+        sock_protocol = "sock"."sk_protocol";
+        sock_error = "sock"."sk_err";
+        sock_drops = "sock"."sk_drops";
+        tcp_received = "tcp_sock"."rcv_nxt";
+        tcp_copied = "tcp_sock"."copied_seq";
+        tcp_last_data = "inet_connection_sock"."icsk_ack.lrcvtime" or absent;
+        socket_inode = "socket_alloc"."vfs_inode";
+        inode_number = "inode"."i_ino";
+    }
+}
+
+const _: () = assert!(size_of::<Sighting>() == 72);
+const _: () = assert!(fates_base(crate::maps::MAX_SERVICES) < u32::MAX / 8);

@@ -1,0 +1,171 @@
+//! Clients that leave before they are answered, and services that close instead of answering.
+//!
+//! In: the end of a connection, a send that failed, a look at a socket whose client is gone. Out: sums of `table::fates`. A client
+//! that has closed its end may only have said that it sends no more: it has left when nothing reaches it, and then it left when it
+//! closed its end.
+//!
+//! A request is counted once, as answered or as abandoned: whoever takes its word of the row from `UNSENT` does it. One that was
+//! abandoned before it was read may be read later, because the kernel keeps its bytes; `gone` knows it by its arrival.
+
+use acgs_perf_common::attribution::{COUNT_WORD, LATENCY_WORD};
+use acgs_perf_common::maps::{Counter, Histogram, MAX_SERVICES};
+
+use crate::count::{Figures, replaced};
+use crate::globals::attributes;
+use crate::kernel::sock::{AF_UNIX, Sock};
+use crate::kernel::time::now;
+use crate::state::socket::{ANSWERED, CLIENT, IDLE, READ, REPLIED, SocketState, UNSENT};
+use crate::subprogram::subprogram;
+use crate::table::fates;
+use crate::table::service::{service_of_listener, service_of_tgid};
+
+/// Whether a request was read that has no reply, and that was not given up.
+#[inline(always)]
+pub fn is_in_service(socket: &SocketState) -> bool {
+    socket.phase == READ && socket.arrived != socket.gone
+}
+
+/// Whether a request has arrived that nobody has read, and that was not given up. What arrives while one is in service is more of
+/// that one.
+#[inline(always)]
+pub fn is_unread(socket: &SocketState, sk: Sock) -> bool {
+    socket.phase != READ
+        && socket.phase != CLIENT
+        && socket.next_arrived != 0
+        && socket.next_arrived != socket.gone
+        && sk.has_unread_bytes()
+}
+
+/// The service in whose figures an open request of this socket counts: that which read it, or to whose listener it came.
+#[inline(always)]
+pub fn service_of(socket: &SocketState, sk: Sock) -> Option<u32> {
+    let known = socket.known_service();
+    if socket.phase == READ && known < MAX_SERVICES {
+        return Some(known);
+    }
+    let listener = if sk.family() == AF_UNIX { service_of_tgid(sk.unix_listener()?) } else { service_of_listener(sk) };
+    if listener.is_some() { listener } else { (known < MAX_SERVICES).then_some(known) }
+}
+
+/// The client has closed its end: it will send no more, and perhaps it is gone.
+#[inline(always)]
+pub fn half_closed(socket: &mut SocketState) {
+    // Without an open request it is the usual end.
+    if socket.phase != CLIENT && (socket.phase == READ || socket.next_arrived != 0) {
+        socket.left = now();
+    }
+}
+
+/// The connection is over; `client_first` if the client's end was closed before this one.
+#[inline(always)]
+pub fn closed(socket: &mut SocketState, sk: Sock, client_first: bool) {
+    // The end of a stream arrives as bytes do. Had bytes been unread when it came, the client would have left then.
+    let may_be_unread = socket.next_arrived != 0 && (socket.left != 0 || !client_first);
+    if is_in_service(socket) || (may_be_unread && is_unread(socket, sk)) {
+        let Some(service) = service_of(socket, sk) else { return };
+        if socket.left != 0 || sk.error() != 0 {
+            abandon(socket, service, now());
+        } else if client_first {
+            // Its end came with its last bytes.
+            abandon(socket, service, 0);
+        } else {
+            cut_off(socket, service);
+        }
+    } else if socket.phase == REPLIED
+        && socket.left != 0
+        && socket.replied.wrapping_sub(socket.left) as i64 >= 0
+        && sk.error() != 0
+    {
+        // A reset that answers a reply: there was nobody left to take it.
+        take_back(socket);
+    }
+}
+
+/// A process of `service` has found the other end gone: by a send that failed, or at the end of the stream.
+#[inline(always)]
+pub fn found_gone(socket: &mut SocketState, sk: Sock, service: u32) {
+    if is_in_service(socket) && sk.is_over() {
+        abandon(socket, service, now());
+    }
+}
+
+/// Whether a reply, which may have failed, is to a request whose client had left; it is counted then.
+#[inline(always)]
+pub fn answers_nobody(socket: &mut SocketState) -> bool {
+    let is_gone = socket.gone != 0 && socket.arrived == socket.gone;
+    if is_gone {
+        socket.gone = ANSWERED;
+        socket.phase = IDLE;
+        fates::answered_into_closed(socket.known_service());
+    }
+    is_gone
+}
+
+/// Whether this thread is the one that ends the request in service.
+#[inline(always)]
+fn ends(socket: &mut SocketState) -> bool {
+    let is_ours = replaced(&raw mut socket.row[LATENCY_WORD], UNSENT, 0);
+    if is_ours {
+        socket.phase = IDLE;
+    }
+    is_ours
+}
+
+subprogram! {
+    /// The client of the socket's open request is gone since `now` at the latest.
+    pub fn abandon = leave_abandon(socket: &mut SocketState; service: u32, now: u64) {
+        let left = if socket.left == 0 { now } else { socket.left };
+        let arrived = if socket.phase == READ {
+            if !ends(socket) {
+                return;
+            }
+            socket.set_service(service);
+            socket.arrived
+        } else {
+            socket.next_arrived
+        };
+        socket.gone = arrived;
+        let waited = left.wrapping_sub(arrived);
+        fates::abandoned(service, if waited as i64 > 0 { waited } else { 0 });
+    }
+}
+
+subprogram! {
+    /// The service has closed the connection of the socket's open request.
+    fn cut_off = leave_cut_off(socket: &mut SocketState; service: u32) {
+        if socket.phase != READ {
+            socket.gone = socket.next_arrived;
+        } else if !ends(socket) {
+            return;
+        }
+        fates::cut_off(service);
+    }
+}
+
+subprogram! {
+    /// The last reply went to a client that had left: it counts as abandoned, and not as answered.
+    fn take_back = leave_take_back(socket: &mut SocketState) {
+        let latency = socket.recorded();
+        if latency == UNSENT || !replaced(&raw mut socket.row[LATENCY_WORD], latency, 0) {
+            return;
+        }
+        let service = socket.known_service();
+        let figures = Figures::of(service);
+        let (queue_time, first) = (socket.read.wrapping_sub(socket.arrived), socket.replied.wrapping_sub(socket.arrived));
+        let service_time = first.wrapping_sub(queue_time);
+        figures.add(Counter::Requests, 1u64.wrapping_neg());
+        figures.add(Counter::LatencySum, latency.wrapping_neg());
+        figures.add(Counter::QueueTimeSum, queue_time.wrapping_neg());
+        figures.add(Counter::ServiceTimeSum, service_time.wrapping_neg());
+        figures.unrecord(Histogram::Latency, latency);
+        figures.unrecord(Histogram::QueueTime, queue_time);
+        figures.unrecord(Histogram::ServiceTime, service_time);
+        if attributes() && socket.row[COUNT_WORD] != 0 {
+            figures.add_row(latency, latency.wrapping_sub(first), &socket.row, socket.is_narrow != 0, true);
+        }
+        socket.phase = IDLE;
+        socket.gone = ANSWERED;
+        fates::abandoned(service, socket.left.wrapping_sub(socket.arrived));
+        fates::answered_into_closed(service);
+    }
+}

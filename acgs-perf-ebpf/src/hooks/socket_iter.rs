@@ -1,0 +1,166 @@
+//! Socket iterators: requests that nobody has answered, when the recording begins and at each look.
+//!
+//! In: all sockets that have our state, or those of a network namespace. Out: a record per open request and per listening socket, as
+//! `acgs_perf_common::fates` lays it out; and state for requests that were there before the hooks.
+//!
+//! The contexts are `struct { struct bpf_iter_meta *meta; … }` with the object behind; it is null after the last one.
+
+use core::ffi::c_void;
+
+use acgs_perf_common::fates::{AT_LEAST, LISTENING_SOCKET, OLDER, OPEN_REQUEST, Sighting};
+use acgs_perf_common::ledger::Loss;
+use aya_ebpf::helpers::generated::bpf_seq_write;
+
+use super::entry::run;
+use crate::clock::leave;
+use crate::globals::closed_ns;
+use crate::kernel::fate::tcp_sock;
+use crate::kernel::memory::load;
+use crate::kernel::sock::{AF_UNIX, Sock};
+use crate::kernel::time::now;
+use crate::state::socket::{CLIENT, READ, REPLIED, SOCKETS, SocketState, note_arrival};
+use crate::table::service::{service_of_listener, service_of_tgid};
+
+const TCP_LISTEN: u8 = 10;
+
+#[repr(C)]
+pub struct StorageContext {
+    meta: *const u8,
+    map: u64,
+    sk: *const u8,
+    value: u64,
+}
+
+#[repr(C)]
+pub struct SocketContext {
+    meta: *const u8,
+    /// `struct sock_common *` or `struct unix_sock *`.
+    sk: *mut u8,
+    user: u32,
+}
+
+/// At the sockets that have our state, for the agent to read.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "iter/bpf_sk_storage_map")]
+extern "C" fn sockets_look(ctx: *const StorageContext) -> i32 {
+    // SAFETY: the kernel passes a valid context.
+    let (meta, sk) = unsafe { ((*ctx).meta, (*ctx).sk) };
+    let Some(sk) = Sock::from_raw(sk) else { return 0 };
+    run(|| look(meta, sk))
+}
+
+#[inline(always)]
+fn look(meta: *const u8, sk: Sock) -> Result<(), Loss> {
+    let Some(socket) = SOCKETS.get(sk) else { return Ok(()) };
+    if socket.phase == CLIENT {
+        return Ok(());
+    }
+    if sk.state() == TCP_LISTEN {
+        if let Some(service) = service_of_listener(sk) {
+            let (kind, port, inode) = (LISTENING_SOCKET, u32::from(sk.local_port()), sk.inode());
+            write(meta, &Sighting { kind, port, service, inode, drops: sk.drops(), ..Sighting::default() });
+        }
+        return Ok(());
+    }
+    let (in_service, unread) = (leave::is_in_service(socket), leave::is_unread(socket, sk));
+    // A reply that came after the window: when it closed, the request was open.
+    let is_late = socket.phase == REPLIED && socket.replied > closed_ns();
+    if !in_service && !unread && !is_late {
+        return Ok(());
+    }
+    let Some(service) = leave::service_of(socket, sk) else { return Ok(()) };
+    if sk.is_over() && !is_late {
+        leave::abandon(socket, service, now());
+        return Ok(());
+    }
+    let is_unix = sk.family() == AF_UNIX;
+    let mut seen = Sighting { kind: OPEN_REQUEST, service, inode: sk.inode(), ..Sighting::default() };
+    seen.arrived = if unread { socket.next_arrived } else { socket.arrived };
+    if !unread {
+        seen.read = socket.read;
+    }
+    if is_late {
+        seen.replied = socket.replied;
+    }
+    if seen.arrived == socket.older {
+        seen.flags = if is_unix { OLDER | AT_LEAST } else { OLDER };
+    }
+    if !is_unix {
+        seen.address = sk.peer_address();
+        seen.port = u32::from(sk.peer_port());
+    }
+    write(meta, &seen);
+    Ok(())
+}
+
+/// Gives a record to who reads the iterator. What has no room the kernel asks for again.
+#[inline(always)]
+fn write(meta: *const u8, seen: &Sighting) {
+    let seq: *mut c_void = load(meta, 0);
+    // SAFETY: the first word of `struct bpf_iter_meta` is the file, and the record is as long as is said.
+    let _asked_for_again =
+        unsafe { bpf_seq_write(seq.cast(), core::ptr::from_ref(seen).cast(), size_of::<Sighting>() as u32) };
+}
+
+/// At all TCP sockets of a network namespace, once the hooks are attached.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "iter/tcp")]
+extern "C" fn sockets_begin_tcp(ctx: *const SocketContext) -> i32 {
+    // SAFETY: the kernel passes a valid context.
+    let common = unsafe { (*ctx).sk };
+    if common.is_null() {
+        return 0;
+    }
+    let Some(sk) = tcp_sock(common) else { return 0 };
+    if service_of_listener(sk).is_none() {
+        return 0;
+    }
+    run(|| begin(sk))
+}
+
+/// At all UNIX sockets of a network namespace, once the hooks are attached.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "iter/unix")]
+extern "C" fn sockets_begin_unix(ctx: *const SocketContext) -> i32 {
+    // SAFETY: the kernel passes a valid context.
+    let sk = unsafe { (*ctx).sk };
+    let Some(sk) = Sock::from_raw(sk.cast_const()) else { return 0 };
+    if !sk.is_stream() || sk.state() == TCP_LISTEN {
+        return 0;
+    }
+    match sk.unix_listener() {
+        Some(listener) if service_of_tgid(listener).is_some() => run(|| begin(sk)),
+        _ => 0,
+    }
+}
+
+/// A socket of a service that was there before the hooks.
+#[inline(always)]
+fn begin(sk: Sock) -> Result<(), Loss> {
+    let listens = sk.state() == TCP_LISTEN;
+    if !listens && !sk.has_unread_bytes() {
+        return Ok(());
+    }
+    let socket = SOCKETS.get_or_create(sk).ok_or(Loss::SocketStorage)?;
+    if !listens {
+        arrived_before(socket, sk);
+    }
+    Ok(())
+}
+
+/// Bytes wait that had arrived before the hooks.
+#[inline(always)]
+fn arrived_before(socket: &mut SocketState, sk: Sock) {
+    if socket.next_arrived != 0 || socket.phase == READ || socket.phase == CLIENT {
+        return;
+    }
+    let now = now();
+    let arrived = now - sk.since_last_bytes().unwrap_or(0).min(now - 1);
+    socket.older = arrived;
+    socket.next_arrived = arrived;
+    note_arrival();
+    // A reader of a UNIX socket may have been faster; then this is no arrival, and would make the next request seem to wait.
+    if !sk.has_unread_bytes() {
+        socket.next_arrived = 0;
+    }
+}

@@ -1,0 +1,256 @@
+//! What became of requests that have no reply: still open at the end of a time, abandoned by their client, cut off by the service; and
+//! what its listeners refused.
+//!
+//! In: an [`Interval`], or all of a capture as one. Out: [`Fates`] of a subject. The open ones are a state of one moment, so that they
+//! do not add up: of two intervals the later one's count.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use acgs_perf_common::fates::{ABANDONED, ABANDONED_BUCKETS, ABANDONED_SUM, CUT_OFF, INTO_CLOSED};
+use acgs_perf_common::histogram::{BUCKETS, bucket_index};
+use serde::{Deserialize, Serialize};
+
+use super::interval::{Interval, row, section};
+use super::model::Subject;
+use crate::live::probes::request::FATES;
+use crate::sums::{Difference as _, Sums};
+
+/// Drops of listening sockets, by port; the only word counts them.
+pub const REFUSED: &str = "refused";
+/// At most so many of the oldest requests are listed.
+pub const LISTED: usize = 8;
+/// Those that are younger are not: in a healthy service they are others at each look.
+pub const LISTED_FROM_NS: u64 = 100_000_000;
+
+/// All open requests at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Look {
+    /// When, on the clock of the programs.
+    pub at_ns: u64,
+    /// Those of each subject that has any.
+    pub open: BTreeMap<Subject, OpenRequests>,
+}
+
+/// The open requests of a subject, by how far they have come.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenRequests {
+    /// Arrived, and read by nobody.
+    pub unread: Open,
+    /// Read, and not answered.
+    pub in_service: Open,
+}
+
+/// Open requests, by age: the time since they arrived.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Open {
+    /// How many.
+    pub count: u64,
+    /// Those of them that had arrived before the recording began.
+    #[serde(default)]
+    pub older: u64,
+    /// Sum of the ages.
+    pub age_sum_ns: u64,
+    /// The greatest age.
+    pub oldest_ns: u64,
+    /// How many by age, in the buckets of the latency; the word behind the buckets has those over range.
+    pub ages: Sums,
+    /// The oldest of them, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub listed: Vec<OpenRequest>,
+}
+
+/// One open request.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenRequest {
+    /// The time since it arrived.
+    pub age_ns: u64,
+    /// How well that is known.
+    pub since: Since,
+    /// The client's address.
+    pub client: String,
+    /// Inode of the socket; 0 where nobody has accepted it. Of use only while it lives.
+    #[serde(skip)]
+    pub inode: u64,
+    /// Process that has the socket; 0 where nobody has accepted it, or nobody looked.
+    pub pid: u32,
+    /// Its command name.
+    pub comm: String,
+}
+
+/// How well it is known when a request arrived.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Since {
+    /// A hook saw it.
+    #[default]
+    Arrival,
+    /// Before the recording began; the kernel knows when its last bytes came, to a tick of its coarse clock.
+    LastBytes,
+    /// Before the recording began: it is at least that old.
+    AtLeast,
+}
+
+impl Open {
+    /// Adds one; `request` says more about it if it is old enough to be listed.
+    pub fn add(&mut self, age_ns: u64, is_older: bool, request: impl FnOnce() -> OpenRequest) {
+        self.count += 1;
+        self.older += u64::from(is_older);
+        self.age_sum_ns = self.age_sum_ns.saturating_add(age_ns);
+        self.oldest_ns = self.oldest_ns.max(age_ns);
+        let bucket = bucket_index(age_ns).min(BUCKETS) as u32;
+        self.ages.add(&Sums::sparse([(bucket, 1)]));
+        let at = self.listed.partition_point(|other| other.age_ns >= age_ns);
+        if age_ns >= LISTED_FROM_NS && at < LISTED {
+            self.listed.insert(at, request());
+            self.listed.truncate(LISTED);
+        }
+    }
+}
+
+/// What became of a subject's requests beside replies.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fates {
+    /// When the open ones were looked at, on the clock of the programs; `None` where nobody looked, as in recordings of older agents:
+    /// then nothing is known of them.
+    pub looked_at_ns: Option<u64>,
+    /// Arrived, and read by nobody, at the end.
+    pub unread: Open,
+    /// Read, and not answered, at the end.
+    pub in_service: Open,
+    /// Those whose client left.
+    pub abandoned: Abandoned,
+    /// Those whose connection the service closed instead of answering.
+    pub cut_off: u64,
+    /// What the listeners dropped.
+    pub refused: Refused,
+}
+
+/// Requests whose client left.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Abandoned {
+    /// How many.
+    pub count: u64,
+    /// Sum of the times that they had waited when the client left.
+    pub waited_sum_ns: u64,
+    /// How many by that time, in the buckets of the latency. Signed, as all that is counted in an interval.
+    pub waited: Sums,
+    /// Those that were answered all the same.
+    pub into_closed: u64,
+}
+
+/// What listeners dropped because their queues were full: tries, not clients, since each retry counts again.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Refused {
+    /// How many.
+    pub drops: u64,
+    /// By port, for those that dropped any.
+    pub by_port: BTreeMap<u32, u64>,
+}
+
+impl Fates {
+    /// Those of a subject in an interval; of a whole capture in `capture.intervals.whole()`.
+    #[must_use]
+    pub fn of(interval: &Interval, subject: &Subject) -> Self {
+        let sections = interval.of(subject);
+        let sums = &row(sections, FATES, &[]).sums;
+        let waited = sums.iter().filter(|(word, _)| *word >= ABANDONED_BUCKETS);
+        let by_port =
+            section(sections, REFUSED).iter().filter_map(|(key, row)| Some((*key.first()?, row.sums.count(0))));
+        let by_port: BTreeMap<u32, u64> = by_port.filter(|(_, drops)| *drops > 0).collect();
+        let open = interval.look.as_ref().and_then(|look| look.open.get(subject)).cloned().unwrap_or_default();
+        Self {
+            looked_at_ns: interval.look.as_ref().map(|look| look.at_ns),
+            unread: open.unread,
+            in_service: open.in_service,
+            abandoned: Abandoned {
+                count: sums.count(ABANDONED),
+                waited_sum_ns: sums.count(ABANDONED_SUM),
+                waited: Sums::sparse(waited.map(|(word, count)| (word - ABANDONED_BUCKETS, count))),
+                into_closed: sums.count(INTO_CLOSED),
+            },
+            cut_off: sums.count(CUT_OFF),
+            refused: Refused { drops: by_port.values().sum(), by_port },
+        }
+    }
+}
+
+/// A client's address as text, from a kernel record: IPv4 as an IPv6-mapped one; port 0 stands for UNIX.
+#[must_use]
+pub fn client(address: IpAddr, port: u32) -> String {
+    match u16::try_from(port) {
+        Ok(0) | Err(_) => "unix".to_owned(),
+        Ok(port) => std::net::SocketAddr::new(address, port).to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sums::{Row, Section, Sections};
+
+    const SUBJECT: Subject = Subject { service: 0, endpoint: None };
+
+    fn interval(start_ns: u64, sections: Sections, look: Option<Look>) -> Interval {
+        Interval { start_ns, len_ns: 10, subjects: [(SUBJECT, sections)].into(), look, ..Interval::default() }
+    }
+
+    fn look(at_ns: u64, ages: &[u64]) -> Look {
+        let mut open = OpenRequests::default();
+        for age_ns in ages {
+            open.unread.add(*age_ns, false, || OpenRequest { age_ns: *age_ns, ..OpenRequest::default() });
+        }
+        Look { at_ns, open: [(SUBJECT, open)].into() }
+    }
+
+    fn sections(name: &'static str, key: u32, words: &[(u32, i64)]) -> Sections {
+        let row = Row { sums: Sums::sparse(words.iter().copied()), ..Row::default() };
+        let key = if name == FATES { Vec::new() } else { vec![key] };
+        Sections::from([(name.into(), Section::from([(key, row)]))])
+    }
+
+    #[test]
+    fn the_oldest_are_listed_in_order_and_all_are_counted() {
+        let ages: Vec<u64> = (0..20).map(|at| (at * 7 % 20) * 50_000_000).collect();
+        let open = look(1, &ages).open.remove(&SUBJECT).unwrap().unread;
+        assert_eq!((open.count, open.oldest_ns), (20, 950_000_000));
+        let listed: Vec<u64> = open.listed.iter().map(|request| request.age_ns / 50_000_000).collect();
+        assert_eq!(listed, [19, 18, 17, 16, 15, 14, 13, 12]);
+        assert_eq!(open.ages.iter().map(|(_, count)| count).sum::<i64>(), 20);
+        assert_eq!(open.ages.get(bucket_index(450_000_000) as u32), 1);
+        // What is younger is counted alone, and what no bucket has is over range.
+        let open = look(1, &[LISTED_FROM_NS - 1, 1 << 40]).open.remove(&SUBJECT).unwrap().unread;
+        assert_eq!((open.count, open.listed.len(), open.ages.get(BUCKETS as u32)), (2, 1, 1));
+    }
+
+    #[test]
+    fn of_open_requests_the_later_look_counts_and_of_sums_the_sum() {
+        let first =
+            interval(0, sections(FATES, 0, &[(ABANDONED, 2), (ABANDONED_BUCKETS + 9, 2)]), Some(look(10, &[5, 6])));
+        let mut whole = first.clone();
+        whole.merge(&interval(
+            10,
+            sections(FATES, 0, &[(ABANDONED, 1), (ABANDONED_BUCKETS + 9, 1)]),
+            Some(look(20, &[7])),
+        ));
+        let (first, fates) = (Fates::of(&first, &SUBJECT), Fates::of(&whole, &SUBJECT));
+        assert_eq!((first.unread.count, first.abandoned.count), (2, 2));
+        assert_eq!((fates.unread.count, fates.unread.oldest_ns, fates.looked_at_ns), (1, 7, Some(20)));
+        assert_eq!((fates.abandoned.count, fates.abandoned.waited.get(9)), (3, 3));
+        // Where nobody looked, the last look is what is known; where nobody ever did, nothing is.
+        whole.merge(&interval(20, Sections::new(), None));
+        assert_eq!(Fates::of(&whole, &SUBJECT).unread.count, 1);
+        assert_eq!(Fates::of(&Interval::default(), &SUBJECT), Fates::default());
+        // A look that found nothing is no absence of a look.
+        whole.merge(&interval(30, Sections::new(), Some(Look { at_ns: 40, ..Look::default() })));
+        let fates = Fates::of(&whole, &SUBJECT);
+        assert_eq!((fates.unread.count, fates.looked_at_ns), (0, Some(40)));
+    }
+
+    #[test]
+    fn drops_are_told_by_port() {
+        let mut whole = interval(0, sections(REFUSED, 80, &[(0, 4)]), None);
+        whole.merge(&interval(10, sections(REFUSED, 443, &[(0, 1)]), None));
+        let refused = Fates::of(&whole, &SUBJECT).refused;
+        assert_eq!((refused.drops, refused.by_port), (5, [(80, 4), (443, 1)].into()));
+    }
+}
