@@ -41,7 +41,7 @@ pub fn p99_ranks(n: u64, design_effect: Option<f64>) -> Ranks {
 
 /// As much as so many independent values do these `n` tell.
 #[must_use]
-fn effective(n: u64, design_effect: Option<f64>) -> u64 {
+pub fn effective(n: u64, design_effect: Option<f64>) -> u64 {
     design_effect.map_or(n, |effect| (n as f64 / effect.max(1.0)) as u64)
 }
 

@@ -1,38 +1,60 @@
 //! Whether a service holds its objective.
 //!
-//! In: a service's objective, latency and rate. Out: a verdict, and what decided it; `output::words` says it in a sentence. In this
-//! order:
+//! In: a service's objective, requests, and what became of those without a reply. Out: a verdict, and what decided it;
+//! `output::words` says it in a sentence. In this order:
 //!
-//! 1. nothing answered: too few requests to tell;
+//! 1. nothing answered: missed if there was something to answer that is as old as the objective, or whose client left, or that was
+//!    refused; otherwise too few requests to tell;
 //! 2. the lower end of the P99's 95 % interval is at or above the objective: missed (also with fewer requests than a
 //!    two-sided interval needs, because the lower end exists from the first request on);
-//! 3. the rate is not above `min_rps`: missed if more than one request in a hundred was left unanswered, otherwise not tested,
+//! 3. the rate is not above `min_rps`: missed if more than one request in a hundred was left in these ways, otherwise not tested,
 //!    because fewer requests came than the objective asks for;
 //! 4. the interval has an upper end and that is below the objective: met;
 //! 5. else: too few requests to tell, either because there is no upper end or because the interval holds the objective.
+//!
+//! The interval counts requests without an end that are as old as the objective as slow ones, so that it is never met while they
+//! could turn it.
 
+use super::confidence::{P99_MIN_COUNT, effective};
 use crate::analysis::model::{Because, RequestsReport, ServiceReport, Verdict};
 
-/// One request in this many may be without an answer at any moment.
-const UNANSWERED: u64 = 100;
+/// One request in this many may be left without an answer.
+const LEFT: u64 = 100;
 
 /// Judges a service.
 pub fn judge(service: &mut ServiceReport) {
+    let left = left(service);
     let objective = &mut service.objective;
     let (verdict, because) = match &service.requests {
         None => (None, Because::NotMeasured),
         Some(requests) => {
-            let (verdict, because) = decide(objective.p99_ns, objective.min_rps, requests);
+            let (verdict, because) = decide(objective.p99_ns, objective.min_rps, requests, left);
             (Some(verdict), because)
         }
     };
     (objective.verdict, objective.because) = (verdict, Some(because));
 }
 
-fn decide(p99_ns: u64, min_rps: f64, requests: &RequestsReport) -> (Verdict, Because) {
+/// Requests that were left: still open and as old as the objective, abandoned by their client, or refused. Where nobody looked, those
+/// that were read and not answered.
+#[must_use]
+pub fn left(service: &ServiceReport) -> u64 {
+    let refused = service.refused.as_ref().map_or(0, |refused| refused.drops);
+    match &service.fates {
+        Some(fates) => [fates.unread.beyond_objective, fates.in_service.beyond_objective, fates.abandoned.count]
+            .into_iter()
+            .fold(refused, u64::saturating_add),
+        None => service.requests.as_ref().map_or(0, |requests| requests.unanswered),
+    }
+}
+
+fn decide(p99_ns: u64, min_rps: f64, requests: &RequestsReport, left: u64) -> (Verdict, Because) {
     let latency = &requests.latency;
-    if latency.count == 0 {
-        return (Verdict::TooFew, Because::NothingAnswered);
+    if latency.count == latency.without_end.unwrap_or(0) {
+        return match left {
+            0 => (Verdict::TooFew, Because::NothingAnswered),
+            _ => (Verdict::Missed, Because::Unanswered),
+        };
     }
     let interval = latency.p99_ci95_ns;
     let low = interval.map(|[low, _]| low).or(latency.p99_ci95_low_ns);
@@ -42,43 +64,51 @@ fn decide(p99_ns: u64, min_rps: f64, requests: &RequestsReport) -> (Verdict, Bec
     match requests.rate_per_s {
         None => return (Verdict::TooFew, Because::NoRate),
         Some(rate) if rate <= min_rps => {
-            let is_left = requests.unanswered.saturating_mul(UNANSWERED) > requests.count;
-            return (if is_left { Verdict::Missed } else { Verdict::NotTested }, Because::LowRate);
+            let is_left = left.saturating_mul(LEFT) > latency.count;
+            return match is_left {
+                true => (Verdict::Missed, Because::LeftAtLowRate),
+                false => (Verdict::NotTested, Because::LowRate),
+            };
         }
         Some(_) => {}
     }
     match interval {
         Some([_, high]) if high < p99_ns => (Verdict::Met, Because::P99AtMost),
         Some(_) => (Verdict::TooFew, Because::IntervalHoldsObjective),
-        None if latency.over_range == 0 => (Verdict::TooFew, Because::FewRequests),
-        None => (Verdict::TooFew, Because::OverRange),
+        None if effective(latency.count, latency.design_effect) < P99_MIN_COUNT => {
+            (Verdict::TooFew, Because::FewRequests)
+        }
+        None if latency.over_range > 0 => (Verdict::TooFew, Because::OverRange),
+        None => (Verdict::TooFew, Because::WithoutEnd),
     }
 }
 
-/// Whether the objective is missed, and not only for its rate: that may be a lack of load as well as of capacity.
+/// Whether the objective is missed, and not only at a low rate: that may be a lack of load as well as of capacity.
 #[must_use]
 pub fn missed_for_latency(service: &ServiceReport) -> bool {
-    let fast = |p99| p99 < service.objective.p99_ns;
     service.objective.verdict == Some(Verdict::Missed)
-        && !service.requests.as_ref().and_then(|requests| requests.latency.p99_ns).is_some_and(fast)
+        && matches!(service.objective.because, Some(Because::P99AtLeast | Because::Unanswered))
 }
 
 #[cfg(test)]
 mod tests {
+    use acgs_perf_common::histogram::bucket_index;
+
     use super::*;
+    use crate::analysis::censored::{Ages, with_ages};
     use crate::analysis::counts::Counts;
-    use crate::analysis::distribution::distribution;
     use crate::analysis::sample::counts;
 
     /// The objective of ours: 5 ms, 100 requests/s.
-    fn of(counts: &Counts, rate: f64, unanswered: u64) -> (Verdict, Because) {
-        let latency = distribution(counts);
+    fn of(counts: &Counts, rate: f64, left: u64) -> (Verdict, Because) {
+        with(counts, &Ages::default(), rate, left)
+    }
+
+    fn with(counts: &Counts, ages: &Ages, rate: f64, left: u64) -> (Verdict, Because) {
+        let latency = with_ages(counts, ages, 5_000_000);
         let count = latency.count;
-        decide(
-            5_000_000,
-            100.0,
-            &RequestsReport { count, rate_per_s: Some(rate), latency, unanswered, ..RequestsReport::default() },
-        )
+        let requests = RequestsReport { count, rate_per_s: Some(rate), latency, ..RequestsReport::default() };
+        decide(5_000_000, 100.0, &requests, left)
     }
 
     fn verdict(values: impl IntoIterator<Item = u64>, rate: f64) -> (Verdict, Because) {
@@ -99,7 +129,7 @@ mod tests {
         for rate in [0.5, 99.999, 100.0] {
             assert_eq!(verdict(micros(0..4000), rate), (Verdict::NotTested, Because::LowRate));
             assert_eq!(of(&counts(micros(0..4000)), rate, 40), (Verdict::NotTested, Because::LowRate));
-            assert_eq!(of(&counts(micros(0..4000)), rate, 41), (Verdict::Missed, Because::LowRate));
+            assert_eq!(of(&counts(micros(0..4000)), rate, 41), (Verdict::Missed, Because::LeftAtLowRate));
         }
         assert_eq!(verdict(micros(0..4000), 100.001).0, Verdict::Met);
     }
@@ -128,6 +158,22 @@ mod tests {
     #[test]
     fn nothing_answered_cannot_tell() {
         assert_eq!(verdict([], 0.0), (Verdict::TooFew, Because::NothingAnswered));
+        assert_eq!(of(&counts([]), 0.0, 1), (Verdict::Missed, Because::Unanswered));
+    }
+
+    #[test]
+    fn requests_without_an_end_are_slow_once_they_are_as_old_as_the_objective() {
+        let fast = counts(micros(0..4000));
+        let open = |ns: u64, count| {
+            let mut ages = Ages::default();
+            ages.add([(bucket_index(ns) as u32, count)]);
+            ages
+        };
+        assert_eq!(with(&fast, &open(1_000_000, 400), 500.0, 0), (Verdict::Met, Because::P99AtMost));
+        assert_eq!(with(&fast, &open(3_000_000_000, 8), 500.0, 8), (Verdict::Met, Because::P99AtMost));
+        assert_eq!(with(&fast, &open(3_000_000_000, 45), 500.0, 45), (Verdict::TooFew, Because::WithoutEnd));
+        assert_eq!(with(&fast, &open(3_000_000_000, 100), 500.0, 100), (Verdict::Missed, Because::P99AtLeast));
+        assert_eq!(with(&counts([]), &open(1_000_000, 3), 0.0, 0), (Verdict::TooFew, Because::NothingAnswered));
     }
 
     #[test]

@@ -16,7 +16,7 @@ pub fn disagree(service: &ServiceReport, rows: bool) -> Option<Finding> {
     let in_rows =
         in_rows.map(|attribution| attribution.rows.iter().fold(0u64, |sum, row| sum.saturating_add(row.count)));
     let places = [
-        ("latency", Some(requests.latency.count)),
+        ("latency", Some(requests.latency.count.saturating_sub(requests.latency.without_end.unwrap_or(0)))),
         ("queue time", Some(requests.queue_time.count)),
         ("service time", Some(requests.service_time.count)),
         ("attribution", in_rows),

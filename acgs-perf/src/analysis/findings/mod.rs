@@ -1,13 +1,15 @@
 //! Findings: what deserves attention, each with the numbers that show it.
 //!
 //! In: the report so far. Out: findings, most severe first, with figures and without words, which are made in `output::words`.
-//! Kinds: those below; `counts` has `counts_disagree`, `tail` those of the attribution.
+//! Kinds: those below; `counts` has `counts_disagree`, `fates` those about requests without a reply, `tail` those of the attribution.
 
 mod counts;
+mod fates;
 mod start;
 mod tail;
 
 pub use counts::COUNTS_DISAGREE;
+pub use fates::{ABANDONED, CUT_OFF, IN_SERVICE, REFUSED, UNREAD};
 pub use tail::NOT_CONSERVED;
 
 use super::verdict::missed_for_latency;
@@ -45,7 +47,7 @@ pub fn findings(report: &Report) -> Vec<Finding> {
     all
 }
 
-fn about_service(service: &ServiceReport) -> impl Iterator<Item = Finding> {
+fn about_service(service: &ServiceReport) -> impl Iterator<Item = Finding> + use<'_> {
     [
         objective_missed(service),
         not_tested(service),
@@ -57,6 +59,7 @@ fn about_service(service: &ServiceReport) -> impl Iterator<Item = Finding> {
     ]
     .into_iter()
     .flatten()
+    .chain(fates::fates(service))
 }
 
 /// The P99, its interval and the rate, against the objective.
@@ -198,9 +201,9 @@ mod tests {
         assert_eq!((finding.id.as_str(), finding.severity), (NOT_TESTED, Severity::Info));
         let rate = finding.figures.iter().find(|figure| figure.what == "rate").unwrap();
         assert_eq!((rate.value.as_f64(), rate.against.as_ref().and_then(|n| n.as_f64())), (Some(30_000.0), Some(1e6)));
-        report.services[0].requests.as_mut().unwrap().unanswered = 5_000;
+        report.services[0].fates.as_mut().unwrap().abandoned.count = 5_000;
         let finding = assessed(report).findings.remove(0);
-        assert_eq!((finding.id.as_str(), finding.severity), (OBJECTIVE_MISSED, Severity::Warning));
+        assert_eq!((finding.id.as_str(), finding.severity), (OBJECTIVE_MISSED, Severity::Warning), "before the others");
     }
 
     #[test]

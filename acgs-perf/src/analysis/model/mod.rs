@@ -4,6 +4,7 @@
 
 mod attribution;
 mod distribution;
+mod fates;
 mod finding;
 mod root;
 mod service;
@@ -14,6 +15,7 @@ pub use attribution::{
     SegmentReport,
 };
 pub use distribution::Distribution;
+pub use fates::{AbandonedReport, FatesReport, OpenReport, OpenRequestReport, RefusedReport, Since};
 pub use finding::{Figure, Finding, Severity, Unit};
 pub use root::{CostReport, HostReport, OverheadReport, ProgramCostReport, Report, SCHEMA_VERSION, Tool, Window};
 pub use service::{

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::attribution::{AttributionReport, DownstreamReport, ExemplarReport};
 use super::distribution::Distribution;
+use super::fates::{FatesReport, RefusedReport};
 use super::tail::TailReport;
 
 /// One service.
@@ -34,6 +35,12 @@ pub struct ServiceReport {
     /// Requests.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub requests: Option<RequestsReport>,
+    /// Requests without a reply; absent where nobody looked for them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fates: Option<FatesReport>,
+    /// What its listeners dropped; absent where nobody looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<RefusedReport>,
     /// Why the slowest requests are slow.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tail: Option<TailReport>,
@@ -91,7 +98,8 @@ pub enum ProcessState {
 pub enum Verdict {
     /// Both parts hold: the whole confidence interval of the P99 is below the objective, and the rate is above its.
     Met,
-    /// The P99 is at or above its objective beyond doubt, or requests were left unanswered at a rate that is not above its.
+    /// The P99 is at or above its objective beyond doubt; or requests were left without an answer, or refused, at a rate that is not above
+    /// its; or nothing was answered, though there was something to answer.
     Missed,
     /// The requests seen cannot decide.
     // As schema version 1 called it.
@@ -109,6 +117,8 @@ pub enum Because {
     NotMeasured,
     /// No request was answered.
     NothingAnswered,
+    /// No request was answered, though there was something to answer.
+    Unanswered,
     /// The P99 is at least so long.
     P99AtLeast,
     /// The P99 is at most so long.
@@ -119,8 +129,12 @@ pub enum Because {
     FewRequests,
     /// The upper end of the interval is over range.
     OverRange,
+    /// The upper end of the interval lies among requests that have no end.
+    WithoutEnd,
     /// The rate is not above the objective.
     LowRate,
+    /// The rate is not above the objective, and requests were left without an answer, or refused.
+    LeftAtLowRate,
     /// The window has no length, so there is no rate.
     NoRate,
 }
@@ -307,7 +321,22 @@ pub struct SeriesPointReport {
     /// 99th percentile of the latency; absent without requests.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub p99_ns: Option<u64>,
-    /// Values behind these two beyond `requests`: replies that an earlier interval has counted, and that went on in this one.
+    /// Requests that nobody had read at its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unread: Option<u64>,
+    /// Requests that were read and not answered at its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_service: Option<u64>,
+    /// The age of the oldest of both; absent if there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oldest_ns: Option<u64>,
+    /// Requests whose client left in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub abandoned: Option<u64>,
+    /// What the listeners dropped in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<u64>,
+    /// Values behind `p50_ns` and `p99_ns` beyond `requests`: replies that an earlier interval has counted, and that went on in this one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub counted_again: Option<u64>,
 }

@@ -13,9 +13,10 @@ use acgs_perf_common::state::{FIRST_BLOCKED, STATE_NAMES};
 
 use super::counts::Counts;
 use super::model::{
-    Blocked, CostReport, Distribution, HostReport, ObjectiveReport, PeerReport, ProbeState, ProbeStatus, ProcessReport,
-    ProcessState, ProgramCostReport, RanInsteadReport, Report, RequestsReport, SCHEMA_VERSION, SchedulerReport,
-    SeriesPointReport, ServiceReport, Switches, SyscallReport, TcpReport, Tool, Window,
+    Blocked, CostReport, Distribution, FatesReport, HostReport, ObjectiveReport, OpenReport, PeerReport, ProbeState,
+    ProbeStatus, ProcessReport, ProcessState, ProgramCostReport, RanInsteadReport, RefusedReport, Report,
+    RequestsReport, SCHEMA_VERSION, SchedulerReport, SeriesPointReport, ServiceReport, Switches, SyscallReport,
+    TcpReport, Tool, Window,
 };
 use crate::live::probes::{request, sched, syscalls};
 use crate::snapshot::{Capture, Context, Ending, Interval, ServiceContext, Subject, Timeline};
@@ -160,6 +161,11 @@ fn redis() -> ServiceReport {
             queue_time: spread(300_000, 10_000, 60_000),
             service_time: spread(300_000, 3_000, 9_000),
         }),
+        fates: Some(FatesReport {
+            in_service: OpenReport { count: 2, oldest_ns: Some(160_000), ..OpenReport::default() },
+            ..FatesReport::default()
+        }),
+        refused: Some(RefusedReport::default()),
         tail: None,
         attribution: None,
         downstream: None,
@@ -187,6 +193,11 @@ fn series(of: impl Fn(u64) -> (u64, u64, u64)) -> Vec<SeriesPointReport> {
             rate_per_s: Some(requests as f64),
             p50_ns: Some(p50),
             p99_ns: Some(p99),
+            unread: Some(0),
+            in_service: Some(1),
+            oldest_ns: Some(p50),
+            abandoned: Some(0),
+            refused: Some(0),
             counted_again: Some(0),
         }
     };

@@ -7,6 +7,7 @@ pub(super) mod attribution;
 mod cost;
 pub(super) mod downstream;
 pub(super) mod exemplars;
+mod fates;
 mod requests;
 mod scheduler;
 pub(super) mod series;
@@ -29,7 +30,7 @@ use crate::live::status::{ProbeStatus, has_figures};
 use crate::live::table::Scope;
 use crate::snapshot::exemplar::Kept;
 use crate::snapshot::interval::{Interval, row};
-use crate::snapshot::{Capture, Context, Process, ServiceContext, Subject};
+use crate::snapshot::{Capture, Context, Fates, Process, ServiceContext, Subject};
 use crate::sums::Sections;
 use downstream::Peers;
 use series::OverTime;
@@ -84,8 +85,12 @@ fn service(
     let sections = whole.of(&subject);
     let active = |probe: &str| has_figures(&context.probes, probe);
     let processes = row(sections, process::SECTION, &[]);
-    let requests =
-        active("request").then(|| requests::requests(sections, context.duration_ns, over_time.design_effect));
+    let objective_ns = nanos(of.objective.p99);
+    let of_fates = Fates::of(whole, &subject);
+    let ages = fates::ages(&of_fates);
+    let requests = active("request")
+        .then(|| requests::requests(sections, context.duration_ns, over_time.design_effect, (&ages, objective_ns)));
+    let (fates, refused) = requests.as_ref().and_then(|_| fates::fates(&of_fates, objective_ns)).unzip();
     let (attribution, downstream, exemplars) = active("attribution")
         .then(|| {
             let kept = capture.exemplars.get(&subject).cloned().unwrap_or_else(|| of_intervals(whole, &subject));
@@ -100,12 +105,14 @@ fn service(
         processes_exited: processes.sums.count(Counter::Exited as u32),
         udp_ports: of.udp_ports.clone(),
         objective: ObjectiveReport {
-            p99_ns: nanos(of.objective.p99),
+            p99_ns: objective_ns,
             min_rps: round3(of.objective.min_rps),
             ..ObjectiveReport::default()
         },
         series: if requests.is_some() { over_time.series } else { Vec::new() },
         requests,
+        fates,
+        refused,
         tail: None,
         attribution,
         downstream,

@@ -2,6 +2,7 @@
 
 use acgs_perf_common::maps::{Counter, Histogram};
 
+use crate::analysis::censored::{Ages, with_ages};
 use crate::analysis::counts::{Counts, counts};
 use crate::analysis::distribution::distribution;
 use crate::analysis::model::RequestsReport;
@@ -10,8 +11,14 @@ use crate::live::probes::request;
 use crate::snapshot::interval::row;
 use crate::sums::Sections;
 
-/// Its requests in a window of `duration_ns`; `design_effect` says how much the number of slow ones varies over time.
-pub fn requests(sections: Option<&Sections>, duration_ns: u64, design_effect: Option<f64>) -> RequestsReport {
+/// Its requests in a window of `duration_ns`; `design_effect` says how much the number of slow ones varies over time, `ages` how old
+/// those are that have no end.
+pub fn requests(
+    sections: Option<&Sections>,
+    duration_ns: u64,
+    design_effect: Option<f64>,
+    (ages, objective_ns): (&Ages, u64),
+) -> RequestsReport {
     let counters = row(sections, request::COUNTERS, &[]);
     let counter = |counter: Counter| counters.sums.count(counter as u32);
     let timed =
@@ -21,7 +28,7 @@ pub fn requests(sections: Option<&Sections>, duration_ns: u64, design_effect: Op
     RequestsReport {
         count,
         rate_per_s: rate(count, duration_ns),
-        latency: distribution(&latency),
+        latency: with_ages(&latency, ages, objective_ns),
         queue_time: distribution(&timed(request::TIMES, Histogram::QueueTime, Counter::QueueTimeSum)),
         service_time: distribution(&timed(request::TIMES, Histogram::ServiceTime, Counter::ServiceTimeSum)),
         unanswered: counter(Counter::Read).saturating_sub(count),

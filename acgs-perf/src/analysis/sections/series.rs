@@ -7,7 +7,7 @@ use crate::analysis::model::SeriesPointReport;
 use crate::analysis::number::rate;
 use crate::live::probes::request::{COUNTERS, LATENCY};
 use crate::snapshot::interval::{Interval, bucket_of_p99, row};
-use crate::snapshot::{Capture, Subject};
+use crate::snapshot::{Capture, Fates, Subject};
 use crate::sums::Sums;
 
 /// With fewer intervals, or shorter ones, nobody can tell how much they vary.
@@ -54,6 +54,8 @@ fn point(interval: &Interval, capture: &Capture, subject: &Subject) -> SeriesPoi
     // A reply whose last byte falls into a later interval than its first moves from one bucket to another; where it leaves, the
     // difference may be negative, and counts as nothing.
     let counted_again = sums.iter().map(|(_, count)| count).filter(|count| *count < 0).map(i64::unsigned_abs).sum();
+    let fates = Fates::of(interval, subject);
+    let looked = fates.looked_at_ns.map(|_| ());
     let requests = row(interval.of(subject), COUNTERS, &[]).sums.count(Counter::Requests as u32);
     SeriesPointReport {
         offset_ns: interval.start_ns.saturating_sub(capture.context.start_ns),
@@ -62,6 +64,11 @@ fn point(interval: &Interval, capture: &Capture, subject: &Subject) -> SeriesPoi
         rate_per_s: rate(requests, interval.len_ns),
         p50_ns: quantile(sums, 1, 2),
         p99_ns: quantile(sums, 99, 100),
+        unread: looked.map(|()| fates.unread.count),
+        in_service: looked.map(|()| fates.in_service.count),
+        oldest_ns: Some(fates.unread.oldest_ns.max(fates.in_service.oldest_ns)).filter(|oldest| *oldest > 0),
+        abandoned: looked.map(|()| fates.abandoned.count),
+        refused: looked.map(|()| fates.refused.drops),
         counted_again: Some(counted_again),
     }
 }

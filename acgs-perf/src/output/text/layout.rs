@@ -126,13 +126,37 @@ pub fn shortened(text: &str, width: usize) -> String {
     format!("{}…{tail}", text.chars().take(head).collect::<String>())
 }
 
-/// A figure of a distribution: its value, `≥68.7 s` if it is over range, or `–`.
-pub fn figure(value: Option<u64>, distribution: &Distribution) -> String {
-    match value {
-        Some(ns) => duration(ns),
-        None if distribution.over_range > 0 => "≥68.7 s".into(),
-        None => ABSENT.into(),
+/// Values from here on have no bucket.
+const OVER_RANGE: u64 = 1 << 36;
+
+/// A figure of a distribution: its value, `≥3 s` if it is at least so long, `≥68.7 s` if it is over range, or `–`.
+pub fn figure((value, at_least): (Option<u64>, Option<u64>), distribution: &Distribution) -> String {
+    match (value, at_least) {
+        (Some(ns), _) => duration(ns),
+        (None, Some(ns)) if ns < OVER_RANGE => format!("≥{}", duration(ns)),
+        (None, None) if distribution.over_range > 0 => "≥68.7 s".into(),
+        (None, Some(_)) => "≥68.7 s".into(),
+        (None, None) => ABSENT.into(),
     }
+}
+
+/// The figures of a row of percentiles: p50, p90, p99, p99.9, p99.99, max.
+pub fn percentiles(d: &Distribution) -> [String; 6] {
+    [
+        (d.p50_ns, d.p50_at_least_ns),
+        (d.p90_ns, d.p90_at_least_ns),
+        (d.p99_ns, d.p99_at_least_ns),
+        (d.p999_ns, d.p999_at_least_ns),
+        (d.p9999_ns, d.p9999_at_least_ns),
+        (d.max_ns, d.max_at_least_ns),
+    ]
+    .map(|value| figure(value, d))
+}
+
+/// Those of a short one: p50, p99, max.
+pub fn few_percentiles(d: &Distribution) -> [String; 3] {
+    let [p50, _, p99, _, _, max] = percentiles(d);
+    [p50, p99, max]
 }
 
 /// Says how many entries of a list are not shown.

@@ -5,11 +5,11 @@
 
 use crate::live::table::Scope;
 use crate::report::{
-    Distribution, ProbeStatus, ProcessState, RequestsReport, SchedulerReport, ServiceReport, SyscallReport, TcpReport,
-    Verdict,
+    Distribution, FatesReport, OpenReport, ProbeStatus, ProcessState, RequestsReport, SchedulerReport, ServiceReport,
+    SyscallReport, TcpReport, Verdict,
 };
 
-use super::layout::{ABSENT, Lines, TOP, figure, more, row};
+use super::layout::{ABSENT, Lines, TOP, few_percentiles, figure, more, percentiles, row};
 use super::probe::{absent, until};
 use super::{tables, tail};
 use crate::units::{bytes, duration, grouped, percent, process_name, rate, span};
@@ -19,7 +19,7 @@ pub fn render(service: &ServiceReport, probes: &[ProbeStatus], lines: &mut Lines
     verdict(service, lines);
     processes(service, lines);
     match &service.requests {
-        Some(requests) => requests_table(requests, lines),
+        Some(requests) => requests_table(service, requests, lines),
         None => absent("requests", "request", probes, lines),
     }
     series(service, lines);
@@ -77,7 +77,7 @@ fn verdict(service: &ServiceReport, lines: &mut Lines) {
             let above = if per_second > objective.min_rps { ">" } else { "≤" };
             format!(" at {} req/s {above} {}", rate(per_second), rate(objective.min_rps))
         });
-        let p99 = figure(p99, &requests.latency);
+        let p99 = figure((p99, requests.latency.p99_at_least_ns), &requests.latency);
         format!("   p99 {p99} ({interval}) {below} {}{}", duration(objective.p99_ns), speed.unwrap_or_default())
     });
     lines.words(&format!("{}   {word}{}", service.name, numbers.as_deref().unwrap_or_default()), "");
@@ -110,9 +110,38 @@ fn processes(service: &ServiceReport, lines: &mut Lines) {
     lines.items("processes", &items);
 }
 
-fn requests_table(requests: &RequestsReport, lines: &mut Lines) {
+/// What became of requests without a reply.
+fn without_reply(fates: &FatesReport) -> Vec<String> {
+    let open = |open: &OpenReport, what: &str| {
+        let oldest =
+            open.oldest_ns.map(|ns| format!("{} {what}, the oldest for {}", grouped(open.count), duration(ns)));
+        oldest.unwrap_or_else(|| format!("0 {what}"))
+    };
+    let mut items = vec![open(&fates.unread, "unread"), open(&fates.in_service, "in service")];
+    let abandoned = &fates.abandoned;
+    items.push(format!("{} abandoned", grouped(abandoned.count)));
+    if abandoned.into_closed > 0 {
+        items.push(format!("{} of them answered for nobody", grouped(abandoned.into_closed)));
+    }
+    if fates.cut_off > 0 {
+        items.push(format!("{} cut off", grouped(fates.cut_off)));
+    }
+    items
+}
+
+fn requests_table(service: &ServiceReport, requests: &RequestsReport, lines: &mut Lines) {
     let mut items = vec![format!("{} answered", grouped(requests.count))];
-    items.push(format!("{} unanswered", grouped(requests.unanswered)));
+    match &service.fates {
+        Some(fates) => items.extend(without_reply(fates)),
+        None => items.push(format!("{} unanswered", grouped(requests.unanswered))),
+    }
+    items.extend(
+        service
+            .refused
+            .as_ref()
+            .filter(|refused| refused.drops > 0)
+            .map(|refused| format!("{} connections dropped by a full queue", grouped(refused.drops))),
+    );
     if requests.unsolicited_sends > 0 {
         items.push(format!("{} unsolicited sends", grouped(requests.unsolicited_sends)));
     }
@@ -124,7 +153,7 @@ fn requests_table(requests: &RequestsReport, lines: &mut Lines) {
     {
         let mut cells = row(&[name]);
         cells.push(grouped(d.count));
-        cells.extend([d.p50_ns, d.p90_ns, d.p99_ns, d.p999_ns, d.p9999_ns, d.max_ns].map(|value| figure(value, d)));
+        cells.extend(percentiles(d));
         rows.push(cells);
     }
     lines.table(&rows);
@@ -226,7 +255,7 @@ fn syscalls(all: &[SyscallReport], lines: &mut Lines) {
         let mut cells = row(&[&call.name]);
         cells.push(grouped(call.count));
         cells.push(call.time_ns.map_or_else(|| ABSENT.into(), duration));
-        cells.extend([d.p50_ns, d.p99_ns, d.max_ns].map(|value| figure(value, d)));
+        cells.extend(few_percentiles(d));
         cells.push(errors);
         rows.push(cells);
     }
@@ -240,9 +269,6 @@ fn quantiles(d: &Distribution) -> Vec<String> {
     if d.count == 0 {
         return vec!["none seen".into()];
     }
-    vec![
-        format!("p50 {}", figure(d.p50_ns, d)),
-        format!("p99 {}", figure(d.p99_ns, d)),
-        format!("max {}", figure(d.max_ns, d)),
-    ]
+    let [p50, p99, max] = few_percentiles(d);
+    vec![format!("p50 {p50}"), format!("p99 {p99}"), format!("max {max}")]
 }

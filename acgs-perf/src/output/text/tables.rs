@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize as _;
 use serde_json::Value;
 
-use super::layout::{ABSENT, Lines, TOP, figure, row};
+use super::layout::{ABSENT, Lines, TOP, few_percentiles, row};
 use super::probe::{absent, until};
 use crate::live::probes;
 use crate::live::table::{Column, Kind, Scope, TableSpec};
@@ -80,7 +80,7 @@ fn count(column: &Column, row: &Value) -> String {
 
 fn quantiles(distribution: Option<&Value>) -> Vec<String> {
     let found = distribution.and_then(|value| Distribution::deserialize(value).ok()).unwrap_or_default();
-    [found.p50_ns, found.p99_ns, found.max_ns].map(|value| figure(value, &found)).to_vec()
+    few_percentiles(&found).to_vec()
 }
 
 /// The name of a field without its unit, in words.

@@ -7,7 +7,7 @@ use crate::analysis::tail::main_cut;
 use crate::output::words::slowest;
 use crate::report::{CallsOutstandingReport, CutReport, DownstreamReport, ExemplarReport, ServiceReport};
 
-use super::layout::{ABSENT, Lines, TOP, figure, more, row};
+use super::layout::{ABSENT, Lines, TOP, few_percentiles, more, row};
 use crate::units::{duration, grouped, percent};
 
 /// Exemplars shown, and components of each.
@@ -149,7 +149,7 @@ fn downstream(all: &[DownstreamReport], outstanding: Option<&CallsOutstandingRep
             grouped(peer.connects),
             ratio(peer.connects_per_call),
         ];
-        cells.extend([d.p50_ns, d.p99_ns, d.max_ns].map(|value| figure(value, d)));
+        cells.extend(few_percentiles(d));
         rows.push(cells);
     }
     lines.table(&rows);

@@ -2,6 +2,7 @@
 //!
 //! In: a finding with its figures, and the report that it is about. Out: its title, evidence and recommendation.
 
+mod fates;
 mod said;
 mod tail;
 
@@ -41,6 +42,7 @@ pub fn say(finding: &mut Finding, report: &Report, has_tail: bool) {
         (NOT_CONSERVED, Some(service)) => not_conserved(finding, service),
         (OVERHEAD_LIMITED, None) => overhead_limited(finding, report),
         (MEASUREMENT_INCOMPLETE, None) => incomplete(finding, report),
+        (id, Some(service)) if !id.starts_with("tail_") => fates::words(finding, service),
         (_, Some(service)) => tail::words(finding, service),
         (id, None) => Words(id.replace('_', " "), numbers(finding), String::new()),
     };

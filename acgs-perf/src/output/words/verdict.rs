@@ -2,8 +2,8 @@
 //!
 //! In: the service's objective and requests. Out: a sentence without its end.
 
-use crate::analysis::P99_MIN_COUNT;
-use crate::report::{Because, Distribution, ServiceReport, Verdict};
+use crate::analysis::{P99_MIN_COUNT, left};
+use crate::report::{Because, Distribution, ServiceReport};
 use crate::units::{duration, grouped, rate};
 
 /// The reason.
@@ -16,9 +16,13 @@ pub fn reason(service: &ServiceReport) -> String {
     let latency = &requests.latency;
     let [low, high] = latency.p99_ci95_ns.unwrap_or([latency.p99_ci95_low_ns.unwrap_or(0), u64::MAX]);
     let count = count(latency.count);
+    let per_second = requests.rate_per_s.unwrap_or(0.0);
     match because {
         Because::NotMeasured => "not measured: the request probe was not active".into(),
         Because::NothingAnswered => "no request was answered".into(),
+        Because::Unanswered => {
+            format!("no request was answered, and {} were left without an answer", grouped(left(service)))
+        }
         Because::P99AtLeast => {
             format!("the P99 is at least {}, not below {goal} ({})", duration(low), confidence(latency))
         }
@@ -30,16 +34,19 @@ pub fn reason(service: &ServiceReport) -> String {
         ),
         Because::FewRequests => few(latency),
         Because::OverRange => format!("the upper bound of the P99 is over range, at 68.7 s or more ({count})"),
+        Because::WithoutEnd => format!(
+            "the upper end of the P99's interval lies among {} that have no end ({count})",
+            grouped(latency.without_end.unwrap_or(0))
+        ),
         Because::LowRate => {
-            let (of, goal) = (rate(requests.rate_per_s.unwrap_or(0.0)), rate(objective.min_rps));
-            match objective.verdict {
-                Some(Verdict::NotTested) => format!("{of} of {goal} requests/s were offered"),
-                _ => format!(
-                    "{} requests were left without an answer, at {of} requests/s, not above {goal} requests/s",
-                    grouped(requests.unanswered)
-                ),
-            }
+            format!("{} of {} requests/s were offered", rate(per_second), rate(objective.min_rps))
         }
+        Because::LeftAtLowRate => format!(
+            "{} requests were left without an answer, at {} requests/s, not above {} requests/s",
+            grouped(left(service)),
+            rate(per_second),
+            rate(objective.min_rps)
+        ),
         Because::NoRate => "the window has no length, so there is no rate".into(),
     }
 }
@@ -74,12 +81,12 @@ mod tests {
     use super::*;
     use crate::analysis::sample::{self, assessed};
 
-    fn of(values: impl IntoIterator<Item = u64>, rate_per_s: f64, unanswered: u64) -> String {
+    fn of(values: impl IntoIterator<Item = u64>, rate_per_s: f64, abandoned: u64) -> String {
         let mut report = sample::small();
+        report.services[0].fates.as_mut().unwrap().abandoned.count = abandoned;
         let requests = report.services[0].requests.as_mut().unwrap();
         requests.latency = sample::distribution(values);
-        (requests.count, requests.rate_per_s, requests.unanswered) =
-            (requests.latency.count, Some(rate_per_s), unanswered);
+        (requests.count, requests.rate_per_s) = (requests.latency.count, Some(rate_per_s));
         reason(&assessed(report).services[0])
     }
 
@@ -102,6 +109,7 @@ mod tests {
         );
         assert_eq!(of(micros(0..367), 500.0, 0), "an upper bound of the P99 needs 368 requests, there were 367");
         assert_eq!(of([], 0.0, 0), "no request was answered");
+        assert_eq!(of([], 0.0, 5), "no request was answered, and 5 were left without an answer");
     }
 
     #[test]

@@ -1,0 +1,105 @@
+//! What became of a service's requests that have no reply.
+
+use acgs_perf_common::histogram::BUCKETS;
+
+use crate::analysis::censored::Ages;
+use crate::analysis::counts::Counts;
+use crate::analysis::distribution::distribution;
+use crate::analysis::model::{AbandonedReport, FatesReport, OpenReport, OpenRequestReport, RefusedReport, Since};
+use crate::snapshot::fates::{self, Abandoned, Fates, Open};
+use crate::sums::Sums;
+
+/// The fates; `None` where nobody looked at the sockets, as in recordings of older agents.
+pub fn fates(fates: &Fates, objective_ns: u64) -> Option<(FatesReport, RefusedReport)> {
+    fates.looked_at_ns?;
+    let report = FatesReport {
+        unread: open(&fates.unread, objective_ns),
+        in_service: open(&fates.in_service, objective_ns),
+        abandoned: abandoned(&fates.abandoned),
+        cut_off: fates.cut_off,
+    };
+    let refused = RefusedReport { drops: fates.refused.drops, by_port: fates.refused.by_port.clone() };
+    Some((report, refused))
+}
+
+/// The ages of all that has no end: of the abandoned what they had waited.
+pub fn ages(fates: &Fates) -> Ages {
+    let mut ages = Ages::default();
+    for sums in [&fates.unread.ages, &fates.in_service.ages, &fates.abandoned.waited] {
+        ages.add(sums.iter());
+    }
+    ages
+}
+
+fn open(open: &Open, objective_ns: u64) -> OpenReport {
+    let mut ages = Ages::default();
+    ages.add(open.ages.iter());
+    let one = |request: &fates::OpenRequest| OpenRequestReport {
+        age_ns: request.age_ns,
+        since: match request.since {
+            fates::Since::Arrival => Since::Arrival,
+            fates::Since::LastBytes => Since::LastBytes,
+            fates::Since::AtLeast => Since::AtLeast,
+        },
+        client: request.client.clone(),
+        pid: (request.pid > 0).then_some(request.pid),
+        comm: request.comm.clone(),
+    };
+    OpenReport {
+        count: open.count,
+        beyond_objective: ages.of_age(objective_ns),
+        before_recording: open.older,
+        oldest_ns: (open.count > 0).then_some(open.oldest_ns),
+        oldest: open.listed.iter().map(one).collect(),
+    }
+}
+
+fn abandoned(abandoned: &Abandoned) -> AbandonedReport {
+    let latency = distribution(&counts(&abandoned.waited, abandoned.waited_sum_ns));
+    AbandonedReport { count: abandoned.count, oldest_ns: latency.max_ns, latency, into_closed: abandoned.into_closed }
+}
+
+fn counts(sums: &Sums, sum_ns: u64) -> Counts {
+    let mut counts = Counts { buckets: vec![0; BUCKETS], sum_ns: Some(sum_ns), ..Counts::default() };
+    for (bucket, count) in sums.iter().filter(|(_, count)| *count > 0) {
+        match counts.buckets.get_mut(bucket as usize) {
+            Some(slot) => *slot += count as u64,
+            None => counts.over_range += count as u64,
+        }
+    }
+    counts
+}
+
+#[cfg(test)]
+mod tests {
+    use acgs_perf_common::histogram::bucket_index;
+
+    use super::*;
+
+    #[test]
+    fn what_is_known_of_open_requests_is_told() {
+        let mut unread = Open::default();
+        for age_ns in [1_000_000, 3_000_000_000] {
+            unread.add(age_ns, age_ns > 2_000_000_000, || fates::OpenRequest {
+                age_ns,
+                since: fates::Since::AtLeast,
+                client: "10.0.0.7:5".into(),
+                ..fates::OpenRequest::default()
+            });
+        }
+        let waited = Sums::sparse([(bucket_index(1_000_000_000) as u32, 4)]);
+        let abandoned = Abandoned { count: 4, waited_sum_ns: 4_000_000_000, waited, into_closed: 3 };
+        let all = Fates { looked_at_ns: Some(1), unread, abandoned, cut_off: 2, ..Fates::default() };
+        let (report, refused) = fates(&all, 5_000_000).unwrap();
+        let unread = &report.unread;
+        assert_eq!((unread.count, unread.beyond_objective, unread.before_recording), (2, 1, 1));
+        assert_eq!((unread.oldest_ns, unread.oldest.len()), (Some(3_000_000_000), 1));
+        assert_eq!((unread.oldest[0].since, unread.oldest[0].pid), (Since::AtLeast, None));
+        assert_eq!(report.in_service.oldest_ns, None);
+        assert_eq!((report.abandoned.count, report.abandoned.into_closed, report.cut_off), (4, 3, 2));
+        assert_eq!(report.abandoned.latency.mean_ns, Some(1_000_000_000));
+        assert_eq!(refused, RefusedReport::default());
+        assert_eq!((ages(&all).count(), ages(&all).of_age(5_000_000)), (6, 5));
+        assert_eq!(fates(&Fates::default(), 5_000_000), None);
+    }
+}
