@@ -69,6 +69,7 @@ impl Ring {
                 "services_redis",
                 "services_nginx",
                 "services_uvicorn",
+                "services_fates",
                 "services_gunicorn",
                 "services_postgres",
                 "services_node",

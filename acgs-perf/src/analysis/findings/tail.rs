@@ -23,7 +23,9 @@ const TOLERANCE: u128 = 1_000;
 pub fn tail(service: &ServiceReport) -> Option<Finding> {
     let cut = main_cut(&service.tail.as_ref()?.cuts)?;
     let explanation = explain(cut);
-    let is_missed = missed_for_latency(service);
+    // Where the P99 lies among requests without an end, those that have one did not cause it.
+    let is_among_ended = service.requests.as_ref().is_none_or(|requests| requests.latency.p99_at_least_ns.is_none());
+    let is_missed = missed_for_latency(service) && is_among_ended;
     let is_steep = explanation.clear && cut.mean_ns >= cut.body_mean_ns.saturating_mul(CLEAR_FACTOR);
     let main = explanation.main.first().filter(|_| is_steep || is_missed)?;
     let severity = if is_missed { Severity::Critical } else { Severity::Info };
@@ -192,6 +194,14 @@ mod tests {
         report.services[0].objective.min_rps = 1e6;
         assert_eq!(of(&report)[0].severity, Severity::Info);
         report.services[0].fates.as_mut().unwrap().abandoned.count = 1_000;
+        assert_eq!(of(&report)[0].severity, Severity::Info);
+    }
+
+    #[test]
+    fn it_is_not_what_missed_the_objective_where_the_p99_has_no_end() {
+        let mut report = api();
+        let latency = &mut report.services[0].requests.as_mut().unwrap().latency;
+        (latency.p99_ns, latency.p99_at_least_ns) = (None, Some(3_000_000_000));
         assert_eq!(of(&report)[0].severity, Severity::Info);
     }
 

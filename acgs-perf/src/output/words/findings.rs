@@ -19,6 +19,8 @@ use said::{Words, numbers};
 
 /// Advice where the attribution tells the cause.
 const SEE_TAIL: &str = "the finding about its tail says what the slow requests wait for, and what to do";
+/// Advice where requests have no answer.
+const SEE_FATES: &str = "the findings about requests without an answer say which they are, and what to look at";
 /// Advice where it does not.
 const SEE_TIMES: &str = "compare queue time with service time: a high queue time calls for more workers or shorter work \
                          between reads, a high service time for a look at blocked time and system calls";
@@ -63,9 +65,15 @@ fn against(finding: &Finding, what: &str) -> u64 {
 fn objective_missed(finding: &Finding, service: &ServiceReport, has_tail: bool) -> Words {
     let (title, advice) = match finding.severity {
         Severity::Critical => {
-            (format!("{} misses its objective", service.name), if has_tail { SEE_TAIL } else { SEE_TIMES })
+            let latency = service.requests.as_ref().map(|requests| &requests.latency);
+            let advice = match latency.is_some_and(|latency| latency.p99_at_least_ns.is_some()) {
+                true => SEE_FATES,
+                false if has_tail => SEE_TAIL,
+                false => SEE_TIMES,
+            };
+            (format!("{} misses its objective", service.name), advice)
         }
-        _ => (format!("{} left requests without an answer", service.name), SEE_TIMES),
+        _ => (format!("{} left requests without an answer", service.name), SEE_FATES),
     };
     Words(title, service.objective.reason.clone(), advice.into())
 }

@@ -10,7 +10,15 @@ mod verdict;
 pub use tail::slowest;
 
 use crate::analysis::tail::main_cut;
-use crate::report::Report;
+use crate::report::{Distribution, Report};
+use crate::units::{duration, grouped};
+
+/// Where the P99 is, if it has no value.
+fn without_end(latency: &Distribution) -> Option<String> {
+    let at_least = latency.p99_at_least_ns?;
+    let count = latency.without_end.unwrap_or(0);
+    Some(format!("The P99 lies among {} requests that have no end, at {} or more.", grouped(count), duration(at_least)))
+}
 
 /// Says in words what the report has found.
 #[must_use]
@@ -18,7 +26,11 @@ pub fn said(mut report: Report) -> Report {
     for service in &mut report.services {
         service.objective.reason = verdict::reason(service);
         if let (Some(tail), Some(attribution)) = (&mut service.tail, &service.attribution) {
-            tail.sentence = tail::sentence(main_cut(&tail.cuts), &attribution.rows);
+            let sentence = tail::sentence(main_cut(&tail.cuts), &attribution.rows);
+            tail.sentence = match service.requests.as_ref().and_then(|requests| without_end(&requests.latency)) {
+                Some(where_it_is) => format!("{where_it_is} Of the requests that were answered: {sentence}"),
+                None => sentence,
+            };
         }
     }
     let mut all = std::mem::take(&mut report.findings);
