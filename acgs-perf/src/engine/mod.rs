@@ -41,6 +41,8 @@ use tuning::Tuning;
 
 /// How often exemplars are taken from the ring buffer.
 const GLANCE_EVERY: Duration = Duration::from_millis(64);
+/// What is missing where the threads could not be walked.
+const NOT_REFRESHED: &str = "what threads have counted themselves is in a later interval";
 /// New programs are looked for every so many times.
 const LOOK_EVERY: u32 = 3;
 
@@ -278,6 +280,9 @@ impl Engine {
         self.intervals += 1;
         let is_whole = stopped.is_some() || self.intervals.is_multiple_of(self.tuning.rest_every.max(1));
         let depth = if is_whole { Depth::Whole } else { Depth::Often };
+        if is_whole {
+            self.notes.unless(self.session.refresh(), NOT_REFRESHED);
+        }
         let cpu_ns = host::usage().0.as_nanos() as u64;
         let mut now = snapshot(&self.session, &self.last, depth, host::monotonic_ns(), host::unix_ns(), cpu_ns);
         if let Some(probe) = stopped {

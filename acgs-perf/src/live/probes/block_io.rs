@@ -40,7 +40,7 @@ pub static PROBE: ProbeSpec = ProbeSpec {
         MapSpec { name: "BLOCK_IO_IN_FLIGHT", entries: |s| s.if_active(IN_FLIGHT) },
         MapSpec { name: "BLOCK_IO_GROUPS", entries: |s| s.if_active(GROUPS) },
     ],
-    iterators: Some(Iterators { begin: "block_io_groups", settle: None }),
+    iterators: Some(Iterators { begin: "block_io_groups", refresh: None, settle: None }),
     read: |maps, service, sections| drop(sections.insert(BLOCK_IO.into(), rows(maps, service + 1))),
     read_often: None,
     read_recording: Some(|maps, sections: &mut Sections| {
