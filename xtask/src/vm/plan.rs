@@ -12,6 +12,7 @@ pub const DOCTOR: &str = "doctor";
 const RING: &[(&str, &[(&str, &str)])] = &[
     ("live_kernel", &[("an_fsync_is_disk", "there is no disk")]),
     ("socket_calls", &[]),
+    ("memory", &[]),
     (
         "strangers",
         &[

@@ -6,6 +6,7 @@
 
 pub mod attribution;
 pub mod block_io;
+pub mod memory;
 pub mod process;
 pub mod request;
 pub mod sched;
@@ -138,6 +139,7 @@ pub const PROBES: &[&ProbeSpec] = &[
     &request::PROBE,
     &attribution::PROBE,
     &block_io::PROBE,
+    &memory::PROBE,
 ];
 
 /// The probe with this name.
