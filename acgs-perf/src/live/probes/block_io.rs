@@ -30,7 +30,7 @@ pub static PROBE: ProbeSpec = ProbeSpec {
         Hook::new(&[chain!("block_rq_issue", "block_rq_issue_standby")]),
         Hook::new(&[chain!("block_rq_insert", "block_rq_insert_standby")]),
     ],
-    default: false,
+    default: true,
     needs: &[],
     global: None,
     fields: Some(FieldsSpec { global: "BLOCK_IO_FIELDS", names: BlockIoFields::NAMES }),
@@ -64,7 +64,7 @@ const fn table(section: &'static str, title: &'static str, meaning: &'static str
 }
 
 const NAMES: &[Name] = &[
-    Name { name: "device", meaning: "Major and minor number of the disk; others for those beyond the first seven" },
+    Name { name: "device", meaning: "Major and minor number of the disk; others for those beyond the first four" },
     Name { name: "disk", meaning: "Its name; empty if it is gone" },
     Name { name: "operation", meaning: "read, write, or other, such as flush and discard" },
 ];
