@@ -9,8 +9,10 @@ use std::io::{Read as _, Write as _};
 use std::mem::zeroed;
 use std::os::fd::AsRawFd as _;
 use std::path::Path;
+use std::process::Command;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Instant;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use acgs_perf_tests::harness::need_root;
 use acgs_perf_tests::hostile::memory::Group;
@@ -136,7 +138,7 @@ fn no_fault_is_lost_at_the_end_of_threads_and_processes() {
         of_children = of_children.plus(Faults::of_child(pid));
     }
     for _ in 0..THREADS {
-        std::thread::spawn(|| touch(PAGES_OF_A_THREAD, None)).join().unwrap();
+        thread::spawn(|| touch(PAGES_OF_A_THREAD, None)).join().unwrap();
     }
     let within = Faults::own().minus(within);
     let report = recording.stop().unwrap();
@@ -148,6 +150,34 @@ fn no_fault_is_lost_at_the_end_of_threads_and_processes() {
     let (least, most) = (of_children.plus(within), of_children.plus(around));
     assert!((least.minor..=most.minor).contains(&found.minor), "{found:?}, not {least:?} to {most:?}");
     assert!((least.major..=most.major).contains(&found.major), "{found:?}, not {least:?} to {most:?}");
+    assert_nothing_lost(&report);
+}
+
+#[test]
+fn a_process_that_joins_later_and_ends_before_the_next_reading_counts_from_its_begin() {
+    need_root();
+    let directory = tempfile::tempdir().unwrap();
+    let name = format!("late-{}", std::process::id());
+    let program = directory.path().join(&name);
+    if fs::copy("/bin/sleep", &program).is_err() {
+        return println!("skipped: there is no sleep here");
+    }
+    let mut first = Command::new(&program).arg("60").spawn().unwrap();
+    let mut within = Command::new(&program).arg("1").spawn().unwrap(); // it has all its faults before the window
+    thread::sleep(Duration::from_millis(300));
+    let recording = Recorder::new("late", &format!("comm:{name}")).arg("--probes").arg("memory").start().unwrap();
+    within.wait().unwrap();
+    // Started by a stranger: the agent takes it in when it has looked, some tenths of a second later.
+    let late = Command::new(&program).arg("2").spawn().unwrap();
+    let truth = Faults::of_child(late.id() as i32);
+    let report = recording.stop().unwrap();
+    first.kill().unwrap();
+    first.wait().unwrap();
+    let found = recorded(&report, "late");
+    println!("{found:?} recorded; {truth:?} of the one that came late");
+    // The one that was there before wakes and ends within the window.
+    assert!((truth.minor..=truth.minor + 30).contains(&found.minor), "{found:?}, not {truth:?}");
+    assert!(truth.minor > 30);
     assert_nothing_lost(&report);
 }
 

@@ -85,7 +85,7 @@ pub static PROBE: ProbeSpec = ProbeSpec {
         },
         TableSpec {
             section: MEMORY_STALLS,
-            title: "memory stalls",
+            title: "stalls",
             meaning: "Stalls of the service's threads for memory by kind, most first",
             scope: Scope::Service,
             names: &[Name { name: "kind", meaning: "direct_reclaim, group_reclaim or compaction" }],
@@ -107,7 +107,7 @@ pub static PROBE: ProbeSpec = ProbeSpec {
         },
         TableSpec {
             section: MEMORY_PRESSURE,
-            title: "memory pressure",
+            title: "pressure",
             meaning: "Time lost to a lack of memory in the service's control groups, or on the host, as the kernel sums it up",
             scope: Scope::Service,
             names: &[
