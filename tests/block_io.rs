@@ -9,6 +9,7 @@ use std::io;
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::Instant;
 
 use acgs_perf_tests::harness::need_root;
@@ -183,6 +184,33 @@ fn the_io_of_strangers_is_not_there() {
     other.wait().unwrap();
     assert_eq!(report.service("idle")["block_io"], Value::Array(Vec::new()));
     assert_nothing_lost(&report);
+}
+
+#[test]
+fn requests_beyond_the_table_are_in_the_ledger() {
+    need_root();
+    let Some(disk) = Loop::new() else { return println!("skipped: this kernel has no loop devices") };
+    let recording = recorder().arg("--tuning=BLOCK_IO_IN_FLIGHT=2").start().unwrap();
+    const AT_ONCE: u64 = 16;
+    thread::scope(|scope| {
+        for first in 0..AT_ONCE {
+            let device = &disk.device;
+            scope.spawn(move || {
+                let mut read = Buffer::new(READ_BYTES);
+                for at in 0..READS {
+                    let place = (first * READS + at) % (FILE_BYTES / READ_BYTES as u64) * READ_BYTES as u64;
+                    device.read_exact_at(read.bytes(), place).unwrap();
+                }
+            });
+        }
+    });
+    let report = recording.stop().unwrap();
+    let lost = report.lost("request_table_full", &[]);
+    let read = row(&report.service("io")["block_io"], &disk.number, "read").expect("some fit");
+    let counted = read["requests"].as_u64().unwrap();
+    println!("{counted} counted, {lost} lost");
+    // One that does not fit may be tried twice: when it is queued and when it is issued.
+    assert!(counted > 0 && counted < AT_ONCE * READS && counted + lost >= AT_ONCE * READS, "{counted} and {lost}");
 }
 
 /// A control group for block I/O, with this process in it until it is dropped.

@@ -17,7 +17,7 @@ macro_rules! losses {
 
 losses! {
     SocketStorage = 0, "socket_storage_refused", "The kernel refused memory for the state of a socket; its requests are not counted";
-    TaskStorage = 1, "thread_storage_refused", "The kernel refused memory for the state of a thread; its scheduler times are not counted";
+    TaskStorage = 1, "thread_storage_refused", "The kernel refused memory for the state of a thread; its scheduler times, faults and stalls are not counted";
     ArrivalUnseen = 2, "arrival_unseen", "A request was read whose arrival was not seen; its queue time counts as 0";
     NegativeDifference = 3, "negative_difference", "Two times were out of order; the difference was dropped";
     ErrnoTableFull = 4, "errno_table_full", "The table of failed system calls is full; the failure counts, but without its errno";

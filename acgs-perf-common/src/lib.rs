@@ -12,6 +12,7 @@ pub mod histogram;
 pub mod kfuncs;
 pub mod ledger;
 pub mod maps;
+pub mod memory;
 pub mod state;
 
 /// The constitutional hash that every artefact carries.

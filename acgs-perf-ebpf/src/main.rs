@@ -78,6 +78,7 @@ mod hooks {
     mod account;
     mod block_io;
     mod entry;
+    mod memory;
     mod process;
     mod sched;
     mod socket;

@@ -47,6 +47,7 @@ impl Ring {
                 "live_kernel",
                 "socket_calls",
                 "block_io",
+                "memory",
                 "window",
                 "fates",
                 "capture",

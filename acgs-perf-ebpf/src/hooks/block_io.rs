@@ -23,7 +23,7 @@ use super::entry::run;
 use super::standby::on_one_cpu;
 use super::task_iter::{Context, thread_at};
 use crate::count::{atomic_add, replaced};
-use crate::flags::{MMAPABLE, NO_EXIST};
+use crate::flags::{MMAPABLE, NO_EXIST, NO_PREALLOC};
 use crate::globals::{counts, field};
 use crate::kernel::memory::{load, probe};
 use crate::kernel::task::Task;
@@ -42,13 +42,14 @@ static BLOCK_IO_RECORDS: Array<u64, 1, MMAPABLE> = Array::new();
 static BLOCK_IO_DEVICES: Array<[u64; DEVICES], 1, MMAPABLE> = Array::new();
 /// Address of a request → what is known of it until it completes. A hash map: the kernel has no storage for requests. It is not
 /// one whose least recent entries make room, so that what does not fit is counted; a request whose end was missed gives its
-/// entry back when the kernel uses it again, as it does with all requests.
+/// entry back when the kernel uses it again, as it does with all requests. Entries take memory only while they are there, so that
+/// the room for a busy service is no cost of an idle one.
 #[btf_map]
-static BLOCK_IO_IN_FLIGHT: HashMap<u64, InFlight, { IN_FLIGHT as usize }> = HashMap::new();
+static BLOCK_IO_IN_FLIGHT: HashMap<u64, InFlight, { IN_FLIGHT as usize }, NO_PREALLOC> = HashMap::new();
 /// Serial number of a control group → its owner, or one of the two below. A hash map: asked once per request of a member or of a
 /// kernel thread, beside which it is nothing.
 #[btf_map]
-static BLOCK_IO_GROUPS: HashMap<u64, u64, { GROUPS as usize }> = HashMap::new();
+static BLOCK_IO_GROUPS: HashMap<u64, u64, { GROUPS as usize }, NO_PREALLOC> = HashMap::new();
 
 /// Only strangers are in the group.
 const STRANGERS: u64 = 1 << 32;

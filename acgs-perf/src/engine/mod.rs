@@ -43,6 +43,8 @@ use tuning::Tuning;
 
 /// How often exemplars are taken from the ring buffer.
 const GLANCE_EVERY: Duration = Duration::from_millis(64);
+/// What is missing where the threads could not be walked.
+const NOT_REFRESHED: &str = "what threads have counted themselves is in a later interval";
 /// New programs are looked for every so many times.
 const LOOK_EVERY: u32 = 3;
 
@@ -290,6 +292,9 @@ impl Engine {
         self.intervals += 1;
         let is_whole = stopped.is_some() || self.intervals.is_multiple_of(self.tuning.rest_every.max(1));
         let depth = if is_whole { Depth::Whole } else { Depth::Often };
+        if is_whole {
+            self.notes.unless(self.session.refresh(), NOT_REFRESHED);
+        }
         let at_ns = host::monotonic_ns();
         let how = if is_whole { Thoroughness::WithProcesses } else { Thoroughness::WhereDue };
         let looked = self.looks.take(&self.session, at_ns, how, &mut self.notes);

@@ -57,6 +57,12 @@ impl Program {
         Self { name, kind: Kind::Tracepoint, target: name, need: Need::Always }
     }
 
+    /// At a tracepoint at which another program of its name is.
+    #[must_use]
+    pub const fn named(name: &'static str, tracepoint: &'static str) -> Self {
+        Self { name, kind: Kind::Tracepoint, target: tracepoint, need: Need::Always }
+    }
+
     pub(super) const fn fentry(name: &'static str, target: &'static str) -> Self {
         Self { name, kind: Kind::Fentry, target, need: Need::Always }
     }
@@ -78,6 +84,12 @@ impl Program {
     #[must_use]
     pub fn is_standby(&self) -> bool {
         self.need == Need::Standby
+    }
+
+    /// Whether it stands by for that one.
+    #[must_use]
+    pub fn stands_by_for(&self, other: &Self) -> bool {
+        self.is_standby() && self.target == other.target && self.name.starts_with(other.name)
     }
 
     fn is_optional(&self) -> bool {
@@ -125,6 +137,12 @@ pub(super) use tracepoints;
 
 /// A program at a tracepoint and its standbys, in the order in which they run.
 macro_rules! chain {
+    ($name:literal at $tracepoint:literal, $($standby:literal),+) => {
+        &[
+            $crate::live::hooks::Program::named($name, $tracepoint),
+            $($crate::live::hooks::Program::standby($standby, $tracepoint)),+
+        ]
+    };
     ($name:literal, $($standby:literal),+) => {
         &[$crate::live::hooks::Program::tracepoint($name), $($crate::live::hooks::Program::standby($standby, $name)),+]
     };

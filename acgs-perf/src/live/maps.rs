@@ -210,6 +210,11 @@ impl Maps {
         unsafe { libc::syscall(libc::SYS_bpf, PUT_ELEMENT, ptr::from_ref(&element), size_of::<Element>()) == 0 }
     }
 
+    /// Notes that something cannot be read, once for each name.
+    pub fn note(&self, name: &'static str, text: String) {
+        self.unread.borrow_mut().insert(name, text);
+    }
+
     /// What could not be read so far, in one line per table.
     #[must_use]
     pub fn unread(&self) -> Vec<String> {

@@ -259,11 +259,15 @@ impl Session {
         Ok(())
     }
 
-    /// Attaches the hooks that keep the service table right. From here on forks are inherited.
+    /// Attaches the hooks that keep the service table right. From here on forks are inherited. Programs of probes that look at the
+    /// end of a process come first, while its service is still known.
     ///
     /// # Errors
     /// When the kernel refuses a hook.
     pub fn attach_process_hooks(&mut self) -> Result<(), LiveError> {
+        let of_probes = self.probes.iter().flat_map(|choice| &choice.programs);
+        let first: Vec<Program> = of_probes.filter(|program| is_at_exit(program)).copied().collect();
+        self.attach_all(&first)?;
         self.attach_all(&self.process.clone())
     }
 
@@ -274,7 +278,8 @@ impl Session {
     pub fn attach_probes(&mut self) -> Result<(), LiveError> {
         let began = Instant::now();
         for at in 0..self.probes.len() {
-            self.attach_all(&self.probes[at].programs.clone())?;
+            let programs = self.probes[at].programs.iter().filter(|program| !is_at_exit(program));
+            self.attach_all(&programs.copied().collect::<Vec<_>>())?;
         }
         // After the hooks: a thread that they have seen meanwhile keeps its clock.
         for iterators in self.iterators() {
@@ -292,6 +297,17 @@ impl Session {
         self.links.clear();
         for settle in self.iterators().filter_map(|iterators| iterators.settle) {
             self.iterate(settle)?;
+        }
+        Ok(())
+    }
+
+    /// Brings up to date what active probes count where it is read.
+    ///
+    /// # Errors
+    /// When the threads cannot be walked.
+    pub fn refresh(&mut self) -> Result<(), LiveError> {
+        for refresh in self.iterators().filter_map(|iterators| iterators.refresh) {
+            self.iterate(refresh)?;
         }
         Ok(())
     }
@@ -420,10 +436,9 @@ impl Session {
     pub fn missed(&self, of_program: impl Fn(RawFd) -> Option<u64>) -> Option<u64> {
         let misses = |program: &Program| of_program(self.ebpf.program(program.name)?.fd().ok()?.as_fd().as_raw_fd());
         let programs: Vec<&Program> = self.programs().collect();
-        let standbys = |of: &'static str| programs.iter().filter(move |other| other.is_standby() && other.target == of);
         let missed = programs.iter().filter(|program| !program.is_standby()).filter_map(|program| {
-            let own = misses(program)?;
-            Some(standbys(program.target).filter_map(|standby| misses(standby)).fold(own, u64::min))
+            let standbys = programs.iter().filter(|other| other.stands_by_for(program));
+            Some(standbys.filter_map(|standby| misses(standby)).fold(misses(program)?, u64::min))
         });
         missed.reduce(|sum, of_one| sum + of_one)
     }
@@ -449,6 +464,10 @@ impl Session {
         file.read_to_end(&mut Vec::new()).map_err(|e| map_error(name, &e))?;
         Ok(())
     }
+}
+
+fn is_at_exit(program: &Program) -> bool {
+    program.target == probes::process::EXIT
 }
 
 fn map_error(name: &'static str, reason: &dyn std::fmt::Display) -> LiveError {

@@ -39,7 +39,7 @@ pub const AGAIN: &str = "bare again";
 pub const FLOOR: &str = "floor";
 /// What runs day and night.
 pub const ALWAYS_ON: &str = "always-on";
-/// What `record` does unless told otherwise.
+/// What sees each system call.
 pub const ALL: &str = "with syscalls";
 /// Rivals that answer the questions of `always-on`, of `with syscalls`, and the one that all know.
 pub const BPFTRACE_ALWAYS: &str = "bpftrace requests + run queue";
@@ -50,7 +50,7 @@ pub const STRACE: &str = "strace -c -f";
 
 /// Probes of the always-on agent.
 pub const ALWAYS_ON_PROBES: &str = "request,sched,attribution,tcp";
-/// All probes.
+/// All probes that a request has to do with.
 pub const ALL_PROBES: &str = "request,sched,attribution,tcp,syscalls";
 
 const fn core(name: &'static str, kind: Kind) -> Arm {

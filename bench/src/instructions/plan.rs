@@ -15,6 +15,9 @@ const PROGRAM: &str = "cost-instructions";
 pub const PROGRAMS: &[&str] = &[INIT, AGENT, PROGRAM, "cost-floor"];
 /// The floor with the hooks of `syscalls`.
 pub const FLOOR_CALLS: &str = "floor, syscalls";
+/// What `record` does unless told otherwise: the load does no I/O and its processes live on, so that a request costs what it does
+/// without these probes.
+const DEFAULT: &str = "default";
 /// Rounds of each kind, of which the cheapest counts.
 const ROUNDS: &str = "4";
 /// Limit by the machine's clock, which says nothing about how long that takes.
@@ -31,6 +34,7 @@ fn arms() -> Vec<(&'static str, String)> {
         ("request, sched", "agent:request,sched".to_owned()),
         (ALWAYS_ON, format!("agent:{ALWAYS_ON_PROBES}")),
         (ALL, format!("agent:{ALL_PROBES}")),
+        (DEFAULT, format!("agent:{ALL_PROBES},block_io,memory")),
         (AGAIN, String::new()),
     ]
 }

@@ -83,11 +83,9 @@ pub struct Args {
 }
 
 fn probes_help() -> String {
-    format!(
-        "Which probes to use: a comma-separated list of {} [default: all but {}]",
-        probes::names().join(", "),
-        probes::off_by_default().join(", ")
-    )
+    let off = probes::off_by_default().join(", ");
+    let default = if off.is_empty() { "all".to_owned() } else { format!("all but {off}") };
+    format!("Which probes to use: a comma-separated list of {} [default: {default}]", probes::names().join(", "))
 }
 
 /// Runs the command; errors are for the caller to map to exit code 2.

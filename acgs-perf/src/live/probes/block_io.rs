@@ -30,7 +30,7 @@ pub static PROBE: ProbeSpec = ProbeSpec {
         Hook::new(&[chain!("block_rq_issue", "block_rq_issue_standby")]),
         Hook::new(&[chain!("block_rq_insert", "block_rq_insert_standby")]),
     ],
-    default: false,
+    default: true,
     needs: &[],
     global: None,
     fields: Some(FieldsSpec { global: "BLOCK_IO_FIELDS", names: BlockIoFields::NAMES }),
@@ -40,7 +40,7 @@ pub static PROBE: ProbeSpec = ProbeSpec {
         MapSpec { name: "BLOCK_IO_IN_FLIGHT", entries: |s| s.if_active(IN_FLIGHT) },
         MapSpec { name: "BLOCK_IO_GROUPS", entries: |s| s.if_active(GROUPS) },
     ],
-    iterators: Some(Iterators { begin: "block_io_groups", settle: None }),
+    iterators: Some(Iterators { begin: "block_io_groups", refresh: None, settle: None }),
     sockets: None,
     read: |maps, service, sections| drop(sections.insert(BLOCK_IO.into(), rows(maps, service + 1))),
     read_often: None,
@@ -65,7 +65,7 @@ const fn table(section: &'static str, title: &'static str, meaning: &'static str
 }
 
 const NAMES: &[Name] = &[
-    Name { name: "device", meaning: "Major and minor number of the disk; others for those beyond the first seven" },
+    Name { name: "device", meaning: "Major and minor number of the disk; others for those beyond the first four" },
     Name { name: "disk", meaning: "Its name; empty if it is gone" },
     Name { name: "operation", meaning: "read, write, or other, such as flush and discard" },
 ];

@@ -6,6 +6,7 @@
 
 pub mod attribution;
 pub mod block_io;
+pub mod memory;
 pub mod process;
 pub mod request;
 pub mod sched;
@@ -75,14 +76,18 @@ pub struct FieldsSpec {
 pub struct Iterators {
     /// Runs once the hooks are attached.
     pub begin: &'static str,
+    /// Runs before everything that the probe has counted is read.
+    pub refresh: Option<&'static str>,
     /// Runs once they are detached.
     pub settle: Option<&'static str>,
 }
 
 impl Iterators {
-    /// All of them.
+    /// All of them, each once.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
-        [self.begin].into_iter().chain(self.settle)
+        let refresh = self.refresh.filter(|name| *name != self.begin);
+        let settle = self.settle.filter(|name| *name != self.begin && Some(*name) != self.refresh);
+        [self.begin].into_iter().chain(refresh).chain(settle)
     }
 }
 
@@ -154,6 +159,7 @@ pub const PROBES: &[&ProbeSpec] = &[
     &request::PROBE,
     &attribution::PROBE,
     &block_io::PROBE,
+    &memory::PROBE,
 ];
 
 /// The probe with this name.
@@ -312,7 +318,7 @@ mod tests {
             assert!(!first.is_standby(), "{}", first.name);
             for standby in way.iter().filter(|program| program.is_standby()) {
                 assert_eq!(standby.target, first.target);
-                assert!(standby.name.starts_with(first.name), "{}", standby.name);
+                assert!(standby.stands_by_for(first), "{}", standby.name);
             }
         }
         let count = names.len();

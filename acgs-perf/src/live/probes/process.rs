@@ -9,6 +9,9 @@ use crate::sums::Sections;
 /// Processes that joined and left; always read.
 pub const SECTION: &str = "processes";
 
+/// Where a process leaves its service.
+pub const EXIT: &str = "sched_process_exit";
+
 /// Keep the service table right.
 pub const HOOKS: &[Hook] = &[
     Hook::new(&[chain!("sched_process_fork", "sched_process_fork_standby")]),

@@ -36,7 +36,7 @@ pub static PROBE: ProbeSpec = ProbeSpec {
         MapSpec { name: "PREEMPTOR", entries: |s| s.if_active(PREEMPTORS) },
         MapSpec { name: "PREEMPTOR_OTHERS", entries: |s| s.services },
     ],
-    iterators: Some(Iterators { begin: "threads_begin", settle: Some("threads_settle") }),
+    iterators: Some(Iterators { begin: "threads_begin", refresh: None, settle: Some("threads_settle") }),
     sockets: None,
     read,
     read_often: None,
