@@ -7,7 +7,8 @@ use std::net::SocketAddr;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use acgs_perf::snapshot::fates::{Abandoned, Open, Since};
+use acgs_perf::snapshot::fates::Abandoned;
+use acgs_perf::snapshot::open::{Open, Since};
 use acgs_perf_common::histogram::bucket_index;
 use acgs_perf_tests::fate::{Client, Kind, Server};
 use acgs_perf_tests::harness::need_root;

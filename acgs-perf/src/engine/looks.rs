@@ -16,9 +16,9 @@ use crate::discover::Target;
 use crate::discover::sockets::open_sockets;
 use crate::live::maps::Maps;
 use crate::live::session::Session;
-use crate::snapshot::Subject;
-use crate::snapshot::fates::{Look, OpenRequest, Since, client};
+use crate::snapshot::open::{OpenRequest, Since, client};
 use crate::snapshot::read::Looked;
+use crate::snapshot::{Look, Subject};
 use crate::sums::{Row, Section, Sums};
 use crate::units::ip;
 

@@ -9,11 +9,12 @@ pub mod fates;
 pub mod file;
 pub mod interval;
 pub mod model;
+pub mod open;
 pub mod read;
 pub mod timeline;
 
 pub use capture::{Capture, Context, Cost, Host, Overhead, Process, ServiceContext};
 pub use fates::Fates;
 pub use interval::Interval;
-pub use model::{LAYOUT_VERSION, Snapshot, Subject, Subjects};
+pub use model::{LAYOUT_VERSION, Look, Snapshot, Subject, Subjects};
 pub use timeline::Timeline;
