@@ -7,7 +7,8 @@ use std::net::SocketAddr;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use acgs_perf::snapshot::fates::{Abandoned, Open, Since};
+use acgs_perf::snapshot::fates::Abandoned;
+use acgs_perf::snapshot::open::{Open, Since};
 use acgs_perf_common::histogram::bucket_index;
 use acgs_perf_tests::fate::{Client, Kind, Server};
 use acgs_perf_tests::harness::need_root;
@@ -37,8 +38,8 @@ fn requests_to_a_stopped_process_are_unread_and_have_their_age() {
     need_root();
     for kind in KINDS {
         let server = Server::start(kind).unwrap();
-        let mut known: Vec<Client> = (0..20).map(|_| server.connect()).collect();
         let recording = server.record();
+        let mut known: Vec<Client> = (0..20).map(|_| server.connect()).collect();
         for client in &mut known {
             (0..25).for_each(|_| client.ask(AT_ONCE, REPLY));
         }

@@ -30,7 +30,8 @@ pub const OPEN_REQUEST: u32 = 0;
 /// `Sighting::kind`: a socket that listens.
 pub const LISTENING_SOCKET: u32 = 1;
 
-/// `Sighting::flags`: nobody saw the request arrive, because the recording began later.
+/// `Sighting::flags`: nobody saw the request arrive, because the recording began later; a listening socket had dropped before then
+/// what it has at the first look.
 pub const OLDER: u32 = 1;
 /// `Sighting::flags`: nor does the kernel know when that was; it was there when the recording began.
 pub const AT_LEAST: u32 = 2;

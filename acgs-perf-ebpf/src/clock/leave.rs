@@ -51,7 +51,8 @@ pub fn service_of(socket: &SocketState, sk: Sock) -> Option<u32> {
 #[inline(always)]
 pub fn half_closed(socket: &mut SocketState) {
     // Without an open request it is the usual end.
-    if socket.phase != CLIENT && (socket.phase == READ || socket.next_arrived != 0) {
+    let is_open = socket.phase == READ || socket.next_arrived != 0;
+    if is_open && socket.phase != CLIENT && socket.left == 0 {
         socket.left = now();
     }
 }

@@ -22,6 +22,8 @@ use crate::state::socket::{CLIENT, READ, REPLIED, SOCKETS, SocketState, note_arr
 use crate::table::service::{service_of_listener, service_of_tgid};
 
 const TCP_LISTEN: u8 = 10;
+/// `older` of a listening socket: what it has dropped so far, it dropped before.
+const LISTENS_ALREADY: u64 = 1;
 
 #[repr(C)]
 pub struct StorageContext {
@@ -57,8 +59,9 @@ fn look(meta: *const u8, sk: Sock) -> Result<(), Loss> {
     }
     if sk.state() == TCP_LISTEN {
         if let Some(service) = service_of_listener(sk) {
-            let (kind, port, inode) = (LISTENING_SOCKET, u32::from(sk.local_port()), sk.inode());
-            write(meta, &Sighting { kind, port, service, inode, drops: sk.drops(), ..Sighting::default() });
+            let flags = if socket.older != 0 { OLDER } else { 0 };
+            let (kind, port, inode, drops) = (LISTENING_SOCKET, u32::from(sk.local_port()), sk.inode(), sk.drops());
+            write(meta, &Sighting { kind, port, service, inode, drops, flags, ..Sighting::default() });
         }
         return Ok(());
     }
@@ -69,28 +72,45 @@ fn look(meta: *const u8, sk: Sock) -> Result<(), Loss> {
         return Ok(());
     }
     let Some(service) = leave::service_of(socket, sk) else { return Ok(()) };
-    if sk.is_over() && !is_late {
-        leave::abandon(socket, service, now());
-        return Ok(());
-    }
-    let is_unix = sk.family() == AF_UNIX;
     let mut seen = Sighting { kind: OPEN_REQUEST, service, inode: sk.inode(), ..Sighting::default() };
-    seen.arrived = if unread { socket.next_arrived } else { socket.arrived };
-    if !unread {
-        seen.read = socket.read;
-    }
-    if is_late {
-        seen.replied = socket.replied;
-    }
-    if seen.arrived == socket.older {
-        seen.flags = if is_unix { OLDER | AT_LEAST } else { OLDER };
-    }
-    if !is_unix {
+    if sk.family() != AF_UNIX {
         seen.address = sk.peer_address();
         seen.port = u32::from(sk.peer_port());
     }
-    write(meta, &seen);
+    if is_late {
+        seen.replied = socket.replied;
+        read_request(meta, &mut seen, socket);
+        seen.replied = 0;
+    }
+    if sk.is_over() {
+        if in_service || unread {
+            leave::abandon(socket, service, now());
+        }
+    } else if in_service {
+        read_request(meta, &mut seen, socket);
+    } else if unread {
+        seen.read = 0;
+        seen.arrived = socket.next_arrived;
+        request(meta, &mut seen, socket);
+    }
     Ok(())
+}
+
+/// The request that was read last.
+#[inline(always)]
+fn read_request(meta: *const u8, seen: &mut Sighting, socket: &SocketState) {
+    (seen.arrived, seen.read) = (socket.arrived, socket.read);
+    request(meta, seen, socket);
+}
+
+#[inline(always)]
+fn request(meta: *const u8, seen: &mut Sighting, socket: &SocketState) {
+    seen.flags = match (seen.arrived == socket.older, seen.port) {
+        (false, _) => 0,
+        (true, 0) => OLDER | AT_LEAST,
+        (true, _) => OLDER,
+    };
+    write(meta, seen);
 }
 
 /// Gives a record to who reads the iterator. What has no room the kernel asks for again.
@@ -134,16 +154,15 @@ extern "C" fn sockets_begin_unix(ctx: *const SocketContext) -> i32 {
     }
 }
 
-/// A socket of a service that was there before the hooks.
+/// A socket of a service that was there before the hooks, if they have not seen it since.
 #[inline(always)]
 fn begin(sk: Sock) -> Result<(), Loss> {
-    let listens = sk.state() == TCP_LISTEN;
-    if !listens && !sk.has_unread_bytes() {
-        return Ok(());
-    }
-    let socket = SOCKETS.get_or_create(sk).ok_or(Loss::SocketStorage)?;
-    if !listens {
-        arrived_before(socket, sk);
+    if sk.state() == TCP_LISTEN {
+        if SOCKETS.get(sk).is_none() {
+            SOCKETS.get_or_create(sk).ok_or(Loss::SocketStorage)?.older = LISTENS_ALREADY;
+        }
+    } else if sk.has_unread_bytes() {
+        arrived_before(SOCKETS.get_or_create(sk).ok_or(Loss::SocketStorage)?, sk);
     }
     Ok(())
 }

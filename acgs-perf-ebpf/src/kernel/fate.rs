@@ -95,10 +95,8 @@ impl Sock {
     /// Inode of the socket; 0 if no process has it.
     #[inline(always)]
     pub fn inode(self) -> u64 {
-        let socket: *const u8 = self.read(offset!(sock_socket)).unwrap_or(core::ptr::null());
-        if socket.is_null() {
-            return 0;
-        }
+        let socket: Option<*const u8> = self.read(offset!(sock_socket));
+        let Some(socket) = socket.filter(|socket| !socket.is_null()) else { return 0 };
         probe(socket, field!(FATES_FIELDS.socket_inode) + field!(FATES_FIELDS.inode_number)).unwrap_or(0)
     }
 }

@@ -1,7 +1,6 @@
 //! When sockets are looked at, and what the looks have brought so far.
 //!
-//! In: a session, and its sightings. Out: [`Looked`], for a snapshot. A look goes over all sockets that have our state, 0.1 µs each or
-//! so. So there is none while nothing has arrived since one that found nothing: then nothing can be open, and idle connections cost
+//! In: a session, and its sightings. Out: [`Looked`], for a snapshot. A look goes over all sockets that have our state. So there is none while nothing has arrived since one that found nothing: then nothing can be open, and idle connections cost
 //! nothing, however many there are. With very many busy ones there is one only every few seconds.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,19 +10,19 @@ use std::time::Instant;
 
 use acgs_perf_common::fates::{AT_LEAST, LISTENING_SOCKET, OLDER, Sighting};
 
+use super::host::thread_cpu;
 use super::notes::Notes;
-use crate::discover::Target;
 use crate::discover::sockets::open_sockets;
 use crate::live::maps::Maps;
 use crate::live::session::Session;
-use crate::snapshot::Subject;
-use crate::snapshot::fates::{Look, OpenRequest, Since, client};
+use crate::snapshot::open::{OpenRequest, Since, client};
 use crate::snapshot::read::Looked;
+use crate::snapshot::{Look, Subject};
 use crate::sums::{Row, Section, Sums};
 use crate::units::ip;
 
-/// A look may take this part of the time.
-const SHARE: u32 = 500;
+/// Of the time, a look may take one part in so many of a CPU: with 10,000 sockets there is one a second, with 100,000 one every few.
+const SHARE: u32 = 200;
 /// At most so many processes are asked which sockets they have.
 const MAX_PROCESSES: usize = 64;
 
@@ -76,7 +75,7 @@ impl Looks {
         if !kernel.has_news() && !is_last && self.has_looked && !self.found_open {
             return Some(nothing());
         }
-        let mut look = nothing();
+        let (mut look, cpu) = (nothing(), thread_cpu());
         let walked = kernel.walk(|seen| {
             if seen.kind == LISTENING_SOCKET {
                 self.add_listener(seen);
@@ -90,7 +89,7 @@ impl Looks {
         }
         self.has_looked = true;
         self.found_open = !look.open.is_empty();
-        self.not_before = Some(began + began.elapsed() * SHARE);
+        self.not_before = Some(began + (thread_cpu().saturating_sub(cpu)) * SHARE);
         name_processes(&mut look, &session.maps, how != Thoroughness::WhereDue);
         Some(look)
     }
@@ -101,10 +100,10 @@ impl Looks {
         }
     }
 
-    /// The first look says from where on is counted; a listener that comes later begins at 0.
+    /// Of a listener that was there already the first look says from where on is counted; another one begins at 0.
     fn add_listener(&mut self, seen: &Sighting) {
         let before = self.drops.insert(seen.inode, seen.drops);
-        let before = before.unwrap_or(if self.has_looked { 0 } else { seen.drops });
+        let before = before.unwrap_or(if seen.flags & OLDER == 0 { 0 } else { seen.drops });
         let dropped = seen.drops.wrapping_sub(before);
         // Another socket with the same inode.
         let dropped = if dropped > u32::MAX / 2 { seen.drops } else { dropped };
@@ -174,11 +173,10 @@ fn owners_of(proc: &Path, pids: &[u32], wanted: &BTreeSet<u64>) -> BTreeMap<u64,
     owners
 }
 
-/// The network namespaces of the services other than the agent's, as files that name them.
-pub fn networks(targets: &[Target]) -> Vec<PathBuf> {
+/// The network namespaces of these processes other than the agent's, as files that name them.
+pub fn networks(pids: impl Iterator<Item = u32>) -> Vec<PathBuf> {
     let file = |process: &str| Path::new("/proc").join(process).join("ns/net");
     let mut known: BTreeSet<PathBuf> = fs::read_link(file("self")).into_iter().collect();
-    let pids = targets.iter().flat_map(|target| &target.pids);
     let files = pids.map(|pid| file(&pid.to_string()));
     files.filter(|path| fs::read_link(path).is_ok_and(|network| known.insert(network))).collect()
 }
@@ -223,17 +221,18 @@ mod tests {
     #[test]
     fn drops_count_from_the_first_look_and_those_of_new_listeners_from_the_begin() {
         let mut looks = Looks::default();
-        let at = |inode, drops| Sighting { inode, drops, port: 80, kind: LISTENING_SOCKET, ..Sighting::default() };
+        let kind = LISTENING_SOCKET;
+        let at = |inode, drops, flags| Sighting { inode, drops, flags, port: 80, kind, ..Sighting::default() };
         let sum = |looks: &Looks| looks.refused[&Subject::service(0)][&vec![80]].sums.get(0);
-        looks.add_listener(&at(7, 100));
+        looks.add_listener(&at(7, 100, OLDER));
         assert_eq!(sum(&looks), 0);
-        looks.has_looked = true;
-        looks.add_listener(&at(7, 103));
-        looks.add_listener(&at(8, 2));
+        looks.add_listener(&at(7, 103, OLDER));
+        looks.add_listener(&at(8, 2, 0));
         assert_eq!(sum(&looks), 5);
         // The counter wraps; and a new socket may get the inode of one that is gone.
-        looks.add_listener(&at(8, u32::MAX));
-        looks.add_listener(&at(7, 1));
-        assert_eq!(sum(&looks), 5 + i64::from(u32::MAX) + 1);
+        looks.add_listener(&at(9, u32::MAX, OLDER));
+        looks.add_listener(&at(9, 1, OLDER));
+        looks.add_listener(&at(7, 1, 0));
+        assert_eq!(sum(&looks), 5 + 2 + 1);
     }
 }

@@ -27,6 +27,9 @@ pub struct Members {
     execed: u64,
     searched: Instant,
     listed: Vec<BTreeMap<u32, Process>>,
+    /// Ports that belong to services, by network namespace.
+    ports: BTreeSet<(u64, u16)>,
+    has_new_ports: bool,
     scanner: Scanner,
 }
 
@@ -46,7 +49,8 @@ impl Members {
         let (_, execed) = maps.execed_since(u64::MAX);
         let listed = specs.iter().map(|_| BTreeMap::new()).collect();
         let scanner = Scanner::new(specs.clone());
-        let mut members = Self { specs, execed, searched: Instant::now(), listed, scanner };
+        let (ports, has_new_ports) = (BTreeSet::new(), false);
+        let mut members = Self { specs, execed, searched: Instant::now(), listed, ports, has_new_ports, scanner };
         members.enter(targets, maps);
         match discover::resolve(Path::new("/proc"), &members.specs) {
             Ok(targets) => members.enter(&targets, maps),
@@ -54,6 +58,7 @@ impl Members {
             Err(error) => tracing::debug!("search for processes: {error}"),
         }
         members.list(maps);
+        members.has_new_ports = false;
         members
     }
 
@@ -98,6 +103,11 @@ impl Members {
         }
         self.add_to_list(&members);
         !members.is_empty()
+    }
+
+    /// Whether ports have joined since the last call on which somebody may have listened before.
+    pub fn take_new_ports(&mut self) -> bool {
+        std::mem::take(&mut self.has_new_ports)
     }
 
     /// Adds the members of now to the report's list.
@@ -148,6 +158,7 @@ impl Members {
                 if let Err(error) = maps.add_port(*network, *port, service) {
                     tracing::warn!("port {port}: its connections are not counted: {error}");
                 }
+                self.has_new_ports |= self.ports.insert((*network, *port));
             }
         }
     }

@@ -48,6 +48,9 @@ const NOT_REFRESHED: &str = "what threads have counted themselves is in a later 
 /// New programs are looked for every so many times.
 const LOOK_EVERY: u32 = 3;
 
+/// What is missing where sockets cannot be gone over.
+const OLDER_UNKNOWN: &str = "requests from before the recording are not known";
+
 /// What to record.
 pub struct Setup {
     /// The services and their processes.
@@ -134,8 +137,8 @@ impl Engine {
         let members = Members::begin(&targets, &mut session.maps);
         session.attach_probes()?;
         let (mut notes, mut looks) = (Notes::default(), Looks::default());
-        let networks = looks::networks(&targets);
-        notes.unless(session.begin_sockets(&networks), "requests from before the recording are not known");
+        let networks = looks::networks(targets.iter().flat_map(|target| target.pids.iter().copied()));
+        notes.unless(session.begin_sockets(&networks), OLDER_UNKNOWN);
         let looked = looks.take(&session, host::monotonic_ns(), Thoroughness::WhereDue, &mut notes);
         // What was counted before the window is no part of the recording.
         let before = snapshot(&session, &Snapshot::default(), Depth::Whole, 0, 0, 0, looked);
@@ -274,6 +277,11 @@ impl Engine {
         if self.glances % LOOK_EVERY == LOOK_EVERY - 1 {
             self.session.tell();
             let is_alive = self.members.tick(&mut self.session.maps);
+            if self.members.take_new_ports() {
+                let pids = self.session.maps.processes().into_iter().map(|(pid, _)| pid);
+                let networks = looks::networks(pids);
+                self.notes.unless(self.session.begin_sockets(&networks), OLDER_UNKNOWN);
+            }
             if !self.died && !is_alive && self.had_processes {
                 self.died = true;
                 self.notes.tell("all recorded processes have exited; waiting for new ones to match");

@@ -5,108 +5,17 @@
 //! do not add up: of two intervals the later one's count.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 
 use acgs_perf_common::fates::{ABANDONED, ABANDONED_BUCKETS, ABANDONED_SUM, CUT_OFF, INTO_CLOSED};
-use acgs_perf_common::histogram::{BUCKETS, bucket_index};
-use serde::{Deserialize, Serialize};
 
 use super::interval::{Interval, row, section};
 use super::model::Subject;
+use super::open::Open;
 use crate::live::probes::request::FATES;
-use crate::sums::{Difference as _, Sums};
+use crate::sums::Sums;
 
 /// Drops of listening sockets, by port; the only word counts them.
 pub const REFUSED: &str = "refused";
-/// At most so many of the oldest requests are listed.
-pub const LISTED: usize = 8;
-/// Those that are younger are not: in a healthy service they are others at each look.
-pub const LISTED_FROM_NS: u64 = 100_000_000;
-
-/// All open requests at one moment.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Look {
-    /// When, on the clock of the programs.
-    pub at_ns: u64,
-    /// Those of each subject that has any.
-    pub open: BTreeMap<Subject, OpenRequests>,
-}
-
-/// The open requests of a subject, by how far they have come.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OpenRequests {
-    /// Arrived, and read by nobody.
-    pub unread: Open,
-    /// Read, and not answered.
-    pub in_service: Open,
-}
-
-/// Open requests, by age: the time since they arrived.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Open {
-    /// How many.
-    pub count: u64,
-    /// Those of them that had arrived before the recording began.
-    #[serde(default)]
-    pub older: u64,
-    /// Sum of the ages.
-    pub age_sum_ns: u64,
-    /// The greatest age.
-    pub oldest_ns: u64,
-    /// How many by age, in the buckets of the latency; the word behind the buckets has those over range.
-    pub ages: Sums,
-    /// The oldest of them, oldest first.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub listed: Vec<OpenRequest>,
-}
-
-/// One open request.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OpenRequest {
-    /// The time since it arrived.
-    pub age_ns: u64,
-    /// How well that is known.
-    pub since: Since,
-    /// The client's address.
-    pub client: String,
-    /// Inode of the socket; 0 where nobody has accepted it. Of use only while it lives.
-    #[serde(skip)]
-    pub inode: u64,
-    /// Process that has the socket; 0 where nobody has accepted it, or nobody looked.
-    pub pid: u32,
-    /// Its command name.
-    pub comm: String,
-}
-
-/// How well it is known when a request arrived.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Since {
-    /// A hook saw it.
-    #[default]
-    Arrival,
-    /// Before the recording began; the kernel knows when its last bytes came, to a tick of its coarse clock.
-    LastBytes,
-    /// Before the recording began: it is at least that old.
-    AtLeast,
-}
-
-impl Open {
-    /// Adds one; `request` says more about it if it is old enough to be listed.
-    pub fn add(&mut self, age_ns: u64, is_older: bool, request: impl FnOnce() -> OpenRequest) {
-        self.count += 1;
-        self.older += u64::from(is_older);
-        self.age_sum_ns = self.age_sum_ns.saturating_add(age_ns);
-        self.oldest_ns = self.oldest_ns.max(age_ns);
-        let bucket = bucket_index(age_ns).min(BUCKETS) as u32;
-        self.ages.add(&Sums::sparse([(bucket, 1)]));
-        let at = self.listed.partition_point(|other| other.age_ns >= age_ns);
-        if age_ns >= LISTED_FROM_NS && at < LISTED {
-            self.listed.insert(at, request());
-            self.listed.truncate(LISTED);
-        }
-    }
-}
-
 /// What became of a subject's requests beside replies.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fates {
@@ -174,17 +83,10 @@ impl Fates {
     }
 }
 
-/// A client's address as text, from a kernel record: IPv4 as an IPv6-mapped one; port 0 stands for UNIX.
-#[must_use]
-pub fn client(address: IpAddr, port: u32) -> String {
-    match u16::try_from(port) {
-        Ok(0) | Err(_) => "unix".to_owned(),
-        Ok(port) => std::net::SocketAddr::new(address, port).to_string(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::model::Look;
+    use super::super::open::{OpenRequest, OpenRequests};
     use super::*;
     use crate::sums::{Row, Section, Sections};
 
@@ -206,20 +108,6 @@ mod tests {
         let row = Row { sums: Sums::sparse(words.iter().copied()), ..Row::default() };
         let key = if name == FATES { Vec::new() } else { vec![key] };
         Sections::from([(name.into(), Section::from([(key, row)]))])
-    }
-
-    #[test]
-    fn the_oldest_are_listed_in_order_and_all_are_counted() {
-        let ages: Vec<u64> = (0..20).map(|at| (at * 7 % 20) * 50_000_000).collect();
-        let open = look(1, &ages).open.remove(&SUBJECT).unwrap().unread;
-        assert_eq!((open.count, open.oldest_ns), (20, 950_000_000));
-        let listed: Vec<u64> = open.listed.iter().map(|request| request.age_ns / 50_000_000).collect();
-        assert_eq!(listed, [19, 18, 17, 16, 15, 14, 13, 12]);
-        assert_eq!(open.ages.iter().map(|(_, count)| count).sum::<i64>(), 20);
-        assert_eq!(open.ages.get(bucket_index(450_000_000) as u32), 1);
-        // What is younger is counted alone, and what no bucket has is over range.
-        let open = look(1, &[LISTED_FROM_NS - 1, 1 << 40]).open.remove(&SUBJECT).unwrap().unread;
-        assert_eq!((open.count, open.listed.len(), open.ages.get(BUCKETS as u32)), (2, 1, 1));
     }
 
     #[test]

@@ -8,8 +8,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::exemplar::Slowest;
-use super::fates::Look;
-use super::model::{Snapshot, Subject, Subjects};
+use super::model::{Look, Snapshot, Subject, Subjects};
 use crate::live::probes;
 use crate::sums::{Difference as _, Row, Section, Sections, Sums};
 

@@ -10,6 +10,7 @@ pub mod fates;
 pub mod file;
 pub mod interval;
 pub mod model;
+pub mod open;
 pub mod read;
 pub mod timeline;
 
@@ -17,5 +18,5 @@ pub use capture::{Capture, Context, Cost, Host, Overhead, Process, ServiceContex
 pub use ending::Ending;
 pub use fates::Fates;
 pub use interval::Interval;
-pub use model::{LAYOUT_VERSION, Snapshot, Subject, Subjects};
+pub use model::{LAYOUT_VERSION, Look, Snapshot, Subject, Subjects};
 pub use timeline::Timeline;

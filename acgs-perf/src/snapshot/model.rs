@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::fates::Look;
+use super::open::OpenRequests;
 use crate::sums::{Sections, Sums};
 
 /// Version of what snapshots, intervals and captures hold; raised when a section or a field changes its meaning.
@@ -39,6 +39,15 @@ impl Subject {
 
 /// Figures by subject.
 pub type Subjects = BTreeMap<Subject, Sections>;
+
+/// All open requests at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Look {
+    /// When, on the clock of the programs.
+    pub at_ns: u64,
+    /// Those of each subject that has any.
+    pub open: BTreeMap<Subject, OpenRequests>,
+}
 
 /// The state of all counters at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

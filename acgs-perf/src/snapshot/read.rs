@@ -9,8 +9,8 @@ use std::sync::Arc;
 use acgs_perf_common::attribution::COUNT_WORD;
 use acgs_perf_common::ledger::Loss;
 
-use super::fates::{Look, REFUSED};
-use super::model::{LAYOUT_VERSION, Snapshot, Subject, Subjects};
+use super::fates::REFUSED;
+use super::model::{LAYOUT_VERSION, Look, Snapshot, Subject, Subjects};
 use crate::live::probes::{attribution, request, sched, tcp};
 use crate::live::session::Session;
 use crate::sums::{Difference as _, Section, Sections, Sums};
