@@ -6,15 +6,16 @@ use crate::analysis::censored::Ages;
 use crate::analysis::counts::Counts;
 use crate::analysis::distribution::distribution;
 use crate::analysis::model::{AbandonedReport, FatesReport, OpenReport, OpenRequestReport, RefusedReport, Since};
-use crate::snapshot::fates::{self, Abandoned, Fates, Open};
+use crate::snapshot::fates::{Abandoned, Fates};
+use crate::snapshot::open::{self, Open};
 use crate::sums::Sums;
 
 /// The fates; `None` where nobody looked at the sockets, as in recordings of older agents.
 pub fn fates(fates: &Fates, objective_ns: u64) -> Option<(FatesReport, RefusedReport)> {
     fates.looked_at_ns?;
     let report = FatesReport {
-        unread: open(&fates.unread, objective_ns),
-        in_service: open(&fates.in_service, objective_ns),
+        unread: open_report(&fates.unread, objective_ns),
+        in_service: open_report(&fates.in_service, objective_ns),
         abandoned: abandoned(&fates.abandoned),
         cut_off: fates.cut_off,
     };
@@ -31,15 +32,15 @@ pub fn ages(fates: &Fates) -> Ages {
     ages
 }
 
-fn open(open: &Open, objective_ns: u64) -> OpenReport {
+fn open_report(open: &Open, objective_ns: u64) -> OpenReport {
     let mut ages = Ages::default();
     ages.add(open.ages.iter());
-    let one = |request: &fates::OpenRequest| OpenRequestReport {
+    let one = |request: &open::OpenRequest| OpenRequestReport {
         age_ns: request.age_ns,
         since: match request.since {
-            fates::Since::Arrival => Since::Arrival,
-            fates::Since::LastBytes => Since::LastBytes,
-            fates::Since::AtLeast => Since::AtLeast,
+            open::Since::Arrival => Since::Arrival,
+            open::Since::LastBytes => Since::LastBytes,
+            open::Since::AtLeast => Since::AtLeast,
         },
         client: request.client.clone(),
         pid: (request.pid > 0).then_some(request.pid),
@@ -80,11 +81,11 @@ mod tests {
     fn what_is_known_of_open_requests_is_told() {
         let mut unread = Open::default();
         for age_ns in [1_000_000, 3_000_000_000] {
-            unread.add(age_ns, age_ns > 2_000_000_000, || fates::OpenRequest {
+            unread.add(age_ns, age_ns > 2_000_000_000, || open::OpenRequest {
                 age_ns,
-                since: fates::Since::AtLeast,
+                since: open::Since::AtLeast,
                 client: "10.0.0.7:5".into(),
-                ..fates::OpenRequest::default()
+                ..open::OpenRequest::default()
             });
         }
         let waited = Sums::sparse([(bucket_index(1_000_000_000) as u32, 4)]);
