@@ -154,6 +154,7 @@ fn no_fault_is_lost_at_the_end_of_threads_and_processes() {
 }
 
 #[test]
+#[expect(clippy::zombie_processes, reason = "it is waited for by its id, with what it used")]
 fn a_process_that_joins_later_and_ends_before_the_next_reading_counts_from_its_begin() {
     need_root();
     let directory = tempfile::tempdir().unwrap();
