@@ -12,7 +12,7 @@ use acgs_perf::snapshot::open::{Open, Since};
 use acgs_perf_common::histogram::bucket_index;
 use acgs_perf_tests::fate::{Client, Kind, Server};
 use acgs_perf_tests::harness::need_root;
-use acgs_perf_tests::hostile::network;
+use acgs_perf_tests::hostile::{in_vm, network};
 use socket2::{Domain, Socket, Type};
 
 const AT_ONCE: Duration = Duration::ZERO;
@@ -61,7 +61,9 @@ fn requests_to_a_stopped_process_are_unread_and_have_their_age() {
         }
         // They were there at the end of earlier intervals too.
         let earlier = seen.by_interval().iter().filter(|fates| fates.unread.count == 100).count();
-        assert!(earlier >= 3, "{kind:?}: {earlier} intervals");
+        // Looks are paced by what they cost, which in emulation is a lot.
+        let least = if in_vm() { 1 } else { 3 };
+        assert!(earlier >= least, "{kind:?}: {earlier} intervals");
         drop(new);
     }
 }

@@ -12,12 +12,12 @@ use acgs_perf_common::maps::{Counter, Histogram, MAX_SERVICES};
 
 use crate::count::{Figures, replaced};
 use crate::globals::attributes;
-use crate::kernel::sock::{AF_UNIX, Sock};
+use crate::kernel::sock::Sock;
 use crate::kernel::time::now;
 use crate::state::socket::{ANSWERED, CLIENT, IDLE, READ, REPLIED, SocketState, UNSENT};
 use crate::subprogram::subprogram;
 use crate::table::fates;
-use crate::table::service::{service_of_listener, service_of_tgid};
+use crate::table::service::service_of_listener;
 
 /// Whether a request was read that has no reply, and that was not given up.
 #[inline(always)]
@@ -38,12 +38,12 @@ pub fn is_unread(socket: &SocketState, sk: Sock) -> bool {
 
 /// The service in whose figures an open request of this socket counts: that which read it, or to whose listener it came.
 #[inline(always)]
-pub fn service_of(socket: &SocketState, sk: Sock) -> Option<u32> {
+pub fn service_of(socket: &SocketState, listener: impl FnOnce() -> Option<u32>) -> Option<u32> {
     let known = socket.known_service();
     if socket.phase == READ && known < MAX_SERVICES {
         return Some(known);
     }
-    let listener = if sk.family() == AF_UNIX { service_of_tgid(sk.unix_listener()?) } else { service_of_listener(sk) };
+    let listener = listener();
     if listener.is_some() { listener } else { (known < MAX_SERVICES).then_some(known) }
 }
 
@@ -57,13 +57,13 @@ pub fn half_closed(socket: &mut SocketState) {
     }
 }
 
-/// The connection is over; `client_first` if the client's end was closed before this one.
+/// A connection of TCP is over; `client_first` if the client's end was closed before this one.
 #[inline(always)]
 pub fn closed(socket: &mut SocketState, sk: Sock, client_first: bool) {
     // The end of a stream arrives as bytes do. Had bytes been unread when it came, the client would have left then.
     let may_be_unread = socket.next_arrived != 0 && (socket.left != 0 || !client_first);
     if is_in_service(socket) || (may_be_unread && is_unread(socket, sk)) {
-        let Some(service) = service_of(socket, sk) else { return };
+        let Some(service) = service_of(socket, || service_of_listener(sk)) else { return };
         if socket.left != 0 || sk.error() != 0 {
             abandon(socket, service, now());
         } else if client_first {

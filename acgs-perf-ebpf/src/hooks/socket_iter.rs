@@ -71,9 +71,11 @@ fn look(meta: *const u8, sk: Sock) -> Result<(), Loss> {
     if !in_service && !unread && !is_late {
         return Ok(());
     }
-    let Some(service) = leave::service_of(socket, sk) else { return Ok(()) };
+    let is_unix = sk.family() == AF_UNIX;
+    let listener = || if is_unix { service_of_tgid(sk.unix_listener()?) } else { service_of_listener(sk) };
+    let Some(service) = leave::service_of(socket, listener) else { return Ok(()) };
     let mut seen = Sighting { kind: OPEN_REQUEST, service, inode: sk.inode(), ..Sighting::default() };
-    if sk.family() != AF_UNIX {
+    if !is_unix {
         seen.address = sk.peer_address();
         seen.port = u32::from(sk.peer_port());
     }

@@ -1,7 +1,8 @@
 //! When sockets are looked at, and what the looks have brought so far.
 //!
-//! In: a session, and its sightings. Out: [`Looked`], for a snapshot. A look goes over all sockets that have our state. So there is none while nothing has arrived since one that found nothing: then nothing can be open, and idle connections cost
-//! nothing, however many there are. With very many busy ones there is one only every few seconds.
+//! In: a session, and its sightings. Out: [`Looked`], for a snapshot. A look goes over all sockets that have our state. So there is none
+//! while nothing has arrived since one that found nothing: then nothing can be open, and idle connections cost nothing, however many
+//! there are. With very many of which some are busy there is one only every few seconds.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
