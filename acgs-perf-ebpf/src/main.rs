@@ -10,8 +10,6 @@
 
 mod flags;
 mod globals;
-mod opaque;
-mod subprogram;
 
 mod kernel {
     //! What the kernel has: threads, sockets, time. The only place that touches kernel memory; a probe that stands in a file of
@@ -28,13 +26,8 @@ mod count;
 
 mod state {
     //! What is kept of a socket, a thread and a request: types, with the maps of local storage. No rules.
-    pub mod activity;
-    pub mod downstream;
-    pub mod history;
-    pub mod runnable;
     pub mod socket;
     pub mod thread;
-    pub mod transfer;
 }
 
 mod table {

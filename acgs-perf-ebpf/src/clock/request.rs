@@ -18,8 +18,8 @@ use crate::kernel::sock::Sock;
 use crate::kernel::time::now;
 use crate::rules::{request as request_rules, row};
 use crate::state::socket::{CLIENT, IDLE, READ, REPLIED, SocketState, UNSENT};
-use crate::subprogram::subprogram;
 use crate::table::{accept, exemplar, request as request_table};
+use acgs_perf_common::subprogram;
 
 /// Bytes arrived in the receive queue.
 #[inline(always)]

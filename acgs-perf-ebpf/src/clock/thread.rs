@@ -9,12 +9,13 @@ use crate::count::Figures;
 use crate::globals::{attributes, within_window};
 use crate::kernel::task::{Descriptor, Task};
 use crate::kernel::time::{elapsed, now};
-use crate::opaque::reload;
 use crate::rules::handoff::{self, blocks, component_of, is_let_go_on, woken};
-use crate::state::activity::ACTIVE;
-use crate::state::thread::{THREADS, ThreadState};
-use crate::subprogram::subprogram;
+use crate::state::thread::{self as thread_state, THREADS};
 use crate::table::syscall_class::class_of;
+use acgs_perf_common::opaque::reload;
+use acgs_perf_common::rules::activity::ACTIVE;
+use acgs_perf_common::rules::thread::ThreadState;
+use acgs_perf_common::subprogram;
 
 /// Leaves the current state: accounts the time spent in it, as far as it lies in the window, and returns all of it. `who`
 /// is the process that ended it.
@@ -44,7 +45,7 @@ subprogram! {
 /// The running task makes a new one, which will be runnable at once; `is_thread`: another one of its process.
 #[inline(always)]
 pub fn born(task: Task, is_thread: bool) -> Result<(), Loss> {
-    let thread = ThreadState::of(task)?;
+    let thread = thread_state::of(task)?;
     let now = now();
     thread.enter(State::RunQueue as u32, now);
     if is_thread && attributes() {
@@ -56,7 +57,7 @@ pub fn born(task: Task, is_thread: bool) -> Result<(), Loss> {
 /// The thread is about to be made runnable.
 #[inline(always)]
 pub fn waking(task: Task, service: u32) -> Result<(), Loss> {
-    let thread = ThreadState::of(task)?;
+    let thread = thread_state::of(task)?;
     if thread.since == 0 {
         thread.enter(State::RunQueue as u32, now());
         return Ok(());
@@ -101,7 +102,7 @@ fn matches_any(state: u32, states: [State; 3]) -> bool {
 /// not seen as one, and all the time since the switch was spent runnable.
 #[inline(always)]
 pub fn switched_in(task: Task, service: u32, prev: Task, now: u64) -> Result<u64, Loss> {
-    let thread = ThreadState::of(task)?;
+    let thread = thread_state::of(task)?;
     let known = thread.since != 0 && thread.state != State::OnCpu as u32;
     let attributes = attributes();
     if attributes {
@@ -129,7 +130,7 @@ pub fn switched_in(task: Task, service: u32, prev: Task, now: u64) -> Result<u64
 /// The thread leaves its CPU.
 #[inline(always)]
 pub fn switched_out(task: Task, service: u32, runnable: bool, now: u64) -> Result<(), Loss> {
-    let thread = ThreadState::of(task)?;
+    let thread = thread_state::of(task)?;
     let figures = Figures::of(service);
     let attributes = attributes();
     let spent = if thread.since != 0 { leave(thread, service, now, 0, attributes) } else { Ok(0) };
@@ -155,7 +156,7 @@ pub fn switched_out(task: Task, service: u32, runnable: bool, now: u64) -> Resul
 /// First sight of a thread that existed before we attached: from now on its time counts in the state it is in.
 #[inline(always)]
 pub fn begin(task: Task) -> Result<(), Loss> {
-    let thread = ThreadState::of(task)?;
+    let thread = thread_state::of(task)?;
     if thread.since == 0 {
         let state = match (task.is_runnable(), task.is_on_cpu()) {
             (_, true) => State::OnCpu as u32,

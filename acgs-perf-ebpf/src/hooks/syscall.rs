@@ -14,10 +14,10 @@ use crate::globals::{attributes, counts, global};
 use crate::kernel::task::{Descriptor, Task};
 use crate::kernel::time::{elapsed, now};
 use crate::rules::handoff::{self, WAKE_BYTES};
-use crate::state::activity::HANDED;
-use crate::state::thread::{THREADS, ThreadState};
+use crate::state::thread::{self as thread_state, THREADS};
 use crate::table::service::service_of_tgid;
 use crate::table::{accept, syscall};
+use acgs_perf_common::rules::activity::HANDED;
 
 const WRITE: u32 = 1;
 const ACCEPT: i64 = 43;
@@ -45,7 +45,7 @@ fn of_service(body: impl FnOnce(Task, u32) -> Result<(), Loss>) -> Result<(), Lo
 
 #[inline(always)]
 fn enter(ctx: &BtfTracePointContext, task: Task) -> Result<(), Loss> {
-    let thread = ThreadState::of(task)?;
+    let thread = thread_state::of(task)?;
     thread.syscall = ctx.arg::<u32>(1);
     let now = now();
     thread.syscall_entered = now;

@@ -10,12 +10,12 @@ use super::turn::{Resume, resume, turn_to_oldest};
 use crate::count::lose;
 use crate::kernel::sock::Sock;
 use crate::kernel::task::Task;
-use crate::state::activity::{ACTIVE, AWAY, OPENING};
-use crate::state::downstream::{CALLED, CONNECTING, DownstreamCall, MIXED, QUIET};
 use crate::state::socket::SocketState;
-use crate::state::thread::ThreadState;
+use crate::state::thread as thread_state;
 use crate::table::downstream;
 use crate::table::request::{self as request_table, park};
+use acgs_perf_common::rules::activity::{ACTIVE, AWAY, OPENING};
+use acgs_perf_common::rules::call::{CALLED, CONNECTING, DownstreamCall, MIXED, QUIET};
 
 /// Sends of a loop that follow so soon upon the first one belong to the same call: headers, then a body.
 const SAME_CALL_NS: u64 = 1_000_000;
@@ -28,7 +28,7 @@ pub fn connecting(sk: Sock, socket: &mut SocketState, service: u32, now: u64) ->
     downstream::find_slot(call, sk, service);
     downstream::add(service, call.peer, DownstreamWord::Connects, 1);
     let pid = Task::current().pid();
-    let thread = ThreadState::current()?;
+    let thread = thread_state::current()?;
     thread.activity.charge_on_cpu(now);
     turn_to_oldest(thread, pid, now);
     let work = &mut thread.activity;
@@ -57,7 +57,7 @@ pub fn sent(sk: Sock, socket: &mut SocketState, service: u32, now: u64) -> Resul
     let id = request_table::id_of(socket, sk);
     let call = &mut socket.call;
     let pid = Task::current().pid();
-    let thread = ThreadState::current()?;
+    let thread = thread_state::current()?;
     let work = &mut thread.activity;
     if work.is(ACTIVE) {
         work.charge_on_cpu(now);
@@ -130,7 +130,7 @@ pub fn received(call: &mut DownstreamCall, service: u32, bytes: u64, arrived: u6
     if call.request == 0 {
         return Ok(());
     }
-    let thread = ThreadState::current()?;
+    let thread = thread_state::current()?;
     if thread.activity.is_for(call.request, call.began) {
         thread.activity.charge_on_cpu(now);
         thread.activity.touched = now;

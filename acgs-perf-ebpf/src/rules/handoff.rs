@@ -7,13 +7,14 @@ use acgs_perf_common::state::{CallClass, State};
 
 use super::turn::hands_over;
 use crate::kernel::task::Task;
-use crate::state::activity::{ACTIVE, GIVEN, HANDED, KNOWN, PLAIN, READY, SPREAD};
-use crate::state::thread::{THREADS, ThreadState};
-use crate::state::transfer::copy;
-use crate::subprogram::subprogram;
+use crate::state::thread::THREADS;
 use crate::table::request::park;
 use crate::table::service::service_byte_of_tgid;
 use crate::table::syscall_class::class_of;
+use acgs_perf_common::rules::activity::{ACTIVE, GIVEN, HANDED, KNOWN, PLAIN, READY, SPREAD};
+use acgs_perf_common::rules::thread::ThreadState;
+use acgs_perf_common::rules::transfer::copy;
+use acgs_perf_common::subprogram;
 
 const FUTEX: i64 = 202;
 const WRITE: i64 = 1;

@@ -12,14 +12,15 @@ use super::turn::{Resume, charge_loop_wait, resume, share};
 use crate::kernel::sock::Sock;
 use crate::kernel::task::Task;
 use crate::kernel::time::now;
-use crate::opaque;
-use crate::state::activity::{ACTIVE, AWAY, Activity, HANDED, KNOWN, PLAIN, READY, SPREAD, TABLED};
 use crate::state::socket::SocketState;
-use crate::state::thread::ThreadState;
-use crate::state::transfer::append;
-use crate::subprogram::subprogram;
+use crate::state::thread as thread_state;
 use crate::table::exemplar;
 use crate::table::request::{self as request_table, find, park};
+use acgs_perf_common::opaque;
+use acgs_perf_common::rules::activity::{ACTIVE, AWAY, Activity, HANDED, KNOWN, PLAIN, READY, SPREAD, TABLED};
+use acgs_perf_common::rules::thread::ThreadState;
+use acgs_perf_common::rules::transfer::append;
+use acgs_perf_common::subprogram;
 
 /// Evidence that a thread is an event loop is capped here, so that it can stop being one.
 const MAX_LOOP_EVIDENCE: u32 = 16;
@@ -33,7 +34,7 @@ pub fn began(sk: Sock, socket: &mut SocketState, accepted: u64, now: u64) -> Res
     opaque::clear(&mut queue[..FIRST_OF_SERVICE_TIME]);
     // Until it is known better.
     queue[Component::QueueOther as usize] = now.wrapping_sub(socket.arrived);
-    let thread = ThreadState::of(task)?;
+    let thread = thread_state::of(task)?;
     let runs_since = if thread.is_on_cpu() { thread.since } else { now };
     let work = &mut thread.activity;
     if work.is_live() {
@@ -75,7 +76,7 @@ subprogram! {
 /// The running thread has read more bytes of a request; they had arrived at `arrived`.
 #[inline(always)]
 pub fn continued(sk: Sock, socket: &mut SocketState, arrived: u64) -> Result<(), Loss> {
-    let thread = ThreadState::current()?;
+    let thread = thread_state::current()?;
     let request = request_table::id_of(socket, sk);
     if thread.activity.is_for(request, socket.read) {
         thread.activity.flags &= !AWAY;
@@ -93,7 +94,7 @@ pub fn continued(sk: Sock, socket: &mut SocketState, arrived: u64) -> Result<(),
 #[inline(always)]
 pub fn answered(sk: Sock, socket: &mut SocketState, service: u32, now: u64) -> Result<(), Loss> {
     let task = Task::current();
-    let thread = ThreadState::of(task)?;
+    let thread = thread_state::of(task)?;
     let request = request_table::id_of(socket, sk);
     thread.unanswered = 0;
     thread.runnable.acts_for(request);

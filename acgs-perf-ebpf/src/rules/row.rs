@@ -9,11 +9,11 @@ use acgs_perf_common::attribution::{
 use acgs_perf_common::ledger::Loss;
 
 use crate::count::lose;
-use crate::opaque;
-use crate::state::activity::Activity;
-use crate::state::history::QUEUE_ROOM;
 use crate::state::socket::SocketState;
-use crate::subprogram::subprogram;
+use acgs_perf_common::opaque;
+use acgs_perf_common::rules::activity::Activity;
+use acgs_perf_common::rules::history::QUEUE_ROOM;
+use acgs_perf_common::subprogram;
 
 /// The components of the queue time in a row, and what follows them.
 #[inline(always)]

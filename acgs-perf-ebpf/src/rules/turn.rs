@@ -6,13 +6,13 @@
 use acgs_perf_common::attribution::Component;
 
 use crate::kernel::task::Task;
-use crate::state::activity::{ACTIVE, Activity, GUESSED, HANDED, READY, TABLED};
-use crate::state::downstream::DownstreamCall;
-use crate::state::runnable::Request;
-use crate::state::thread::ThreadState;
-use crate::state::transfer::{append, copy};
-use crate::subprogram::subprogram;
 use crate::table::request::{self as request_table, find, park};
+use acgs_perf_common::rules::activity::{ACTIVE, Activity, GUESSED, HANDED, READY, TABLED};
+use acgs_perf_common::rules::call::DownstreamCall;
+use acgs_perf_common::rules::runnable::Request;
+use acgs_perf_common::rules::thread::ThreadState;
+use acgs_perf_common::rules::transfer::{append, copy};
+use acgs_perf_common::subprogram;
 
 /// How a request that was put away goes on.
 #[repr(C)]

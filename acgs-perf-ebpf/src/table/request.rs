@@ -15,11 +15,11 @@ use aya_ebpf::macros::btf_map;
 use crate::count::{lose, prefetch};
 use crate::flags::{MMAPABLE, NO_PREALLOC};
 use crate::kernel::sock::Sock;
-use crate::state::activity::{Activity, DONE, KNOWN, PLAIN, SPILLED, SPREAD, TABLED};
-use crate::state::runnable::Request;
 use crate::state::socket::SocketState;
-use crate::state::transfer::copy;
-use crate::subprogram::subprogram;
+use acgs_perf_common::rules::activity::{Activity, DONE, KNOWN, PLAIN, SPILLED, SPREAD, TABLED};
+use acgs_perf_common::rules::runnable::Request;
+use acgs_perf_common::rules::transfer::copy;
+use acgs_perf_common::subprogram;
 
 /// Places of `PARKING` given out so far.
 #[btf_map]

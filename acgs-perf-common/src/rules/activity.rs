@@ -6,12 +6,12 @@
 
 use core::mem::offset_of;
 
-use acgs_perf_common::attribution::{Component, FIRST_OF_SERVICE_TIME, PEER_SLOTS, SERVICE_COMPONENTS};
-use acgs_perf_common::exemplar::{SEGMENTS, segment, segment_add, segment_kind, segment_more};
-use acgs_perf_common::state::State;
+use crate::attribution::{Component, FIRST_OF_SERVICE_TIME, PEER_SLOTS, SERVICE_COMPONENTS};
+use crate::exemplar::{SEGMENTS, segment, segment_add, segment_kind, segment_more};
+use crate::state::State;
 
 use crate::opaque;
-use crate::subprogram::subprogram;
+use crate::subprogram;
 
 /// The thread is at work; without this flag the rest means nothing.
 pub const ACTIVE: u32 = 1;
@@ -58,6 +58,7 @@ pub struct Activity {
     pub at: u64,
     /// When the thread last read or sent for it.
     pub touched: u64,
+    /// What it is, and where: the bits above.
     pub flags: u32,
     /// Thread that parked it.
     pub parked_by: u32,
@@ -148,6 +149,7 @@ impl Activity {
         self.start(0, ACTIVE, now);
     }
 
+    /// Whether any of these flags is set.
     #[inline(always)]
     pub fn is(&self, flag: u32) -> bool {
         self.flags & flag != 0
@@ -301,7 +303,9 @@ fn masked(len: &u32, change: u32) -> usize {
     (opaque::reload(len).wrapping_add(change) & (SEGMENTS as u32 - 1)) as usize
 }
 
+/// Index of on-CPU among the parts.
 pub const ON_CPU: usize = Component::OnCpu as usize - FIRST_OF_SERVICE_TIME;
 const LOOP_WAIT: usize = Component::LoopWait as usize - FIRST_OF_SERVICE_TIME;
 const POOL_WAIT: usize = Component::PoolWait as usize - FIRST_OF_SERVICE_TIME;
+/// Index of the time that nobody can account for.
 pub const UNKNOWN: usize = Component::Unknown as usize - FIRST_OF_SERVICE_TIME;

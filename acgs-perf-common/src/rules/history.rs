@@ -1,11 +1,11 @@
 //! The last states of a thread with the time each began, so that a request that was queued can be told what the thread
 //! that reads it did meanwhile.
 
-use acgs_perf_common::attribution::{COMPONENTS, Component, QUEUE_COMPONENTS};
-use acgs_perf_common::exemplar::segment;
+use crate::attribution::{COMPONENTS, Component, QUEUE_COMPONENTS};
+use crate::exemplar::segment;
 
+use super::activity::Activity;
 use crate::opaque::{self, reload, store};
-use crate::state::activity::Activity;
 
 /// States remembered, a power of two. Longer ago is not known.
 const LENGTH: u32 = 64;

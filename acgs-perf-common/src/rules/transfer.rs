@@ -1,11 +1,11 @@
 //! Work that becomes part of another one, or a copy of it: when its request is found, is put away, or goes to another thread.
 
-use acgs_perf_common::attribution::{Component, PEER_SLOTS, SERVICE_COMPONENTS};
-use acgs_perf_common::exemplar::segment;
+use crate::attribution::{Component, PEER_SLOTS, SERVICE_COMPONENTS};
+use crate::exemplar::segment;
 
 use super::activity::{Activity, ON_CPU, PLAIN, UNKNOWN};
 use crate::opaque;
-use crate::subprogram::subprogram;
+use crate::subprogram;
 
 /// So many segments are copied at once; most requests have no more.
 const FEW_SEGMENTS: usize = 8;
