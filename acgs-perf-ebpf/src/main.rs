@@ -26,6 +26,7 @@ mod count;
 
 mod state {
     //! What is kept of a socket, a thread and a request: types, with the maps of local storage. No rules.
+    mod served;
     pub mod socket;
     pub mod thread;
 }
@@ -53,8 +54,6 @@ mod rules {
     pub mod downstream;
     pub mod handoff;
     pub mod request;
-    pub mod row;
-    mod turn;
 }
 
 mod clock {

@@ -97,7 +97,7 @@ impl Runnable {
 
     /// The request that has waited longest; when there is none, the one that acted last, which may call several at once.
     #[inline(always)]
-    pub fn next(&mut self) -> Option<Request> {
+    pub fn next_to_act(&mut self) -> Option<Request> {
         if let Some(first) = self.pop() {
             self.last = first;
         }

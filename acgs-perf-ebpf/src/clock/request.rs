@@ -11,12 +11,13 @@
 use acgs_perf_common::attribution::{COUNT_WORD, LATENCY_WORD, attribution_bucket};
 use acgs_perf_common::ledger::Loss;
 use acgs_perf_common::maps::{Counter, Histogram};
+use acgs_perf_common::rules::row;
 
 use crate::count::{Figures, atomic_add, lose, prefetch, replaced};
 use crate::globals::attributes;
 use crate::kernel::sock::Sock;
 use crate::kernel::time::now;
-use crate::rules::{request as request_rules, row};
+use crate::rules::request as request_rules;
 use crate::state::socket::{CLIENT, IDLE, READ, REPLIED, SocketState, UNSENT};
 use crate::table::{accept, exemplar, request as request_table};
 use acgs_perf_common::subprogram;

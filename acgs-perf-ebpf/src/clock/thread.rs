@@ -9,11 +9,12 @@ use crate::count::Figures;
 use crate::globals::{attributes, within_window};
 use crate::kernel::task::{Descriptor, Task};
 use crate::kernel::time::{elapsed, now};
-use crate::rules::handoff::{self, blocks, component_of, is_let_go_on, woken};
+use crate::rules::handoff::{self, blocks, woken};
 use crate::state::thread::{self as thread_state, THREADS};
 use crate::table::syscall_class::class_of;
 use acgs_perf_common::opaque::reload;
 use acgs_perf_common::rules::activity::ACTIVE;
+use acgs_perf_common::rules::handoff::{component_of, is_let_go_on};
 use acgs_perf_common::rules::thread::ThreadState;
 use acgs_perf_common::subprogram;
 
@@ -76,7 +77,7 @@ pub fn waking(task: Task, service: u32) -> Result<(), Loss> {
         && state == State::Poll as u32
         && thread.activity.is(ACTIVE)
         && !thread.activity.waits_for_peer(state)
-        && is_let_go_on(task.tgid(), service, waker)
+        && is_let_go_on(task.tgid(), service, &waker)
     {
         thread.activity.charge(Component::Lock, now, waker.tgid());
     }

@@ -4,6 +4,7 @@
 
 use acgs_perf_common::ledger::Loss;
 use acgs_perf_common::maps::Histogram;
+use acgs_perf_common::rules::handoff::WAKE_BYTES;
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 
@@ -13,7 +14,7 @@ use crate::count::Figures;
 use crate::globals::{attributes, counts, global};
 use crate::kernel::task::{Descriptor, Task};
 use crate::kernel::time::{elapsed, now};
-use crate::rules::handoff::{self, WAKE_BYTES};
+use crate::rules::handoff;
 use crate::state::thread::{self as thread_state, THREADS};
 use crate::table::service::service_of_tgid;
 use crate::table::{accept, syscall};

@@ -1,0 +1,218 @@
+//! A server-side socket's request begins, goes on, and is answered: which thread works for it, and what its row gets.
+//!
+//! In: reads and sends on sockets. Out: each request's row, whose components add up to its latency. A thread that reads a request
+//! works for it until it replies, reads another socket, or goes to wait for events. What a thread does before anybody knows for
+//! whom belongs to the request that shows next.
+
+use super::activity::{ACTIVE, AWAY, Activity, HANDED, KNOWN, PLAIN, READY, SPREAD, TABLED};
+use super::row::{self, queue_of};
+use super::table::{find, forget_answered};
+use super::thread::ThreadState;
+use super::transfer::append;
+use super::turn::{Resume, charge_loop_wait, share};
+use super::{Row, Served, Table};
+use crate::attribution::{Component, FIRST_OF_SERVICE_TIME};
+use crate::{opaque, subprogram};
+
+/// Evidence that a thread is an event loop is capped here, so that it can stop being one.
+const MAX_LOOP_EVIDENCE: u32 = 16;
+
+/// A request is being read, and nothing is known yet of its queue time.
+#[inline(always)]
+pub fn queue_unknown<S: Served>(socket: &mut S, now: u64) {
+    let waited = now.wrapping_sub(socket.arrived());
+    let queue = queue_of(socket.row());
+    opaque::clear(&mut queue[..FIRST_OF_SERVICE_TIME]);
+    queue[Component::QueueOther as usize] = waited;
+}
+
+/// The running thread has read the first bytes of a request, of which `queue_unknown` was said; `accepted` is when its
+/// connection was, if it waited for that.
+#[inline(always)]
+pub fn began<T: Table>(
+    table: &T,
+    thread: &mut ThreadState,
+    socket: &mut T::Socket,
+    id: u64,
+    pid: u32,
+    accepted: u64,
+    now: u64,
+) {
+    let runs_since = if thread.is_on_cpu() { thread.since } else { now };
+    let work = &mut thread.activity;
+    if work.is_live() {
+        work.charge_on_cpu(now);
+        table.park(work, pid);
+    }
+    if thread.unanswered != 0 && thread.loop_evidence < MAX_LOOP_EVIDENCE {
+        thread.loop_evidence += 1;
+    }
+    thread.unanswered = 1;
+    thread.runnable.push(id, now, true);
+    work.start(id, ACTIVE | KNOWN, now);
+    let mut since = socket.arrived();
+    let queue = queue_of(socket.row());
+    queue[Component::QueueOther as usize] = 0;
+    if accepted > since {
+        queue[Component::QueueAccept as usize] = accepted - since;
+        since = accepted;
+    }
+    if runs_since <= since {
+        // It was on its CPU all the time; there is nothing to look up, and the segment follows from the sum.
+        queue[Component::QueueOnCpu as usize] += now.saturating_sub(since);
+    } else if since < now {
+        explain(thread, socket.row(), since, now);
+    }
+}
+
+subprogram! {
+    /// What the thread that reads the request did between `since` and `until`, while the request waited.
+    fn explain = explain_queue(thread: &mut ThreadState, row: &mut Row; since: u64, until: u64) {
+        let work = &mut thread.activity;
+        thread.history.explain(since, until, queue_of(row), work);
+        work.queue_segments = work.segments_len;
+    }
+}
+
+/// The running thread has read more bytes of a request; they had arrived at `arrived`.
+#[inline(always)]
+pub fn continued<T: Table>(
+    table: &T,
+    thread: &mut ThreadState,
+    request: u64,
+    began: u64,
+    arrived: u64,
+    now: impl FnOnce() -> u64,
+) {
+    if thread.activity.is_for(request, began) {
+        thread.activity.flags &= !AWAY;
+        return;
+    }
+    let now = now();
+    let ready = if arrived == 0 { now } else { arrived };
+    let mut how = Resume { request, began, ready, wait: Component::Idle as u32, peer: 0 };
+    table.resume(thread, &mut how, now);
+    thread.activity.flags &= !AWAY;
+}
+
+/// The running thread has sent the first bytes of the reply to this request.
+#[inline(always)]
+pub fn replies(thread: &mut ThreadState, request: u64, now: u64) {
+    thread.unanswered = 0;
+    thread.runnable.acts_for(request);
+    thread.activity.charge_on_cpu(now);
+}
+
+/// Fills the socket's row after `replies`, where [`quick`] does not, or the segments are wanted.
+#[inline(always)]
+pub fn answer<T: Table>(table: &T, thread: &mut ThreadState, socket: &mut T::Socket, service: u32, now: u64) {
+    let pid = table.running();
+    let (request, began) = (socket.id(), socket.read());
+    let work = &mut thread.activity;
+    *socket.is_narrow() = 0;
+    if work.is_for(request, began) {
+        thread.loop_evidence = thread.loop_evidence.saturating_sub(1);
+        table.fill(socket, work, now);
+        table.offer(socket, work, service);
+        forget_answered(table, request, began, work.flags);
+        work.start_anonymous(now);
+        return;
+    }
+    if let Some(entry) = find(table, request, began) {
+        adopt(entry, thread, pid, now);
+        table.fill(socket, entry, now);
+        table.offer(socket, entry, service);
+        forget_answered(table, request, began, entry.flags | TABLED);
+    } else {
+        take_up(table, socket, work, now);
+        table.offer(socket, work, service);
+        // The thread that has read it may still have it, and must not put it away.
+        forget_answered(table, request, began, SPREAD);
+    }
+    let work = &mut thread.activity;
+    if work.is(KNOWN) {
+        table.park(work, pid);
+    } else {
+        forget_answered(table, work.request, work.began, work.flags);
+    }
+    work.start_anonymous(now);
+}
+
+/// Fills the socket's row after `replies` in the usual cases of a busy server: the thread has only computed for this request; or it has read others meanwhile, and
+/// now replies to one after the other. Same figures
+/// as by [`answer`], a fraction of the work. False in all other cases.
+#[inline(always)]
+pub fn quick<T: Table>(
+    table: &T,
+    thread: &mut ThreadState,
+    socket: &mut T::Socket,
+    request: u64,
+    pid: u32,
+    now: u64,
+) -> bool {
+    let work = &mut thread.activity;
+    if work.flags & !TABLED == ACTIVE | KNOWN | PLAIN && work.request == request && work.began == socket.read() {
+        row::fill_narrow(socket, work.parts[0], 0);
+        forget_answered(table, request, work.began, work.flags);
+        work.start_anonymous(now);
+        return true;
+    }
+    if work.flags != ACTIVE | PLAIN {
+        return false;
+    }
+    let Some(entry) = find(table, request, socket.read()) else { return false };
+    let (parked, began) = (entry.at, work.began);
+    if entry.flags & !TABLED != ACTIVE | KNOWN | PLAIN
+        || entry.parked_by != pid
+        || parked < thread.tick
+        || parked < thread.since
+        || began < parked
+    {
+        return false;
+    }
+    row::fill_narrow(socket, entry.parts[0] + work.parts[0], began - parked);
+    forget_answered(table, request, socket.read(), TABLED);
+    work.start_anonymous(now);
+    true
+}
+
+subprogram! {
+    /// The parked request turns out to be the one that the thread works for.
+    fn adopt = attribution_adopt(entry: &mut Activity, thread: &mut ThreadState; pid: u32, now: u64) {
+        let (tick, work) = (thread.tick, &mut thread.activity);
+        if !work.is(ACTIVE) {
+            entry.charge(Component::Unknown, now, 0);
+            return;
+        }
+        let known = work.is(KNOWN);
+        let start = if known { work.touched } else { work.began };
+        let own = entry.parked_by == pid && !work.is(HANDED);
+        if !entry.is(READY) && own {
+            // Until the thread woke it waited for something; after that the thread worked for others.
+            entry.charge_part(work.origin, if tick < start { tick } else { start }, 0);
+        }
+        if entry.is(READY) || own {
+            charge_loop_wait(entry, thread, start);
+        } else {
+            entry.charge(Component::PoolWait, start, 0);
+        }
+        if !known {
+            append(entry, &mut thread.activity);
+            return;
+        }
+        let queues = thread.runnable.is_queue();
+        share(entry, &mut thread.activity, queues, now);
+    }
+}
+
+/// Nobody put the request away: another thread has taken it up from a queue without having slept.
+#[inline(always)]
+fn take_up<T: Table>(table: &T, socket: &mut T::Socket, work: &mut Activity, now: u64) {
+    let read = socket.read();
+    if work.is(ACTIVE) && !work.is(KNOWN) && work.began >= read {
+        work.waited_for_pool(work.began - read);
+        table.fill(socket, work, now);
+    } else {
+        row::clear(socket.row(), now.wrapping_sub(read));
+    }
+}

@@ -1,0 +1,168 @@
+//! A thread turns to a request that was put away: because it reads or sends for it, or because it must be its turn.
+//!
+//! In: the request, and what it waited for. Out: its work is that of the thread, accounted up to now; what the thread worked on
+//! before is put away.
+
+use super::Table;
+use super::activity::{ACTIVE, Activity, GUESSED, HANDED, READY, TABLED};
+use super::call::DownstreamCall;
+use super::runnable::Request;
+use super::table::{find, waiting};
+use super::thread::ThreadState;
+use super::transfer::{append, copy};
+use crate::attribution::Component;
+use crate::subprogram;
+
+/// How a request that was put away goes on.
+#[repr(C)]
+pub struct Resume {
+    /// See `Activity`.
+    pub request: u64,
+    /// When it was read.
+    pub began: u64,
+    /// When it could have gone on.
+    pub ready: u64,
+    /// Component of the wait until then.
+    pub wait: u32,
+    /// Slot of the peer, for downstream.
+    pub peer: u32,
+}
+
+impl Resume {
+    /// A call got its answer, or its connection, at `ready`.
+    #[inline(always)]
+    #[must_use]
+    pub fn answered(call: &DownstreamCall, ready: u64) -> Self {
+        let DownstreamCall { request, began, peer, .. } = *call;
+        Self { request, began, ready, wait: Component::Downstream as u32, peer }
+    }
+}
+
+/// The thread reads or sends for a request that was put away: it goes on with it.
+#[inline(always)]
+pub fn resume<T: Table>(table: &T, thread: &mut ThreadState, how: &Resume, now: u64) {
+    let work = &mut thread.activity;
+    work.charge_on_cpu(now);
+    let Some(entry) = find(table, how.request, how.began) else { return };
+    // What the thread did since it woke for this answer is for the request; if it was busy before, that was for others.
+    let ready = how.ready;
+    let unclaimed = work.is(ACTIVE) && work.request == 0 && work.began >= ready;
+    let start = if unclaimed { work.began } else { now };
+    let before = entry.at;
+    entry.charge_part(how.wait, if ready < start { ready } else { start }, how.peer);
+    if entry.is(GUESSED) {
+        entry.share(entry.at - before);
+        entry.flags &= !GUESSED;
+    }
+    charge_loop_wait(entry, thread, start);
+    let work = &mut thread.activity;
+    if unclaimed {
+        append(entry, work);
+    } else if work.is_live() {
+        table.park(work, table.running());
+    }
+    copy(work, entry);
+    work.flags = (entry.flags & !READY) | ACTIVE | TABLED;
+    work.touched = now;
+}
+
+/// In a loop that queues: the request that has waited longest is the one that acts now.
+#[inline(always)]
+pub fn turn_to_oldest<T: Table>(table: &T, thread: &mut ThreadState, pid: u32, now: u64) {
+    if !thread.runnable.is_queue() {
+        return;
+    }
+    let ambiguous = thread.runnable.is_ambiguous();
+    let Some(mut next) = thread.runnable.next_to_act() else { return };
+    table.turn_to(thread, &mut next, Component::LoopWait as u32, pid, now);
+    if ambiguous {
+        thread.activity.flags |= GUESSED;
+    }
+}
+
+/// The thread wakes a worker: finds out for whom. If for none of those that it has just read, then for the one that has
+/// waited longest without a call, which is how a pool without a free thread looks.
+#[inline(always)]
+pub fn hands_over<T: Table>(table: &T, thread: &mut ThreadState, pid: u32, now: u64) {
+    let work = &thread.activity;
+    let own = work.is_live() && !work.is(HANDED);
+    if thread.runnable.is_queue() {
+        if let Some(mut next) = thread.runnable.pop() {
+            table.turn_to(thread, &mut next, Component::LoopWait as u32, pid, now);
+            return;
+        }
+        if own {
+            return;
+        }
+    } else if work.is_live() {
+        return;
+    }
+    // Without a pool it would wake a helper of its own.
+    if thread.has_pool == 0 {
+        return;
+    }
+    if let Some(mut next) = thread.runnable.next_waiting(|id| waiting(table, id, pid)) {
+        table.turn_to(thread, &mut next, Component::PoolWait as u32, pid, now);
+    }
+}
+
+/// The thread, whose work is accounted up to now, works for the parked request `next`; until then it waited in `wait`.
+#[inline(always)]
+pub fn turn_to<T: Table>(table: &T, thread: &mut ThreadState, next: &Request, wait: u32, pid: u32, now: u64) {
+    let work = &mut thread.activity;
+    if work.is_for(next.id, next.began) {
+        return;
+    }
+    let Some(entry) = find(table, next.id, next.began) else { return };
+    if entry.parked_by != pid {
+        return;
+    }
+    let known = work.is_live();
+    let start = if known { work.touched } else { work.began };
+    if wait == Component::LoopWait as u32 {
+        charge_loop_wait(entry, thread, start);
+    } else {
+        entry.charge_part(wait, start, 0);
+    }
+    let work = &mut thread.activity;
+    if known {
+        share(entry, work, true, now);
+        table.park(work, pid);
+    } else {
+        append(entry, work);
+    }
+    copy(work, entry);
+    work.flags = (entry.flags & !READY) | ACTIVE | TABLED;
+    work.touched = now;
+}
+
+subprogram! {
+    /// The request could have gone on, but its thread worked for others, or waited for a CPU or a disk itself.
+    pub fn charge_loop_wait = charge_loop_wait_until(entry: &mut Activity, thread: &mut ThreadState; until: u64) {
+        let since = entry.at;
+        if until.wrapping_sub(since) as i64 <= 0 {
+            return;
+        }
+        if thread.since > since {
+            let (run_queue, disk) = thread.history.waits(since, until);
+            entry.charge(Component::RunQueue, since + run_queue, 0);
+            entry.charge(Component::Disk, since + run_queue + disk, 0);
+        }
+        entry.charge(Component::LoopWait, until, 0);
+    }
+}
+
+/// The thread went from one request to another unseen: since its last event nobody can tell them apart. A loop that queues
+/// had only read for `work`, and acts for `entry`; otherwise each of them gets half.
+#[inline(always)]
+pub fn share(entry: &mut Activity, work: &mut Activity, queues: bool, now: u64) {
+    let both = now.wrapping_sub(work.touched);
+    if both as i64 > 0 {
+        let part = if queues { both } else { both / 2 };
+        entry.charge(Component::OnCpu, work.touched + part, 0);
+        entry.charge(Component::LoopWait, now, 0);
+        entry.share(both);
+        work.share(both);
+        work.give_up(part);
+    }
+}
