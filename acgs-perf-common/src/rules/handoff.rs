@@ -40,8 +40,7 @@ pub trait Caller {
 
 /// The component of a request whose thread was in `state`.
 #[inline(always)]
-#[must_use]
-pub fn component_of(state: u32, has_called: bool) -> Component {
+fn component_of(state: u32, has_called: bool) -> Component {
     match state {
         s if s == State::OnCpu as u32 => Component::OnCpu,
         s if s == State::RunQueue as u32 => Component::RunQueue,
@@ -69,6 +68,46 @@ fn queue_component_of(state: u32) -> Component {
         s if s == State::Sleep as u32 => Component::QueueSleep,
         s if s == State::Fault as u32 => Component::QueueFault,
         _ => Component::QueueOther,
+    }
+}
+
+/// The thread leaves the state that it was in until now: accounts that for whom it works. `who` is the process that ended it.
+#[inline(always)]
+pub fn leaves(thread: &mut ThreadState, now: u64, who: u32) {
+    let state = thread.state;
+    if thread.activity.is(ACTIVE) {
+        let component = component_of(state, thread.activity.waits_for_peer(state));
+        let who = if component as u32 == Component::Downstream as u32 { thread.activity.peer } else { who };
+        thread.activity.charge(component, now, who);
+    }
+}
+
+/// The thread, which is known to be off its CPU since `thread.since` or not `known`, gets one. Goes before `leaves`.
+///
+/// A thread that still counts as blocked here was woken while it went to sleep: the wake-up came before the switch, was
+/// not seen as one, and all the time since the switch was spent runnable.
+#[inline(always)]
+pub fn gets_cpu(thread: &mut ThreadState, known: bool, now: u64) {
+    if thread.state != State::RunQueue as u32 {
+        thread.history.set_last(Component::QueueRunQueue);
+        if !thread.activity.is(ACTIVE) {
+            thread.activity.start_anonymous(if known { thread.since } else { now });
+        }
+    }
+    thread.history.push(Component::QueueOnCpu, now);
+}
+
+/// The thread, which is `task` of `service`, is about to be woken: where a process of the same service lets it go on, it was locked.
+/// Goes before `leaves`.
+#[inline(always)]
+pub fn is_unlocked<C: Caller>(thread: &mut ThreadState, task: &C, service: u32, waker: &C, now: u64) {
+    let state = thread.state;
+    if state == State::Poll as u32
+        && thread.activity.is(ACTIVE)
+        && !thread.activity.waits_for_peer(state)
+        && is_let_go_on(task.tgid(), service, waker)
+    {
+        thread.activity.charge(Component::Lock, now, waker.tgid());
     }
 }
 
@@ -151,7 +190,7 @@ pub fn born<T: Table>(table: &T, thread: &mut ThreadState, pid: u32, now: u64) {
 
 /// Whether a process of the same service lets the thread go on on purpose, as the backends of PostgreSQL do.
 #[inline(always)]
-pub fn is_let_go_on<C: Caller>(tgid: u32, service: u32, waker: &C) -> bool {
+fn is_let_go_on<C: Caller>(tgid: u32, service: u32, waker: &C) -> bool {
     let waker_tgid = waker.tgid();
     tgid != waker_tgid && waker.service_byte() == service + 1 && matches!(waker.syscall(), KILL | TGKILL | WRITE)
 }

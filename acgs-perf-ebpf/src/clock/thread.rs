@@ -13,8 +13,7 @@ use crate::rules::handoff::{self, blocks, woken};
 use crate::state::thread::{self as thread_state, THREADS};
 use crate::table::syscall_class::class_of;
 use acgs_perf_common::opaque::reload;
-use acgs_perf_common::rules::activity::ACTIVE;
-use acgs_perf_common::rules::handoff::{component_of, is_let_go_on};
+use acgs_perf_common::rules::handoff as rules;
 use acgs_perf_common::rules::thread::ThreadState;
 use acgs_perf_common::subprogram;
 
@@ -24,11 +23,8 @@ use acgs_perf_common::subprogram;
 fn leave(thread: &mut ThreadState, service: u32, now: u64, who: u32, attributes: bool) -> Result<u64, Loss> {
     let spent = elapsed(thread.since, now)?;
     account(thread, service, now);
-    let state = thread.state;
-    if attributes && thread.activity.is(ACTIVE) {
-        let component = component_of(state, thread.activity.waits_for_peer(state));
-        let who = if component as u32 == Component::Downstream as u32 { thread.activity.peer } else { who };
-        thread.activity.charge(component, now, who);
+    if attributes {
+        rules::leaves(thread, now, who);
     }
     Ok(spent)
 }
@@ -73,13 +69,8 @@ pub fn waking(task: Task, service: u32) -> Result<(), Loss> {
     // Timers and disks wake from an interrupt, which comes upon whoever runs.
     let is_deliberate = waker.syscall() >= 0 && !matches_any(state, [State::Sleep, State::Disk, State::Fault]);
     let attributes = attributes();
-    if attributes
-        && state == State::Poll as u32
-        && thread.activity.is(ACTIVE)
-        && !thread.activity.waits_for_peer(state)
-        && is_let_go_on(task.tgid(), service, &waker)
-    {
-        thread.activity.charge(Component::Lock, now, waker.tgid());
+    if attributes {
+        rules::is_unlocked(thread, &task, service, &waker, now);
     }
     let spent = leave(thread, service, now, if is_deliberate { waker.tgid() } else { 0 }, attributes);
     if attributes {
@@ -98,22 +89,13 @@ fn matches_any(state: u32, states: [State; 3]) -> bool {
 }
 
 /// The thread gets a CPU. Returns how long it waited on the run queue.
-///
-/// A thread that still counts as blocked here was woken while it went to sleep: the wake-up came before the switch, was
-/// not seen as one, and all the time since the switch was spent runnable.
 #[inline(always)]
 pub fn switched_in(task: Task, service: u32, prev: Task, now: u64) -> Result<u64, Loss> {
     let thread = thread_state::of(task)?;
     let known = thread.since != 0 && thread.state != State::OnCpu as u32;
     let attributes = attributes();
     if attributes {
-        if thread.state != State::RunQueue as u32 {
-            thread.history.set_last(Component::QueueRunQueue);
-            if !thread.activity.is(ACTIVE) {
-                thread.activity.start_anonymous(if known { thread.since } else { now });
-            }
-        }
-        thread.history.push(Component::QueueOnCpu, now);
+        rules::gets_cpu(thread, known, now);
     }
     if !known {
         thread.enter(State::OnCpu as u32, now);
