@@ -305,6 +305,8 @@ fn masked(len: &u32, change: u32) -> usize {
 
 /// Index of on-CPU among the parts.
 pub const ON_CPU: usize = Component::OnCpu as usize - FIRST_OF_SERVICE_TIME;
+/// Index of the time that was waited for peers.
+pub const DOWNSTREAM: usize = Component::Downstream as usize - FIRST_OF_SERVICE_TIME;
 const LOOP_WAIT: usize = Component::LoopWait as usize - FIRST_OF_SERVICE_TIME;
 const POOL_WAIT: usize = Component::PoolWait as usize - FIRST_OF_SERVICE_TIME;
 /// Index of the time that nobody can account for.

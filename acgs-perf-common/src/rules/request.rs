@@ -111,7 +111,9 @@ pub fn answer<T: Table>(table: &T, thread: &mut ThreadState, socket: &mut T::Soc
     let work = &mut thread.activity;
     *socket.is_narrow() = 0;
     if work.is_for(request, began) {
-        thread.loop_evidence = thread.loop_evidence.saturating_sub(1);
+        if !is_only_computed(work) {
+            thread.loop_evidence = thread.loop_evidence.saturating_sub(1);
+        }
         table.fill(socket, work, now);
         table.offer(socket, work, service);
         forget_answered(table, request, began, work.flags);
@@ -151,7 +153,7 @@ pub fn quick<T: Table>(
     now: u64,
 ) -> bool {
     let work = &mut thread.activity;
-    if work.flags & !TABLED == ACTIVE | KNOWN | PLAIN && work.request == request && work.began == socket.read() {
+    if is_only_computed(work) && work.request == request && work.began == socket.read() {
         row::fill_narrow(socket, work.parts[0], 0);
         forget_answered(table, request, work.began, work.flags);
         work.start_anonymous(now);
@@ -162,7 +164,7 @@ pub fn quick<T: Table>(
     }
     let Some(entry) = find(table, request, socket.read()) else { return false };
     let (parked, began) = (entry.at, work.began);
-    if entry.flags & !TABLED != ACTIVE | KNOWN | PLAIN
+    if !is_only_computed(entry)
         || entry.parked_by != pid
         || parked < thread.tick
         || parked < thread.since
@@ -174,6 +176,12 @@ pub fn quick<T: Table>(
     forget_answered(table, request, socket.read(), TABLED);
     work.start_anonymous(now);
     true
+}
+
+/// Whether it is a request for which one thread has computed, and nothing else.
+#[inline(always)]
+fn is_only_computed(work: &Activity) -> bool {
+    work.flags & !TABLED == ACTIVE | KNOWN | PLAIN
 }
 
 subprogram! {

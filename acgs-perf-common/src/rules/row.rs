@@ -64,10 +64,12 @@ pub fn fill<T: Table>(table: &T, socket: &mut T::Socket, work: &mut Activity, no
     }
     row[word(Component::Unknown)] += time - total;
     row[word(Component::Reply)] = 0;
-    row[SHARED_WORD] = work.shared;
+    // Work of which parts were found to be for the request may have been split, and waited for calls, at the same times.
+    row[SHARED_WORD] = work.shared.min(time);
     row[CALLS_WORD] = u64::from(work.calls);
-    row[ONE_CALL_WORD] = work.one_call;
-    row[MANY_CALLS_WORD] = work.many_calls;
+    let one_call = work.one_call.min(time);
+    row[ONE_CALL_WORD] = one_call;
+    row[MANY_CALLS_WORD] = work.many_calls.min(time - one_call);
     for slot in 0..PEER_SLOTS {
         opaque::copy_word(&mut row[PEER_WORD + slot], &work.peer_ns[slot]);
     }

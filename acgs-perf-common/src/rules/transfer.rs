@@ -3,12 +3,14 @@
 use crate::attribution::{Component, PEER_SLOTS, SERVICE_COMPONENTS};
 use crate::exemplar::segment;
 
-use super::activity::{Activity, ON_CPU, PLAIN, UNKNOWN};
+use super::activity::{Activity, DOWNSTREAM, ON_CPU, PLAIN, UNKNOWN};
 use crate::opaque;
 use crate::subprogram;
 
 /// So many segments are copied at once; most requests have no more.
 const FEW_SEGMENTS: usize = 8;
+/// Bits behind the point of a portion.
+const PORTION_BITS: u32 = 16;
 /// Segments of unknown work that are kept when its request is found.
 const APPENDED: usize = 5;
 
@@ -24,27 +26,28 @@ subprogram! {
         }
         to.is_plain_no_more();
         let clipped = overlap < whole;
+        // Exact enough where it is less than the whole, and no product overflows before three days have passed.
+        let portion = if clipped { (overlap << PORTION_BITS) / whole } else { 1 << PORTION_BITS };
         let mut added = 0;
         for part in 0..SERVICE_COMPONENTS {
             let spent = work.parts[part];
             if spent != 0 {
-                let spent = if clipped { (spent >> 4) * (overlap >> 4) / ((whole >> 8) + 1) } else { spent };
+                let spent = portion_of(spent, portion);
                 to.parts[part] += spent;
                 added += spent;
             }
         }
-        if work.calls != 0 {
+        if work.calls != 0 || work.parts[DOWNSTREAM] != 0 {
             for slot in 0..PEER_SLOTS {
-                let spent = work.peer_ns[slot];
-                to.peer_ns[slot] += if clipped { (spent >> 4) * (overlap >> 4) / ((whole >> 8) + 1) } else { spent };
+                to.peer_ns[slot] += portion_of(work.peer_ns[slot], portion);
             }
             to.calls += work.calls;
-            to.one_call += work.one_call;
-            to.many_calls += work.many_calls;
+            to.one_call += portion_of(work.one_call, portion);
+            to.many_calls += portion_of(work.many_calls, portion);
             to.peer = work.peer;
         }
         if clipped {
-            // Integer division left a rest.
+            // What rounding left.
             to.shared += overlap;
             if added <= overlap {
                 to.parts[UNKNOWN] += overlap - added;
@@ -65,6 +68,12 @@ subprogram! {
         to.calls_changed(end, 0, 0);
         to.depth = work.depth;
     }
+}
+
+/// So much of a time.
+#[inline(always)]
+fn portion_of(ns: u64, portion: u64) -> u64 {
+    (ns * portion) >> PORTION_BITS
 }
 
 subprogram! {

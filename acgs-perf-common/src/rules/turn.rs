@@ -159,9 +159,10 @@ pub fn share(entry: &mut Activity, work: &mut Activity, queues: bool, now: u64) 
     let both = now.wrapping_sub(work.touched);
     if both as i64 > 0 {
         let part = if queues { both } else { both / 2 };
+        let before = entry.at;
         entry.charge(Component::OnCpu, work.touched + part, 0);
         entry.charge(Component::LoopWait, now, 0);
-        entry.share(both);
+        entry.share(entry.at - before);
         work.share(both);
         work.give_up(part);
     }
