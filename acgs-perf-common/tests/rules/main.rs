@@ -3,6 +3,7 @@
 mod invariants;
 mod orders;
 mod scenarios;
+mod servers;
 mod socket;
 mod tables;
 mod truth;

@@ -7,7 +7,7 @@ use acgs_perf_common::ledger::Loss;
 use proptest::prelude::*;
 
 use crate::invariants;
-use crate::world::{Block, By, FUTEX, SENDTO, WRITE, World};
+use crate::world::{Block, By, FUTEX, KILL, SENDTO, WRITE, World};
 
 const THREADS: usize = 5;
 const SOCKETS: usize = 6;
@@ -52,7 +52,7 @@ fn event() -> impl Strategy<Value = Event> {
         2 => thread.clone().prop_map(Event::Preempt),
         8 => thread.clone().prop_map(Event::Run),
         3 => thread.clone().prop_map(Event::Interrupt),
-        5 => (thread.clone(), thread.clone(), prop::sample::select(vec![FUTEX, WRITE, SENDTO, -1, 62]), 1..20u64)
+        5 => (thread.clone(), thread.clone(), prop::sample::select(vec![FUTEX, WRITE, SENDTO, -1, KILL]), 1..20u64)
             .prop_map(|(t, by, call, argument)| Event::Wake(t, by, call, argument)),
         2 => thread.clone().prop_map(Event::Signal),
         1 => thread.clone().prop_map(Event::Start),
@@ -93,9 +93,18 @@ fn apply(world: &mut World, event: Event) {
     }
 }
 
-/// Runs the events, and checks what must hold after each reply.
-fn run(events: &[(u64, Event)], exemplars: bool, room: usize) -> World {
-    let mut world = World::new(THREADS, SOCKETS, CONNECTIONS);
+/// Replies in the order of reading, while others wait: the thread is a loop that queues.
+fn teach(world: &mut World, thread: usize) {
+    for _ in 0..8 {
+        (0..SOCKETS).for_each(|socket| world.read(thread, socket));
+        (0..SOCKETS).for_each(|socket| world.reply(thread, socket));
+    }
+}
+
+/// Runs the events, of which the threads before `loops` know already that they queue.
+fn run(events: &[(u64, Event)], loops: usize, exemplars: bool, room: usize) -> World {
+    let mut world = World::new(THREADS, SOCKETS, CONNECTIONS, 2);
+    (0..loops).for_each(|thread| teach(&mut world, thread));
     world.every_request_is_an_exemplar = exemplars;
     world.tables.room.set(room);
     for (pause, event) in events {
@@ -107,7 +116,7 @@ fn run(events: &[(u64, Event)], exemplars: bool, room: usize) -> World {
 
 /// Cases of a property: more with `ACGS_PERF_LONG` in the environment.
 pub fn cases() -> ProptestConfig {
-    let cases = if std::env::var_os("ACGS_PERF_LONG").is_some() { 500_000 } else { 500 };
+    let cases = if std::env::var_os("ACGS_PERF_LONG").is_some() { 500_000 } else { 300 };
     ProptestConfig { cases, failure_persistence: None, max_shrink_iters: 200_000, ..ProptestConfig::default() }
 }
 
@@ -117,10 +126,11 @@ proptest! {
     #[test]
     fn parts_add_up_whatever_the_order(
         events in prop::collection::vec((pause(), event()), 1..160),
+        loops in 0..3usize,
         exemplars in any::<bool>(),
         room in prop_oneof![Just(usize::MAX), Just(0usize)],
     ) {
-        let world = run(&events, exemplars, room);
+        let world = run(&events, loops, exemplars, room);
         invariants::check(&world);
         if room != 0 {
             assert_eq!(world.tables.lost(Loss::RequestTableFull), 0);
@@ -130,8 +140,11 @@ proptest! {
 
     /// Exemplars are the same requests with more told of them: what is told must not change what is counted.
     #[test]
-    fn the_short_cut_gives_the_same_figures(events in prop::collection::vec((pause(), event()), 1..160)) {
-        let (short, long) = (run(&events, false, usize::MAX), run(&events, true, usize::MAX));
+    fn the_short_cut_gives_the_same_figures(
+        events in prop::collection::vec((pause(), event()), 1..160),
+        loops in 0..3usize,
+    ) {
+        let (short, long) = (run(&events, loops, false, usize::MAX), run(&events, loops, true, usize::MAX));
         prop_assert_eq!(short.replies.len(), long.replies.len());
         for (short, long) in short.replies.iter().zip(&long.replies) {
             prop_assert_eq!(short.parts(), long.parts());

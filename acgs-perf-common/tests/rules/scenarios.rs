@@ -8,112 +8,9 @@ use proptest::prelude::*;
 
 use crate::invariants;
 use crate::orders::cases;
+use crate::servers::{AtOnce, Pool, Queueing, ns, serve, step};
 use crate::truth::{Phase, Truth};
-use crate::world::{Block, By, FUTEX, WRITE};
-
-/// Something that a thread does for its request.
-#[derive(Clone, Debug)]
-enum Step {
-    Cpu(u64),
-    Preempted(u64),
-    Blocked(Block, u64, u64),
-    /// Sends to a peer and waits for its answer, in a read or in poll.
-    Calls(bool, u64, u64),
-}
-
-fn ns() -> impl Strategy<Value = u64> {
-    1..3_000_000u64
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    let blocks = vec![Block::Job, Block::Lock, Block::Disk, Block::Sleep, Block::Fault, Block::Other];
-    prop_oneof![
-        4 => ns().prop_map(Step::Cpu),
-        1 => ns().prop_map(Step::Preempted),
-        3 => (prop::sample::select(blocks), ns(), 0..100_000u64).prop_map(|(how, ns, queue)| Step::Blocked(how, ns, queue)),
-        3 => (any::<bool>(), ns(), 0..100_000u64).prop_map(|(poll, ns, queue)| Step::Calls(poll, ns, queue)),
-    ]
-}
-
-/// One request of a thread that has nothing else to do.
-fn serve(truth: &mut Truth, thread: usize, steps: &[Step], idle: u64) {
-    truth.world.block(thread, Block::Socket);
-    truth.after(idle).arrive(thread);
-    truth.after(1_000).world.wake(thread, By::Interrupt);
-    truth.after(2_000).world.run(thread);
-    truth.after(300).read(thread, thread);
-    for step in steps {
-        match *step {
-            Step::Cpu(ns) => drop(truth.after(ns)),
-            Step::Preempted(ns) => truth.preempted(thread, ns),
-            Step::Blocked(how, ns, queue) => truth.blocked(thread, how, ns, queue),
-            Step::Calls(poll, ns, queue) => {
-                truth.world.call(thread, thread);
-                truth.awaits_peer[thread] = true;
-                truth.world.block(thread, if poll { Block::Poll } else { Block::Socket });
-                truth.after(ns).world.answer_arrives(thread);
-                truth.world.wake(thread, By::Interrupt);
-                truth.after(queue).world.run(thread);
-                truth.after(200).world.read_answer(thread, thread);
-                truth.awaits_peer[thread] = false;
-            }
-        }
-    }
-    truth.reply(thread, thread);
-    truth.after(500);
-}
-
-/// A loop that acts at once for what it reads, as nginx and Node do: each request computes, calls a peer, computes and replies.
-struct AtOnce {
-    truth: Truth,
-    thread: usize,
-}
-
-impl AtOnce {
-    fn new(in_flight: usize) -> Self {
-        let mut this = Self { truth: Truth::new(1, in_flight, in_flight), thread: 0 };
-        // Two requests at once show that it is a loop.
-        for _ in 0..8 {
-            for socket in 0..2 {
-                this.truth.arrive(socket);
-                this.truth.read(0, socket);
-            }
-            for socket in 0..2 {
-                this.truth.reply(0, socket);
-            }
-        }
-        this.truth.world.replies.clear();
-        this.truth.told.clear();
-        this
-    }
-
-    /// Sleeps until something happens after `ns`, which the caller says.
-    fn sleeps(&mut self, ns: u64, happens: impl FnOnce(&mut Truth)) {
-        let thread = self.thread;
-        self.truth.world.block(thread, Block::Poll);
-        self.truth.after(ns);
-        happens(&mut self.truth);
-        self.truth.world.wake(thread, By::Interrupt);
-        self.truth.after(700).world.run(thread);
-    }
-
-    fn starts(&mut self, socket: usize, cpu: u64) {
-        self.truth.read(self.thread, socket);
-        self.truth.after(cpu).world.call(self.thread, socket);
-        self.truth.phases[socket] = Phase::Away;
-    }
-
-    fn answered(&mut self, socket: usize) {
-        self.truth.world.answer_arrives(socket);
-        self.truth.phases[socket] = Phase::Ready(self.thread);
-    }
-
-    fn ends(&mut self, socket: usize, cpu: u64) {
-        self.truth.world.read_answer(self.thread, socket);
-        self.truth.phases[socket] = Phase::Worked(self.thread);
-        self.truth.after(cpu).reply(self.thread, socket);
-    }
-}
+use crate::world::{Block, By, FUTEX, KILL, WRITE};
 
 proptest! {
     #![proptest_config(cases())]
@@ -221,8 +118,7 @@ proptest! {
         truth.assert_exact();
     }
 
-    /// A loop that queues what it reads and acts in order, as asyncio does: replies teach it, and what it computes is true but for
-    /// what the order of acting does not tell.
+    /// A loop that queues what it reads and acts in order, as asyncio does: replies teach it.
     #[test]
     fn a_loop_that_queues_is_nearly_exact(
         rounds in prop::collection::vec(prop::collection::vec((ns(), 1..200_000u64), 2..8), 12..16),
@@ -243,6 +139,58 @@ proptest! {
         invariants::check(&server.truth.world);
         let wrong = server.truth.wrong_percent();
         prop_assert!(wrong < 3.0, "{wrong} % of the time is another part's");
+    }
+
+    /// The same loop calls a peer for each request: the calls are given out by order.
+    #[test]
+    fn calls_of_a_loop_that_queues_are_nearly_exact(
+        rounds in prop::collection::vec(
+            (prop::collection::vec((ns(), 1..60_000u64, ns()), 8), Just((0..8usize).collect::<Vec<_>>()).prop_shuffle(), ns()),
+            2..5,
+        ),
+        opens in any::<bool>(),
+    ) {
+        let mut server = Queueing::new(8);
+        for (requests, order, meanwhile) in &rounds {
+            server.round(requests, order, *meanwhile, opens);
+        }
+        invariants::check(&server.at_once.truth.world);
+        let wrong = server.at_once.truth.wrong_percent();
+        prop_assert!(wrong < 5.0, "{wrong} % of the time is another part's");
+    }
+
+    /// A pool with fewer threads than jobs: who waits for a thread, waits in `pool_wait`.
+    #[test]
+    fn a_pool_without_a_free_thread_is_pool_wait(
+        rounds in prop::collection::vec((prop::collection::vec(100_000..3_000_000u64, 2..6), 0..20_000u64), 3..8),
+        queues in any::<bool>(),
+        woken_for_each in any::<bool>(),
+    ) {
+        let mut pool = Pool::new(8, queues);
+        for (jobs, queue) in &rounds {
+            pool.round(jobs, *queue, woken_for_each);
+        }
+        invariants::check(&pool.server.truth.world);
+        let wrong = pool.server.truth.wrong_percent();
+        prop_assert!(wrong < 6.0, "{wrong} % of the time is another part's");
+    }
+
+    /// A process of the same service lets another one go on, as the backends of PostgreSQL do.
+    #[test]
+    fn a_wait_that_another_process_ends_is_a_lock(waits in prop::collection::vec((ns(), ns(), 0..50_000u64), 1..6)) {
+        let mut truth = Truth::new(2, 1, 0);
+        truth.world.tasks[1].tgid = 200;
+        truth.arrive(0);
+        truth.read(0, 0);
+        for (cpu, locked, queue) in &waits {
+            truth.after(*cpu).waits_for[0] = Component::Lock;
+            truth.world.block(0, Block::Poll);
+            truth.after(*locked).world.wake(0, By::Thread(1, KILL, 10));
+            truth.after(*queue).world.run(0);
+        }
+        truth.after(1_000).reply(0, 0);
+        invariants::check(&truth.world);
+        truth.assert_exact();
     }
 
     /// A proxy with its own connection for each client, as haproxy and nginx pin them: each call is the request's own.

@@ -22,6 +22,8 @@ pub enum Phase {
     Away,
     /// It could go on, as soon as this thread turns to it.
     Ready(usize),
+    /// It waits for a worker.
+    Pool,
 }
 
 /// Time by component, by the index of the component.
@@ -32,8 +34,8 @@ pub struct Truth {
     pub world: World,
     pub phases: Vec<Phase>,
     parts: Vec<Parts>,
-    /// Whether a thread's blocking call is one on a connection to a peer.
-    pub awaits_peer: Vec<bool>,
+    /// For what a thread that waits for events or bytes really waits.
+    pub waits_for: Vec<Component>,
     /// What was said to be true of each reply.
     pub told: Vec<Parts>,
 }
@@ -41,10 +43,10 @@ pub struct Truth {
 impl Truth {
     pub fn new(threads: usize, sockets: usize, connections: usize) -> Self {
         Self {
-            world: World::new(threads, sockets, connections),
+            world: World::new(threads, sockets, connections, 1),
             phases: vec![Phase::None; sockets],
             parts: vec![Parts::new(); sockets],
-            awaits_peer: vec![false; threads],
+            waits_for: vec![Component::Idle; threads],
             told: Vec::new(),
         }
     }
@@ -61,8 +63,7 @@ impl Truth {
             () if of(State::Sleep) => Component::Sleep,
             () if of(State::Fault) => Component::Fault,
             () if of(State::Other) => Component::Other,
-            () if self.awaits_peer[thread] => Component::Downstream,
-            () => Component::Idle,
+            () => self.waits_for[thread],
         }
     }
 
@@ -78,6 +79,7 @@ impl Truth {
                 Phase::Away => Component::Downstream,
                 Phase::Ready(thread) if self.world.is_runnable(thread) => Component::RunQueue,
                 Phase::Ready(_) => Component::LoopWait,
+                Phase::Pool => Component::PoolWait,
             };
             *self.parts[socket].entry(component as u32).or_default() += ns;
         }

@@ -18,6 +18,7 @@ pub const SERVICE: u32 = 0;
 pub const FUTEX: i64 = 202;
 pub const WRITE: i64 = 1;
 pub const SENDTO: i64 = 44;
+pub const KILL: i64 = 62;
 const EPOLL_WAIT: i64 = 232;
 
 /// How a thread blocks.
@@ -156,11 +157,13 @@ pub struct World {
     /// Segments are wanted of each request, so that no short cut is taken.
     pub every_request_is_an_exemplar: bool,
     next_place: Cell<u64>,
+    sharing: u64,
 }
 
 impl World {
-    /// So many threads of one process, all of them on a CPU.
-    pub fn new(threads: usize, sockets: usize, connections: usize) -> Self {
+    /// So many threads of one process, all of them on a CPU. So many sockets share a place of the table; where it is more than one, the
+    /// map behind the places is in use.
+    pub fn new(threads: usize, sockets: usize, connections: usize, sharing: u64) -> Self {
         let mut world = Self {
             now: 1_000_000_000,
             tasks: Vec::new(),
@@ -170,6 +173,7 @@ impl World {
             tables: Tables::default(),
             every_request_is_an_exemplar: false,
             next_place: Cell::new(0),
+            sharing,
         };
         for _ in 0..threads {
             world.add_thread(State::OnCpu);
@@ -196,11 +200,11 @@ impl World {
         world
     }
 
-    /// The next socket's name: two of them share each place, so that the map behind the places is in use.
+    /// The next socket's name.
     fn name(&self) -> u64 {
         let count = self.next_place.get();
         self.next_place.set(count + 1);
-        table::name(0xffff_8880_0000_1000 + count * 0x1000, count / 2)
+        table::name(0xffff_8880_0000_1000 + count * 0x1000, count / self.sharing)
     }
 
     fn add_thread(&mut self, state: State) -> usize {
