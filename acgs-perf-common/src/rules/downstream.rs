@@ -4,8 +4,8 @@
 //! found again when it is read.
 
 use super::Table;
-use super::activity::{ACTIVE, AWAY, OPENING};
 use super::call::{CALLED, CONNECTING, DownstreamCall, MIXED, QUIET};
+use super::standing::Mark;
 use super::thread::ThreadState;
 use super::turn::Resume;
 use crate::ledger::Loss;
@@ -27,7 +27,7 @@ pub fn connecting<T: Table>(
     thread.activity.charge_on_cpu(now);
     table.turn_to_oldest(thread, pid, now);
     let work = &mut thread.activity;
-    if work.is(ACTIVE) {
+    if work.standing.is_active() {
         if work.request == 0 {
             work.request = id;
         }
@@ -37,7 +37,8 @@ pub fn connecting<T: Table>(
         call.since = 0;
         work.peer = call.peer;
         work.calls_changed(now, 0, 0);
-        work.flags |= AWAY | OPENING;
+        work.standing.mark(Mark::Away);
+        work.standing.mark(Mark::Opening);
         if thread.runnable.is_queue() {
             table.park(work, pid);
             work.start_anonymous(now);
@@ -57,7 +58,7 @@ pub fn sent<T: Table>(
     count: impl Fn(u32, DownstreamWord),
 ) -> Result<(), Loss> {
     let work = &mut thread.activity;
-    if work.is(ACTIVE) {
+    if work.standing.is_active() {
         work.charge_on_cpu(now);
     } else {
         work.start_anonymous(now);
@@ -98,7 +99,8 @@ pub fn sent<T: Table>(
     work.peer = call.peer;
     work.touched = now;
     work.calls_changed(now, 1, 0);
-    work.flags = (work.flags | AWAY) & !OPENING;
+    work.standing.mark(Mark::Away);
+    work.standing.unmark(Mark::Opening);
     count(call.peer, DownstreamWord::Sent);
     if thread.runnable.is_queue() {
         // Its turn is over; who acts next is another.
@@ -154,7 +156,7 @@ pub fn received<T: Table>(
     }
     if thread.activity.is_for(call.request, call.began) {
         thread.runnable.push(call.request, call.began, false);
-        thread.activity.flags |= AWAY;
+        thread.activity.standing.mark(Mark::Away);
         if called {
             thread.activity.calls_changed(now, 0, 1);
         }

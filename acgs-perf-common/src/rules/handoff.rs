@@ -3,7 +3,7 @@
 //! In: the state a thread enters or leaves. Out: its activity parked, dropped, begun or taken over, and its history.
 
 use super::Table;
-use super::activity::{ACTIVE, GIVEN, HANDED, KNOWN, PLAIN, READY, SPREAD};
+use super::standing::Custody;
 use super::thread::ThreadState;
 use super::transfer::copy;
 use crate::attribution::Component;
@@ -75,7 +75,7 @@ fn queue_component_of(state: u32) -> Component {
 #[inline(always)]
 pub fn leaves(thread: &mut ThreadState, now: u64, who: u32) {
     let state = thread.state;
-    if thread.activity.is(ACTIVE) {
+    if thread.activity.standing.is_active() {
         let component = component_of(state, thread.activity.waits_for_peer(state));
         let who = if component as u32 == Component::Downstream as u32 { thread.activity.peer } else { who };
         thread.activity.charge(component, now, who);
@@ -90,7 +90,7 @@ pub fn leaves(thread: &mut ThreadState, now: u64, who: u32) {
 pub fn gets_cpu(thread: &mut ThreadState, known: bool, now: u64) {
     if thread.state != State::RunQueue as u32 {
         thread.history.set_last(Component::QueueRunQueue);
-        if !thread.activity.is(ACTIVE) {
+        if !thread.activity.standing.is_active() {
             thread.activity.start_anonymous(if known { thread.since } else { now });
         }
     }
@@ -103,7 +103,7 @@ pub fn gets_cpu(thread: &mut ThreadState, known: bool, now: u64) {
 pub fn is_unlocked<C: Caller>(thread: &mut ThreadState, task: &C, service: u32, waker: &C, now: u64) {
     let state = thread.state;
     if state == State::Poll as u32
-        && thread.activity.is(ACTIVE)
+        && thread.activity.standing.is_active()
         && !thread.activity.waits_for_peer(state)
         && is_let_go_on(task.tgid(), service, waker)
     {
@@ -132,19 +132,19 @@ pub fn blocks<T: Table, C: Caller>(table: &T, thread: &mut ThreadState, task: &C
             if live {
                 table.park(work, task.pid());
             }
-            work.flags &= PLAIN;
+            work.standing.free();
         }
         thread.runnable.sleeps();
         thread.has_pool = thread.has_pool.saturating_sub(1);
-    } else if without_limit && (!work.is_for_request() || work.is(HANDED)) {
+    } else if without_limit && (!work.is_for_request() || work.standing.is_handed()) {
         component = Component::QueueIdle;
         if !work.is_for_request() {
-            work.flags &= PLAIN;
-        } else if !work.is(GIVEN) {
+            work.standing.free();
+        } else if !work.standing.is_given() {
             // It may have finished, and the thread that replies may be too busy to be woken.
-            work.flags |= READY;
+            work.standing.set_finished(true);
             table.park(work, task.pid());
-            work.flags &= !READY;
+            work.standing.set_finished(false);
         }
     } else if state == State::Socket as u32 {
         component = if live && work.waits_for_peer(state) { Component::QueueDownstream } else { Component::QueueIdle };
@@ -164,7 +164,7 @@ pub fn woken<T: Table, C: Caller>(
     now: u64,
 ) {
     let work = &mut thread.activity;
-    if !work.is(ACTIVE) {
+    if !work.standing.is_active() {
         work.start_anonymous(now);
     }
     if state == State::Poll as u32 {
@@ -215,12 +215,12 @@ fn may_hand_over<C: Caller>(thread: &ThreadState, state: u32, waker: &C) -> bool
 #[inline(always)]
 pub fn signals<T: Table>(table: &T, thread: &mut ThreadState, pid: u32, now: u64) {
     let work = &mut thread.activity;
-    if work.is_for_request() && work.is(HANDED) {
+    if work.is_for_request() && work.standing.is_handed() {
         work.charge_on_cpu(now);
-        work.flags |= READY;
+        work.standing.set_finished(true);
         table.park(work, pid);
         let depth = work.depth;
-        work.start(0, ACTIVE | HANDED, now);
+        work.start(0, Custody::Worker, now);
         work.depth = depth;
     }
 }
@@ -236,7 +236,7 @@ pub fn take_over<T: Table>(
     state: u32,
     now: u64,
 ) {
-    if !giver.activity.is(ACTIVE) || giver.activity.depth >= MAX_DEPTH {
+    if !giver.activity.standing.is_active() || giver.activity.depth >= MAX_DEPTH {
         return;
     }
     giver.activity.charge_on_cpu(now);
@@ -251,16 +251,18 @@ pub fn take_over<T: Table>(
         if work.request != given.request {
             table.park(work, pid);
         }
-    } else if work.is_for_request() && !(work.is(HANDED) && given.is(KNOWN) && !given.is(HANDED)) {
+    } else if work.is_for_request()
+        && !(work.standing.is_handed() && given.standing.is_known() && !given.standing.is_handed())
+    {
         return; // it has a request of its own
     }
-    given.flags |= SPREAD;
+    given.standing.spread();
     copy(work, given);
-    work.flags = (work.flags | HANDED) & !GIVEN;
-    let comes_back = state == State::Poll as u32 && given.is(HANDED);
+    work.standing = work.standing.handed_over();
+    let comes_back = state == State::Poll as u32 && given.standing.is_handed();
     work.depth = match comes_back {
         true => given.depth.saturating_sub(1),
-        false if given.is(KNOWN) => given.depth + 1,
+        false if given.standing.is_known() => given.depth + 1,
         false => 1,
     };
     if comes_back {
@@ -268,13 +270,13 @@ pub fn take_over<T: Table>(
     }
     work.touched = now;
     if state == State::Poll as u32 {
-        if given.is(HANDED) {
+        if given.standing.is_handed() {
             // A worker has done its job; if it does not sleep now, it does another.
             let depth = given.depth;
-            given.start(0, ACTIVE | HANDED, now);
+            given.start(0, Custody::Worker, now);
             given.depth = depth;
         } else {
-            given.flags |= GIVEN;
+            given.standing.give();
         }
     }
     // What it did before was to be idle; a request that it reads now waited for the waker.

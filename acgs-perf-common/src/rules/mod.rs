@@ -11,6 +11,7 @@ pub mod history;
 pub mod request;
 pub mod row;
 pub mod runnable;
+pub mod standing;
 pub mod table;
 pub mod thread;
 pub mod transfer;
@@ -18,6 +19,7 @@ pub mod turn;
 
 use activity::Activity;
 use runnable::Request;
+use standing::Standing;
 use thread::ThreadState;
 use turn::Resume;
 
@@ -74,8 +76,8 @@ pub trait Table: Sized {
     }
     /// See [`table::forget_tabled`].
     #[inline(always)]
-    fn forget_tabled(&self, request: u64, began: u64, flags: u32) {
-        table::forget_tabled(self, request, began, flags);
+    fn forget_tabled(&self, request: u64, began: u64, standing: Standing) {
+        table::forget_tabled(self, request, began, standing);
     }
     /// See [`turn::resume`].
     #[inline(always)]

@@ -4,8 +4,9 @@
 //! works for it until it replies, reads another socket, or goes to wait for events. What a thread does before anybody knows for
 //! whom belongs to the request that shows next.
 
-use super::activity::{ACTIVE, AWAY, Activity, HANDED, KNOWN, PLAIN, READY, SPREAD, TABLED};
+use super::activity::Activity;
 use super::row::{self, queue_of};
+use super::standing::{Custody, Mark, Standing};
 use super::table::{find, forget_answered};
 use super::thread::ThreadState;
 use super::transfer::append;
@@ -49,7 +50,7 @@ pub fn began<T: Table>(
     }
     thread.unanswered = 1;
     thread.runnable.push(id, now, true);
-    work.start(id, ACTIVE | KNOWN, now);
+    work.start(id, Custody::Own, now);
     let mut since = socket.arrived();
     let queue = queue_of(socket.row());
     queue[Component::QueueOther as usize] = 0;
@@ -85,14 +86,14 @@ pub fn continued<T: Table>(
     now: impl FnOnce() -> u64,
 ) {
     if thread.activity.is_for(request, began) {
-        thread.activity.flags &= !AWAY;
+        thread.activity.standing.unmark(Mark::Away);
         return;
     }
     let now = now();
     let ready = if arrived == 0 { now } else { arrived };
     let mut how = Resume { request, began, ready, wait: Component::Idle as u32, peer: 0 };
     table.resume(thread, &mut how, now);
-    thread.activity.flags &= !AWAY;
+    thread.activity.standing.unmark(Mark::Away);
 }
 
 /// The running thread has sent the first bytes of the reply to this request.
@@ -116,7 +117,7 @@ pub fn answer<T: Table>(table: &T, thread: &mut ThreadState, socket: &mut T::Soc
         }
         table.fill(socket, work, now);
         table.offer(socket, work, service);
-        forget_answered(table, request, began, work.flags);
+        forget_answered(table, request, began, work.standing);
         work.start_anonymous(now);
         return;
     }
@@ -124,18 +125,18 @@ pub fn answer<T: Table>(table: &T, thread: &mut ThreadState, socket: &mut T::Soc
         adopt(entry, thread, pid, now);
         table.fill(socket, entry, now);
         table.offer(socket, entry, service);
-        forget_answered(table, request, began, entry.flags | TABLED);
+        forget_answered(table, request, began, entry.standing.tabled());
     } else {
         take_up(table, socket, work, now);
         table.offer(socket, work, service);
         // The thread that has read it may still have it, and must not put it away.
-        forget_answered(table, request, began, SPREAD);
+        forget_answered(table, request, began, Standing::SPREAD);
     }
     let work = &mut thread.activity;
-    if work.is(KNOWN) {
+    if work.standing.is_known() {
         table.park(work, pid);
     } else {
-        forget_answered(table, work.request, work.began, work.flags);
+        forget_answered(table, work.request, work.began, work.standing);
     }
     work.start_anonymous(now);
 }
@@ -155,11 +156,11 @@ pub fn quick<T: Table>(
     let work = &mut thread.activity;
     if is_only_computed(work) && work.request == request && work.began == socket.read() {
         row::fill_narrow(socket, work.parts[0], 0);
-        forget_answered(table, request, work.began, work.flags);
+        forget_answered(table, request, work.began, work.standing);
         work.start_anonymous(now);
         return true;
     }
-    if work.flags != ACTIVE | PLAIN {
+    if !work.standing.is_fresh() {
         return false;
     }
     let Some(entry) = find(table, request, socket.read()) else { return false };
@@ -173,7 +174,7 @@ pub fn quick<T: Table>(
         return false;
     }
     row::fill_narrow(socket, entry.parts[0] + work.parts[0], began - parked);
-    forget_answered(table, request, socket.read(), TABLED);
+    forget_answered(table, request, socket.read(), Standing::TABLED);
     work.start_anonymous(now);
     true
 }
@@ -181,25 +182,25 @@ pub fn quick<T: Table>(
 /// Whether it is a request for which one thread has computed, and nothing else.
 #[inline(always)]
 fn is_only_computed(work: &Activity) -> bool {
-    work.flags & !TABLED == ACTIVE | KNOWN | PLAIN
+    work.standing.is_only_computed()
 }
 
 subprogram! {
     /// The parked request turns out to be the one that the thread works for.
     fn adopt = attribution_adopt(entry: &mut Activity, thread: &mut ThreadState; pid: u32, now: u64) {
         let (tick, work) = (thread.tick, &mut thread.activity);
-        if !work.is(ACTIVE) {
+        if !work.standing.is_active() {
             entry.charge(Component::Unknown, now, 0);
             return;
         }
-        let known = work.is(KNOWN);
+        let known = work.standing.is_known();
         let start = if known { work.touched } else { work.began };
-        let own = entry.parked_by == pid && !work.is(HANDED);
-        if !entry.is(READY) && own {
+        let own = entry.parked_by == pid && !work.standing.is_handed();
+        if !entry.standing.is_finished() && own {
             // Until the thread woke it waited for something; after that the thread worked for others.
             entry.charge_part(work.origin, if tick < start { tick } else { start }, 0);
         }
-        if entry.is(READY) || own {
+        if entry.standing.is_finished() || own {
             charge_loop_wait(entry, thread, start);
         } else {
             entry.charge(Component::PoolWait, start, 0);
@@ -217,7 +218,7 @@ subprogram! {
 #[inline(always)]
 fn take_up<T: Table>(table: &T, socket: &mut T::Socket, work: &mut Activity, now: u64) {
     let read = socket.read();
-    if work.is(ACTIVE) && !work.is(KNOWN) && work.began >= read {
+    if work.standing.is_active() && !work.standing.is_known() && work.began >= read {
         work.waited_for_pool(work.began - read);
         table.fill(socket, work, now);
     } else {

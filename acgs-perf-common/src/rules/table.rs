@@ -8,8 +8,9 @@
 //! loads of all. Redis answers in a second pass over what it has read: there each request is put away once.
 
 use super::Table;
-use super::activity::{Activity, DONE, KNOWN, PLAIN, SPILLED, SPREAD, TABLED};
+use super::activity::Activity;
 use super::runnable::Request;
+use super::standing::{Mark, Standing};
 use super::transfer::copy;
 use crate::ledger::Loss;
 use crate::maps::PARKING_PLACES;
@@ -48,39 +49,36 @@ pub fn find<T: Table>(table: &T, request: u64, began: u64) -> Option<&mut Activi
     if entry.request != request {
         entry = table.spilled(address(request))?;
     }
-    (entry.request == request && entry.began == began && !entry.is(DONE)).then_some(entry)
+    (entry.request == request && entry.began == began && !entry.standing.is_done()).then_some(entry)
 }
 
 /// The request of a socket if it waits for something unknown since thread `by` put it away.
 #[inline(always)]
 pub fn waiting<T: Table>(table: &T, id: u64, by: u32) -> Option<Request> {
     let entry = place_of(table, id)?;
-    let waits = entry.request == id
-        && entry.flags & (KNOWN | DONE | SPREAD) == KNOWN
-        && entry.calls == 0
-        && entry.parked_by == by;
+    let waits = entry.request == id && entry.standing.waits_alone() && entry.calls == 0 && entry.parked_by == by;
     waits.then_some(Request { id, began: entry.began })
 }
 
 /// Puts the work of thread `by` away.
 #[inline(always)]
 pub fn park<T: Table>(table: &T, activity: &mut Activity, by: u32) {
-    activity.flags |= TABLED;
+    activity.standing.park();
     activity.parked_by = by;
     let request = activity.request;
     let Some(entry) = place_of(table, request) else { return };
-    if entry.request == request && entry.began == activity.began && entry.is(DONE) {
+    if entry.request == request && entry.began == activity.began && entry.standing.is_done() {
         return; // another thread has answered it
     }
     if entry.request == 0
         || entry.request == request
-        || entry.is(DONE)
+        || entry.standing.is_done()
         || activity.at.wrapping_sub(entry.at) as i64 > STALE_NS
     {
         copy(entry, activity);
         return;
     }
-    activity.flags |= SPILLED;
+    activity.standing.mark(Mark::Spilled);
     let key = address(request);
     if let Some(spilled) = table.spilled(key) {
         // Of two sockets that were at one address, the one that was read later lives.
@@ -102,27 +100,27 @@ pub fn park<T: Table>(table: &T, activity: &mut Activity, by: u32) {
     }
 }
 
-/// Forgets a request that is answered; `flags` are those of its work.
+/// Forgets a request that is answered; `standing` is that of its work.
 #[inline(always)]
-pub fn forget_answered<T: Table>(table: &T, request: u64, began: u64, flags: u32) {
-    if flags & (TABLED | SPREAD) != 0 {
-        table.forget_tabled(request, began, flags);
+pub fn forget_answered<T: Table>(table: &T, request: u64, began: u64, standing: Standing) {
+    if standing.may_be_found() {
+        table.forget_tabled(request, began, standing);
     }
 }
 
 /// Forgets an answered request that may be in the table.
 #[inline(always)]
-pub fn forget_tabled<T: Table>(table: &T, request: u64, began: u64, flags: u32) {
+pub fn forget_tabled<T: Table>(table: &T, request: u64, began: u64, standing: Standing) {
     let Some(entry) = place_of(table, request) else { return };
     let is_here = entry.request == request;
     // A thread that still has a copy must not put it back.
-    let leaves_mark = flags & SPREAD != 0 && (is_here || entry.request == 0 || entry.is(DONE));
+    let leaves_mark = standing.is_spread() && (is_here || entry.request == 0 || entry.standing.is_done());
     if is_here || leaves_mark {
         entry.request = if leaves_mark { request } else { 0 };
         entry.began = began;
-        entry.flags = DONE | (entry.flags & PLAIN);
+        entry.standing.answered();
     }
-    if flags & SPILLED != 0 || (flags & TABLED != 0 && !is_here) {
+    if standing.has(Mark::Spilled) || (standing.is_tabled() && !is_here) {
         forget_spilled(table, request);
     }
 }

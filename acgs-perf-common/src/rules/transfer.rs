@@ -3,7 +3,8 @@
 use crate::attribution::{Component, PEER_SLOTS, SERVICE_COMPONENTS};
 use crate::exemplar::segment;
 
-use super::activity::{Activity, DOWNSTREAM, ON_CPU, PLAIN, UNKNOWN};
+use super::activity::{Activity, DOWNSTREAM, ON_CPU, UNKNOWN};
+use super::standing::Mark;
 use crate::opaque;
 use crate::subprogram;
 
@@ -60,7 +61,7 @@ subprogram! {
                 }
                 to.push(work.segments[at]);
             }
-            if work.is(PLAIN) {
+            if work.standing.has(Mark::Plain) {
                 to.push(segment(Component::OnCpu as u32, overlap, 0));
             }
         }
@@ -87,14 +88,14 @@ subprogram! {
 /// change meanwhile.
 #[inline(always)]
 fn copy_inline(to: &mut Activity, from: &Activity) {
-    if from.is(PLAIN) {
+    if from.standing.has(Mark::Plain) {
         to.clear();
     }
     to.request = from.request;
     to.began = from.began;
     to.at = from.at;
     to.touched = from.touched;
-    to.flags = from.flags;
+    to.standing = from.standing;
     to.parked_by = from.parked_by;
     to.depth = from.depth;
     to.origin = from.origin;
@@ -108,7 +109,7 @@ fn copy_inline(to: &mut Activity, from: &Activity) {
             opaque::copy_slice(&mut to.segments[FEW_SEGMENTS..], more);
         }
     }
-    if from.is(PLAIN) {
+    if from.standing.has(Mark::Plain) {
         return;
     }
     opaque::copy(&mut to.parts, &from.parts);

@@ -4,9 +4,10 @@
 //! before is put away.
 
 use super::Table;
-use super::activity::{ACTIVE, Activity, GUESSED, HANDED, READY, TABLED};
+use super::activity::Activity;
 use super::call::DownstreamCall;
 use super::runnable::Request;
+use super::standing::Mark;
 use super::table::{find, waiting};
 use super::thread::ThreadState;
 use super::transfer::{append, copy};
@@ -46,13 +47,13 @@ pub fn resume<T: Table>(table: &T, thread: &mut ThreadState, how: &Resume, now: 
     let Some(entry) = find(table, how.request, how.began) else { return };
     // What the thread did since it woke for this answer is for the request; if it was busy before, that was for others.
     let ready = how.ready;
-    let unclaimed = work.is(ACTIVE) && work.request == 0 && work.began >= ready;
+    let unclaimed = work.standing.is_active() && work.request == 0 && work.began >= ready;
     let start = if unclaimed { work.began } else { now };
     let before = entry.at;
     entry.charge_part(how.wait, if ready < start { ready } else { start }, how.peer);
-    if entry.is(GUESSED) {
+    if entry.standing.has(Mark::Guessed) {
         entry.share(entry.at - before);
-        entry.flags &= !GUESSED;
+        entry.standing.unmark(Mark::Guessed);
     }
     charge_loop_wait(entry, thread, start);
     let work = &mut thread.activity;
@@ -62,7 +63,7 @@ pub fn resume<T: Table>(table: &T, thread: &mut ThreadState, how: &Resume, now: 
         table.park(work, table.running());
     }
     copy(work, entry);
-    work.flags = (entry.flags & !READY) | ACTIVE | TABLED;
+    work.standing = entry.standing.resumed();
     work.touched = now;
 }
 
@@ -76,7 +77,7 @@ pub fn turn_to_oldest<T: Table>(table: &T, thread: &mut ThreadState, pid: u32, n
     let Some(mut next) = thread.runnable.next_to_act() else { return };
     table.turn_to(thread, &mut next, Component::LoopWait as u32, pid, now);
     if ambiguous {
-        thread.activity.flags |= GUESSED;
+        thread.activity.standing.mark(Mark::Guessed);
     }
 }
 
@@ -85,7 +86,7 @@ pub fn turn_to_oldest<T: Table>(table: &T, thread: &mut ThreadState, pid: u32, n
 #[inline(always)]
 pub fn hands_over<T: Table>(table: &T, thread: &mut ThreadState, pid: u32, now: u64) {
     let work = &thread.activity;
-    let own = work.is_live() && !work.is(HANDED);
+    let own = work.is_live() && !work.standing.is_handed();
     if thread.runnable.is_queue() {
         if let Some(mut next) = thread.runnable.pop() {
             table.turn_to(thread, &mut next, Component::LoopWait as u32, pid, now);
@@ -132,7 +133,7 @@ pub fn turn_to<T: Table>(table: &T, thread: &mut ThreadState, next: &Request, wa
         append(entry, work);
     }
     copy(work, entry);
-    work.flags = (entry.flags & !READY) | ACTIVE | TABLED;
+    work.standing = entry.standing.resumed();
     work.touched = now;
 }
 

@@ -5,6 +5,7 @@ use acgs_perf_common::attribution::{
     SHARED_WORD,
 };
 use acgs_perf_common::ledger::Loss;
+use acgs_perf_common::rules::standing::{Copies, Custody, Place, Standing};
 
 use crate::world::{Reply, World};
 
@@ -15,11 +16,28 @@ pub fn check(world: &World) {
     }
     // Said where the parts are longer than the whole: time that was counted twice.
     assert_eq!(world.tables.lost(Loss::Inconsistent), 0, "time that was counted twice");
+    world.tables.standings().for_each(|standing| check_standing(standing, true));
     for task in 0..world.tasks.len() {
         let thread = world.thread(task);
         let work = &thread.activity;
         assert!(work.at <= world.now, "a thread is accounted up to a time that has not come");
+        check_standing(work.standing, false);
     }
+}
+
+/// Work stands in one of the ways that `Standing` names: that of a thread, or that of an entry of the table.
+fn check_standing(standing: Standing, in_table: bool) {
+    let (custody, place, copies) = (standing.custody(), standing.place(), standing.copies());
+    let is_legal = match (custody, place, copies) {
+        (None, ..) | (_, None, _) | (.., None) => false,
+        (Some(Custody::Free), Some(Place::Thread), Some(Copies::One)) => true,
+        (Some(Custody::Free), Some(Place::Done), Some(Copies::One)) => in_table,
+        (Some(Custody::Free), ..) | (_, Some(Place::Done), _) => false,
+        (_, Some(Place::Finished), _) => in_table && standing.is_handed(),
+        (_, Some(Place::Thread), _) => !in_table,
+        (_, Some(Place::Parked), _) => true,
+    };
+    assert!(is_legal, "{custody:?} {place:?} {copies:?}, in the table: {in_table}");
 }
 
 fn check_reply(reply: &Reply) {

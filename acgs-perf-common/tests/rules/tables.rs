@@ -9,6 +9,7 @@ use acgs_perf_common::exemplar::segment_duration;
 use acgs_perf_common::ledger::Loss;
 use acgs_perf_common::maps::PARKING_PLACES;
 use acgs_perf_common::rules::activity::Activity;
+use acgs_perf_common::rules::standing::Standing;
 use acgs_perf_common::rules::thread::ThreadState;
 use acgs_perf_common::rules::{Table, handoff};
 
@@ -57,6 +58,13 @@ impl Tables {
 
     pub fn lost(&self, loss: Loss) -> u32 {
         self.losses.borrow().get(&(loss as u32)).copied().unwrap_or(0)
+    }
+
+    /// How each entry stands.
+    pub fn standings(&self) -> impl Iterator<Item = Standing> {
+        // SAFETY: nobody holds an entry between two events.
+        let (places, spilled) = unsafe { (&*self.places.get(), &*self.spilled.get()) };
+        places.iter().flatten().chain(spilled.values()).map(|entry| entry.standing)
     }
 
     /// Entries of the map.

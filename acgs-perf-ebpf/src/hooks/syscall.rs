@@ -18,7 +18,6 @@ use crate::rules::handoff;
 use crate::state::thread::{self as thread_state, THREADS};
 use crate::table::service::service_of_tgid;
 use crate::table::{accept, syscall};
-use acgs_perf_common::rules::activity::HANDED;
 
 const WRITE: u32 = 1;
 const ACCEPT: i64 = 43;
@@ -53,7 +52,7 @@ fn enter(ctx: &BtfTracePointContext, task: Task) -> Result<(), Loss> {
     // Eight bytes to something that is neither a file nor a socket: an eventfd, with which libuv and others wake their loop.
     if attributes()
         && thread.syscall == WRITE
-        && thread.activity.is(HANDED)
+        && thread.activity.standing.is_handed()
         && task.third_argument() == WAKE_BYTES
         && task.descriptor(task.first_argument()) == Descriptor::Other
     {

@@ -7,6 +7,7 @@ use acgs_perf_common::ledger::Loss;
 use acgs_perf_common::maps::{PARKED_REQUESTS, PARKING_PLACES};
 use acgs_perf_common::rules::activity::Activity;
 use acgs_perf_common::rules::runnable::Request;
+use acgs_perf_common::rules::standing::Standing;
 use acgs_perf_common::rules::table::{self, place_of};
 use acgs_perf_common::rules::thread::ThreadState;
 use acgs_perf_common::rules::turn::{self, Resume};
@@ -121,8 +122,8 @@ impl Table for Requests {
     }
 
     #[inline(always)]
-    fn forget_tabled(&self, request: u64, began: u64, flags: u32) {
-        forget_tabled(request, began, flags);
+    fn forget_tabled(&self, request: u64, began: u64, standing: Standing) {
+        forget_tabled(request, began, standing.word());
     }
 
     #[inline(always)]
@@ -168,8 +169,8 @@ subprogram! {
 }
 
 subprogram! {
-    fn forget_tabled = request_forget(; request: u64, began: u64, flags: u32) {
-        table::forget_tabled(&Requests, request, began, flags);
+    fn forget_tabled = request_forget(; request: u64, began: u64, standing: u32) {
+        table::forget_tabled(&Requests, request, began, Standing::from_word(standing));
     }
 }
 
