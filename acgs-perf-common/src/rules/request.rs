@@ -9,8 +9,7 @@ use super::row::{self, queue_of};
 use super::standing::{Custody, Mark, Standing};
 use super::table::{find, forget_answered};
 use super::thread::ThreadState;
-use super::transfer::append;
-use super::turn::{Resume, charge_loop_wait, share};
+use super::turn::{IS_ITS_OWN, IS_SHARED, Resume, Wait, catch_up};
 use super::{Row, Served, Table};
 use crate::attribution::{Component, FIRST_OF_SERVICE_TIME};
 use crate::{opaque, subprogram};
@@ -185,33 +184,25 @@ fn is_only_computed(work: &Activity) -> bool {
     work.standing.is_only_computed()
 }
 
-subprogram! {
-    /// The parked request turns out to be the one that the thread works for.
-    fn adopt = attribution_adopt(entry: &mut Activity, thread: &mut ThreadState; pid: u32, now: u64) {
-        let (tick, work) = (thread.tick, &mut thread.activity);
-        if !work.standing.is_active() {
-            entry.charge(Component::Unknown, now, 0);
-            return;
-        }
-        let known = work.standing.is_known();
-        let start = if known { work.touched } else { work.began };
-        let own = entry.parked_by == pid && !work.standing.is_handed();
-        if !entry.standing.is_finished() && own {
-            // Until the thread woke it waited for something; after that the thread worked for others.
-            entry.charge_part(work.origin, if tick < start { tick } else { start }, 0);
-        }
-        if entry.standing.is_finished() || own {
-            charge_loop_wait(entry, thread, start);
-        } else {
-            entry.charge(Component::PoolWait, start, 0);
-        }
-        if !known {
-            append(entry, &mut thread.activity);
-            return;
-        }
-        let queues = thread.runnable.is_queue();
-        share(entry, &mut thread.activity, queues, now);
+/// The parked request turns out to be the one that the thread `pid` works for.
+#[inline(always)]
+fn adopt(entry: &mut Activity, thread: &mut ThreadState, pid: u32, now: u64) {
+    let work = &thread.activity;
+    if !work.standing.is_active() {
+        entry.charge(Component::Unknown, now, 0);
+        return;
     }
+    let (start, before) = if work.standing.is_known() { (work.touched, IS_SHARED) } else { (work.began, IS_ITS_OWN) };
+    let mut wait = Wait::none(start, before);
+    if !entry.standing.is_finished() {
+        if entry.parked_by == pid && !work.standing.is_handed() {
+            // Until the thread woke it waited for something; after that the thread worked for others.
+            (wait.until, wait.component) = (thread.tick, work.origin);
+        } else {
+            (wait.until, wait.component) = (start, Component::PoolWait as u32);
+        }
+    }
+    catch_up(entry, thread, &mut wait, now);
 }
 
 /// Nobody put the request away: another thread has taken it up from a queue without having slept.

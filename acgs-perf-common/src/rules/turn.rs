@@ -14,7 +14,7 @@ use super::transfer::{append, copy};
 use crate::attribution::Component;
 use crate::subprogram;
 
-/// How a request that was put away goes on.
+/// A call got its answer, a connection was opened, or more of a request has arrived: the request goes on.
 #[repr(C)]
 pub struct Resume {
     /// See `Activity`.
@@ -39,6 +39,80 @@ impl Resume {
     }
 }
 
+/// What a request that was put away has waited for, and what its thread has done meanwhile.
+#[repr(C)]
+pub struct Wait {
+    /// It waited until then in `component`, and could have gone on from then on.
+    pub until: u64,
+    /// A component of the service time.
+    pub component: u32,
+    /// Slot of the peer, for downstream.
+    pub peer: u32,
+    /// Since then the thread has worked for it.
+    pub start: u64,
+    /// What becomes of the work that the thread has had: one of those below.
+    before: u32,
+    /// Linux 6.1 lets nobody pass on what has a hole.
+    padding: u32,
+}
+
+/// The thread's work was for nobody yet, and is for this request.
+pub const IS_ITS_OWN: u32 = 0;
+/// The thread's work was for another request, up to now.
+pub const IS_OTHERS: u32 = 1;
+/// The thread's work was for another request, which it left unseen.
+pub const IS_SHARED: u32 = 2;
+
+impl Wait {
+    /// It could go on since it was put away.
+    #[inline(always)]
+    #[must_use]
+    pub const fn none(start: u64, before: u32) -> Self {
+        Self::until(0, Component::Idle as u32, start, before)
+    }
+
+    /// It waited in `component` until then.
+    #[inline(always)]
+    #[must_use]
+    pub const fn until(until: u64, component: u32, start: u64, before: u32) -> Self {
+        Self { until, component, peer: 0, start, before, padding: 0 }
+    }
+}
+
+subprogram! {
+    /// Brings a request that was put away up to date: what it waited for, the wait for its thread, and what that has done for it.
+    pub fn catch_up = attribution_catch_up(entry: &mut Activity, thread: &mut ThreadState, wait: &mut Wait; now: u64) {
+        let start = wait.start;
+        let before = entry.at;
+        entry.charge_part(wait.component, if wait.until < start { wait.until } else { start }, wait.peer);
+        if wait.before != IS_SHARED && entry.standing.has(Mark::Guessed) && wait.component == Component::Downstream as u32 {
+            entry.share(entry.at - before);
+            entry.standing.unmark(Mark::Guessed);
+        }
+        charge_loop_wait(entry, thread, start);
+        let work = &mut thread.activity;
+        if wait.before == IS_ITS_OWN {
+            append(entry, work);
+        } else if wait.before == IS_SHARED {
+            share(entry, work, thread.runnable.is_queue(), now);
+        }
+    }
+}
+
+/// The thread, whose work is accounted up to now, works for a request that was put away; what it worked on before is put away, unless
+/// it is this request's.
+#[inline(always)]
+pub fn switch_to<T: Table>(table: &T, thread: &mut ThreadState, entry: &mut Activity, wait: &mut Wait, now: u64) {
+    catch_up(entry, thread, wait, now);
+    let work = &mut thread.activity;
+    if wait.before != IS_ITS_OWN && work.is_live() {
+        table.park(work, table.running());
+    }
+    copy(work, entry);
+    work.standing = entry.standing.resumed();
+    work.touched = now;
+}
+
 /// The thread reads or sends for a request that was put away: it goes on with it.
 #[inline(always)]
 pub fn resume<T: Table>(table: &T, thread: &mut ThreadState, how: &Resume, now: u64) {
@@ -46,25 +120,10 @@ pub fn resume<T: Table>(table: &T, thread: &mut ThreadState, how: &Resume, now: 
     work.charge_on_cpu(now);
     let Some(entry) = find(table, how.request, how.began) else { return };
     // What the thread did since it woke for this answer is for the request; if it was busy before, that was for others.
-    let ready = how.ready;
-    let unclaimed = work.standing.is_active() && work.request == 0 && work.began >= ready;
-    let start = if unclaimed { work.began } else { now };
-    let before = entry.at;
-    entry.charge_part(how.wait, if ready < start { ready } else { start }, how.peer);
-    if entry.standing.has(Mark::Guessed) {
-        entry.share(entry.at - before);
-        entry.standing.unmark(Mark::Guessed);
-    }
-    charge_loop_wait(entry, thread, start);
-    let work = &mut thread.activity;
-    if unclaimed {
-        append(entry, work);
-    } else if work.is_live() {
-        table.park(work, table.running());
-    }
-    copy(work, entry);
-    work.standing = entry.standing.resumed();
-    work.touched = now;
+    let is_unclaimed = work.standing.is_active() && work.request == 0 && work.began >= how.ready;
+    let (start, before) = if is_unclaimed { (work.began, IS_ITS_OWN) } else { (now, IS_OTHERS) };
+    let mut wait = Wait { peer: how.peer, ..Wait::until(how.ready, how.wait, start, before) };
+    switch_to(table, thread, entry, &mut wait, now);
 }
 
 /// In a loop that queues: the request that has waited longest is the one that acts now.
@@ -110,7 +169,7 @@ pub fn hands_over<T: Table>(table: &T, thread: &mut ThreadState, pid: u32, now: 
 /// The thread, whose work is accounted up to now, works for the parked request `next`; until then it waited in `wait`.
 #[inline(always)]
 pub fn turn_to<T: Table>(table: &T, thread: &mut ThreadState, next: &Request, wait: u32, pid: u32, now: u64) {
-    let work = &mut thread.activity;
+    let work = &thread.activity;
     if work.is_for(next.id, next.began) {
         return;
     }
@@ -118,23 +177,12 @@ pub fn turn_to<T: Table>(table: &T, thread: &mut ThreadState, next: &Request, wa
     if entry.parked_by != pid {
         return;
     }
-    let known = work.is_live();
-    let start = if known { work.touched } else { work.began };
-    if wait == Component::LoopWait as u32 {
-        charge_loop_wait(entry, thread, start);
-    } else {
-        entry.charge_part(wait, start, 0);
-    }
-    let work = &mut thread.activity;
-    if known {
-        share(entry, work, true, now);
-        table.park(work, pid);
-    } else {
-        append(entry, work);
-    }
-    copy(work, entry);
-    work.standing = entry.standing.resumed();
-    work.touched = now;
+    let (start, before) = if work.is_live() { (work.touched, IS_SHARED) } else { (work.began, IS_ITS_OWN) };
+    let mut wait = match wait == Component::LoopWait as u32 {
+        true => Wait::none(start, before),
+        false => Wait::until(start, wait, start, before),
+    };
+    switch_to(table, thread, entry, &mut wait, now);
 }
 
 subprogram! {
@@ -156,7 +204,7 @@ subprogram! {
 /// The thread went from one request to another unseen: since its last event nobody can tell them apart. A loop that queues
 /// had only read for `work`, and acts for `entry`; otherwise each of them gets half.
 #[inline(always)]
-pub fn share(entry: &mut Activity, work: &mut Activity, queues: bool, now: u64) {
+fn share(entry: &mut Activity, work: &mut Activity, queues: bool, now: u64) {
     let both = now.wrapping_sub(work.touched);
     if both as i64 > 0 {
         let part = if queues { both } else { both / 2 };
