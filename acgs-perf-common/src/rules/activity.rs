@@ -39,7 +39,7 @@ pub struct Activity {
     /// Wake-ups from thread to thread so far.
     pub depth: u32,
     /// Component of the wait before it began, for the request that it turns out to be for.
-    pub origin: u32,
+    pub waited_in: u32,
     /// Number of segments.
     pub segments_len: u32,
     /// Those at the front that belong to the queue time, newest first.
@@ -82,7 +82,7 @@ impl Activity {
         self.touched = now;
         self.standing = Standing::new(custody);
         self.depth = 0;
-        self.origin = Component::Idle as u32;
+        self.waited_in = Component::Idle as u32;
         self.segments_len = 0;
         self.queue_segments = 0;
     }
@@ -244,7 +244,7 @@ impl Activity {
 
     /// Moves time from on-CPU to waiting for the thread: half of what two requests cannot tell apart.
     #[inline(always)]
-    pub fn give_up(&mut self, ns: u64) {
+    pub fn move_to_loop_wait(&mut self, ns: u64) {
         self.is_plain_no_more();
         let on_cpu = &mut self.parts[ON_CPU];
         let moved = if *on_cpu < ns { *on_cpu } else { ns };

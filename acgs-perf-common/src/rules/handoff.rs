@@ -135,7 +135,7 @@ pub fn blocks<T: Table, C: Caller>(table: &T, thread: &mut ThreadState, task: &C
             work.standing.free();
         }
         thread.runnable.sleeps();
-        thread.has_pool = thread.has_pool.saturating_sub(1);
+        thread.pool_sleeps = thread.pool_sleeps.saturating_sub(1);
     } else if without_limit && (!work.is_for_request() || work.standing.is_handed()) {
         component = Component::QueueIdle;
         if !work.is_for_request() {
@@ -168,12 +168,12 @@ pub fn woken<T: Table, C: Caller>(
         work.start_anonymous(now);
     }
     if state == State::Poll as u32 {
-        thread.tick = now;
+        thread.woke_at = now;
     }
     let (tgid, waker_tgid) = (task.tgid(), waker.tgid());
     if tgid != waker_tgid {
         if state == State::Poll as u32 && is_let_go_on(tgid, service, waker) {
-            work.origin = Component::Lock as u32;
+            work.waited_in = Component::Lock as u32;
         }
     } else if may_hand_over(thread, state, waker) && waker.pid() != task.pid() {
         table.take_over(thread, task.pid(), state, now);
@@ -213,7 +213,7 @@ fn may_hand_over<C: Caller>(thread: &ThreadState, state: u32, waker: &C) -> bool
 
 /// The running thread tells an event loop that something is done: a worker with its job. What it does now is another job.
 #[inline(always)]
-pub fn signals<T: Table>(table: &T, thread: &mut ThreadState, pid: u32, now: u64) {
+pub fn finishes_job<T: Table>(table: &T, thread: &mut ThreadState, pid: u32, now: u64) {
     let work = &mut thread.activity;
     if work.is_for_request() && work.standing.is_handed() {
         work.charge_on_cpu(now);
@@ -243,7 +243,7 @@ pub fn take_over<T: Table>(
     // A loop hands a job to a worker.
     let queues = state == State::Lock as u32 && giver.runnable.is_queue();
     if state == State::Lock as u32 {
-        table.hands_over(giver, giver_pid, now);
+        table.turn_to_job(giver, giver_pid, now);
     }
     let given = &mut giver.activity;
     let work = &mut thread.activity;
@@ -266,7 +266,7 @@ pub fn take_over<T: Table>(
         false => 1,
     };
     if comes_back {
-        thread.has_pool = POOL_SLEEPS;
+        thread.pool_sleeps = POOL_SLEEPS;
     }
     work.touched = now;
     if state == State::Poll as u32 {

@@ -94,10 +94,10 @@ pub trait Table: Sized {
     fn turn_to(&self, thread: &mut ThreadState, next: &mut Request, wait: u32, pid: u32, now: u64) {
         turn::turn_to(self, thread, next, wait, pid, now);
     }
-    /// See [`turn::hands_over`].
+    /// See [`turn::turn_to_job`].
     #[inline(always)]
-    fn hands_over(&self, thread: &mut ThreadState, pid: u32, now: u64) {
-        turn::hands_over(self, thread, pid, now);
+    fn turn_to_job(&self, thread: &mut ThreadState, pid: u32, now: u64) {
+        turn::turn_to_job(self, thread, pid, now);
     }
     /// See [`request::answer`].
     #[inline(always)]

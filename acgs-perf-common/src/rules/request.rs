@@ -103,7 +103,7 @@ pub fn replies(thread: &mut ThreadState, request: u64, now: u64) {
     thread.activity.charge_on_cpu(now);
 }
 
-/// Fills the socket's row after `replies`, where [`quick`] does not, or the segments are wanted.
+/// Fills the socket's row after `replies`, where [`fill_quickly`] does not, or the segments are wanted.
 #[inline(always)]
 pub fn answer<T: Table>(table: &T, thread: &mut ThreadState, socket: &mut T::Socket, service: u32, now: u64) {
     let pid = table.running();
@@ -121,12 +121,12 @@ pub fn answer<T: Table>(table: &T, thread: &mut ThreadState, socket: &mut T::Soc
         return;
     }
     if let Some(entry) = find(table, request, began) {
-        adopt(entry, thread, pid, now);
+        catch_up_at_reply(entry, thread, pid, now);
         table.fill(socket, entry, now);
         table.offer(socket, entry, service);
         forget_answered(table, request, began, entry.standing.tabled());
     } else {
-        take_up(table, socket, work, now);
+        fill_from_queue(table, socket, work, now);
         table.offer(socket, work, service);
         // The thread that has read it may still have it, and must not put it away.
         forget_answered(table, request, began, Standing::SPREAD);
@@ -144,7 +144,7 @@ pub fn answer<T: Table>(table: &T, thread: &mut ThreadState, socket: &mut T::Soc
 /// now replies to one after the other. Same figures
 /// as by [`answer`], a fraction of the work. False in all other cases.
 #[inline(always)]
-pub fn quick<T: Table>(
+pub fn fill_quickly<T: Table>(
     table: &T,
     thread: &mut ThreadState,
     socket: &mut T::Socket,
@@ -166,7 +166,7 @@ pub fn quick<T: Table>(
     let (parked, began) = (entry.at, work.began);
     if !is_only_computed(entry)
         || entry.parked_by != pid
-        || parked < thread.tick
+        || parked < thread.woke_at
         || parked < thread.since
         || began < parked
     {
@@ -186,7 +186,7 @@ fn is_only_computed(work: &Activity) -> bool {
 
 /// The parked request turns out to be the one that the thread `pid` works for.
 #[inline(always)]
-fn adopt(entry: &mut Activity, thread: &mut ThreadState, pid: u32, now: u64) {
+fn catch_up_at_reply(entry: &mut Activity, thread: &mut ThreadState, pid: u32, now: u64) {
     let work = &thread.activity;
     if !work.standing.is_active() {
         entry.charge(Component::Unknown, now, 0);
@@ -197,7 +197,7 @@ fn adopt(entry: &mut Activity, thread: &mut ThreadState, pid: u32, now: u64) {
     if !entry.standing.is_finished() {
         if entry.parked_by == pid && !work.standing.is_handed() {
             // Until the thread woke it waited for something; after that the thread worked for others.
-            (wait.until, wait.component) = (thread.tick, work.origin);
+            (wait.until, wait.component) = (thread.woke_at, work.waited_in);
         } else {
             (wait.until, wait.component) = (start, Component::PoolWait as u32);
         }
@@ -207,7 +207,7 @@ fn adopt(entry: &mut Activity, thread: &mut ThreadState, pid: u32, now: u64) {
 
 /// Nobody put the request away: another thread has taken it up from a queue without having slept.
 #[inline(always)]
-fn take_up<T: Table>(table: &T, socket: &mut T::Socket, work: &mut Activity, now: u64) {
+fn fill_from_queue<T: Table>(table: &T, socket: &mut T::Socket, work: &mut Activity, now: u64) {
     let read = socket.read();
     if work.standing.is_active() && !work.standing.is_known() && work.began >= read {
         work.waited_for_pool(work.began - read);

@@ -29,11 +29,11 @@ pub struct ThreadState {
     /// A new state, on its way through memory; see `opaque`.
     pub scratch: u32,
     /// Sleeps for which a pool is known to give results back to this loop.
-    pub has_pool: u32,
+    pub pool_sleeps: u32,
     /// Marks, see `standby`.
     pub seen: [u8; 4],
     /// When it last woke for events.
-    pub tick: u64,
+    pub woke_at: u64,
     /// What it works on.
     pub activity: Activity,
     /// For whom it may act next.

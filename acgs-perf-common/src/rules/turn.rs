@@ -143,7 +143,7 @@ pub fn turn_to_oldest<T: Table>(table: &T, thread: &mut ThreadState, pid: u32, n
 /// The thread wakes a worker: finds out for whom. If for none of those that it has just read, then for the one that has
 /// waited longest without a call, which is how a pool without a free thread looks.
 #[inline(always)]
-pub fn hands_over<T: Table>(table: &T, thread: &mut ThreadState, pid: u32, now: u64) {
+pub fn turn_to_job<T: Table>(table: &T, thread: &mut ThreadState, pid: u32, now: u64) {
     let work = &thread.activity;
     let own = work.is_live() && !work.standing.is_handed();
     if thread.runnable.is_queue() {
@@ -158,7 +158,7 @@ pub fn hands_over<T: Table>(table: &T, thread: &mut ThreadState, pid: u32, now: 
         return;
     }
     // Without a pool it would wake a helper of its own.
-    if thread.has_pool == 0 {
+    if thread.pool_sleeps == 0 {
         return;
     }
     if let Some(mut next) = thread.runnable.next_waiting(|id| waiting(table, id, pid)) {
@@ -213,6 +213,6 @@ fn share(entry: &mut Activity, work: &mut Activity, queues: bool, now: u64) {
         entry.charge(Component::LoopWait, now, 0);
         entry.share(entry.at - before);
         work.share(both);
-        work.give_up(part);
+        work.move_to_loop_wait(part);
     }
 }

@@ -292,7 +292,9 @@ impl World {
         socket.last_sent = now;
         request::replies(&mut state, socket.id, now);
         let pid = self.tasks[thread].pid;
-        if self.every_request_is_an_exemplar || !request::quick(&self.tables, &mut state, socket, socket.id, pid, now) {
+        if self.every_request_is_an_exemplar
+            || !request::fill_quickly(&self.tables, &mut state, socket, socket.id, pid, now)
+        {
             self.tables.answer(&mut state, socket, SERVICE, now);
         }
         let Socket { arrived, read, row, .. } = *socket;
@@ -405,7 +407,7 @@ impl World {
     pub fn signal(&mut self, thread: usize) {
         self.runs(thread);
         let mut state = self.tables.threads[thread].borrow_mut();
-        handoff::signals(&self.tables, &mut state, self.tasks[thread].pid, self.now);
+        handoff::finishes_job(&self.tables, &mut state, self.tasks[thread].pid, self.now);
     }
 
     /// The thread starts another one: `clock::thread::born`.

@@ -70,5 +70,5 @@ pub fn born(thread: &mut ThreadState, task: Task, now: u64) {
 /// The running thread tells an event loop that something is done: a worker with its job. What it does now is another job.
 #[inline(always)]
 pub fn signals(thread: &mut ThreadState, task: Task, now: u64) {
-    rules::signals(&Requests, thread, task.pid(), now);
+    rules::finishes_job(&Requests, thread, task.pid(), now);
 }

@@ -45,7 +45,7 @@ pub fn answered(sk: Sock, socket: &mut SocketState, service: u32, now: u64) -> R
     rules::replies(thread, request, now);
     if exemplar::is_wanted(socket, service) {
         socket.note_client(sk);
-    } else if rules::quick(&Requests, thread, socket, request, task.pid(), now) {
+    } else if rules::fill_quickly(&Requests, thread, socket, request, task.pid(), now) {
         return Ok(());
     }
     Requests.answer(thread, socket, service, now);

@@ -142,8 +142,8 @@ impl Table for Requests {
     }
 
     #[inline(always)]
-    fn hands_over(&self, thread: &mut ThreadState, pid: u32, now: u64) {
-        hands_over(thread, pid, now);
+    fn turn_to_job(&self, thread: &mut ThreadState, pid: u32, now: u64) {
+        turn_to_job(thread, pid, now);
     }
 
     #[inline(always)]
@@ -193,8 +193,8 @@ subprogram! {
 }
 
 subprogram! {
-    fn hands_over = attribution_hands_over(thread: &mut ThreadState; pid: u32, now: u64) {
-        turn::hands_over(&Requests, thread, pid, now);
+    fn turn_to_job = attribution_turn_to_job(thread: &mut ThreadState; pid: u32, now: u64) {
+        turn::turn_to_job(&Requests, thread, pid, now);
     }
 }
 
