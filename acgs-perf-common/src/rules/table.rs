@@ -67,8 +67,11 @@ pub fn park<T: Table>(table: &T, activity: &mut Activity, by: u32) {
     activity.parked_by = by;
     let request = activity.request;
     let Some(entry) = place_of(table, request) else { return };
-    if entry.request == request && entry.began == activity.began && entry.standing.is_done() {
-        return; // another thread has answered it
+    if entry.request == request {
+        let later = entry.began.wrapping_sub(activity.began) as i64;
+        if later > 0 || (later == 0 && entry.standing.is_done()) {
+            return; // another thread has answered it, and may have read the next one of its connection
+        }
     }
     if entry.request == 0
         || entry.request == request
@@ -81,8 +84,9 @@ pub fn park<T: Table>(table: &T, activity: &mut Activity, by: u32) {
     activity.standing.mark(Mark::Spilled);
     let key = address(request);
     if let Some(spilled) = table.spilled(key) {
-        // Of two sockets that were at one address, the one that was read later lives.
-        if spilled.request != request && activity.began.wrapping_sub(spilled.began) as i64 <= 0 {
+        // Of two sockets that were at one address, and of two requests, the one that was read later lives.
+        let later = spilled.began.wrapping_sub(activity.began) as i64;
+        if later > 0 || (later == 0 && spilled.request != request) {
             return;
         }
     } else {
@@ -113,10 +117,10 @@ pub fn forget_answered<T: Table>(table: &T, request: u64, began: u64, standing: 
 pub fn forget_tabled<T: Table>(table: &T, request: u64, began: u64, standing: Standing) {
     let Some(entry) = place_of(table, request) else { return };
     let is_here = entry.request == request;
-    // A thread that still has a copy must not put it back.
+    // A thread that still has a copy must not put it back: it finds the mark of what was answered.
     let leaves_mark = standing.is_spread() && (is_here || entry.request == 0 || entry.standing.is_done());
     if is_here || leaves_mark {
-        entry.request = if leaves_mark { request } else { 0 };
+        entry.request = request;
         entry.began = began;
         entry.standing.answered();
     }
@@ -140,7 +144,7 @@ pub fn forget<T: Table>(table: &T, request: u64) {
     if let Some(entry) = place_of(table, request)
         && entry.request == request
     {
-        entry.request = 0;
+        entry.standing.answered(); // and whoever still has a copy must not put it back
     }
     forget_spilled(table, request);
 }

@@ -96,14 +96,14 @@ fn apply(world: &mut World, event: Event) {
 /// Replies in the order of reading, while others wait: the thread is a loop that queues.
 fn teach(world: &mut World, thread: usize) {
     for _ in 0..8 {
-        (0..SOCKETS).for_each(|socket| world.read(thread, socket));
-        (0..SOCKETS).for_each(|socket| world.reply(thread, socket));
+        (0..SOCKETS).for_each(|socket| world.after(1_000).read(thread, socket));
+        (0..SOCKETS).for_each(|socket| world.after(1_000).reply(thread, socket));
     }
 }
 
 /// Runs the events, of which the threads before `loops` know already that they queue.
-fn run(events: &[(u64, Event)], loops: usize, exemplars: bool, room: usize) -> World {
-    let mut world = World::new(THREADS, SOCKETS, CONNECTIONS, 2);
+fn run(events: &[(u64, Event)], loops: usize, exemplars: bool, sharing: u64, room: usize) -> World {
+    let mut world = World::new(THREADS, SOCKETS, CONNECTIONS, sharing);
     (0..loops).for_each(|thread| teach(&mut world, thread));
     world.every_request_is_an_exemplar = exemplars;
     world.tables.room.set(room);
@@ -128,9 +128,10 @@ proptest! {
         events in prop::collection::vec((pause(), event()), 1..160),
         loops in 0..3usize,
         exemplars in any::<bool>(),
+        sharing in 1..3u64,
         room in prop_oneof![Just(usize::MAX), Just(0usize)],
     ) {
-        let world = run(&events, loops, exemplars, room);
+        let world = run(&events, loops, exemplars, sharing, room);
         invariants::check(&world);
         if room != 0 {
             assert_eq!(world.tables.lost(Loss::RequestTableFull), 0);
@@ -144,7 +145,7 @@ proptest! {
         events in prop::collection::vec((pause(), event()), 1..160),
         loops in 0..3usize,
     ) {
-        let (short, long) = (run(&events, loops, false, usize::MAX), run(&events, loops, true, usize::MAX));
+        let (short, long) = (run(&events, loops, false, 2, usize::MAX), run(&events, loops, true, 2, usize::MAX));
         prop_assert_eq!(short.replies.len(), long.replies.len());
         for (short, long) in short.replies.iter().zip(&long.replies) {
             prop_assert_eq!(short.parts(), long.parts());

@@ -125,6 +125,7 @@ pub struct Connection {
 /// A request that was answered.
 pub struct Reply {
     pub socket: usize,
+    pub id: u64,
     pub arrived: u64,
     pub read: u64,
     pub sent: u64,
@@ -157,7 +158,7 @@ pub struct World {
     /// Segments are wanted of each request, so that no short cut is taken.
     pub every_request_is_an_exemplar: bool,
     next_place: Cell<u64>,
-    sharing: u64,
+    pub sharing: u64,
 }
 
 impl World {
@@ -297,8 +298,9 @@ impl World {
         {
             self.tables.answer(&mut state, socket, SERVICE, now);
         }
-        let Socket { arrived, read, row, .. } = *socket;
-        self.replies.push(Reply { socket: at, arrived, read, sent: now, row });
+        let Socket { id, arrived, read, row, .. } = *socket;
+        assert!(table::find(&self.tables, id, read).is_none(), "a request that was answered waits in the table");
+        self.replies.push(Reply { socket: at, id, arrived, read, sent: now, row });
     }
 
     /// The connection is closed: `hooks::tcp::closed`.
