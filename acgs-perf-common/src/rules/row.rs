@@ -7,7 +7,7 @@ use super::history::QUEUE_ROOM;
 use super::{Row, Served, Table};
 use crate::attribution::{
     ALL, CALLS_WORD, Component, FIRST_OF_SERVICE_TIME, MANY_CALLS_WORD, NARROW_WORDS, ONE_CALL_WORD, PEER_SLOTS,
-    PEER_WORD, QUEUE_WORD, SERVICE_COMPONENTS, SHARED_WORD, component_word as word,
+    PEER_WORD, QUEUE_WORD, ROOM_WORD, SERVICE_COMPONENTS, SHARED_WORD, component_word as word,
 };
 use crate::ledger::Loss;
 use crate::opaque;
@@ -44,7 +44,7 @@ pub fn fill_narrow<S: Served>(socket: &mut S, on_cpu: u64, loop_wait: u64) {
 #[inline(always)]
 pub fn clear(row: &mut Row, unknown: u64) {
     opaque::clear(&mut row[word(Component::OnCpu)..QUEUE_WORD]);
-    opaque::clear(&mut row[NARROW_WORDS..]);
+    opaque::clear(&mut row[NARROW_WORDS..ROOM_WORD]);
     row[word(Component::Unknown)] = unknown;
 }
 
