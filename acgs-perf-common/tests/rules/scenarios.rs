@@ -214,4 +214,35 @@ proptest! {
         invariants::check(&server.truth.world);
         server.truth.assert_exact();
     }
+
+    /// A proxy that opens a connection for each request, as haproxy does without reuse: opening it and the call are the request's.
+    #[test]
+    fn a_proxy_that_connects_for_each_request_is_exact(
+        orders in prop::collection::vec((Just((0..8usize).collect::<Vec<_>>()).prop_shuffle(), ns(), 1..60_000u64), 1..5),
+    ) {
+        let mut server = AtOnce::new(8);
+        for (order, meanwhile, cpu) in &orders {
+            server.sleeps(*meanwhile, |truth| (0..8).for_each(|socket| truth.arrive(socket)));
+            for socket in 0..8 {
+                server.truth.read(0, socket);
+                server.truth.after(*cpu).world.connect(0, socket);
+                server.truth.phases[socket] = Phase::Away;
+            }
+            for socket in order {
+                server.sleeps(*meanwhile, |truth| truth.world.connected(*socket));
+                server.truth.world.call(0, *socket);
+            }
+            for socket in order {
+                server.truth.world.block(0, Block::Poll);
+                server.truth.after(*meanwhile);
+                server.answered(*socket);
+                server.truth.world.wake(0, By::Interrupt);
+                server.truth.after(700).world.run(0);
+                server.ends(*socket, *cpu);
+            }
+        }
+        invariants::check(&server.truth.world);
+        let wrong = server.truth.wrong_percent();
+        prop_assert!(wrong < 1.0, "{wrong} % of the time is another part's");
+    }
 }
