@@ -84,8 +84,13 @@ pub const ONE_CALL_WORD: usize = CALLS_WORD + 1;
 pub const MANY_CALLS_WORD: usize = ONE_CALL_WORD + 1;
 /// First of the words with the downstream time per peer slot.
 pub const PEER_WORD: usize = MANY_CALLS_WORD + 1;
+/// First of the words that nothing uses yet: those of components to come go here, so that the others stay where they are, and a
+/// request without them does not touch their cache line.
+pub const ROOM_WORD: usize = PEER_WORD + PEER_SLOTS;
+/// Words for components to come, at least.
+pub const ROOM_WORDS: usize = 7;
 /// Words of a row: whole cache lines of 64 bytes, so that each row begins with one.
-pub const ATTRIBUTION_WORDS: usize = (PEER_WORD + PEER_SLOTS).next_multiple_of(8);
+pub const ATTRIBUTION_WORDS: usize = (ROOM_WORD + ROOM_WORDS).next_multiple_of(8);
 
 /// Word of a row that holds the sum of a component. Those that a request can have which was computed in one go come first.
 #[inline(always)]
@@ -143,7 +148,7 @@ mod tests {
         }
         assert_eq!(uses, [1; PEER_WORD]);
         assert_eq!((NARROW_WORDS * 8).div_ceil(64), 2);
-        assert_eq!(ATTRIBUTION_WORDS * 8 % 64, 0);
+        assert_eq!((ATTRIBUTION_WORDS * 8 % 64, ATTRIBUTION_WORDS * 8 / 64), (0, 7));
     }
 
     #[test]

@@ -13,7 +13,10 @@ pub mod kfuncs;
 pub mod ledger;
 pub mod maps;
 pub mod memory;
+pub mod opaque;
+pub mod rules;
 pub mod state;
+mod subprogram;
 
 /// The constitutional hash that every artefact carries.
 pub const CONSTITUTIONAL_HASH: &str = "cdd01ef066bc6cf2";

@@ -17,7 +17,7 @@ use aya_log_ebpf::debug;
 use crate::flags::MMAPABLE;
 use crate::globals::{counts, global};
 use crate::kernel::task::Task;
-use crate::subprogram::subprogram;
+use acgs_perf_common::subprogram;
 
 /// Histograms; see `acgs_perf_common::maps::histogram_base`.
 #[btf_map]

@@ -10,8 +10,6 @@
 
 mod flags;
 mod globals;
-mod opaque;
-mod subprogram;
 
 mod kernel {
     //! What the kernel has: threads, sockets, time. The only place that touches kernel memory; a probe that stands in a file of
@@ -29,13 +27,9 @@ mod count;
 
 mod state {
     //! What is kept of a socket, a thread and a request: types, with the maps of local storage. No rules.
-    pub mod activity;
-    pub mod downstream;
-    pub mod history;
-    pub mod runnable;
+    mod served;
     pub mod socket;
     pub mod thread;
-    pub mod transfer;
 }
 
 mod table {
@@ -62,8 +56,6 @@ mod rules {
     pub mod downstream;
     pub mod handoff;
     pub mod request;
-    pub mod row;
-    mod turn;
 }
 
 mod clock {

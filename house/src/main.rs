@@ -86,7 +86,7 @@ fn is_root(path: &str) -> bool {
         None => name == "build.rs" || directory == "tests",
         Some((package, "src")) => is_package(package) && (name == "lib.rs" || name == "main.rs"),
         Some((inside, "bin")) => inside.strip_suffix("/src").is_some_and(is_package),
-        Some((package, "benches" | "examples")) => is_package(package),
-        Some(_) => false,
+        Some((package, "benches" | "examples" | "tests")) => is_package(package),
+        Some((inside, _)) => name == "main.rs" && inside.strip_suffix("/tests").is_some_and(is_package),
     }
 }

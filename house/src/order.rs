@@ -40,8 +40,6 @@ pub const KERNEL_ROOT: &str = "acgs-perf-ebpf/src/main.rs";
 const FLOORS: &[(&str, u32)] = &[
     ("flags.rs", 0),
     ("globals.rs", 0),
-    ("opaque.rs", 0),
-    ("subprogram.rs", 0),
     ("kernel/", 1),
     ("count.rs", 2),
     ("state/", 3),

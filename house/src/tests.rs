@@ -204,10 +204,14 @@ fn a_file_that_no_module_names_is_found_and_so_is_a_module_without_a_file() {
 
 #[test]
 fn crates_begin_where_cargo_looks() {
-    for root in ["x/src/lib.rs", "x/src/main.rs", "x/src/bin/a.rs", "x/build.rs", "tests/a.rs", "tests/src/lib.rs"] {
+    let of_a_package =
+        ["x/src/lib.rs", "x/src/main.rs", "x/src/bin/a.rs", "x/build.rs", "x/tests/a.rs", "x/tests/a/main.rs"];
+    for root in of_a_package.into_iter().chain(["tests/a.rs", "tests/src/lib.rs"]) {
         assert!(is_root(root), "{root}");
     }
-    for other in ["x/src/a.rs", "x/src/a/main.rs", "x/src/a/bin/b.rs", "lib.rs", "x/a.rs", "tests/src/a.rs"] {
+    for other in
+        ["x/src/a.rs", "x/src/a/main.rs", "x/src/a/bin/b.rs", "lib.rs", "x/a.rs", "x/tests/a/b.rs", "tests/src/a.rs"]
+    {
         assert!(!is_root(other), "{other}");
     }
 }

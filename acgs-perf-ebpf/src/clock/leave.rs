@@ -9,13 +9,13 @@
 
 use acgs_perf_common::attribution::{COUNT_WORD, LATENCY_WORD};
 use acgs_perf_common::maps::{Counter, Histogram, MAX_SERVICES};
+use acgs_perf_common::subprogram;
 
 use crate::count::{Figures, replaced};
 use crate::globals::attributes;
 use crate::kernel::sock::Sock;
 use crate::kernel::time::now;
 use crate::state::socket::{ANSWERED, CLIENT, IDLE, READ, REPLIED, SocketState, UNSENT};
-use crate::subprogram::subprogram;
 use crate::table::fates;
 use crate::table::service::service_of_listener;
 

@@ -11,16 +11,17 @@
 use acgs_perf_common::attribution::{COUNT_WORD, LATENCY_WORD, attribution_bucket};
 use acgs_perf_common::ledger::Loss;
 use acgs_perf_common::maps::{Counter, Histogram};
+use acgs_perf_common::rules::row;
 
 use super::leave;
 use crate::count::{Figures, atomic_add, lose, prefetch, replaced};
 use crate::globals::attributes;
 use crate::kernel::sock::Sock;
 use crate::kernel::time::now;
-use crate::rules::{request as request_rules, row};
+use crate::rules::request as request_rules;
 use crate::state::socket::{CLIENT, IDLE, READ, REPLIED, SocketState, UNSENT, note_arrival};
-use crate::subprogram::subprogram;
 use crate::table::{accept, exemplar, request as request_table};
+use acgs_perf_common::subprogram;
 
 /// Bytes arrived in the receive queue.
 #[inline(always)]

@@ -9,12 +9,13 @@ use crate::count::Figures;
 use crate::globals::{attributes, within_window};
 use crate::kernel::task::{Descriptor, Task};
 use crate::kernel::time::{elapsed, now};
-use crate::opaque::reload;
-use crate::rules::handoff::{self, blocks, component_of, is_let_go_on, woken};
-use crate::state::activity::ACTIVE;
-use crate::state::thread::{THREADS, ThreadState};
-use crate::subprogram::subprogram;
+use crate::rules::handoff::{self, blocks, woken};
+use crate::state::thread::{self as thread_state, THREADS};
 use crate::table::syscall_class::class_of;
+use acgs_perf_common::opaque::reload;
+use acgs_perf_common::rules::handoff as rules;
+use acgs_perf_common::rules::thread::ThreadState;
+use acgs_perf_common::subprogram;
 
 /// Leaves the current state: accounts the time spent in it, as far as it lies in the window, and returns all of it. `who`
 /// is the process that ended it.
@@ -22,11 +23,8 @@ use crate::table::syscall_class::class_of;
 fn leave(thread: &mut ThreadState, service: u32, now: u64, who: u32, attributes: bool) -> Result<u64, Loss> {
     let spent = elapsed(thread.since, now)?;
     account(thread, service, now);
-    let state = thread.state;
-    if attributes && thread.activity.is(ACTIVE) {
-        let component = component_of(state, thread.activity.waits_for_peer(state));
-        let who = if component as u32 == Component::Downstream as u32 { thread.activity.peer } else { who };
-        thread.activity.charge(component, now, who);
+    if attributes {
+        rules::leaves(thread, now, who);
     }
     Ok(spent)
 }
@@ -44,7 +42,7 @@ subprogram! {
 /// The running task makes a new one, which will be runnable at once; `is_thread`: another one of its process.
 #[inline(always)]
 pub fn born(task: Task, is_thread: bool) -> Result<(), Loss> {
-    let thread = ThreadState::of(task)?;
+    let thread = thread_state::of(task)?;
     let now = now();
     thread.enter(State::RunQueue as u32, now);
     if is_thread && attributes() {
@@ -56,7 +54,7 @@ pub fn born(task: Task, is_thread: bool) -> Result<(), Loss> {
 /// The thread is about to be made runnable.
 #[inline(always)]
 pub fn waking(task: Task, service: u32) -> Result<(), Loss> {
-    let thread = ThreadState::of(task)?;
+    let thread = thread_state::of(task)?;
     if thread.since == 0 {
         thread.enter(State::RunQueue as u32, now());
         return Ok(());
@@ -71,13 +69,8 @@ pub fn waking(task: Task, service: u32) -> Result<(), Loss> {
     // Timers and disks wake from an interrupt, which comes upon whoever runs.
     let is_deliberate = waker.syscall() >= 0 && !matches_any(state, [State::Sleep, State::Disk, State::Fault]);
     let attributes = attributes();
-    if attributes
-        && state == State::Poll as u32
-        && thread.activity.is(ACTIVE)
-        && !thread.activity.waits_for_peer(state)
-        && is_let_go_on(task.tgid(), service, waker)
-    {
-        thread.activity.charge(Component::Lock, now, waker.tgid());
+    if attributes {
+        rules::is_unlocked(thread, &task, service, &waker, now);
     }
     let spent = leave(thread, service, now, if is_deliberate { waker.tgid() } else { 0 }, attributes);
     if attributes {
@@ -96,22 +89,13 @@ fn matches_any(state: u32, states: [State; 3]) -> bool {
 }
 
 /// The thread gets a CPU. Returns how long it waited on the run queue.
-///
-/// A thread that still counts as blocked here was woken while it went to sleep: the wake-up came before the switch, was
-/// not seen as one, and all the time since the switch was spent runnable.
 #[inline(always)]
 pub fn switched_in(task: Task, service: u32, prev: Task, now: u64) -> Result<u64, Loss> {
-    let thread = ThreadState::of(task)?;
+    let thread = thread_state::of(task)?;
     let known = thread.since != 0 && thread.state != State::OnCpu as u32;
     let attributes = attributes();
     if attributes {
-        if thread.state != State::RunQueue as u32 {
-            thread.history.set_last(Component::QueueRunQueue);
-            if !thread.activity.is(ACTIVE) {
-                thread.activity.start_anonymous(if known { thread.since } else { now });
-            }
-        }
-        thread.history.push(Component::QueueOnCpu, now);
+        rules::gets_cpu(thread, known, now);
     }
     if !known {
         thread.enter(State::OnCpu as u32, now);
@@ -129,7 +113,7 @@ pub fn switched_in(task: Task, service: u32, prev: Task, now: u64) -> Result<u64
 /// The thread leaves its CPU.
 #[inline(always)]
 pub fn switched_out(task: Task, service: u32, runnable: bool, now: u64) -> Result<(), Loss> {
-    let thread = ThreadState::of(task)?;
+    let thread = thread_state::of(task)?;
     let figures = Figures::of(service);
     let attributes = attributes();
     let spent = if thread.since != 0 { leave(thread, service, now, 0, attributes) } else { Ok(0) };
@@ -155,7 +139,7 @@ pub fn switched_out(task: Task, service: u32, runnable: bool, now: u64) -> Resul
 /// First sight of a thread that existed before we attached: from now on its time counts in the state it is in.
 #[inline(always)]
 pub fn begin(task: Task) -> Result<(), Loss> {
-    let thread = ThreadState::of(task)?;
+    let thread = thread_state::of(task)?;
     if thread.since == 0 {
         let state = match (task.is_runnable(), task.is_on_cpu()) {
             (_, true) => State::OnCpu as u32,

@@ -2,6 +2,7 @@
 //! before 6.3 have no tracepoints here: `socket_functions` watches the functions in their place.
 
 use acgs_perf_common::ledger::Loss;
+use acgs_perf_common::rules::handoff::WAKE_BYTES;
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 
@@ -14,7 +15,6 @@ use crate::globals::{attributes, counts, global};
 use crate::kernel::sock::{AF_INET, AF_INET6, AF_UNIX, Sock};
 use crate::kernel::task::Task;
 use crate::kernel::time::now;
-use crate::rules::handoff::WAKE_BYTES;
 use crate::rules::{downstream, handoff};
 use crate::state::socket::{SOCKETS, SocketState};
 use crate::state::thread::THREADS;

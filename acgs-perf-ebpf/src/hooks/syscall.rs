@@ -4,6 +4,7 @@
 
 use acgs_perf_common::ledger::Loss;
 use acgs_perf_common::maps::Histogram;
+use acgs_perf_common::rules::handoff::WAKE_BYTES;
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 
@@ -13,9 +14,8 @@ use crate::count::Figures;
 use crate::globals::{attributes, counts, global};
 use crate::kernel::task::{Descriptor, Task};
 use crate::kernel::time::{elapsed, now};
-use crate::rules::handoff::{self, WAKE_BYTES};
-use crate::state::activity::HANDED;
-use crate::state::thread::{THREADS, ThreadState};
+use crate::rules::handoff;
+use crate::state::thread::{self as thread_state, THREADS};
 use crate::table::service::service_of_tgid;
 use crate::table::{accept, syscall};
 
@@ -45,14 +45,14 @@ fn of_service(body: impl FnOnce(Task, u32) -> Result<(), Loss>) -> Result<(), Lo
 
 #[inline(always)]
 fn enter(ctx: &BtfTracePointContext, task: Task) -> Result<(), Loss> {
-    let thread = ThreadState::of(task)?;
+    let thread = thread_state::of(task)?;
     thread.syscall = ctx.arg::<u32>(1);
     let now = now();
     thread.syscall_entered = now;
     // Eight bytes to something that is neither a file nor a socket: an eventfd, with which libuv and others wake their loop.
     if attributes()
         && thread.syscall == WRITE
-        && thread.activity.is(HANDED)
+        && thread.activity.standing.is_handed()
         && task.third_argument() == WAKE_BYTES
         && task.descriptor(task.first_argument()) == Descriptor::Other
     {

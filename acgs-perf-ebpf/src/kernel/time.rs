@@ -3,7 +3,7 @@
 use acgs_perf_common::ledger::Loss;
 use aya_ebpf::helpers::generated::bpf_ktime_get_ns;
 
-use crate::opaque::reload;
+use acgs_perf_common::opaque::reload;
 
 /// Monotonic time in ns; about 40 ns a call, so at most once per event and only after the filters.
 #[inline(always)]

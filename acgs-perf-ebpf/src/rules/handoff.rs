@@ -1,224 +1,74 @@
-//! Threads that block and wake: what becomes of their work, and how work passes from thread to thread.
+//! Threads that block and wake: asks the kernel in which system calls they are, and calls the rules of `rules::handoff` of the common
+//! crate.
 //!
 //! In: the state a thread enters or leaves. Out: its activity parked, dropped, begun or taken over, and its history.
 
-use acgs_perf_common::attribution::Component;
-use acgs_perf_common::state::{CallClass, State};
+use acgs_perf_common::rules::handoff as rules;
+use acgs_perf_common::rules::handoff::Caller;
+use acgs_perf_common::rules::thread::ThreadState;
 
-use super::turn::hands_over;
 use crate::kernel::task::Task;
-use crate::state::activity::{ACTIVE, GIVEN, HANDED, KNOWN, PLAIN, READY, SPREAD};
-use crate::state::thread::{THREADS, ThreadState};
-use crate::state::transfer::copy;
-use crate::subprogram::subprogram;
-use crate::table::request::park;
+use crate::table::request::Requests;
 use crate::table::service::service_byte_of_tgid;
 use crate::table::syscall_class::class_of;
 
-const FUTEX: i64 = 202;
-const WRITE: i64 = 1;
-const KILL: i64 = 62;
-const TGKILL: i64 = 234;
-/// Bytes that a thread writes to wake another one, at most: one to a pipe or pair of sockets, eight to an eventfd.
-pub const WAKE_BYTES: u64 = 8;
-/// Sleeps of a loop for which a result from a pool is remembered.
-const POOL_SLEEPS: u32 = 64;
-/// Wake-ups from thread to thread that a request follows.
-const MAX_DEPTH: u32 = 3;
-
-/// The component of a request whose thread was in `state`.
-#[inline(always)]
-pub fn component_of(state: u32, has_called: bool) -> Component {
-    match state {
-        s if s == State::OnCpu as u32 => Component::OnCpu,
-        s if s == State::RunQueue as u32 => Component::RunQueue,
-        s if s == State::Lock as u32 => Component::Lock,
-        s if s == State::Disk as u32 => Component::Disk,
-        s if s == State::Socket as u32 || s == State::Poll as u32 => {
-            if has_called {
-                Component::Downstream
-            } else {
-                Component::Idle
-            }
-        }
-        s if s == State::Sleep as u32 => Component::Sleep,
-        s if s == State::Fault as u32 => Component::Fault,
-        _ => Component::Other,
+impl Caller for Task {
+    #[inline(always)]
+    fn pid(&self) -> u32 {
+        Self::pid(*self)
     }
-}
 
-/// The component of the queue time of a request that waits for a thread in `state`, where no rule says more.
-#[inline(always)]
-fn queue_component_of(state: u32) -> Component {
-    match state {
-        s if s == State::Lock as u32 => Component::QueueLock,
-        s if s == State::Disk as u32 => Component::QueueDisk,
-        s if s == State::Sleep as u32 => Component::QueueSleep,
-        s if s == State::Fault as u32 => Component::QueueFault,
-        _ => Component::QueueOther,
+    #[inline(always)]
+    fn tgid(&self) -> u32 {
+        Self::tgid(*self)
+    }
+
+    #[inline(always)]
+    fn service_byte(&self) -> u32 {
+        service_byte_of_tgid(Self::tgid(*self))
+    }
+
+    #[inline(always)]
+    fn syscall(&self) -> i64 {
+        Self::syscall(*self)
+    }
+
+    #[inline(always)]
+    fn third_argument(&self) -> u64 {
+        Self::third_argument(*self)
+    }
+
+    #[inline(always)]
+    fn waits_without_limit(&self) -> bool {
+        Self::waits_without_limit(*self)
+    }
+
+    #[inline(always)]
+    fn class_of(&self, syscall: i64) -> u64 {
+        class_of(syscall).map_or(0, |class| *class)
     }
 }
 
 /// The thread blocks in `state`; its time on the CPU is accounted already.
 #[inline(always)]
 pub fn blocks(thread: &mut ThreadState, task: Task, state: u32, now: u64) {
-    let work = &mut thread.activity;
-    let live = work.is_live();
-    let waits_for_events = state == State::Poll as u32;
-    // A worker waits for its next job without a limit; who waits for an interpreter's global lock has one.
-    let without_limit = state == State::Lock as u32 && task.syscall() == FUTEX && task.waits_without_limit();
-    thread.without_limit = u32::from(without_limit);
-    let mut component = queue_component_of(state);
-    if waits_for_events {
-        component = if live && work.waits_for_peer(state) && thread.loop_evidence == 0 {
-            Component::QueueDownstream
-        } else {
-            Component::QueueIdle
-        };
-        // A thread that is no event loop goes on with its request, whatever it waits for.
-        if !work.is_for_request() || thread.loop_evidence != 0 {
-            if live {
-                park(work, task.pid());
-            }
-            work.flags &= PLAIN;
-        }
-        thread.runnable.sleeps();
-        thread.has_pool = thread.has_pool.saturating_sub(1);
-    } else if without_limit && (!work.is_for_request() || work.is(HANDED)) {
-        component = Component::QueueIdle;
-        if !work.is_for_request() {
-            work.flags &= PLAIN;
-        } else if !work.is(GIVEN) {
-            // It may have finished, and the thread that replies may be too busy to be woken.
-            work.flags |= READY;
-            park(work, task.pid());
-            work.flags &= !READY;
-        }
-    } else if state == State::Socket as u32 {
-        component = if live && work.waits_for_peer(state) { Component::QueueDownstream } else { Component::QueueIdle };
-    }
-    thread.history.push(component, now);
+    rules::blocks(&Requests, thread, &task, state, now);
 }
 
 /// The thread is woken from `state` by the running one; its time in that state is accounted already.
 #[inline(always)]
 pub fn woken(thread: &mut ThreadState, task: Task, service: u32, state: u32, now: u64) {
-    let work = &mut thread.activity;
-    if !work.is(ACTIVE) {
-        work.start_anonymous(now);
-    }
-    if state == State::Poll as u32 {
-        thread.tick = now;
-    }
-    let waker = Task::current();
-    let (tgid, waker_tgid) = (task.tgid(), waker.tgid());
-    if tgid != waker_tgid {
-        if state == State::Poll as u32 && is_let_go_on(tgid, service, waker) {
-            work.origin = Component::Lock as u32;
-        }
-    } else if may_hand_over(thread, state, waker) && waker.pid() != task.pid() {
-        take_over(thread, task.pid(), state, now);
-    }
+    rules::woken(&Requests, thread, &task, service, &Task::current(), state, now);
 }
 
 /// A thread starts: a pool grows by one for the job that the running one works for.
 #[inline(always)]
 pub fn born(thread: &mut ThreadState, task: Task, now: u64) {
-    thread.activity.start_anonymous(now);
-    take_over(thread, task.pid(), State::Lock as u32, now);
-    thread.history.push(Component::QueueRunQueue, now);
-}
-
-/// Whether a process of the same service lets the thread go on on purpose, as the backends of PostgreSQL do.
-#[inline(always)]
-pub fn is_let_go_on(tgid: u32, service: u32, waker: Task) -> bool {
-    let waker_tgid = waker.tgid();
-    tgid != waker_tgid
-        && service_byte_of_tgid(waker_tgid) == service + 1
-        && matches!(waker.syscall(), KILL | TGKILL | WRITE)
-}
-
-/// Whether this looks like a job or a result that is handed over, not like an interrupt or a lock that became free.
-#[inline(always)]
-fn may_hand_over(thread: &ThreadState, state: u32, waker: Task) -> bool {
-    let syscall = waker.syscall();
-    if state == State::Lock as u32 {
-        return syscall == FUTEX && thread.without_limit != 0;
-    }
-    if syscall < 0 || syscall == FUTEX || (state != State::Poll as u32 && state != State::Other as u32) {
-        return false;
-    }
-    let class = class_of(syscall).map_or(0, |class| *class);
-    // An interrupt upon a thread that sends data may wake anybody.
-    (class == CallClass::ByDescriptor as u64 || class == CallClass::Socket as u64)
-        && waker.third_argument() <= WAKE_BYTES
+    rules::born(&Requests, thread, task.pid(), now);
 }
 
 /// The running thread tells an event loop that something is done: a worker with its job. What it does now is another job.
 #[inline(always)]
 pub fn signals(thread: &mut ThreadState, task: Task, now: u64) {
-    let work = &mut thread.activity;
-    if work.is_for_request() && work.is(HANDED) {
-        work.charge_on_cpu(now);
-        work.flags |= READY;
-        park(work, task.pid());
-        let depth = work.depth;
-        work.start(0, ACTIVE | HANDED, now);
-        work.depth = depth;
-    }
-}
-
-subprogram! {
-    /// The woken thread `pid` works for whom the running one works for.
-    fn take_over = thread_take_over(thread: &mut ThreadState; pid: u32, state: u32, now: u64) {
-        let waker = Task::current();
-        let Some(giver) = THREADS.get(waker) else { return };
-        if !giver.activity.is(ACTIVE) || giver.activity.depth >= MAX_DEPTH {
-            return;
-        }
-        giver.activity.charge_on_cpu(now);
-        // A loop hands a job to a worker.
-        let queues = state == State::Lock as u32 && giver.runnable.is_queue();
-        if state == State::Lock as u32 {
-            hands_over(giver, waker.pid(), now);
-        }
-        let given = &mut giver.activity;
-        let work = &mut thread.activity;
-        if work.is_for_request() && state == State::Poll as u32 {
-            if work.request != given.request {
-                park(work, pid);
-            }
-        } else if work.is_for_request() && !(work.is(HANDED) && given.is(KNOWN) && !given.is(HANDED)) {
-            return; // it has a request of its own
-        }
-        given.flags |= SPREAD;
-        copy(work, given);
-        work.flags = (work.flags | HANDED) & !GIVEN;
-        let comes_back = state == State::Poll as u32 && given.is(HANDED);
-        work.depth = match comes_back {
-            true => given.depth.saturating_sub(1),
-            false if given.is(KNOWN) => given.depth + 1,
-            false => 1,
-        };
-        if comes_back {
-            thread.has_pool = POOL_SLEEPS;
-        }
-        work.touched = now;
-        if state == State::Poll as u32 {
-            if given.is(HANDED) {
-                // A worker has done its job; if it does not sleep now, it does another.
-                let depth = given.depth;
-                given.start(0, ACTIVE | HANDED, now);
-                given.depth = depth;
-            } else {
-                given.flags |= GIVEN;
-            }
-        }
-        // What it did before was to be idle; a request that it reads now waited for the waker.
-        thread.history.copy_from(&giver.history);
-        if queues && given.is_live() {
-            park(given, waker.pid());
-            given.start_anonymous(now);
-        }
-    }
+    rules::finishes_job(&Requests, thread, task.pid(), now);
 }

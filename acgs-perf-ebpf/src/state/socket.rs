@@ -6,10 +6,10 @@
 use acgs_perf_common::attribution::{ATTRIBUTION_WORDS, LATENCY_WORD};
 use aya_ebpf::macros::btf_map;
 
-use super::downstream::DownstreamCall;
 use crate::kernel::sock::{AF_UNIX, Sock};
 use crate::kernel::storage::SocketStorage;
-use crate::opaque::reload;
+use acgs_perf_common::opaque::reload;
+use acgs_perf_common::rules::call::DownstreamCall;
 
 /// Clock of each server-side socket, and of connections being opened.
 #[btf_map]

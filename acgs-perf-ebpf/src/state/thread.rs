@@ -1,80 +1,26 @@
-//! The state of a thread, in its local storage: what it is doing, for whom, and what it did before.
+//! The states of threads, in their local storage.
 //!
-//! In: nothing. Out: the type and its map. `clock::thread` moves a thread from state to state; the rules say for whom it works.
+//! In: a thread. Out: its state. `clock::thread` moves a thread from state to state; the rules say for whom it works.
 
 use acgs_perf_common::ledger::Loss;
-use acgs_perf_common::state::State;
+use acgs_perf_common::rules::thread::ThreadState;
 use aya_ebpf::macros::btf_map;
 
-use super::activity::Activity;
-use super::history::History;
-use super::runnable::Runnable;
 use crate::kernel::storage::TaskStorage;
 use crate::kernel::task::Task;
-use crate::opaque::store;
 
 /// Clock of each thread.
 #[btf_map]
 pub static THREADS: TaskStorage<ThreadState> = TaskStorage::new();
 
-/// State of a thread, in its task storage.
-#[repr(C)]
-pub struct ThreadState {
-    /// When the thread entered `state`; 0 in a new record.
-    pub since: u64,
-    /// When the running system call was entered; 0 outside of one.
-    pub syscall_entered: u64,
-    /// Its number.
-    pub syscall: u32,
-    /// A `State`.
-    pub state: u32,
-    /// How often the thread has read a request while another one of its own waited, less its direct replies to requests that
-    /// were not only computed; 0 for a thread that is no event loop.
-    pub loop_evidence: u32,
-    /// 1 if a request that it has read is not answered.
-    pub unanswered: u32,
-    /// 1 if it is blocked on a futex without a time limit.
-    pub without_limit: u32,
-    /// A new state, on its way through memory; see `opaque`.
-    pub scratch: u32,
-    /// Sleeps for which a pool is known to give results back to this loop.
-    pub has_pool: u32,
-    /// Marks, see `standby`.
-    pub seen: [u8; 4],
-    /// When it last woke for events.
-    pub tick: u64,
-    /// What it works on.
-    pub activity: Activity,
-    /// For whom it may act next.
-    pub runnable: Runnable,
-    /// What it did last.
-    pub history: History,
+/// The state of a thread, new if it has none.
+#[inline(always)]
+pub fn of(task: Task) -> Result<&'static mut ThreadState, Loss> {
+    THREADS.get_or_create(task).ok_or(Loss::TaskStorage)
 }
 
-impl ThreadState {
-    /// That of a thread, new if it has none.
-    #[inline(always)]
-    pub fn of(task: Task) -> Result<&'static mut Self, Loss> {
-        THREADS.get_or_create(task).ok_or(Loss::TaskStorage)
-    }
-
-    /// That of the running thread.
-    #[inline(always)]
-    pub fn current() -> Result<&'static mut Self, Loss> {
-        Self::of(Task::current())
-    }
-
-    /// Whether the thread is known to run.
-    #[inline(always)]
-    pub fn is_on_cpu(&self) -> bool {
-        self.since != 0 && self.state == State::OnCpu as u32
-    }
-
-    /// The thread is in another state since now.
-    #[inline(always)]
-    pub fn enter(&mut self, state: u32, now: u64) {
-        // The state last: a waker on another CPU leaves a thread alone that is not blocked yet.
-        store(&mut self.since, now);
-        store(&mut self.state, state);
-    }
+/// The state of the running thread.
+#[inline(always)]
+pub fn current() -> Result<&'static mut ThreadState, Loss> {
+    of(Task::current())
 }

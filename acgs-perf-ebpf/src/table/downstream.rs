@@ -15,9 +15,9 @@ use super::{bytes, slots};
 use crate::count::{atomic_add, counted, lose};
 use crate::flags::{MMAPABLE, NO_EXIST};
 use crate::kernel::sock::{AF_UNIX, Sock, read_unix_path};
-use crate::opaque::reload;
-use crate::state::downstream::DownstreamCall;
-use crate::subprogram::subprogram;
+use acgs_perf_common::opaque::reload;
+use acgs_perf_common::rules::call::DownstreamCall;
+use acgs_perf_common::subprogram;
 
 /// Remote port → 1 if a service called somebody there, one byte each.
 #[btf_map]

@@ -10,10 +10,10 @@ use aya_ebpf::macros::btf_map;
 use crate::count::atomic_add;
 use crate::flags::{MMAPABLE, NO_WAKEUP};
 use crate::kernel::task::Task;
-use crate::opaque;
-use crate::state::activity::Activity;
 use crate::state::socket::SocketState;
-use crate::subprogram::subprogram;
+use acgs_perf_common::opaque;
+use acgs_perf_common::rules::activity::Activity;
+use acgs_perf_common::subprogram;
 
 /// Per service, which requests may leave as exemplars; see `acgs_perf_common::exemplar::Gate`.
 #[btf_map]

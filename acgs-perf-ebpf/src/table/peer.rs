@@ -12,8 +12,8 @@ use crate::count::atomic_add;
 use crate::flags::{MMAPABLE, NO_EXIST};
 use crate::globals::counts;
 use crate::kernel::sock::Sock;
-use crate::opaque::reload;
-use crate::subprogram::subprogram;
+use acgs_perf_common::opaque::reload;
+use acgs_perf_common::subprogram;
 
 /// TCP peers. A hash map: touched once per connection, retransmission or reset, never per request.
 #[btf_map]

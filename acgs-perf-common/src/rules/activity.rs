@@ -6,39 +6,13 @@
 
 use core::mem::offset_of;
 
-use acgs_perf_common::attribution::{Component, FIRST_OF_SERVICE_TIME, PEER_SLOTS, SERVICE_COMPONENTS};
-use acgs_perf_common::exemplar::{SEGMENTS, segment, segment_add, segment_kind, segment_more};
-use acgs_perf_common::state::State;
+use super::standing::{Custody, Mark, Standing};
+use crate::attribution::{Component, FIRST_OF_SERVICE_TIME, PEER_SLOTS, SERVICE_COMPONENTS};
+use crate::exemplar::{SEGMENTS, segment, segment_add, segment_kind, segment_more};
+use crate::state::State;
 
 use crate::opaque;
-use crate::subprogram::subprogram;
-
-/// The thread is at work; without this flag the rest means nothing.
-pub const ACTIVE: u32 = 1;
-/// `request` is a request that was read; otherwise nobody knows yet for whom this is.
-pub const KNOWN: u32 = 2;
-/// It came from another thread, with a wake-up.
-pub const HANDED: u32 = 4;
-/// It has an entry in the table of parked requests.
-pub const TABLED: u32 = 8;
-/// A worker has finished with it: since `at` it could have gone on.
-pub const READY: u32 = 16;
-/// Another thread was woken with it and goes on.
-pub const GIVEN: u32 = 32;
-/// More than one thread has a copy.
-pub const SPREAD: u32 = 64;
-/// In the table: it was answered.
-pub const DONE: u32 = 128;
-/// Its last downstream call may be another request's.
-pub const GUESSED: u32 = 256;
-/// All of it so far was on-CPU, without calls, by one thread: `parts` holds nothing else, and there is no segment for it.
-pub const PLAIN: u32 = 512;
-/// What the thread did last for it was to open a connection to a peer, to call it, or to read its answer.
-pub const AWAY: u32 = 1024;
-/// The table had to put it into the hash map.
-pub const SPILLED: u32 = 2048;
-/// A connection to a peer is being opened for it.
-pub const OPENING: u32 = 4096;
+use crate::subprogram;
 
 /// Room for the components of the service time.
 const PARTS: usize = 16;
@@ -58,13 +32,14 @@ pub struct Activity {
     pub at: u64,
     /// When the thread last read or sent for it.
     pub touched: u64,
-    pub flags: u32,
+    /// For whom it is, and where.
+    pub standing: Standing,
     /// Thread that parked it.
     pub parked_by: u32,
     /// Wake-ups from thread to thread so far.
     pub depth: u32,
     /// Component of the wait before it began, for the request that it turns out to be for.
-    pub origin: u32,
+    pub waited_in: u32,
     /// Number of segments.
     pub segments_len: u32,
     /// Those at the front that belong to the queue time, newest first.
@@ -99,15 +74,15 @@ const _: () = assert!(offset_of!(Activity, parts) + 8 == 64 && size_of::<Activit
 impl Activity {
     /// Starts anew; the sums are zero.
     #[inline(always)]
-    pub fn start(&mut self, request: u64, flags: u32, now: u64) {
+    pub fn start(&mut self, request: u64, custody: Custody, now: u64) {
         self.clear();
         self.request = request;
         self.began = now;
         self.at = now;
         self.touched = now;
-        self.flags = flags | PLAIN;
+        self.standing = Standing::new(custody);
         self.depth = 0;
-        self.origin = Component::Idle as u32;
+        self.waited_in = Component::Idle as u32;
         self.segments_len = 0;
         self.queue_segments = 0;
     }
@@ -116,7 +91,7 @@ impl Activity {
     #[inline(always)]
     pub fn clear(&mut self) {
         self.parts[ON_CPU] = 0;
-        if self.is(PLAIN) {
+        if self.standing.has(Mark::Plain) {
             return; // there is nothing else
         }
         opaque::clear(&mut self.parts);
@@ -132,8 +107,8 @@ impl Activity {
     /// It is no longer only on-CPU.
     #[inline(always)]
     pub fn is_plain_no_more(&mut self) {
-        if self.is(PLAIN) {
-            self.flags &= !PLAIN;
+        if self.standing.has(Mark::Plain) {
+            self.standing.unmark(Mark::Plain);
             self.calls_at = self.at;
             let on_cpu = self.parts[ON_CPU];
             if on_cpu != 0 {
@@ -145,37 +120,36 @@ impl Activity {
     /// Work of which nobody knows yet for whom it is.
     #[inline(always)]
     pub fn start_anonymous(&mut self, now: u64) {
-        self.start(0, ACTIVE, now);
-    }
-
-    #[inline(always)]
-    pub fn is(&self, flag: u32) -> bool {
-        self.flags & flag != 0
+        self.start(0, Custody::Anonymous, now);
     }
 
     /// Whether it is the work for this very request.
     #[inline(always)]
     pub fn is_for(&self, request: u64, began: u64) -> bool {
-        self.is(ACTIVE) && self.request == request && self.began == began
+        self.standing.is_active() && self.request == request && self.began == began
     }
 
     /// Whether it is for a request that was read.
     #[inline(always)]
     pub fn is_for_request(&self) -> bool {
-        self.flags & (ACTIVE | KNOWN) == ACTIVE | KNOWN
+        self.standing.is_for_request()
     }
 
     /// Whether a thread that blocks in `state` with it waits for a peer: in a call on a socket, if it had to do with one
     /// last; waiting for events, only while an answer is outstanding, because timers are waited for in the same way.
     #[inline(always)]
     pub fn waits_for_peer(&self, state: u32) -> bool {
-        if state == State::Poll as u32 { self.outstanding != 0 || self.is(OPENING) } else { self.is(AWAY) }
+        if state == State::Poll as u32 {
+            self.outstanding != 0 || self.standing.has(Mark::Opening)
+        } else {
+            self.standing.has(Mark::Away)
+        }
     }
 
     /// Whether somebody could ask for it later.
     #[inline(always)]
     pub fn is_live(&self) -> bool {
-        self.is(ACTIVE) && self.request != 0
+        self.standing.is_active() && self.request != 0
     }
 
     /// Accounts the time up to `until` as `component`; `who` is the peer's slot, or the process behind a wait.
@@ -191,7 +165,7 @@ impl Activity {
         if (spent as i64) <= 0 {
             return;
         }
-        if component == Component::OnCpu as u32 && self.is(PLAIN) {
+        if component == Component::OnCpu as u32 && self.standing.has(Mark::Plain) {
             self.at = until;
             self.parts[ON_CPU] += spent;
             return;
@@ -239,7 +213,7 @@ impl Activity {
     /// Brings the accounts up to now for a thread that has run on a CPU since.
     #[inline(always)]
     pub fn charge_on_cpu(&mut self, now: u64) {
-        if self.is(ACTIVE) {
+        if self.standing.is_active() {
             self.charge(Component::OnCpu, now, 0);
         }
     }
@@ -270,7 +244,7 @@ impl Activity {
 
     /// Moves time from on-CPU to waiting for the thread: half of what two requests cannot tell apart.
     #[inline(always)]
-    pub fn give_up(&mut self, ns: u64) {
+    pub fn move_to_loop_wait(&mut self, ns: u64) {
         self.is_plain_no_more();
         let on_cpu = &mut self.parts[ON_CPU];
         let moved = if *on_cpu < ns { *on_cpu } else { ns };
@@ -301,7 +275,11 @@ fn masked(len: &u32, change: u32) -> usize {
     (opaque::reload(len).wrapping_add(change) & (SEGMENTS as u32 - 1)) as usize
 }
 
+/// Index of on-CPU among the parts.
 pub const ON_CPU: usize = Component::OnCpu as usize - FIRST_OF_SERVICE_TIME;
+/// Index of the time that was waited for peers.
+pub const DOWNSTREAM: usize = Component::Downstream as usize - FIRST_OF_SERVICE_TIME;
 const LOOP_WAIT: usize = Component::LoopWait as usize - FIRST_OF_SERVICE_TIME;
 const POOL_WAIT: usize = Component::PoolWait as usize - FIRST_OF_SERVICE_TIME;
+/// Index of the time that nobody can account for.
 pub const UNKNOWN: usize = Component::Unknown as usize - FIRST_OF_SERVICE_TIME;

@@ -1,14 +1,17 @@
 //! Work that becomes part of another one, or a copy of it: when its request is found, is put away, or goes to another thread.
 
-use acgs_perf_common::attribution::{Component, PEER_SLOTS, SERVICE_COMPONENTS};
-use acgs_perf_common::exemplar::segment;
+use crate::attribution::{Component, PEER_SLOTS, SERVICE_COMPONENTS};
+use crate::exemplar::segment;
 
-use super::activity::{Activity, ON_CPU, PLAIN, UNKNOWN};
+use super::activity::{Activity, DOWNSTREAM, ON_CPU, UNKNOWN};
+use super::standing::Mark;
 use crate::opaque;
-use crate::subprogram::subprogram;
+use crate::subprogram;
 
 /// So many segments are copied at once; most requests have no more.
 const FEW_SEGMENTS: usize = 8;
+/// Bits behind the point of a portion.
+const PORTION_BITS: u32 = 16;
 /// Segments of unknown work that are kept when its request is found.
 const APPENDED: usize = 5;
 
@@ -24,27 +27,28 @@ subprogram! {
         }
         to.is_plain_no_more();
         let clipped = overlap < whole;
+        // Exact enough where it is less than the whole, and no product overflows before three days have passed.
+        let portion = if clipped { (overlap << PORTION_BITS) / whole } else { 1 << PORTION_BITS };
         let mut added = 0;
         for part in 0..SERVICE_COMPONENTS {
             let spent = work.parts[part];
             if spent != 0 {
-                let spent = if clipped { (spent >> 4) * (overlap >> 4) / ((whole >> 8) + 1) } else { spent };
+                let spent = portion_of(spent, portion);
                 to.parts[part] += spent;
                 added += spent;
             }
         }
-        if work.calls != 0 {
+        if work.calls != 0 || work.parts[DOWNSTREAM] != 0 {
             for slot in 0..PEER_SLOTS {
-                let spent = work.peer_ns[slot];
-                to.peer_ns[slot] += if clipped { (spent >> 4) * (overlap >> 4) / ((whole >> 8) + 1) } else { spent };
+                to.peer_ns[slot] += portion_of(work.peer_ns[slot], portion);
             }
             to.calls += work.calls;
-            to.one_call += work.one_call;
-            to.many_calls += work.many_calls;
+            to.one_call += portion_of(work.one_call, portion);
+            to.many_calls += portion_of(work.many_calls, portion);
             to.peer = work.peer;
         }
         if clipped {
-            // Integer division left a rest.
+            // What rounding left.
             to.shared += overlap;
             if added <= overlap {
                 to.parts[UNKNOWN] += overlap - added;
@@ -57,7 +61,7 @@ subprogram! {
                 }
                 to.push(work.segments[at]);
             }
-            if work.is(PLAIN) {
+            if work.standing.has(Mark::Plain) {
                 to.push(segment(Component::OnCpu as u32, overlap, 0));
             }
         }
@@ -65,6 +69,12 @@ subprogram! {
         to.calls_changed(end, 0, 0);
         to.depth = work.depth;
     }
+}
+
+/// So much of a time.
+#[inline(always)]
+fn portion_of(ns: u64, portion: u64) -> u64 {
+    (ns * portion) >> PORTION_BITS
 }
 
 subprogram! {
@@ -78,17 +88,17 @@ subprogram! {
 /// change meanwhile.
 #[inline(always)]
 fn copy_inline(to: &mut Activity, from: &Activity) {
-    if from.is(PLAIN) {
+    if from.standing.has(Mark::Plain) {
         to.clear();
     }
     to.request = from.request;
     to.began = from.began;
     to.at = from.at;
     to.touched = from.touched;
-    to.flags = from.flags;
+    to.standing = from.standing;
     to.parked_by = from.parked_by;
     to.depth = from.depth;
-    to.origin = from.origin;
+    to.waited_in = from.waited_in;
     to.segments_len = from.segments_len;
     to.queue_segments = from.queue_segments;
     to.parts[ON_CPU] = from.parts[ON_CPU];
@@ -99,7 +109,7 @@ fn copy_inline(to: &mut Activity, from: &Activity) {
             opaque::copy_slice(&mut to.segments[FEW_SEGMENTS..], more);
         }
     }
-    if from.is(PLAIN) {
+    if from.standing.has(Mark::Plain) {
         return;
     }
     opaque::copy(&mut to.parts, &from.parts);

@@ -1,6 +1,6 @@
 //! The downstream call on a connection that a service opened: for which request, to whom, and whether the answer is due.
 //!
-//! In: nothing. Out: the part of a socket's state that belongs to the client's end; `calls` has the rules.
+//! In: nothing. Out: the part of a socket's state that belongs to the client's end; `rules::downstream` has the rules.
 
 /// Nothing was called on this connection yet, or the last call has been answered.
 pub const QUIET: u32 = 0;
@@ -10,14 +10,17 @@ pub const CONNECTING: u32 = 1;
 pub const CALLED: u32 = 2;
 /// A call was sent, nothing has come back, and another request has sent on the connection meanwhile.
 pub const MIXED: u32 = 3;
+
 /// The client's end of a connection.
 #[repr(C)]
 pub struct DownstreamCall {
     /// For whom the call is; see `Activity`.
     pub request: u64,
+    /// When it was read; see `Activity`.
     pub began: u64,
     /// When the call was sent, or the connection was established.
     pub since: u64,
+    /// `QUIET`, `CONNECTING`, `CALLED` or `MIXED`.
     pub phase: u32,
     /// Slot of the peer.
     pub peer: u32,

@@ -36,11 +36,13 @@ pub struct Runnable {
     waiting: [u64; WAITING as usize],
 }
 
-/// A request by the name of its socket, 0 where it has gone, and the time it was read.
+/// A request: the name of its socket, and the time it was read.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct Request {
+    /// Name of the socket; 0 where the request has gone.
     pub id: u64,
+    /// When it was read.
     pub began: u64,
 }
 
@@ -95,7 +97,7 @@ impl Runnable {
 
     /// The request that has waited longest; when there is none, the one that acted last, which may call several at once.
     #[inline(always)]
-    pub fn next(&mut self) -> Option<Request> {
+    pub fn next_to_act(&mut self) -> Option<Request> {
         if let Some(first) = self.pop() {
             self.last = first;
         }

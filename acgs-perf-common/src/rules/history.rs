@@ -1,11 +1,11 @@
 //! The last states of a thread with the time each began, so that a request that was queued can be told what the thread
 //! that reads it did meanwhile.
 
-use acgs_perf_common::attribution::{COMPONENTS, Component, QUEUE_COMPONENTS};
-use acgs_perf_common::exemplar::segment;
+use crate::attribution::{COMPONENTS, Component, QUEUE_COMPONENTS};
+use crate::exemplar::segment;
 
+use super::activity::Activity;
 use crate::opaque::{self, reload, store};
-use crate::state::activity::Activity;
 
 /// States remembered, a power of two. Longer ago is not known.
 const LENGTH: u32 = 64;
@@ -49,14 +49,17 @@ impl History {
     /// The thread enters a state.
     ///
     /// A long wait with short breaks (who waits for an interpreter's global lock looks every 5 ms) is kept as one wait, or
-    /// the ring would not reach far enough back.
+    /// the ring would not reach far enough back. A moment of idleness is no break: requests that come then wait for a thread
+    /// that has nothing to do, and not behind what it did before.
     #[inline(always)]
     pub fn push(&mut self, component: Component, now: u64) {
         for break_states in [1, 2] {
             let before = self.entry(break_states + 1);
             if before & COMPONENT_MASK == component as u64 {
-                let (began, broke) = (before >> COMPONENT_BITS, self.entry(break_states) >> COMPONENT_BITS);
-                if began != 0 && (now - broke) * SHORT_BREAK < broke - began {
+                let (first, last) = (self.entry(break_states), self.entry(1));
+                let (began, broke) = (before >> COMPONENT_BITS, first >> COMPONENT_BITS);
+                let is_idle = [first, last].iter().any(|entry| entry & COMPONENT_MASK == Component::QueueIdle as u64);
+                if began != 0 && !is_idle && (now - broke) * SHORT_BREAK < broke - began {
                     self.head = self.head.wrapping_sub(break_states);
                     return;
                 }

@@ -1,0 +1,164 @@
+//! Downstream calls: for which request they are.
+//!
+//! In: connections that the service opens, what it sends and reads on them. Out: the request that waits for an answer is
+//! found again when it is read.
+
+use super::Table;
+use super::call::{CALLED, CONNECTING, DownstreamCall, MIXED, QUIET};
+use super::standing::Mark;
+use super::thread::ThreadState;
+use super::turn::Resume;
+use crate::ledger::Loss;
+use crate::maps::DownstreamWord;
+
+/// Sends of a loop that follow so soon upon the first one belong to the same call: headers, then a body.
+const SAME_CALL_NS: u64 = 1_000_000;
+
+/// The running thread begins to open a connection, whose socket is named `id`.
+#[inline(always)]
+pub fn connecting<T: Table>(
+    table: &T,
+    thread: &mut ThreadState,
+    call: &mut DownstreamCall,
+    id: u64,
+    pid: u32,
+    now: u64,
+) {
+    thread.activity.charge_on_cpu(now);
+    table.turn_to_oldest(thread, pid, now);
+    let work = &mut thread.activity;
+    if work.standing.is_active() {
+        if work.request == 0 {
+            work.request = id;
+        }
+        call.request = work.request;
+        call.began = work.began;
+        call.phase = CONNECTING;
+        call.since = 0;
+        work.peer = call.peer;
+        work.calls_changed(now, 0, 0);
+        work.standing.mark(Mark::Away);
+        work.standing.mark(Mark::Opening);
+        if thread.runnable.is_queue() {
+            table.park(work, pid);
+            work.start_anonymous(now);
+        }
+    }
+}
+
+/// The running thread has sent on a connection that the service opened, whose socket is named `id`. `count` counts what it was.
+#[inline(always)]
+pub fn sent<T: Table>(
+    table: &T,
+    thread: &mut ThreadState,
+    call: &mut DownstreamCall,
+    id: u64,
+    pid: u32,
+    now: u64,
+    count: impl Fn(u32, DownstreamWord),
+) -> Result<(), Loss> {
+    let work = &mut thread.activity;
+    if work.standing.is_active() {
+        work.charge_on_cpu(now);
+    } else {
+        work.start_anonymous(now);
+    }
+    let same = work.is_for(call.request, call.began);
+    if call.phase == CALLED || call.phase == MIXED {
+        // A loop that queues has put the request away after the first of two sends.
+        let more = same || (thread.runnable.is_queue() && now.wrapping_sub(call.since) < SAME_CALL_NS);
+        if !more {
+            count(call.peer, DownstreamWord::Multiplexed);
+            if call.phase == CALLED {
+                call.phase = MIXED;
+                return Err(Loss::CallsMixed);
+            }
+        }
+        return Ok(());
+    }
+    // Whose connection this is was known when it was opened.
+    let opened_for = call.request != id || work.request == 0;
+    if call.phase == CONNECTING && (same || opened_for) {
+        if !same {
+            let ready = if call.since != 0 { call.since } else { now };
+            let mut how = Resume::answered(call, ready);
+            table.resume(thread, &mut how, now);
+        }
+    } else {
+        table.turn_to_oldest(thread, pid, now);
+    }
+    thread.runnable.calls_for(thread.activity.request);
+    let work = &mut thread.activity;
+    if work.request == 0 {
+        work.request = id;
+    }
+    call.request = work.request;
+    call.began = work.began;
+    call.since = now;
+    call.phase = CALLED;
+    work.peer = call.peer;
+    work.touched = now;
+    work.calls_changed(now, 1, 0);
+    work.standing.mark(Mark::Away);
+    work.standing.unmark(Mark::Opening);
+    count(call.peer, DownstreamWord::Sent);
+    if thread.runnable.is_queue() {
+        // Its turn is over; who acts next is another.
+        table.park(work, pid);
+        work.start_anonymous(now);
+    }
+    Ok(())
+}
+
+/// Bytes that had arrived at `arrived` were read from such a connection, or its end: the call on it is over. Whether there was
+/// a call, and `None` where nobody knows whose answer this is. `answered` counts how long the answer took.
+#[inline(always)]
+pub fn ends<T: Table>(
+    table: &T,
+    call: &mut DownstreamCall,
+    bytes: u64,
+    arrived: u64,
+    answered: impl FnOnce(u32, u64),
+) -> Option<bool> {
+    let phase = call.phase;
+    call.phase = QUIET;
+    if phase == MIXED {
+        return None;
+    }
+    let called = phase == CALLED;
+    if called && bytes != 0 {
+        let latency = arrived.wrapping_sub(call.since);
+        if latency as i64 >= 0 {
+            answered(call.peer, latency);
+        } else {
+            table.lose(Loss::NegativeDifference);
+        }
+    }
+    (call.request != 0).then_some(called)
+}
+
+/// The running thread has read the answer, and goes on with the request of the call.
+#[inline(always)]
+pub fn received<T: Table>(
+    table: &T,
+    thread: &mut ThreadState,
+    call: &DownstreamCall,
+    called: bool,
+    arrived: u64,
+    now: u64,
+) {
+    if thread.activity.is_for(call.request, call.began) {
+        thread.activity.charge_on_cpu(now);
+        thread.activity.touched = now;
+    } else {
+        let mut how = Resume::answered(call, arrived);
+        table.resume(thread, &mut how, now);
+    }
+    if thread.activity.is_for(call.request, call.began) {
+        thread.runnable.push(call.request, call.began, false);
+        thread.activity.standing.mark(Mark::Away);
+        if called {
+            thread.activity.calls_changed(now, 0, 1);
+        }
+    }
+}

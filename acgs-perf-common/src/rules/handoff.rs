@@ -1,0 +1,288 @@
+//! Threads that block and wake: what becomes of their work, and how work passes from thread to thread.
+//!
+//! In: the state a thread enters or leaves. Out: its activity parked, dropped, begun or taken over, and its history.
+
+use super::Table;
+use super::standing::Custody;
+use super::thread::ThreadState;
+use super::transfer::copy;
+use crate::attribution::Component;
+use crate::state::{CallClass, State};
+
+const FUTEX: i64 = 202;
+const WRITE: i64 = 1;
+const KILL: i64 = 62;
+const TGKILL: i64 = 234;
+/// Bytes that a thread writes to wake another one, at most: one to a pipe or pair of sockets, eight to an eventfd.
+pub const WAKE_BYTES: u64 = 8;
+/// Sleeps of a loop for which a result from a pool is remembered.
+const POOL_SLEEPS: u32 = 64;
+/// Wake-ups from thread to thread that a request follows.
+const MAX_DEPTH: u32 = 3;
+
+/// A thread as the kernel knows it: who it is, and the system call that it is in.
+pub trait Caller {
+    /// Number of the thread.
+    fn pid(&self) -> u32;
+    /// Number of its process.
+    fn tgid(&self) -> u32;
+    /// Service + 1 of the process, 0 for a stranger.
+    fn service_byte(&self) -> u32;
+    /// Number of the system call, negative outside of one.
+    fn syscall(&self) -> i64;
+    /// Third argument of the system call.
+    fn third_argument(&self) -> u64;
+    /// Whether the futex wait that it is in has no time limit.
+    fn waits_without_limit(&self) -> bool;
+    /// The `CallClass` of a system call; 0 if it has none.
+    fn class_of(&self, syscall: i64) -> u64;
+}
+
+/// The component of a request whose thread was in `state`.
+#[inline(always)]
+fn component_of(state: u32, has_called: bool) -> Component {
+    match state {
+        s if s == State::OnCpu as u32 => Component::OnCpu,
+        s if s == State::RunQueue as u32 => Component::RunQueue,
+        s if s == State::Lock as u32 => Component::Lock,
+        s if s == State::Disk as u32 => Component::Disk,
+        s if s == State::Socket as u32 || s == State::Poll as u32 => {
+            if has_called {
+                Component::Downstream
+            } else {
+                Component::Idle
+            }
+        }
+        s if s == State::Sleep as u32 => Component::Sleep,
+        s if s == State::Fault as u32 => Component::Fault,
+        _ => Component::Other,
+    }
+}
+
+/// The component of the queue time of a request that waits for a thread in `state`, where no rule says more.
+#[inline(always)]
+fn queue_component_of(state: u32) -> Component {
+    match state {
+        s if s == State::Lock as u32 => Component::QueueLock,
+        s if s == State::Disk as u32 => Component::QueueDisk,
+        s if s == State::Sleep as u32 => Component::QueueSleep,
+        s if s == State::Fault as u32 => Component::QueueFault,
+        _ => Component::QueueOther,
+    }
+}
+
+/// The thread leaves the state that it was in until now: accounts that for whom it works. `who` is the process that ended it.
+#[inline(always)]
+pub fn leaves(thread: &mut ThreadState, now: u64, who: u32) {
+    let state = thread.state;
+    if thread.activity.standing.is_active() {
+        let component = component_of(state, thread.activity.waits_for_peer(state));
+        let who = if component as u32 == Component::Downstream as u32 { thread.activity.peer } else { who };
+        thread.activity.charge(component, now, who);
+    }
+}
+
+/// The thread, which is known to be off its CPU since `thread.since` or not `known`, gets one. Goes before `leaves`.
+///
+/// A thread that still counts as blocked here was woken while it went to sleep: the wake-up came before the switch, was
+/// not seen as one, and all the time since the switch was spent runnable.
+#[inline(always)]
+pub fn gets_cpu(thread: &mut ThreadState, known: bool, now: u64) {
+    if thread.state != State::RunQueue as u32 {
+        thread.history.set_last(Component::QueueRunQueue);
+        if !thread.activity.standing.is_active() {
+            thread.activity.start_anonymous(if known { thread.since } else { now });
+        }
+    }
+    thread.history.push(Component::QueueOnCpu, now);
+}
+
+/// The thread, which is `task` of `service`, is about to be woken: where a process of the same service lets it go on, it was locked.
+/// Goes before `leaves`.
+#[inline(always)]
+pub fn is_unlocked<C: Caller>(thread: &mut ThreadState, task: &C, service: u32, waker: &C, now: u64) {
+    let state = thread.state;
+    if state == State::Poll as u32
+        && thread.activity.standing.is_active()
+        && !thread.activity.waits_for_peer(state)
+        && is_let_go_on(task.tgid(), service, waker)
+    {
+        thread.activity.charge(Component::Lock, now, waker.tgid());
+    }
+}
+
+/// The thread blocks in `state`; its time on the CPU is accounted already.
+#[inline(always)]
+pub fn blocks<T: Table, C: Caller>(table: &T, thread: &mut ThreadState, task: &C, state: u32, now: u64) {
+    let work = &mut thread.activity;
+    let live = work.is_live();
+    let waits_for_events = state == State::Poll as u32;
+    // A worker waits for its next job without a limit; who waits for an interpreter's global lock has one.
+    let without_limit = state == State::Lock as u32 && task.syscall() == FUTEX && task.waits_without_limit();
+    thread.without_limit = u32::from(without_limit);
+    let mut component = queue_component_of(state);
+    if waits_for_events {
+        component = if live && work.waits_for_peer(state) && thread.loop_evidence == 0 {
+            Component::QueueDownstream
+        } else {
+            Component::QueueIdle
+        };
+        // A thread that is no event loop goes on with its request, whatever it waits for.
+        if !work.is_for_request() || thread.loop_evidence != 0 {
+            if live {
+                table.park(work, task.pid());
+            }
+            work.standing.free();
+        }
+        thread.runnable.sleeps();
+        thread.pool_sleeps = thread.pool_sleeps.saturating_sub(1);
+    } else if without_limit && (!work.is_for_request() || work.standing.is_handed()) {
+        component = Component::QueueIdle;
+        if !work.is_for_request() {
+            work.standing.free();
+        } else if !work.standing.is_given() {
+            // It may have finished, and the thread that replies may be too busy to be woken.
+            work.standing.set_finished(true);
+            table.park(work, task.pid());
+            work.standing.set_finished(false);
+        }
+    } else if state == State::Socket as u32 {
+        component = if live && work.waits_for_peer(state) { Component::QueueDownstream } else { Component::QueueIdle };
+    }
+    thread.history.push(component, now);
+}
+
+/// The thread, which is `task` of `service`, is woken from `state`; its time in that state is accounted already.
+#[inline(always)]
+pub fn woken<T: Table, C: Caller>(
+    table: &T,
+    thread: &mut ThreadState,
+    task: &C,
+    service: u32,
+    waker: &C,
+    state: u32,
+    now: u64,
+) {
+    let work = &mut thread.activity;
+    if !work.standing.is_active() {
+        work.start_anonymous(now);
+    }
+    if state == State::Poll as u32 {
+        thread.woke_at = now;
+    }
+    let (tgid, waker_tgid) = (task.tgid(), waker.tgid());
+    if tgid != waker_tgid {
+        if state == State::Poll as u32 && is_let_go_on(tgid, service, waker) {
+            work.waited_in = Component::Lock as u32;
+        }
+    } else if may_hand_over(thread, state, waker) && waker.pid() != task.pid() {
+        table.take_over(thread, task.pid(), state, now);
+    }
+}
+
+/// A thread starts: a pool grows by one for the job that the running one works for.
+#[inline(always)]
+pub fn born<T: Table>(table: &T, thread: &mut ThreadState, pid: u32, now: u64) {
+    thread.activity.start_anonymous(now);
+    table.take_over(thread, pid, State::Lock as u32, now);
+    thread.history.push(Component::QueueRunQueue, now);
+}
+
+/// Whether a process of the same service lets the thread go on on purpose, as the backends of PostgreSQL do.
+#[inline(always)]
+fn is_let_go_on<C: Caller>(tgid: u32, service: u32, waker: &C) -> bool {
+    let waker_tgid = waker.tgid();
+    tgid != waker_tgid && waker.service_byte() == service + 1 && matches!(waker.syscall(), KILL | TGKILL | WRITE)
+}
+
+/// Whether this looks like a job or a result that is handed over, not like an interrupt or a lock that became free.
+#[inline(always)]
+fn may_hand_over<C: Caller>(thread: &ThreadState, state: u32, waker: &C) -> bool {
+    let syscall = waker.syscall();
+    if state == State::Lock as u32 {
+        return syscall == FUTEX && thread.without_limit != 0;
+    }
+    if syscall < 0 || syscall == FUTEX || (state != State::Poll as u32 && state != State::Other as u32) {
+        return false;
+    }
+    let class = waker.class_of(syscall);
+    // An interrupt upon a thread that sends data may wake anybody.
+    (class == CallClass::ByDescriptor as u64 || class == CallClass::Socket as u64)
+        && waker.third_argument() <= WAKE_BYTES
+}
+
+/// The running thread tells an event loop that something is done: a worker with its job. What it does now is another job.
+#[inline(always)]
+pub fn finishes_job<T: Table>(table: &T, thread: &mut ThreadState, pid: u32, now: u64) {
+    let work = &mut thread.activity;
+    if work.is_for_request() && work.standing.is_handed() {
+        work.charge_on_cpu(now);
+        work.standing.set_finished(true);
+        table.park(work, pid);
+        let depth = work.depth;
+        work.start(0, Custody::Worker, now);
+        work.depth = depth;
+    }
+}
+
+/// The woken thread `pid` works for whom the running one, `giver`, works for.
+#[inline(always)]
+pub fn take_over<T: Table>(
+    table: &T,
+    giver: &mut ThreadState,
+    giver_pid: u32,
+    thread: &mut ThreadState,
+    pid: u32,
+    state: u32,
+    now: u64,
+) {
+    if !giver.activity.standing.is_active() || giver.activity.depth >= MAX_DEPTH {
+        return;
+    }
+    giver.activity.charge_on_cpu(now);
+    // A loop hands a job to a worker.
+    let queues = state == State::Lock as u32 && giver.runnable.is_queue();
+    if state == State::Lock as u32 {
+        table.turn_to_job(giver, giver_pid, now);
+    }
+    let given = &mut giver.activity;
+    let work = &mut thread.activity;
+    if work.is_for_request() && state == State::Poll as u32 {
+        if work.request != given.request {
+            table.park(work, pid);
+        }
+    } else if work.is_for_request()
+        && !(work.standing.is_handed() && given.standing.is_known() && !given.standing.is_handed())
+    {
+        return; // it has a request of its own
+    }
+    given.standing.spread();
+    copy(work, given);
+    work.standing = work.standing.handed_over();
+    let comes_back = state == State::Poll as u32 && given.standing.is_handed();
+    work.depth = match comes_back {
+        true => given.depth.saturating_sub(1),
+        false if given.standing.is_known() => given.depth + 1,
+        false => 1,
+    };
+    if comes_back {
+        thread.pool_sleeps = POOL_SLEEPS;
+    }
+    work.touched = now;
+    if state == State::Poll as u32 {
+        if given.standing.is_handed() {
+            // A worker has done its job; if it does not sleep now, it does another.
+            let depth = given.depth;
+            given.start(0, Custody::Worker, now);
+            given.depth = depth;
+        } else {
+            given.standing.give();
+        }
+    }
+    // What it did before was to be idle; a request that it reads now waited for the waker.
+    thread.history.copy_from(&giver.history);
+    if queues && given.is_live() {
+        table.park(given, giver_pid);
+        given.start_anonymous(now);
+    }
+}

@@ -1,0 +1,150 @@
+//! Requests that wait: their work so far, by the name of their socket, until a thread goes on with them.
+//!
+//! A thread that reads one socket must put away the request of another, and has only its name. So there is an array of
+//! places, one of which each socket gets at first sight and carries in its name, and behind it a map for those whose
+//! place is taken, by the address of their socket. No hook sees the end of a UNIX socket: what it leaves there makes room for
+//! the next socket at its address, so that there are never more entries than there were sockets at a time. Places are given
+//! out in order, so that those in use lie together: the first look at one is a miss of the caches, and among the costliest
+//! loads of all. Redis answers in a second pass over what it has read: there each request is put away once.
+
+use super::Table;
+use super::activity::Activity;
+use super::runnable::Request;
+use super::standing::{Mark, Standing};
+use super::transfer::copy;
+use crate::ledger::Loss;
+use crate::maps::PARKING_PLACES;
+
+/// An entry that nobody has asked for in this time gives its place to another.
+const STALE_NS: i64 = 60_000_000_000;
+
+/// A kernel address has only ones above.
+const ADDRESS_BITS: u32 = 48;
+
+/// The name of the socket at `address` whose requests wait in the place with this number, of which as many bits count as needed.
+#[inline(always)]
+#[must_use]
+pub const fn name(address: u64, place: u64) -> u64 {
+    (place & (PARKING_PLACES as u64 - 1)) << ADDRESS_BITS | address & ((1 << ADDRESS_BITS) - 1)
+}
+
+/// The address of a request's socket, by which it is found in the map.
+#[inline(always)]
+const fn address(request: u64) -> u64 {
+    request & ((1 << ADDRESS_BITS) - 1)
+}
+
+/// The place of a request.
+#[inline(always)]
+#[allow(clippy::mut_from_ref, reason = "as in `Table`")]
+pub fn place_of<T: Table>(table: &T, request: u64) -> Option<&mut Activity> {
+    table.place((request >> ADDRESS_BITS) as u32 & (PARKING_PLACES - 1))
+}
+
+/// The entry for this very request, if there is one.
+#[inline(always)]
+#[allow(clippy::mut_from_ref, reason = "as in `Table`")]
+pub fn find<T: Table>(table: &T, request: u64, began: u64) -> Option<&mut Activity> {
+    let mut entry = place_of(table, request)?;
+    if entry.request != request {
+        entry = table.spilled(address(request))?;
+    }
+    (entry.request == request && entry.began == began && !entry.standing.is_done()).then_some(entry)
+}
+
+/// The request of a socket if it waits for something unknown since thread `by` put it away.
+#[inline(always)]
+pub fn waiting<T: Table>(table: &T, id: u64, by: u32) -> Option<Request> {
+    let entry = place_of(table, id)?;
+    let waits = entry.request == id && entry.standing.waits_alone() && entry.calls == 0 && entry.parked_by == by;
+    waits.then_some(Request { id, began: entry.began })
+}
+
+/// Puts the work of thread `by` away.
+#[inline(always)]
+pub fn park<T: Table>(table: &T, activity: &mut Activity, by: u32) {
+    activity.standing.park();
+    activity.parked_by = by;
+    let request = activity.request;
+    let Some(entry) = place_of(table, request) else { return };
+    if entry.request == request {
+        let later = entry.began.wrapping_sub(activity.began) as i64;
+        if later > 0 || (later == 0 && entry.standing.is_done()) {
+            return; // another thread has answered it, and may have read the next one of its connection
+        }
+    }
+    if entry.request == 0
+        || entry.request == request
+        || entry.standing.is_done()
+        || activity.at.wrapping_sub(entry.at) as i64 > STALE_NS
+    {
+        copy(entry, activity);
+        return;
+    }
+    activity.standing.mark(Mark::Spilled);
+    let key = address(request);
+    if let Some(spilled) = table.spilled(key) {
+        // Of two sockets that were at one address, and of two requests, the one that was read later lives.
+        let later = spilled.began.wrapping_sub(activity.began) as i64;
+        if later > 0 || (later == 0 && spilled.request != request) {
+            return;
+        }
+    } else {
+        // Linux 6.1 takes a new entry only from a map or the stack, not from an argument. So it begins as a copy of what
+        // has the place, which nobody takes for this request, since that began at another time.
+        let neighbour: &Activity = entry; // by reference: there is no room for a copy on the stack
+        if !table.spill(key, neighbour) {
+            table.lose(Loss::RequestTableFull);
+            return;
+        }
+    }
+    // Looked up anew either way: from here on the verifier follows one way, not two.
+    if let Some(spilled) = table.spilled(key) {
+        copy(spilled, activity);
+    }
+}
+
+/// Forgets a request that is answered; `standing` is that of its work.
+#[inline(always)]
+pub fn forget_answered<T: Table>(table: &T, request: u64, began: u64, standing: Standing) {
+    if standing.may_be_found() {
+        table.forget_tabled(request, began, standing);
+    }
+}
+
+/// Forgets an answered request that may be in the table.
+#[inline(always)]
+pub fn forget_tabled<T: Table>(table: &T, request: u64, began: u64, standing: Standing) {
+    let Some(entry) = place_of(table, request) else { return };
+    let is_here = entry.request == request;
+    // A thread that still has a copy must not put it back: it finds the mark of what was answered.
+    let leaves_mark = standing.is_spread() && (is_here || entry.request == 0 || entry.standing.is_done());
+    if is_here || leaves_mark {
+        entry.request = request;
+        entry.began = began;
+        entry.standing.answered();
+    }
+    if standing.has(Mark::Spilled) || (standing.is_tabled() && !is_here) {
+        forget_spilled(table, request);
+    }
+}
+
+/// Takes a request out of the map, and leaves another one at its address there.
+#[inline(always)]
+fn forget_spilled<T: Table>(table: &T, request: u64) {
+    let key = address(request);
+    if table.spilled(key).is_some_and(|entry| entry.request == request) {
+        table.unspill(key);
+    }
+}
+
+/// Forgets whatever there is of a socket that is closed.
+#[inline(always)]
+pub fn forget<T: Table>(table: &T, request: u64) {
+    if let Some(entry) = place_of(table, request)
+        && entry.request == request
+    {
+        entry.standing.answered(); // and whoever still has a copy must not put it back
+    }
+    forget_spilled(table, request);
+}

@@ -1,0 +1,59 @@
+//! The state of a thread: what it is doing, for whom, and what it did before.
+//!
+//! In: nothing. Out: the type, which the kernel side keeps in the local storage of each thread of a service.
+
+use super::activity::Activity;
+use super::history::History;
+use super::runnable::Runnable;
+use crate::opaque::store;
+use crate::state::State;
+
+/// State of a thread, in its task storage.
+#[repr(C)]
+pub struct ThreadState {
+    /// When the thread entered `state`; 0 in a new record.
+    pub since: u64,
+    /// When the running system call was entered; 0 outside of one.
+    pub syscall_entered: u64,
+    /// Its number.
+    pub syscall: u32,
+    /// A `State`.
+    pub state: u32,
+    /// How often the thread has read a request while another one of its own waited, less its direct replies to requests that
+    /// were not only computed; 0 for a thread that is no event loop.
+    pub loop_evidence: u32,
+    /// 1 if a request that it has read is not answered.
+    pub unanswered: u32,
+    /// 1 if it is blocked on a futex without a time limit.
+    pub without_limit: u32,
+    /// A new state, on its way through memory; see `opaque`.
+    pub scratch: u32,
+    /// Sleeps for which a pool is known to give results back to this loop.
+    pub pool_sleeps: u32,
+    /// Marks, see `standby`.
+    pub seen: [u8; 4],
+    /// When it last woke for events.
+    pub woke_at: u64,
+    /// What it works on.
+    pub activity: Activity,
+    /// For whom it may act next.
+    pub runnable: Runnable,
+    /// What it did last.
+    pub history: History,
+}
+
+impl ThreadState {
+    /// Whether the thread is known to run.
+    #[inline(always)]
+    pub fn is_on_cpu(&self) -> bool {
+        self.since != 0 && self.state == State::OnCpu as u32
+    }
+
+    /// The thread is in another state since now.
+    #[inline(always)]
+    pub fn enter(&mut self, state: u32, now: u64) {
+        // The state last: a waker on another CPU leaves a thread alone that is not blocked yet.
+        store(&mut self.since, now);
+        store(&mut self.state, state);
+    }
+}

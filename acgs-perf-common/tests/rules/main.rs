@@ -1,0 +1,10 @@
+//! The rules of attribution, driven by scripts of events on the host.
+
+mod invariants;
+mod orders;
+mod scenarios;
+mod servers;
+mod socket;
+mod tables;
+mod truth;
+mod world;
