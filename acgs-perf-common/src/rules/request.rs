@@ -134,7 +134,7 @@ pub fn answer<T: Table>(table: &T, thread: &mut ThreadState, socket: &mut T::Soc
     let work = &mut thread.activity;
     if work.standing.is_known() {
         table.park(work, pid);
-    } else {
+    } else if work.request != 0 {
         forget_answered(table, work.request, work.began, work.standing);
     }
     work.start_anonymous(now);

@@ -299,7 +299,8 @@ impl World {
             self.tables.answer(&mut state, socket, SERVICE, now);
         }
         let Socket { id, arrived, read, row, .. } = *socket;
-        assert!(table::find(&self.tables, id, read).is_none(), "a request that was answered waits in the table");
+        let waits = table::find(&self.tables, id, read).is_some();
+        assert!(!waits || self.sharing > 1, "a request that was answered waits in the table");
         self.replies.push(Reply { socket: at, id, arrived, read, sent: now, row });
     }
 
