@@ -3,8 +3,8 @@
 //! In: a service's objective, requests, and what became of those without a reply. Out: a verdict, and what decided it;
 //! `output::words` says it in a sentence. In this order:
 //!
-//! 1. nothing answered: missed if there was something to answer that is as old as the objective, or whose client left, or that was
-//!    refused; otherwise too few requests to tell;
+//! 1. nothing answered: missed if there was something to answer that is as old as the objective, or was when its client left, or that
+//!    was refused; otherwise too few requests to tell;
 //! 2. the lower end of the P99's 95 % interval is at or above the objective: missed (also with fewer requests than a
 //!    two-sided interval needs, because the lower end exists from the first request on);
 //! 3. the rate is not above `min_rps`: missed if more than one request in a hundred was left in these ways, otherwise not tested,
@@ -35,15 +35,17 @@ pub fn judge(service: &mut ServiceReport) {
     (objective.verdict, objective.because) = (verdict, Some(because));
 }
 
-/// Requests that were left: still open and as old as the objective, abandoned by their client, or refused. Where nobody looked, those
+/// Requests that were left: as old as the objective and still open, or abandoned when they were; or refused. Where nobody looked, those
 /// that were read and not answered.
 #[must_use]
 pub fn left(service: &ServiceReport) -> u64 {
     let refused = service.refused.as_ref().map_or(0, |refused| refused.drops);
     match &service.fates {
-        Some(fates) => [fates.unread.beyond_objective, fates.in_service.beyond_objective, fates.abandoned.count]
-            .into_iter()
-            .fold(refused, u64::saturating_add),
+        Some(fates) => {
+            [fates.unread.beyond_objective, fates.in_service.beyond_objective, fates.abandoned.beyond_objective]
+                .into_iter()
+                .fold(refused, u64::saturating_add)
+        }
         None => service.requests.as_ref().map_or(0, |requests| requests.unanswered),
     }
 }

@@ -10,7 +10,7 @@ use crate::analysis::model::{Figure, Finding, OpenReport, ServiceReport, Severit
 pub const UNREAD: &str = "requests_unread";
 /// Requests that were read and not answered, as old as the objective.
 pub const IN_SERVICE: &str = "requests_unanswered";
-/// Requests whose client left.
+/// Requests whose client left when they were as old as the objective.
 pub const ABANDONED: &str = "requests_abandoned";
 /// Requests whose connection the service closed instead of answering.
 pub const CUT_OFF: &str = "requests_cut_off";
@@ -32,11 +32,11 @@ pub fn fates(service: &ServiceReport) -> Vec<Finding> {
         }
     }
     let abandoned = &fates.abandoned;
-    if abandoned.count > 0 {
-        let mut figures = vec![count("abandoned", abandoned.count).against(answered(service))];
+    if abandoned.beyond_objective > 0 {
+        let mut figures = vec![count("abandoned", abandoned.beyond_objective).against(answered(service))];
         figures.extend(abandoned.oldest_ns.map(|ns| Figure::new("longest_wait", ns, Unit::Ns)));
         figures.push(count("answered_into_closed", abandoned.into_closed));
-        all.push(of_service(ABANDONED, severity(service, abandoned.count), service, figures));
+        all.push(of_service(ABANDONED, severity(service, abandoned.beyond_objective), service, figures));
     }
     if fates.cut_off > 0 {
         let figures = vec![count("cut_off", fates.cut_off).against(answered(service))];
@@ -85,7 +85,8 @@ mod tests {
         of_service.unread.beyond_objective = 100_000;
         of_service.unread.oldest_ns = Some(3_000_000_000);
         of_service.in_service.beyond_objective = 1;
-        of_service.abandoned = AbandonedReport { count: 44, into_closed: 40, ..AbandonedReport::default() };
+        of_service.abandoned =
+            AbandonedReport { count: 50, beyond_objective: 44, into_closed: 40, ..AbandonedReport::default() };
         of_service.cut_off = 2;
         let refused = service.refused.as_mut().unwrap();
         (refused.drops, refused.by_port) = (424, [(8000, 424)].into());

@@ -201,7 +201,7 @@ mod tests {
         assert_eq!((finding.id.as_str(), finding.severity), (NOT_TESTED, Severity::Info));
         let rate = finding.figures.iter().find(|figure| figure.what == "rate").unwrap();
         assert_eq!((rate.value.as_f64(), rate.against.as_ref().and_then(|n| n.as_f64())), (Some(30_000.0), Some(1e6)));
-        report.services[0].fates.as_mut().unwrap().abandoned.count = 5_000;
+        report.services[0].fates.as_mut().unwrap().abandoned.beyond_objective = 5_000;
         let finding = assessed(report).findings.remove(0);
         assert_eq!((finding.id.as_str(), finding.severity), (OBJECTIVE_MISSED, Severity::Warning), "before the others");
     }

@@ -193,7 +193,7 @@ mod tests {
         // Not tested, or missed for the rate alone: the tail did not cause that.
         report.services[0].objective.min_rps = 1e6;
         assert_eq!(of(&report)[0].severity, Severity::Info);
-        report.services[0].fates.as_mut().unwrap().abandoned.count = 1_000;
+        report.services[0].fates.as_mut().unwrap().abandoned.beyond_objective = 1_000;
         assert_eq!(of(&report)[0].severity, Severity::Info);
     }
 

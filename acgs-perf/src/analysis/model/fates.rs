@@ -74,6 +74,8 @@ pub enum Since {
 pub struct AbandonedReport {
     /// How many.
     pub count: u64,
+    /// Those of them that had waited as long as the objective of the P99. Who leaves sooner may have had no wish for a reply: a farewell.
+    pub beyond_objective: u64,
     /// The longest that one had waited; absent if there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub oldest_ns: Option<u64>,

@@ -16,7 +16,7 @@ pub fn fates(fates: &Fates, objective_ns: u64) -> Option<(FatesReport, RefusedRe
     let report = FatesReport {
         unread: open_report(&fates.unread, objective_ns),
         in_service: open_report(&fates.in_service, objective_ns),
-        abandoned: abandoned(&fates.abandoned),
+        abandoned: abandoned(&fates.abandoned, objective_ns),
         cut_off: fates.cut_off,
     };
     let refused = RefusedReport { drops: fates.refused.drops, by_port: fates.refused.by_port.clone() };
@@ -55,9 +55,17 @@ fn open_report(open: &Open, objective_ns: u64) -> OpenReport {
     }
 }
 
-fn abandoned(abandoned: &Abandoned) -> AbandonedReport {
+fn abandoned(abandoned: &Abandoned, objective_ns: u64) -> AbandonedReport {
+    let mut waits = Ages::default();
+    waits.add(abandoned.waited.iter());
     let latency = distribution(&counts(&abandoned.waited, abandoned.waited_sum_ns));
-    AbandonedReport { count: abandoned.count, oldest_ns: latency.max_ns, latency, into_closed: abandoned.into_closed }
+    AbandonedReport {
+        count: abandoned.count,
+        beyond_objective: waits.of_age(objective_ns),
+        oldest_ns: latency.max_ns,
+        latency,
+        into_closed: abandoned.into_closed,
+    }
 }
 
 fn counts(sums: &Sums, sum_ns: u64) -> Counts {
@@ -98,7 +106,7 @@ mod tests {
         assert_eq!((unread.oldest[0].since, unread.oldest[0].pid), (Since::AtLeast, None));
         assert_eq!(report.in_service.oldest_ns, None);
         assert_eq!((report.abandoned.count, report.abandoned.into_closed, report.cut_off), (4, 3, 2));
-        assert_eq!(report.abandoned.latency.mean_ns, Some(1_000_000_000));
+        assert_eq!((report.abandoned.beyond_objective, report.abandoned.latency.mean_ns), (4, Some(1_000_000_000)));
         assert_eq!(refused, RefusedReport::default());
         assert_eq!((ages(&all).count(), ages(&all).of_age(5_000_000)), (6, 5));
         assert_eq!(fates(&Fates::default(), 5_000_000), None);

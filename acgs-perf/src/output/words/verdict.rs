@@ -83,7 +83,7 @@ mod tests {
 
     fn of(values: impl IntoIterator<Item = u64>, rate_per_s: f64, abandoned: u64) -> String {
         let mut report = sample::small();
-        report.services[0].fates.as_mut().unwrap().abandoned.count = abandoned;
+        report.services[0].fates.as_mut().unwrap().abandoned.beyond_objective = abandoned;
         let requests = report.services[0].requests.as_mut().unwrap();
         requests.latency = sample::distribution(values);
         (requests.count, requests.rate_per_s) = (requests.latency.count, Some(rate_per_s));

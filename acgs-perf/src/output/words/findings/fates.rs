@@ -30,14 +30,14 @@ pub fn words(finding: &Finding, service: &ServiceReport) -> Words {
         ),
         ABANDONED => {
             let abandoned = &fates.abandoned;
-            let longest = abandoned.oldest_ns.map_or_else(String::new, |ns| format!(", after up to {}", duration(ns)));
+            let longest = abandoned.oldest_ns.map_or_else(String::new, |ns| format!(": up to {}", duration(ns)));
             let all_the_same = match abandoned.into_closed {
                 0 => String::new(),
-                count => format!("; {} of them were answered all the same, for nobody", grouped(count)),
+                count => format!("; {} of all that left were answered all the same, for nobody", grouped(count)),
             };
             Words(
                 format!("clients of {name} gave up before they were answered"),
-                format!("{} left{longest}{all_the_same}", grouped(abandoned.count)),
+                format!("{} left when they had waited as long as the objective allows, or longer{longest}{all_the_same}", grouped(abandoned.beyond_objective)),
                 "their timeout is shorter than the latency: shorten what the tail waits for, or stop working on requests whose \
                  client has left"
                     .into(),
