@@ -291,6 +291,25 @@ fn a_caller_that_reads_no_bytes_first_has_its_answer_all_the_same() {
 }
 
 #[test]
+fn what_is_read_after_the_reply_belongs_to_the_answered_request() {
+    need_root();
+    let connections = 50;
+    let server = start(Kind::Hurried, &[]).unwrap();
+    let recording = record(&server).start().unwrap();
+    for _ in 0..connections {
+        ask(&server, 1, 2, 0).unwrap();
+    }
+    let report = recording.stop().unwrap();
+    // Each connection ends with such a rest, which is no request, unanswered or abandoned.
+    report.assert_exact("hostile", 2 * connections);
+    let service = report.service("hostile");
+    assert_eq!(service["requests"]["unanswered"], 0, "{}", service["requests"]);
+    for fate in ["/fates/unread/count", "/fates/in_service/count", "/fates/abandoned/count", "/fates/cut_off"] {
+        assert_eq!(report.integer("hostile", fate), 0, "{fate}: {}", service["fates"]);
+    }
+}
+
+#[test]
 fn two_threads_that_send_on_one_socket_at_once_count_each_request_once() {
     need_root();
     let requests = if in_vm() { 200 } else { 3_000 };

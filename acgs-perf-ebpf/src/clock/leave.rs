@@ -50,6 +50,7 @@ pub fn service_of(socket: &SocketState, listener: impl FnOnce() -> Option<u32>) 
 /// The client has closed its end: it will send no more, and perhaps it is gone.
 #[inline(always)]
 pub fn half_closed(socket: &mut SocketState) {
+    socket.has_ended = 1;
     // Without an open request it is the usual end.
     let is_open = socket.phase == READ || socket.next_arrived != 0;
     if is_open && socket.phase != CLIENT && socket.left == 0 {

@@ -8,9 +8,12 @@
 //! it is what the send has seen: so each value is recorded once and taken back at most once. Of two sends at the same moment
 //! one is left out, and the other one's time stands for both.
 
-use acgs_perf_common::attribution::{COUNT_WORD, LATENCY_WORD, attribution_bucket};
+use acgs_perf_common::attribution::{
+    COUNT_WORD, Component, LATENCY_WORD, NARROW_WORDS, QUEUE_WORD, attribution_bucket, component_word,
+};
 use acgs_perf_common::ledger::Loss;
 use acgs_perf_common::maps::{Counter, Histogram};
+use acgs_perf_common::opaque;
 use acgs_perf_common::rules::row;
 
 use super::leave;
@@ -53,6 +56,13 @@ pub fn received(socket: &mut SocketState, sk: Sock, figures: Figures, bytes: u64
         return false;
     }
     let now = now();
+    if socket.phase == REPLIED && (arrived == 0 || socket.has_ended != 0) {
+        // Nothing has come since the read before, or perhaps only the end of the stream, which arrives as bytes do: it is the rest
+        // of what was answered, unless a reply of its own follows.
+        socket.unclaimed = now;
+        socket.unclaimed_arrived = arrived;
+        return false;
+    }
     if arrived == 0 {
         lose(Loss::ArrivalUnseen);
     }
@@ -84,6 +94,9 @@ pub fn received(socket: &mut SocketState, sk: Sock, figures: Figures, bytes: u64
 /// service that began it: only there is something to take back.
 #[inline(always)]
 pub fn sent(socket: &mut SocketState, sk: Sock, service: u32, bytes: u64) -> Result<(), Loss> {
+    if socket.phase == REPLIED && socket.unclaimed.wrapping_sub(socket.replied) as i64 > 0 {
+        claim(socket, service);
+    }
     let recorded = socket.recorded();
     let begins = recorded == UNSENT;
     let figures = Figures::of(if begins || socket.phase == IDLE { service } else { socket.known_service() });
@@ -97,6 +110,28 @@ pub fn sent(socket: &mut SocketState, sk: Sock, service: u32, bytes: u64) -> Res
     let now = now();
     socket.bytes_out += bytes;
     if begins { begins_reply(socket, sk, figures, now) } else { goes_on(socket, sk, figures, recorded, now) }
+}
+
+subprogram! {
+    /// What was read after the last reply was a request after all: this is its reply.
+    fn claim = request_claim(socket: &mut SocketState; service: u32) {
+        socket.arrived = socket.unclaimed_arrived;
+        if socket.arrived == 0 {
+            socket.arrived = socket.unclaimed;
+            lose(Loss::ArrivalUnseen);
+        }
+        socket.read = socket.unclaimed;
+        socket.phase = READ;
+        socket.row[LATENCY_WORD] = UNSENT;
+        socket.row[COUNT_WORD] = 0;
+        // What the thread did while it waited is no longer to be told.
+        opaque::clear(&mut socket.row[QUEUE_WORD..NARROW_WORDS]);
+        socket.row[component_word(Component::QueueOther)] = socket.read.wrapping_sub(socket.arrived);
+        socket.bytes_out = 0;
+        socket.set_service(service);
+        socket.requests = socket.requests.wrapping_add(1);
+        Figures::of(service).add(Counter::Read, 1);
+    }
 }
 
 /// Records another latency instead; false if another thread has done so meanwhile.

@@ -94,6 +94,12 @@ pub struct SocketState {
     pub left: u64,
     /// Arrival of the request that was counted as abandoned, `ANSWERED` once it was answered all the same, 0 if none was.
     pub gone: u64,
+    /// When bytes were read that may belong to the answered request; of use while that is later than `replied`.
+    pub unclaimed: u64,
+    /// When these had arrived; 0 if nobody saw it.
+    pub unclaimed_arrived: u64,
+    /// 1 once the client has closed its end.
+    pub has_ended: u8,
 }
 
 const _: () = assert!(core::mem::offset_of!(SocketState, id) + 8 == 64);

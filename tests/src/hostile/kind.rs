@@ -9,6 +9,8 @@ pub enum Kind {
     Echo,
     /// Sends a greeting on each new connection, then answers.
     Greeter,
+    /// Answers when it has read half of the request, and reads the other half afterwards.
+    Hurried,
     /// Connects to its peer, is greeted, calls before it has read the greeting.
     Hasty,
     /// Connects to each of its peers in turn.
@@ -49,6 +51,7 @@ impl Kind {
         match self {
             Self::Echo => "echo",
             Self::Greeter => "greeter",
+            Self::Hurried => "hurried",
             Self::Hasty => "hasty",
             Self::Fickle => "fickle",
             Self::Wary => "wary",

@@ -128,6 +128,9 @@ fn each(kind: Kind, stream: TcpStream, peers: &[SocketAddr]) -> Result<()> {
     if kind == Kind::Greeter {
         (&stream).write_all(&message)?;
     }
+    if kind == Kind::Hurried {
+        return hurried(&stream);
+    }
     let mut turn = 0;
     while read(&stream, &mut message)? {
         let number = u32::from_le_bytes([message[0], message[1], message[2], message[3]]);
@@ -152,6 +155,16 @@ fn each(kind: Kind, stream: TcpStream, peers: &[SocketAddr]) -> Result<()> {
             _ => {}
         }
         (&stream).write_all(&message)?;
+    }
+    Ok(())
+}
+
+/// Answers between the halves of each request.
+fn hurried(mut stream: &TcpStream) -> Result<()> {
+    let mut half = [0; MESSAGE / 2];
+    while read(stream, &mut half)? {
+        stream.write_all(&[0; MESSAGE])?;
+        ensure!(read(stream, &mut half)?, "half a request");
     }
     Ok(())
 }
