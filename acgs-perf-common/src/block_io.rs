@@ -40,7 +40,7 @@ pub const RECORD_WORDS: u32 = DEVICE + BUCKETS;
 pub const NOBODY: u32 = 0;
 
 /// Requests that may be in flight at a time.
-pub const IN_FLIGHT: u32 = 4096;
+pub const IN_FLIGHT: u32 = 2048;
 /// Control groups whose owner is known.
 pub const GROUPS: u32 = 1024;
 
