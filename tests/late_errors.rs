@@ -189,8 +189,13 @@ fn an_agent_that_can_open_nothing_more_still_reports() {
     let report = Report::read(&path).unwrap();
     let summary = Command::new(agent()).arg("report").arg(&path).output().unwrap();
     let notes = notes(&report, &stdout(&summary));
-    assert!(notes[0].contains("walking the threads failed: ") && notes[0].contains("Too many open files"), "{notes:?}");
-    assert!(notes[1].starts_with("peers on UNIX sockets have no names: /proc: cannot read"), "{notes:?}");
+    for beginning in [
+        "requests without a reply are not known: Too many open files",
+        "the scheduler figures lack what each thread did since its last switch: walking the threads failed: ",
+        "peers on UNIX sockets have no names: /proc: cannot read",
+    ] {
+        assert!(notes.iter().any(|note| note.starts_with(beginning)), "{beginning}: {notes:?}");
+    }
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(said.trim_end().ends_with("the report goes to standard output instead"), "{said}");
 }
