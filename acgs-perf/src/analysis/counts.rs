@@ -5,7 +5,7 @@
 
 use acgs_perf_common::histogram::BUCKETS;
 
-use crate::sums::Row;
+use crate::sums::{Row, Sums};
 
 /// One histogram: bucket counts (index as in `acgs_perf_common::histogram`), the exact sum, and what was over range.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -28,8 +28,13 @@ pub fn counts(row: &Row, sum_ns: Option<u64>) -> Counts {
 
 /// The counts of a histogram whose buckets begin at word `first`.
 pub fn counts_from(row: &Row, first: u32, sum_ns: Option<u64>) -> Counts {
+    of_sums(&row.sums, first, sum_ns)
+}
+
+/// The same of words without a row.
+pub fn of_sums(sums: &Sums, first: u32, sum_ns: Option<u64>) -> Counts {
     let mut counts = Counts { buckets: vec![0; BUCKETS], sum_ns, ..Counts::default() };
-    for (word, count) in row.sums.iter().filter(|(word, count)| *word >= first && *count > 0) {
+    for (word, count) in sums.iter().filter(|(word, count)| *word >= first && *count > 0) {
         match counts.buckets.get_mut((word - first) as usize) {
             Some(bucket) => *bucket = count as u64,
             None => counts.over_range += count as u64,

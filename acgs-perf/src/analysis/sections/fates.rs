@@ -1,14 +1,11 @@
 //! What became of a service's requests that have no reply.
 
-use acgs_perf_common::histogram::BUCKETS;
-
 use crate::analysis::censored::Ages;
-use crate::analysis::counts::Counts;
+use crate::analysis::counts::of_sums;
 use crate::analysis::distribution::distribution;
 use crate::analysis::model::{AbandonedReport, FatesReport, OpenReport, OpenRequestReport, RefusedReport, Since};
 use crate::snapshot::fates::{Abandoned, Fates};
 use crate::snapshot::open::{self, Open};
-use crate::sums::Sums;
 
 /// The fates; `None` where nobody looked at the sockets, as in recordings of older agents.
 pub fn fates(fates: &Fates, objective_ns: u64) -> Option<(FatesReport, RefusedReport)> {
@@ -58,7 +55,7 @@ fn open_report(open: &Open, objective_ns: u64) -> OpenReport {
 fn abandoned(abandoned: &Abandoned, objective_ns: u64) -> AbandonedReport {
     let mut waits = Ages::default();
     waits.add(abandoned.waited.iter());
-    let latency = distribution(&counts(&abandoned.waited, abandoned.waited_sum_ns));
+    let latency = distribution(&of_sums(&abandoned.waited, 0, Some(abandoned.waited_sum_ns)));
     AbandonedReport {
         count: abandoned.count,
         beyond_objective: waits.of_age(objective_ns),
@@ -68,22 +65,12 @@ fn abandoned(abandoned: &Abandoned, objective_ns: u64) -> AbandonedReport {
     }
 }
 
-fn counts(sums: &Sums, sum_ns: u64) -> Counts {
-    let mut counts = Counts { buckets: vec![0; BUCKETS], sum_ns: Some(sum_ns), ..Counts::default() };
-    for (bucket, count) in sums.iter().filter(|(_, count)| *count > 0) {
-        match counts.buckets.get_mut(bucket as usize) {
-            Some(slot) => *slot += count as u64,
-            None => counts.over_range += count as u64,
-        }
-    }
-    counts
-}
-
 #[cfg(test)]
 mod tests {
     use acgs_perf_common::histogram::bucket_index;
 
     use super::*;
+    use crate::sums::Sums;
 
     #[test]
     fn what_is_known_of_open_requests_is_told() {
