@@ -1,6 +1,6 @@
 //! The probe `request`: latency, queue time and service time.
 
-use acgs_perf_common::fates::{FATE_WORDS, FatesFields, fates_base};
+use acgs_perf_common::fates::{ABANDONED, ABANDONED_BUCKETS, FATE_WORDS, FatesFields, fates_base};
 use acgs_perf_common::maps::{Counter, Histogram};
 
 use super::{FieldsSpec, MapSpec, ProbeSpec, SocketIterators, Stop};
@@ -88,6 +88,9 @@ fn read_often(maps: &Maps, service: u32, sections: &mut Sections) {
     let counters = Counter::Requests as u32..=Counter::UnsolicitedSends as u32;
     maps.read_counters(COUNTERS, service, counters, sections);
     maps.read_histograms(LATENCY, service, [Histogram::Latency as u32], sections);
-    let sums = maps.array("FATES").sums([fates_base(service) as usize].into_iter(), FATE_WORDS as usize);
+    let fates = |words: u32| maps.array("FATES").sums([fates_base(service) as usize].into_iter(), words as usize);
+    // Most services have no client that leaves, and the buckets are the costly part.
+    let counts = fates(ABANDONED_BUCKETS);
+    let sums = if counts.count(ABANDONED) == 0 { counts } else { fates(FATE_WORDS) };
     sections.insert(FATES.into(), Section::from([(Vec::new(), Row { sums, ..Row::default() })]));
 }
