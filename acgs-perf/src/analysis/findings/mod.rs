@@ -9,7 +9,7 @@ mod start;
 mod tail;
 
 pub use counts::COUNTS_DISAGREE;
-pub use fates::{ABANDONED, CUT_OFF, IN_SERVICE, REFUSED, UNREAD};
+pub use fates::{ABANDONED, CUT_OFF, IN_SERVICE, REFUSED, UNDELIVERED, UNREAD};
 pub use tail::NOT_CONSERVED;
 
 use super::verdict::missed_for_latency;

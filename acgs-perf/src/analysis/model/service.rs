@@ -170,6 +170,13 @@ pub struct RequestsReport {
     pub queue_time: Distribution,
     /// Read → first byte.
     pub service_time: Distribution,
+    /// Of the replies that were held: last send → last byte left, and before that the times between sends in which they could not leave.
+    /// In buckets of 6 %, part of `latency`; absent if all left at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delivery: Option<Distribution>,
+    /// The sum of these times, by what held the replies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_ns: Option<HeldReport>,
     /// Requests read, but never answered.
     pub unanswered: u64,
     /// Sends before any request was read on the connection.
@@ -178,6 +185,17 @@ pub struct RequestsReport {
     pub bytes_in: u64,
     /// Bytes sent to clients.
     pub bytes_out: u64,
+}
+
+/// For how long replies were held, by what held them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct HeldReport {
+    /// Their end was to go with more bytes: Nagle's algorithm, or a cork.
+    pub nagle_ns: u64,
+    /// The client took too little of them.
+    pub window_ns: u64,
+    /// Congestion, pacing, or loss.
+    pub network_ns: u64,
 }
 
 /// Scheduler figures of a service, over all its threads.
