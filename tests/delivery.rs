@@ -187,6 +187,24 @@ fn a_segment_that_is_lost_is_part_of_the_latency() {
 }
 
 #[test]
+fn the_time_in_which_the_client_was_still_sending_is_its_own() {
+    need_root();
+    let server = Server::start().unwrap();
+    let recording = server.recorder().start().unwrap();
+    let mut client = server.connect(None);
+    let wish = Wish { pieces: 1, piece: 100, body: 90_000, ..Wish::default() };
+    (0..5).for_each(|_| client.ask(wish, FAST));
+    client.took.clear();
+    (0..5).for_each(|_| client.ask_slowly(wish, 9, Duration::from_millis(30)));
+    let report = recording.stop().unwrap();
+    report.assert_nothing_lost(10);
+    assert_eq!(report.requests(NAME), 10);
+    assert_percentile(&report, &[&client], 90, Duration::from_millis(2));
+    let (body, of) = (component(&report, "request_body"), sum(&[&client]));
+    assert!(body * 100 >= of * 90 && body <= of, "{body} of {of} ns");
+}
+
+#[test]
 fn a_client_that_does_not_wait_for_its_reply_loses_none_of_them() {
     need_root();
     let server = Server::start().unwrap();
