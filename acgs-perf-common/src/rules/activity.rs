@@ -8,9 +8,7 @@ use core::mem::offset_of;
 
 use super::standing::{Custody, Mark, Standing};
 use crate::attribution::{Component, FIRST_OF_SERVICE_TIME, PEER_SLOTS, SERVICE_COMPONENTS};
-use crate::exemplar::{
-    SEGMENTS, segment, segment_add, segment_as, segment_component, segment_kind, segment_more,
-};
+use crate::exemplar::{SEGMENTS, segment, segment_add, segment_as, segment_component, segment_kind, segment_more};
 use crate::state::State;
 
 use crate::opaque;

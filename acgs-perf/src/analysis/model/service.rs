@@ -152,8 +152,20 @@ pub struct ObjectiveReport {
     /// What decided it; absent in reports of schema version 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub because: Option<Because>,
+    /// How much of the latency is not the service's to shorten; absent if that is little, or not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_time: Option<ClientTimeReport>,
     /// Why this verdict, or why none, in words.
     pub reason: String,
+}
+
+/// Time that the clients took themselves: they were still sending their request, or took the reply slowly.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ClientTimeReport {
+    /// Its mean above the P99.
+    pub mean_ns: u64,
+    /// About what the P99 would be without it.
+    pub p99_without_ns: u64,
 }
 
 /// Requests of a service.
