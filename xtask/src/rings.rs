@@ -72,6 +72,7 @@ impl Ring {
                 "services_nginx",
                 "services_uvicorn",
                 "services_fates",
+                "services_delivery",
                 "services_gunicorn",
                 "services_postgres",
                 "services_node",
