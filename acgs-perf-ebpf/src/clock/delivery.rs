@@ -9,7 +9,7 @@ use acgs_perf_common::attribution::{Component, DELIVERY_COMPONENTS, DELIVERY_WOR
 use acgs_perf_common::rules::delivery::{self as rules, Progress, Stage};
 use acgs_perf_common::{opaque, subprogram};
 
-use super::request;
+use super::record;
 use crate::count::Figures;
 use crate::globals::{attributes, closed_ns};
 use crate::kernel::sock::Sock;
@@ -122,7 +122,7 @@ fn grows(socket: &mut SocketState, ns: u64) -> bool {
     // Whether the window is open or not: the time ends within it.
     let figures = Figures::at_any_time(service);
     let latency = recorded.wrapping_add(ns);
-    if !request::grows(socket, figures, recorded, latency) {
+    if !record::grows(socket, figures, recorded, latency) {
         return false;
     }
     delivery::held(service, part, socket.delivery, ns);

@@ -15,7 +15,7 @@ use acgs_perf_common::fates::{FAREWELL_NS, PAUSE_NS};
 use acgs_perf_common::maps::{Counter, Histogram, MAX_SERVICES};
 use acgs_perf_common::subprogram;
 
-use super::request;
+use super::record;
 use crate::count::{Figures, replaced};
 use crate::globals::attributes;
 use crate::kernel::sock::Sock;
@@ -224,7 +224,7 @@ subprogram! {
         figures.unrecord(Histogram::QueueTime, queue_time);
         figures.unrecord(Histogram::ServiceTime, service_time);
         if attributes() && socket.row[COUNT_WORD] != 0 {
-            request::add_to_row(socket, figures.service(), latency, 1);
+            record::add_to_row(socket, figures.service(), latency, 1);
         }
         socket.phase = IDLE;
         socket.gone = ANSWERED;

@@ -17,7 +17,7 @@ use acgs_perf_common::maps::{Counter, Histogram};
 use acgs_perf_common::opaque;
 use acgs_perf_common::rules::row;
 
-use super::{delivery, leave};
+use super::{delivery, leave, record};
 use crate::count::{Figures, atomic_add, lose, prefetch, replaced};
 use crate::globals::attributes;
 use crate::kernel::sock::Sock;
@@ -222,7 +222,7 @@ fn goes_on(socket: &mut SocketState, sk: Sock, figures: Figures, recorded: u64, 
     if latency.wrapping_sub(recorded) as i64 >= PAUSE_NS as i64 {
         goes_on_late(socket, figures, recorded, latency);
     }
-    if grows(socket, figures, recorded, latency)
+    if record::grows(socket, figures, recorded, latency)
         && attributes()
         && attribution_bucket(latency) != attribution_bucket(recorded)
         && exemplar::is_wanted(socket, figures.service())
@@ -241,41 +241,5 @@ fn goes_on_late(socket: &mut SocketState, figures: Figures, recorded: u64, laten
     if socket.held & PUSHED == 0 && latency.wrapping_sub(recorded) > so_far {
         socket.held |= PUSHED;
         delivery_table::pushed(figures.service(), recorded);
-    }
-}
-
-/// Records `latency` in place of `recorded`; what is more belongs to the reply. Whether it did: another thread that sends now may be
-/// later, or may not have filled the row yet.
-#[inline(always)]
-pub fn grows(socket: &mut SocketState, figures: Figures, recorded: u64, latency: u64) -> bool {
-    let attributes = attributes();
-    let more = latency.wrapping_sub(recorded);
-    if more as i64 <= 0
-        || (attributes && socket.row[COUNT_WORD] == 0)
-        || !replaced(&raw mut socket.row[LATENCY_WORD], recorded, latency)
-    {
-        return false;
-    }
-    figures.unrecord(Histogram::Latency, recorded);
-    figures.record(Histogram::Latency, latency);
-    figures.add(Counter::LatencySum, more);
-    if attributes {
-        row::replied_more(socket, latency.wrapping_sub(socket.until_reply()));
-        if attribution_bucket(latency) == attribution_bucket(recorded) {
-            figures.add_growth(latency, more);
-        } else {
-            add_to_row(socket, figures.service(), recorded, 1);
-            add_to_row(socket, figures.service(), latency, 0);
-        }
-    }
-    true
-}
-
-subprogram! {
-    /// Adds the socket's last request to the row of the attribution histogram for this `latency`, or takes it back.
-    pub fn add_to_row = request_add_to_row(socket: &mut SocketState; service: u32, latency: u64, back: u32) {
-        let reply = latency.wrapping_sub(socket.until_reply());
-        let (narrow, held) = (socket.is_narrow != 0, socket.delivery != 0);
-        Figures::at_any_time(service).add_row(latency, reply, &socket.row, (narrow, held, back != 0));
     }
 }
