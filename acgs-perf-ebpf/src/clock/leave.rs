@@ -40,7 +40,7 @@ const SILENCE: u64 = 4;
 #[inline(always)]
 fn is_one_way(socket: &SocketState) -> bool {
     let messages = socket.messages;
-    if messages < ONE_WAY_FROM || messages >= CERTAIN {
+    if !(ONE_WAY_FROM..CERTAIN).contains(&messages) {
         return messages >= CERTAIN;
     }
     let (span, silence) = (socket.read_last.wrapping_sub(socket.read), now().wrapping_sub(socket.read_last));
