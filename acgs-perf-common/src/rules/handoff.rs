@@ -3,7 +3,7 @@
 //! In: the state a thread enters or leaves. Out: its activity parked, dropped, begun or taken over, and its history.
 
 use super::Table;
-use super::standing::Custody;
+use super::standing::{Custody, Mark};
 use super::thread::ThreadState;
 use super::transfer::copy;
 use crate::attribution::Component;
@@ -136,9 +136,13 @@ pub fn blocks<T: Table, C: Caller>(table: &T, thread: &mut ThreadState, task: &C
         }
         thread.runnable.sleeps();
         thread.pool_sleeps = thread.pool_sleeps.saturating_sub(1);
-    } else if without_limit && (!work.is_for_request() || work.standing.is_handed()) {
+    } else if without_limit && (!work.is_for_request() || work.standing.is_handed() || thread.takes != 0) {
         component = Component::QueueIdle;
         if !work.is_for_request() {
+            work.standing.free();
+        } else if thread.takes != 0 {
+            // A thread of a runtime: whatever its request waits for, it need not be this thread that goes on with it.
+            table.park(work, task.pid());
             work.standing.free();
         } else if !work.standing.is_given() {
             // It may have finished, and the thread that replies may be too busy to be woken.
@@ -166,6 +170,13 @@ pub fn woken<T: Table, C: Caller>(
     let work = &mut thread.activity;
     if !work.standing.is_active() {
         work.start_anonymous(now);
+        work.standing.mark(Mark::Woken);
+        // Who had nothing to do, and goes on because its time limit has passed, does so for who waited for that.
+        if state == State::Sleep as u32 {
+            work.waited_in = Component::Sleep as u32;
+            work.waited_since = thread.since;
+        }
+        thread.woke_at = now;
     }
     if state == State::Poll as u32 {
         thread.woke_at = now;
@@ -242,8 +253,9 @@ pub fn take_over<T: Table>(
     giver.activity.charge_on_cpu(now);
     // A loop hands a job to a worker.
     let queues = state == State::Lock as u32 && giver.runnable.is_queue();
-    if state == State::Lock as u32 {
-        table.turn_to_job(giver, giver_pid, now);
+    // A loop is nobody's worker: threads that read for themselves take from each other what can go on, as those of a runtime do.
+    if state == State::Lock as u32 && thread.loop_evidence == 0 {
+        table.turn_to_job(giver, giver_pid, thread.since, now);
     }
     let given = &mut giver.activity;
     let work = &mut thread.activity;
@@ -278,6 +290,9 @@ pub fn take_over<T: Table>(
         } else {
             given.standing.give();
         }
+    }
+    if state == State::Lock as u32 {
+        thread.woke_at = now; // for this job, if it has waited for one
     }
     // What it did before was to be idle; a request that it reads now waited for the waker.
     thread.history.copy_from(&giver.history);

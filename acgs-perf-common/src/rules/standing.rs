@@ -59,6 +59,8 @@ pub enum Mark {
     Opening = 1 << 11,
     /// The table had to put it into the map.
     Spilled = 1 << 12,
+    /// It began as its thread, which had had nothing to do, was woken: what it turns out to be for did not wait for a thread.
+    Woken = 1 << 13,
 }
 
 const ACTIVE: u32 = 1;

@@ -32,8 +32,19 @@ pub struct ThreadState {
     pub pool_sleeps: u32,
     /// Marks, see `standby`.
     pub seen: [u8; 4],
-    /// When it last woke for events.
+    /// When it last woke from having nothing to do: for events, or for a job.
     pub woke_at: u64,
+    /// The wait that it is in, or was in last, ends by itself then; 0 without a limit. See `limit`.
+    pub limit: u64,
+    /// The futex of that wait; 0 for events.
+    pub word: u64,
+    /// Time in waits for that futex that ended by themselves, one at once upon the other, up to now.
+    pub lapsed: u64,
+    /// A futex for which it is known to wait again and again, with a limit each time, until somebody wakes it.
+    pub retried: u64,
+    /// How sure it is that the thread is one of a runtime's, each of which goes on with whatever can; see `standing::Mark::Woken`.
+    pub takes: u32,
+    padding: u32,
     /// What it works on.
     pub activity: Activity,
     /// For whom it may act next.

@@ -140,10 +140,11 @@ pub fn turn_to_oldest<T: Table>(table: &T, thread: &mut ThreadState, pid: u32, n
     }
 }
 
-/// The thread wakes a worker: finds out for whom. If for none of those that it has just read, then for the one that has
-/// waited longest without a call, which is how a pool without a free thread looks.
+/// The thread wakes a worker, which has had nothing to do since `free_since`: finds out for whom. If for none of those that it has just
+/// read, then for the one that has waited longest without a call, which is how a pool without a free thread looks; but what was put away
+/// while this worker had nothing to do did not wait for it.
 #[inline(always)]
-pub fn turn_to_job<T: Table>(table: &T, thread: &mut ThreadState, pid: u32, now: u64) {
+pub fn turn_to_job<T: Table>(table: &T, thread: &mut ThreadState, pid: u32, free_since: u64, now: u64) {
     let work = &thread.activity;
     let own = work.is_live() && !work.standing.is_handed();
     if thread.runnable.is_queue() {
@@ -161,7 +162,7 @@ pub fn turn_to_job<T: Table>(table: &T, thread: &mut ThreadState, pid: u32, now:
     if thread.pool_sleeps == 0 {
         return;
     }
-    if let Some(mut next) = thread.runnable.next_waiting(|id| waiting(table, id, pid)) {
+    if let Some(mut next) = thread.runnable.next_waiting(|id| waiting(table, id, pid, free_since)) {
         table.turn_to(thread, &mut next, Component::PoolWait as u32, pid, now);
     }
 }

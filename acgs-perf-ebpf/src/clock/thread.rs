@@ -3,8 +3,9 @@
 use acgs_perf_common::attribution::Component;
 use acgs_perf_common::ledger::Loss;
 use acgs_perf_common::maps::{BLOCKED_HISTOGRAM, Counter, Histogram, STATE_COUNTER};
-use acgs_perf_common::state::{CallClass, FIRST_BLOCKED, STATES, State};
+use acgs_perf_common::state::{CallClass, FIRST_BLOCKED, STATES, State, class_of_entry, limit_of_entry};
 
+use super::limit;
 use crate::count::Figures;
 use crate::globals::{attributes, within_window};
 use crate::kernel::task::{Descriptor, Task};
@@ -14,6 +15,7 @@ use crate::state::thread::{self as thread_state, THREADS};
 use crate::table::syscall_class::class_of;
 use acgs_perf_common::opaque::reload;
 use acgs_perf_common::rules::handoff as rules;
+use acgs_perf_common::rules::limit::wakes;
 use acgs_perf_common::rules::thread::ThreadState;
 use acgs_perf_common::subprogram;
 
@@ -64,6 +66,8 @@ pub fn waking(task: Task, service: u32) -> Result<(), Loss> {
         return Ok(());
     }
     let now = now();
+    wakes(thread, now);
+    let state = reload(&thread.state);
     let figures = Figures::of(service);
     let waker = Task::current();
     // Timers and disks wake from an interrupt, which comes upon whoever runs.
@@ -120,7 +124,7 @@ pub fn switched_out(task: Task, service: u32, runnable: bool, now: u64) -> Resul
     let (state, counter) = if runnable {
         (State::RunQueue as u32, Counter::InvoluntarySwitches)
     } else {
-        (blocked_state(task), Counter::VoluntarySwitches)
+        (blocks_in(thread, task, now), Counter::VoluntarySwitches)
     };
     if attributes {
         if runnable {
@@ -144,7 +148,7 @@ pub fn begin(task: Task) -> Result<(), Loss> {
         let state = match (task.is_runnable(), task.is_on_cpu()) {
             (_, true) => State::OnCpu as u32,
             (true, false) => State::RunQueue as u32,
-            (false, false) => blocked_state(task),
+            (false, false) => blocked_state(task, entry_of(task.syscall())),
         };
         thread.enter(state, now());
     }
@@ -166,14 +170,33 @@ pub fn account_until_now(task: Task, service: u32) -> Result<(), Loss> {
     Ok(())
 }
 
+/// The entry of the table of calls for the call with this number; other beyond the table, and a page fault outside of a call.
+#[inline(always)]
+fn entry_of(syscall: i64) -> u64 {
+    match syscall {
+        0.. => class_of(syscall).map_or(State::Other as u64, |entry| *entry),
+        _ => State::Fault as u64,
+    }
+}
+
+/// In what the running thread blocks; and until when, if it has set itself a limit.
+#[inline(always)]
+fn blocks_in(thread: &mut ThreadState, task: Task, now: u64) -> u32 {
+    let entry = entry_of(task.syscall());
+    let place = limit_of_entry(entry);
+    if place != 0 {
+        limit::read(thread, place, now);
+    } else {
+        thread.limit = 0;
+        thread.lapsed = 0;
+    }
+    blocked_state(task, entry)
+}
+
 /// In what the thread blocks: the I/O-wait mark, then the system call it is in; outside of one it is a page fault.
 #[inline(always)]
-fn blocked_state(task: Task) -> u32 {
-    let syscall = task.syscall();
-    let class = match syscall {
-        0.. => class_of(syscall).map_or(State::Other as u32, |class| *class as u32),
-        _ => State::Fault as u32,
-    };
+fn blocked_state(task: Task, entry: u64) -> u32 {
+    let class = class_of_entry(entry);
     // io_uring_enter marks every wait as I/O, also that for a socket.
     if task.in_iowait() && class != State::Poll as u32 {
         return State::Disk as u32;

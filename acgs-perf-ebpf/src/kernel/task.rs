@@ -90,6 +90,19 @@ impl Task {
         load(self.regs(), offset!(regs_di))
     }
 
+    /// Arguments of the system call the task is in, from the second to the sixth.
+    #[inline(always)]
+    pub fn later_arguments(self) -> [u64; 5] {
+        let regs = self.regs();
+        [
+            load(regs, offset!(regs_si)),
+            load(regs, offset!(regs_dx)),
+            load(regs, offset!(regs_r10)),
+            load(regs, offset!(regs_r8)),
+            load(regs, offset!(regs_r9)),
+        ]
+    }
+
     /// Third argument of the system call the task is in.
     #[inline(always)]
     pub fn third_argument(self) -> u64 {
