@@ -22,7 +22,7 @@ macro_rules! components {
 }
 
 /// Number of components.
-pub const COMPONENTS: usize = 23;
+pub const COMPONENTS: usize = 30;
 /// The first component of the service time; those before it make up the queue time.
 pub const FIRST_OF_SERVICE_TIME: usize = Component::OnCpu as usize;
 /// Components of the queue time.
@@ -34,26 +34,33 @@ components! {
     QueueAccept = 0, "queue_accept", "Queue time: the connection was not accepted yet";
     QueueOnCpu = 1, "queue_on_cpu", "Queue time: the thread that read the request was on a CPU, with other work";
     QueueRunQueue = 2, "queue_run_queue", "Queue time: that thread waited for a CPU";
-    QueueLock = 3, "queue_lock", "Queue time: that thread was blocked on a lock";
-    QueueDisk = 4, "queue_disk", "Queue time: that thread was blocked on disk";
-    QueueDownstream = 5, "queue_downstream", "Queue time: that thread was blocked on a downstream call of another request";
-    QueueIdle = 6, "queue_idle", "Queue time: that thread was idle and not woken yet";
-    QueueSleep = 7, "queue_sleep", "Queue time: that thread slept of its own accord";
-    QueueFault = 8, "queue_fault", "Queue time: that thread was blocked in a page fault";
-    QueueOther = 9, "queue_other", "Queue time: that thread was blocked in something else, or it is not known in what";
-    OnCpu = 10, "on_cpu", "A thread executed on a CPU for the request";
-    RunQueue = 11, "run_queue", "The thread that works for the request waited for a CPU";
-    Lock = 12, "lock", "That thread was blocked on a lock";
-    Disk = 13, "disk", "That thread was blocked on disk";
-    Downstream = 14, "downstream", "The request waited for the answer of a downstream peer";
-    Idle = 15, "idle", "The request waited for a timer, for more bytes from its client, or for an event that is not known";
-    Sleep = 16, "sleep", "The thread that works for the request slept of its own accord";
-    Fault = 17, "fault", "That thread was blocked in a page fault";
-    Other = 18, "other", "That thread was blocked in something else";
-    LoopWait = 19, "loop_wait", "The request could go on, but the thread that had to go on with it worked for others";
-    PoolWait = 20, "pool_wait", "The request was read, but no thread of the pool had taken it up yet";
-    Unknown = 21, "unknown", "The service time that could not be attributed";
-    Reply = 22, "reply", "From the first to the last byte of the reply";
+    QueueCpuQuota = 3, "queue_cpu_quota", "Queue time: that thread was held back by the CPU quota of its control group";
+    QueueLock = 4, "queue_lock", "Queue time: that thread was blocked on a lock";
+    QueueDisk = 5, "queue_disk", "Queue time: that thread was blocked on disk";
+    QueueDownstream = 6, "queue_downstream", "Queue time: that thread was blocked on a downstream call of another request";
+    QueueIdle = 7, "queue_idle", "Queue time: that thread was idle and not woken yet";
+    QueueSleep = 8, "queue_sleep", "Queue time: that thread slept of its own accord";
+    QueueFault = 9, "queue_fault", "Queue time: that thread was blocked in a page fault";
+    QueueOther = 10, "queue_other", "Queue time: that thread was blocked in something else, or it is not known in what";
+    OnCpu = 11, "on_cpu", "A thread executed on a CPU for the request";
+    RunQueue = 12, "run_queue", "The thread that works for the request waited for a CPU";
+    CpuQuota = 13, "cpu_quota", "That thread was held back by the CPU quota of its control group";
+    Lock = 14, "lock", "That thread was blocked on a lock";
+    Disk = 15, "disk", "That thread was blocked on disk";
+    Downstream = 16, "downstream", "The request waited for the answer of a downstream peer";
+    RequestBody = 17, "request_body", "The client was still sending the request";
+    Idle = 18, "idle", "The request waited for a timer, or for an event that is not known";
+    Sleep = 19, "sleep", "The thread that works for the request slept of its own accord";
+    Fault = 20, "fault", "That thread was blocked in a page fault";
+    Other = 21, "other", "That thread was blocked in something else";
+    SendBuffer = 22, "send_buffer", "That thread was blocked in a send, because the other end took too little of what was sent before";
+    LoopWait = 23, "loop_wait", "The request could go on, but the thread that had to go on with it worked for others";
+    PoolWait = 24, "pool_wait", "The request was read, but no thread of the pool had taken it up yet";
+    Unknown = 25, "unknown", "The service time that could not be attributed";
+    Reply = 26, "reply", "From the first to the last byte of the reply, while the service had more to send";
+    DeliveryNagle = 27, "delivery_nagle", "The end of the reply was held back to go with more bytes (Nagle's algorithm, or a cork)";
+    DeliveryWindow = 28, "delivery_window", "The reply could not leave, because the client took too little of it (its receive window)";
+    DeliveryNetwork = 29, "delivery_network", "The reply could not leave, or left again, because of the network (congestion, pacing, loss)";
 }
 
 /// Downstream peers per service that get figures of their own; slot 0 stands for all others.
@@ -74,8 +81,10 @@ pub const LATENCY_WORD: usize = 1;
 pub const QUEUE_WORD: usize = 5;
 /// Words that a request which was computed in one go can have: two cache lines, of which a busy server needs only the first.
 pub const NARROW_WORDS: usize = QUEUE_WORD + QUEUE_COMPONENTS;
+/// Components of the service time that are among these words.
+const NARROW_COMPONENTS: usize = 2;
 /// Word of a row: time that was split between requests that cannot be told apart.
-pub const SHARED_WORD: usize = LATENCY_WORD + 1 + COMPONENTS;
+pub const SHARED_WORD: usize = NARROW_WORDS + SERVICE_COMPONENTS - NARROW_COMPONENTS;
 /// Word of a row: downstream calls.
 pub const CALLS_WORD: usize = SHARED_WORD + 1;
 /// Word of a row: time with exactly one downstream call outstanding.
@@ -84,11 +93,15 @@ pub const ONE_CALL_WORD: usize = CALLS_WORD + 1;
 pub const MANY_CALLS_WORD: usize = ONE_CALL_WORD + 1;
 /// First of the words with the downstream time per peer slot.
 pub const PEER_WORD: usize = MANY_CALLS_WORD + 1;
-/// First of the words that nothing uses yet: those of components to come go here, so that the others stay where they are, and a
-/// request without them does not touch their cache line.
-pub const ROOM_WORD: usize = PEER_WORD + PEER_SLOTS;
+/// First of the words with the components of the delivery. They are behind the others, because a reply that leaves at once has none
+/// and does not touch their cache line.
+pub const DELIVERY_WORD: usize = PEER_WORD + PEER_SLOTS;
+/// Components of the delivery.
+pub const DELIVERY_COMPONENTS: usize = COMPONENTS - Component::DeliveryNagle as usize;
+/// First of the words that nothing uses yet: for components to come.
+pub const ROOM_WORD: usize = DELIVERY_WORD + DELIVERY_COMPONENTS;
 /// Words for components to come, at least.
-pub const ROOM_WORDS: usize = 7;
+pub const ROOM_WORDS: usize = 4;
 /// Words of a row: whole cache lines of 64 bytes, so that each row begins with one.
 pub const ATTRIBUTION_WORDS: usize = (ROOM_WORD + ROOM_WORDS).next_multiple_of(8);
 
@@ -103,7 +116,8 @@ pub const fn component_word(component: Component) -> usize {
         Component::Reply => 4,
         _ if at < QUEUE_COMPONENTS => QUEUE_WORD + at,
         _ if at < Component::LoopWait as usize => NARROW_WORDS + at - (Component::OnCpu as usize + 1),
-        _ => NARROW_WORDS + at - (Component::OnCpu as usize + 2),
+        _ if at < Component::Reply as usize => NARROW_WORDS + at - (Component::OnCpu as usize + NARROW_COMPONENTS),
+        _ => DELIVERY_WORD + at - Component::DeliveryNagle as usize,
     }
 }
 
@@ -134,19 +148,20 @@ mod tests {
         for (at, (name, _)) in COMPONENT_NAMES.iter().enumerate() {
             assert!(COMPONENT_NAMES[..at].iter().all(|(other, _)| other != name), "{name} twice");
         }
-        assert_eq!((QUEUE_COMPONENTS, SERVICE_COMPONENTS), (10, 12));
+        assert_eq!((QUEUE_COMPONENTS, SERVICE_COMPONENTS, DELIVERY_COMPONENTS), (11, 15, 3));
     }
 
     #[test]
     fn each_word_has_one_meaning() {
-        let mut uses = [0; PEER_WORD];
+        let mut uses = [0; ROOM_WORD];
         for word in [COUNT_WORD, LATENCY_WORD, SHARED_WORD, CALLS_WORD, ONE_CALL_WORD, MANY_CALLS_WORD] {
             uses[word] += 1;
         }
         for component in ALL {
             uses[component_word(component)] += 1;
         }
-        assert_eq!(uses, [1; PEER_WORD]);
+        uses[PEER_WORD..DELIVERY_WORD].fill(1);
+        assert_eq!(uses, [1; ROOM_WORD]);
         assert_eq!((NARROW_WORDS * 8).div_ceil(64), 2);
         assert_eq!((ATTRIBUTION_WORDS * 8 % 64, ATTRIBUTION_WORDS * 8 / 64), (0, 7));
     }

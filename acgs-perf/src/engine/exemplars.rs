@@ -181,7 +181,7 @@ fn exemplar(record: &ExemplarRecord, comm: &dyn Fn(u32) -> String) -> Exemplar {
         comm: text(&record.comm),
         bytes_in: record.bytes_in,
         bytes_out: record.bytes_out,
-        component_ns: ALL.map(|component| record.row[component_word(component)]),
+        component_ns: ALL.map(|component| record.row[component_word(component)]).into(),
         shared_ns: record.row[SHARED_WORD],
         peer_ns: std::array::from_fn(|slot| record.row[PEER_WORD + slot]),
         segments,

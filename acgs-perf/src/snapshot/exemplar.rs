@@ -6,7 +6,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use acgs_perf_common::attribution::{COMPONENTS, PEER_SLOTS};
+use acgs_perf_common::attribution::PEER_SLOTS;
 use serde::{Deserialize, Serialize};
 
 use super::model::Subject;
@@ -40,7 +40,7 @@ pub struct Exemplar {
     /// Bytes of the reply.
     pub bytes_out: u64,
     /// Components, in the order of `Component`.
-    pub component_ns: [u64; COMPONENTS],
+    pub component_ns: Vec<u64>,
     /// Time that was split with other requests.
     pub shared_ns: u64,
     /// The component `downstream` by peer slot.

@@ -15,8 +15,10 @@ use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 
 use super::capture::{Capture, Context};
+use super::exemplar::Exemplars;
 use super::interval::Interval;
 use super::model::LAYOUT_VERSION;
+use super::older;
 use super::timeline::Timeline;
 
 /// Version of the frames; what is in them has a version of its own, `LAYOUT_VERSION`.
@@ -111,7 +113,7 @@ pub fn decode(bytes: &[u8]) -> Result<Decoded, CaptureError> {
         other => return Err(CaptureError::Hash(other.unwrap_or("none").to_owned())),
     }
     let mut at = line.len() + 1;
-    let (mut context, mut intervals, mut exemplars) = (None, Vec::new(), None);
+    let (mut context, mut intervals, mut exemplars): (_, Vec<Interval>, Option<Exemplars>) = (None, Vec::new(), None);
     let damage = loop {
         let Some((kind, payload, next)) = next_frame(bytes, at) else {
             break Some("it ends before its seal");
@@ -139,7 +141,9 @@ pub fn decode(bytes: &[u8]) -> Result<Decoded, CaptureError> {
     if context.layout > LAYOUT_VERSION {
         return Err(CaptureError::Layout(context.layout));
     }
-    let mut capture = Capture { context, intervals: Timeline::of(intervals), exemplars: exemplars.unwrap_or_default() };
+    let mut exemplars = exemplars.unwrap_or_default();
+    older::bring_up(context.layout, &mut intervals, &mut exemplars);
+    let mut capture = Capture { context, intervals: Timeline::of(intervals), exemplars };
     Ok(Decoded { damage: damage.map(|what| shorten(&mut capture, what)), capture })
 }
 
@@ -184,6 +188,8 @@ fn unpack<T: DeserializeOwned>(payload: &[u8]) -> Option<T> {
 
 #[cfg(test)]
 mod tests {
+    use acgs_perf_common::attribution::COMPONENTS;
+
     use super::*;
     use crate::live::status::ProbeStatus;
     use crate::snapshot::capture::ServiceContext;
@@ -205,8 +211,8 @@ mod tests {
             });
         }
         let segment = Segment { component: 3, duration_ns: 9, peer: Some(1), by: None };
-        let kept =
-            Kept { slowest: vec![Exemplar { segments: vec![segment], ..Exemplar::default() }], ..Kept::default() };
+        let slowest = Exemplar { segments: vec![segment], component_ns: vec![7; COMPONENTS], ..Exemplar::default() };
+        let kept = Kept { slowest: vec![slowest], ..Kept::default() };
         let service = ServiceContext { name: "api".into(), ..ServiceContext::default() };
         Capture {
             context: Context {
@@ -217,6 +223,7 @@ mod tests {
                     hooks: vec!["tp".into()],
                     ..ProbeStatus::default()
                 }],
+                layout: LAYOUT_VERSION,
                 duration_ns: 200_000_000_000,
                 ..Context::default()
             },
@@ -269,7 +276,10 @@ mod tests {
         let mut capture = capture();
         capture.context.layout = LAYOUT_VERSION + 1;
         let error = decode(&encode(&capture).unwrap()).unwrap_err().to_string();
-        assert!(error.contains("layout 2") && error.contains("use a newer one"), "{error}");
+        assert!(
+            error.contains(&format!("layout {}", LAYOUT_VERSION + 1)) && error.contains("use a newer one"),
+            "{error}"
+        );
     }
 
     #[test]

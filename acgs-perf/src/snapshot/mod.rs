@@ -10,6 +10,7 @@ pub mod fates;
 pub mod file;
 pub mod interval;
 pub mod model;
+mod older;
 pub mod open;
 pub mod read;
 pub mod timeline;

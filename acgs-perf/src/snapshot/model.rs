@@ -11,7 +11,7 @@ use super::open::OpenRequests;
 use crate::sums::{Sections, Sums};
 
 /// Version of what snapshots, intervals and captures hold; raised when a section or a field changes its meaning.
-pub const LAYOUT_VERSION: u32 = 1;
+pub const LAYOUT_VERSION: u32 = 2;
 
 /// Whose figures these are: a service's, those of one of its endpoints, or nobody's but the recording's.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

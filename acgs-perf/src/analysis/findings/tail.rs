@@ -67,7 +67,7 @@ fn unpooled<'a>(service: &'a ServiceReport, explanation: &Explanation) -> Option
 
 /// Whether a finding of [`tail`] already says why requests wait before they are read.
 pub fn explains_queue(finding: &Finding) -> bool {
-    [Cause::Accept, Cause::Queue, Cause::RunQueue].map(id).contains(&finding.id.as_str())
+    [Cause::Accept, Cause::Queue, Cause::RunQueue, Cause::CpuQuota].map(id).contains(&finding.id.as_str())
 }
 
 fn id(cause: Cause) -> &'static str {
@@ -76,9 +76,11 @@ fn id(cause: Cause) -> &'static str {
         Cause::Queue => "tail_queue",
         Cause::Cpu => "tail_cpu",
         Cause::RunQueue => "tail_run_queue",
+        Cause::CpuQuota => "tail_cpu_quota",
         Cause::Lock => "tail_lock",
         Cause::Disk => "tail_disk",
         Cause::Downstream => "tail_downstream",
+        Cause::RequestBody => "tail_request_body",
         Cause::Idle => "tail_idle",
         Cause::Sleep => "tail_sleep",
         Cause::Fault => "tail_fault",
@@ -87,6 +89,9 @@ fn id(cause: Cause) -> &'static str {
         Cause::Pool => "tail_pool",
         Cause::Unknown => "tail_unknown",
         Cause::Reply => "tail_reply",
+        Cause::Nagle => "tail_nagle",
+        Cause::SlowClient => "tail_slow_client",
+        Cause::Network => "tail_network",
     }
 }
 
@@ -228,7 +233,7 @@ mod tests {
             assert!(finding.id.starts_with("tail_"), "{finding:?}");
             seen.insert(finding.id);
         }
-        assert_eq!(seen.len(), 15, "{seen:?}");
+        assert_eq!(seen.len(), 20, "{seen:?}");
     }
 
     #[test]

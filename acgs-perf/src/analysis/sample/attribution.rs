@@ -208,7 +208,7 @@ fn exemplar(number: u64, request: &Request) -> Exemplar {
         comm: "uvicorn".into(),
         bytes_in: 220,
         bytes_out: 1_480,
-        component_ns: request.component_ns(),
+        component_ns: request.component_ns().into(),
         shared_ns: 0,
         peer_ns,
         segments: vec![

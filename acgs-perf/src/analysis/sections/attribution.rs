@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn a_row_is_read_word_by_word() {
-        let row = row(ATTRIBUTION_BUCKETS, &Sums::dense((0..48).map(|at| at * 10)), &Peers::default());
+        let row = row(ATTRIBUTION_BUCKETS, &Sums::dense((0..56).map(|at| at * 10)), &Peers::default());
         let component = |component: Component| row.component_ns[&name(component)];
         assert_eq!((row.low_ns, row.high_ns), (1 << 36, None));
         assert_eq!((row.count, row.latency_ns, component(Component::QueueAccept)), (0, 10, 50));
@@ -105,12 +105,13 @@ mod tests {
             (component(Component::OnCpu), component(Component::LoopWait), component(Component::Reply)),
             (20, 30, 40)
         );
-        assert_eq!((component(Component::QueueOther), component(Component::RunQueue)), (140, 150));
+        assert_eq!((component(Component::QueueOther), component(Component::RunQueue)), (150, 160));
         assert_eq!(
             (component(Component::Other), component(Component::PoolWait), component(Component::Unknown)),
-            (220, 230, 240)
+            (250, 270, 280)
         );
-        assert_eq!((row.downstream_ns["others"], row.downstream_ns["peer 15"]), (290, 440));
+        assert_eq!((row.downstream_ns["others"], row.downstream_ns["peer 15"]), (330, 480));
+        assert_eq!(component(Component::DeliveryNetwork), 510);
     }
 
     #[test]

@@ -28,7 +28,7 @@ fn exemplar(exemplar: &Exemplar, is_slowest: bool, start_ns: u64, peers: &Peers)
         comm: exemplar.comm.clone(),
         bytes_in: exemplar.bytes_in,
         bytes_out: exemplar.bytes_out,
-        components: by_name(ALL.iter().copied().zip(exemplar.component_ns)),
+        components: by_name(ALL.iter().copied().zip(exemplar.component_ns.iter().copied())),
         shared_ns: exemplar.shared_ns,
         downstream_ns: peers.by_address(exemplar.peer_ns.iter().copied().enumerate()),
         slowest: is_slowest,
@@ -41,7 +41,7 @@ fn exemplar(exemplar: &Exemplar, is_slowest: bool, start_ns: u64, peers: &Peers)
 fn segments(exemplar: &Exemplar) -> Vec<Segment> {
     let whole = |component: Component| Segment {
         component: component as u32,
-        duration_ns: exemplar.component_ns[component as usize],
+        duration_ns: exemplar.component_ns.get(component as usize).copied().unwrap_or(0),
         peer: None,
         by: None,
     };
@@ -49,9 +49,10 @@ fn segments(exemplar: &Exemplar) -> Vec<Segment> {
     if all.is_empty() {
         all = ALL.iter().map(|component| whole(*component)).filter(|segment| segment.duration_ns > 0).collect();
     }
-    let reply = whole(Component::Reply);
-    if reply.duration_ns > 0 && all.last().is_none_or(|last| last.component != reply.component) {
-        all.push(reply);
+    // What comes after the first byte of the reply, unless the order was not known.
+    if all.iter().all(|segment| segment.component < Component::Reply as u32) {
+        let after = ALL[Component::Reply as usize..].iter().map(|component| whole(*component));
+        all.extend(after.filter(|segment| segment.duration_ns > 0));
     }
     all
 }

@@ -24,13 +24,17 @@ pub enum Cause {
     Cpu,
     /// A thread waited for a CPU, be it before the request was read or after.
     RunQueue,
+    /// The CPU quota of the control group, be it before the request was read or after.
+    CpuQuota,
     /// A lock.
     Lock,
     /// The disk.
     Disk,
     /// A downstream peer.
     Downstream,
-    /// A timer, the client, or an unknown event.
+    /// The client was still sending the request.
+    RequestBody,
+    /// A timer, or an unknown event.
     Idle,
     /// A thread slept of its own accord.
     Sleep,
@@ -46,6 +50,12 @@ pub enum Cause {
     Unknown,
     /// Sending the reply.
     Reply,
+    /// The end of the reply was held back to go with more bytes.
+    Nagle,
+    /// The client takes the reply too slowly.
+    SlowClient,
+    /// Congestion, pacing or loss kept the reply back.
+    Network,
 }
 
 fn cause(component: Component) -> Cause {
@@ -62,9 +72,11 @@ fn cause(component: Component) -> Cause {
         | Component::QueueOther => Cause::Queue,
         Component::OnCpu => Cause::Cpu,
         Component::RunQueue => Cause::RunQueue,
+        Component::CpuQuota | Component::QueueCpuQuota => Cause::CpuQuota,
         Component::Lock => Cause::Lock,
         Component::Disk => Cause::Disk,
         Component::Downstream => Cause::Downstream,
+        Component::RequestBody => Cause::RequestBody,
         Component::Idle => Cause::Idle,
         Component::Sleep => Cause::Sleep,
         Component::Fault => Cause::Fault,
@@ -73,6 +85,9 @@ fn cause(component: Component) -> Cause {
         Component::PoolWait => Cause::Pool,
         Component::Unknown => Cause::Unknown,
         Component::Reply => Cause::Reply,
+        Component::DeliveryNagle => Cause::Nagle,
+        Component::SendBuffer | Component::DeliveryWindow => Cause::SlowClient,
+        Component::DeliveryNetwork => Cause::Network,
     }
 }
 

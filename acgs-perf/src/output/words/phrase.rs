@@ -28,10 +28,12 @@ pub fn phrase(part: &Part, cut: &CutReport) -> Phrase {
         Cause::Queue => all(&queueing(part)),
         Cause::Cpu => all("computing"),
         Cause::RunQueue => all(&waiting_for_cpu(part, cut)),
+        Cause::CpuQuota => all(&held_back(part)),
         Cause::Lock => all("waiting for a lock"),
         Cause::Disk => all("waiting for the disk"),
         Cause::Downstream => waiting_for_peers(part, cut),
-        Cause::Idle => all("waiting for a timer, for more bytes from its client, or for an event that is not known"),
+        Cause::RequestBody => all("waiting for the rest of the request, which the client was still sending"),
+        Cause::Idle => all("waiting for a timer, or for an event that is not known"),
         Cause::Sleep => all("sleeping of its own accord"),
         Cause::Fault => all("waiting for memory, in page faults"),
         Cause::Other => all("blocked in something that has no class of its own"),
@@ -39,6 +41,11 @@ pub fn phrase(part: &Part, cut: &CutReport) -> Phrase {
         Cause::Pool => all("waiting for a free thread of the pool"),
         Cause::Unknown => all("time that could not be attributed"),
         Cause::Reply => all("sending the reply"),
+        Cause::Nagle => {
+            all("waiting for the end of the reply to leave, which was held back to go with more bytes (Nagle)")
+        }
+        Cause::SlowClient => all("waiting for the client, which takes the reply slowly"),
+        Cause::Network => all("waiting for the network to take the reply (congestion, pacing, loss)"),
     }
 }
 
@@ -54,6 +61,14 @@ fn doing(component: Option<Component>) -> &'static str {
         Some(Component::QueueSleep) => "slept of its own accord",
         Some(Component::QueueFault) => "was blocked in a page fault",
         _ => "was blocked in something that is not known",
+    }
+}
+
+fn held_back(part: &Part) -> String {
+    let quota = "held back by the CPU quota of its control group";
+    match part.first() == Some(Component::QueueCpuQuota) {
+        true => format!("queueing before the application reads, while the thread that reads is {quota}"),
+        false => quota.into(),
     }
 }
 

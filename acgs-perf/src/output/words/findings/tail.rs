@@ -103,6 +103,10 @@ fn recommendation(explanation: &Explanation) -> String {
             "give the service CPUs of its own: move or limit the commands that ran instead (cpuset, CPUWeight=), raise \
              its CPU quota, or run fewer threads than CPUs"
         }
+        Cause::CpuQuota => {
+            "raise the CPU quota of its control group (CPUQuota=, cpu.max; in Kubernetes the CPU limit), or run fewer threads \
+             at a time, so that the quota lasts for the period"
+        }
         Cause::Lock => "find the lock with `perf lock contention` or `perf trace -e futex`, and hold it for less",
         Cause::Disk => "keep the data in memory, write asynchronously, or look at the device with `iostat -x 1`",
         Cause::Downstream if calls_in_sequence(explanation.cut).is_some() => {
@@ -113,9 +117,12 @@ fn recommendation(explanation: &Explanation) -> String {
             "look at the peer: record it as a service too, check its slow queries, its pool and its connects per call; \
              set a timeout on the call"
         }
+        Cause::RequestBody => {
+            "this is the client's own time: let a proxy take the whole request before it passes it on, limit how slowly a \
+             client may send, or look at the network from it"
+        }
         Cause::Idle => {
-            "look at the exemplars: a timer or a sleep of the event loop, a client that sends its request in pieces, or a \
-             wait that is not seen, as on another process"
+            "look at the exemplars: a timer or a sleep of the event loop, or a wait that is not seen, as on another process"
         }
         Cause::Sleep => "remove the sleep, or the retry with a fixed pause, from the path of the request",
         Cause::Fault => "check memory pressure and swap (`vmstat 1`), transparent huge pages, and memory-mapped files",
@@ -128,8 +135,19 @@ fn recommendation(explanation: &Explanation) -> String {
             "see in the exemplars which stretch is unknown; work that is handed to another process is not followed"
         }
         Cause::Reply => {
-            "check whether the reply is large or streamed on purpose, whether the client reads slowly, and the network \
-             to it"
+            "check whether the reply is large or streamed on purpose: the service itself takes this time between its sends"
+        }
+        Cause::Nagle => {
+            "set TCP_NODELAY on the service's connections, or write the whole reply in one send: its end waits for the \
+             client's acknowledgement, which the client delays"
+        }
+        Cause::SlowClient => {
+            "this is the client's own time, which reads slowly: let a proxy take the reply (buffering), make it smaller \
+             (compression, pages), or look at the client"
+        }
+        Cause::Network => {
+            "look at the network to the clients: retransmissions (`nstat`, `ss -ti`), the congestion window and the \
+             pacing of the connections, the rate of the device"
         }
     };
     advice.into()

@@ -62,6 +62,7 @@ fn each_component_has_its_words() {
         ),
         (Component::QueueOnCpu, format!("{queue} was on a CPU with other work")),
         (Component::QueueRunQueue, format!("{queue} waited for a CPU")),
+        (Component::QueueCpuQuota, format!("{queue} is held back by the CPU quota of its control group")),
         (Component::QueueLock, format!("{queue} was blocked on a lock")),
         (Component::QueueDisk, format!("{queue} was blocked on disk")),
         (Component::QueueDownstream, format!("{queue} waited for a downstream call of another request")),
@@ -70,19 +71,25 @@ fn each_component_has_its_words() {
         (Component::QueueFault, format!("{queue} was blocked in a page fault")),
         (Component::QueueOther, format!("{queue} was blocked in something that is not known")),
         (Component::RunQueue, "waiting for a CPU".into()),
+        (Component::CpuQuota, "held back by the CPU quota of its control group".into()),
         (Component::Lock, "waiting for a lock".into()),
         (Component::Disk, "waiting for the disk".into()),
         (Component::Downstream, "waiting for downstream peers".into()),
-        (
-            Component::Idle,
-            "waiting for a timer, for more bytes from its client, or for an event that is not known".into(),
-        ),
+        (Component::RequestBody, "waiting for the rest of the request, which the client was still sending".into()),
+        (Component::Idle, "waiting for a timer, or for an event that is not known".into()),
         (Component::Sleep, "sleeping of its own accord".into()),
         (Component::Fault, "waiting for memory, in page faults".into()),
         (Component::Other, "blocked in something that has no class of its own".into()),
+        (Component::SendBuffer, "waiting for the client, which takes the reply slowly".into()),
         (Component::LoopWait, "waiting for its own event loop, which was busy with other requests".into()),
         (Component::PoolWait, "waiting for a free thread of the pool".into()),
         (Component::Reply, "sending the reply".into()),
+        (
+            Component::DeliveryNagle,
+            "waiting for the end of the reply to leave, which was held back to go with more bytes (Nagle)".into(),
+        ),
+        (Component::DeliveryWindow, "waiting for the client, which takes the reply slowly".into()),
+        (Component::DeliveryNetwork, "waiting for the network to take the reply (congestion, pacing, loss)".into()),
     ];
     for (component, words) in &table {
         assert_eq!(with(*component), format!("90 % of the slowest 1 % is {words}: 9 ms of 10 ms."), "{component:?}");
