@@ -61,6 +61,7 @@ mod rules {
 mod clock {
     //! From event to event: the request clock of a socket, the clock of a thread.
     pub mod leave;
+    mod limit;
     pub mod request;
     pub mod thread;
 }
