@@ -3,6 +3,7 @@
 //! In: the state a thread enters or leaves. Out: its activity parked, dropped, begun or taken over, and its history.
 
 use super::Table;
+use super::limit::LOOK_NS;
 use super::standing::{Custody, Mark};
 use super::thread::ThreadState;
 use super::transfer::copy;
@@ -120,6 +121,10 @@ pub fn blocks<T: Table, C: Caller>(table: &T, thread: &mut ThreadState, task: &C
     // A worker waits for its next job without a limit; who waits for an interpreter's global lock has one.
     let without_limit = state == State::Lock as u32 && task.syscall() == FUTEX && task.waits_without_limit();
     thread.without_limit = u32::from(without_limit);
+    // Who has looked for what is due, and found that it is too early, goes on sleeping.
+    if thread.slept_since != 0 && !(work.standing.is_only_woken() && now.wrapping_sub(thread.since) < LOOK_NS) {
+        thread.slept_since = 0;
+    }
     let mut component = queue_component_of(state);
     if waits_for_events {
         component = if live && work.waits_for_peer(state) && thread.loop_evidence == 0 {
@@ -174,7 +179,10 @@ pub fn woken<T: Table, C: Caller>(
         // Who had nothing to do, and goes on because its time limit has passed, does so for who waited for that.
         if state == State::Sleep as u32 {
             work.waited_in = Component::Sleep as u32;
-            work.waited_since = thread.since;
+            if thread.slept_since == 0 {
+                thread.slept_since = thread.since;
+            }
+            work.waited_since = thread.slept_since;
         }
         thread.woke_at = now;
     }
@@ -254,7 +262,7 @@ pub fn take_over<T: Table>(
     // A loop hands a job to a worker.
     let queues = state == State::Lock as u32 && giver.runnable.is_queue();
     // A loop is nobody's worker: threads that read for themselves take from each other what can go on, as those of a runtime do.
-    if state == State::Lock as u32 && thread.loop_evidence == 0 {
+    if state == State::Lock as u32 && thread.loop_evidence == 0 && giver.takes == 0 {
         table.turn_to_job(giver, giver_pid, thread.since, now);
     }
     let given = &mut giver.activity;

@@ -20,7 +20,7 @@ const MAX_S: u64 = 1 << 32;
 const EARLY_PART: u32 = 4;
 const EARLY_NS: u64 = 50_000;
 /// Who has computed for longer between two waits did not only look whether it can go on.
-const LOOK_NS: u64 = 100_000;
+pub const LOOK_NS: u64 = 100_000;
 /// Futexes that are so near belong to one lock or condition.
 const ONE_LOCK: u64 = 64;
 

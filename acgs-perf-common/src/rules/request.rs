@@ -212,9 +212,7 @@ fn catch_up_at_reply(entry: &mut Activity, thread: &mut ThreadState, pid: u32, n
         }
         thread.takes = takes(thread.takes, entry.parked_by != pid);
     } else if !is_finished {
-        let is_worker = thread.loop_evidence == 0 || work.standing.is_handed();
-        let component = if is_worker { Component::PoolWait } else { Component::LoopWait };
-        (wait.until, wait.component) = (start, component as u32);
+        (wait.until, wait.component) = (start, thread_wait(thread) as u32);
     }
     catch_up(entry, thread, &mut wait, now);
 }
@@ -224,7 +222,7 @@ fn catch_up_at_reply(entry: &mut Activity, thread: &mut ThreadState, pid: u32, n
 #[inline(always)]
 fn fill_from_queue<T: Table>(table: &T, socket: &mut T::Socket, thread: &mut ThreadState, now: u64) {
     let read = socket.read();
-    let (woke_at, is_loop) = (thread.woke_at, thread.loop_evidence != 0 && !thread.activity.standing.is_handed());
+    let (woke_at, thread_wait) = (thread.woke_at, thread_wait(thread));
     let work = &mut thread.activity;
     if !work.standing.is_active() || work.standing.is_known() || work.began < read {
         row::clear(socket.row(), now.wrapping_sub(read));
@@ -237,12 +235,24 @@ fn fill_from_queue<T: Table>(table: &T, socket: &mut T::Socket, thread: &mut Thr
         true => idle_until - earlier(later(work.waited_since, read), idle_until),
         false => 0,
     };
-    let thread_wait = if is_loop { Component::LoopWait } else { Component::PoolWait };
     work.waited_before(Component::Sleep, slept);
     work.waited_before(Component::Idle, idle_until - read - slept);
     work.waited_before(thread_wait, work.began - idle_until);
     table.fill(socket, work, now);
     thread.takes = takes(thread.takes, was_idle);
+}
+
+/// In what a request waited that the thread took up, which had not been idle meanwhile.
+#[inline(always)]
+fn thread_wait(thread: &ThreadState) -> Component {
+    if thread.takes != 0 {
+        // In a runtime it can wait for a lock or a timer that the kernel knows nothing of.
+        Component::Idle
+    } else if thread.loop_evidence == 0 || thread.activity.standing.is_handed() {
+        Component::PoolWait
+    } else {
+        Component::LoopWait
+    }
 }
 
 /// How sure it is that a thread takes what others have read, after it has answered a request: one that it took, or not.

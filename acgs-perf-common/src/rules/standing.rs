@@ -176,6 +176,13 @@ impl Standing {
         self.0 == Self::new(Custody::Anonymous).0
     }
 
+    /// Whether the thread was woken from having nothing to do, and has only looked what there is since.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_only_woken(self) -> bool {
+        self.0 & (ACTIVE | KNOWN | HANDED) == ACTIVE && self.has(Mark::Woken)
+    }
+
     /// Whether it is a request for which one thread has computed, and nothing else.
     #[inline(always)]
     #[must_use]

@@ -136,6 +136,21 @@ fn what_waits_in_a_runtime_does_not_wait_for_a_thread() {
     assert_eq!(parts(&world), [(Component::Sleep, 20 * MS)]);
 }
 
+/// The one that waits for events rounds its time limits down, and so waits twice.
+#[test]
+fn a_timer_that_was_rounded_down_is_one_sleep() {
+    let mut world = reads();
+    world.block(1, Block::PollFor(19 * MS));
+    world.block(0, Block::Job);
+    world.after(19 * MS).wake(1, By::Interrupt);
+    world.run(1);
+    world.after(3_000).block(1, Block::PollFor(MS));
+    world.after(MS).wake(1, By::Interrupt);
+    world.run(1);
+    world.reply(1, 0);
+    assert_eq!(parts(&world), [(Component::Sleep, 20 * MS + 3_000)]);
+}
+
 /// The same with more requests than threads, and with a lock inside of the runtime, of which nothing is to be seen.
 #[test]
 fn what_waits_in_a_busy_runtime_does_not_wait_for_a_thread() {
