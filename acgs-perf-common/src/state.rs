@@ -22,18 +22,21 @@ pub enum State {
     Fault = 7,
     /// Blocked in anything else (wait4, pipes, ioctl …).
     Other = 8,
+    /// Runnable, and held back by the CPU quota of its control group. Only when the time is accounted: until it gets a CPU again, a
+    /// thread in this state is on the run queue, with a mark.
+    CpuQuota = 9,
 }
 
 /// Number of states.
-pub const STATES: usize = 9;
-/// The first blocked state; those from here on are the blocked classes.
+pub const STATES: usize = 10;
+/// The first blocked state; with those up to [`State::Other`] it makes the blocked classes.
 pub const FIRST_BLOCKED: usize = State::Lock as usize;
 /// Number of blocked classes.
-pub const BLOCKED_CLASSES: usize = STATES - FIRST_BLOCKED;
+pub const BLOCKED_CLASSES: usize = State::Other as usize - FIRST_BLOCKED + 1;
 
 /// Names in the report, by state.
 pub const STATE_NAMES: [&str; STATES] =
-    ["on_cpu", "run_queue", "lock", "disk", "socket", "poll", "sleep", "fault", "other"];
+    ["on_cpu", "run_queue", "lock", "disk", "socket", "poll", "sleep", "fault", "other", "cpu_quota"];
 
 /// Size of the table from system call number to [`CallClass`] and [`LimitIn`]; numbers at or above it count as other.
 pub const SYSCALLS: usize = 512;

@@ -45,6 +45,7 @@ fn component_of(state: u32, has_called: bool) -> Component {
     match state {
         s if s == State::OnCpu as u32 => Component::OnCpu,
         s if s == State::RunQueue as u32 => Component::RunQueue,
+        s if s == State::CpuQuota as u32 => Component::CpuQuota,
         s if s == State::Lock as u32 => Component::Lock,
         s if s == State::Disk as u32 => Component::Disk,
         s if s == State::Socket as u32 || s == State::Poll as u32 => {

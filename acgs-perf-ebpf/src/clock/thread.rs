@@ -1,6 +1,5 @@
 //! The thread clock: what each target thread is doing, one state at a time, so that the times add up to wall time.
 
-use acgs_perf_common::attribution::Component;
 use acgs_perf_common::ledger::Loss;
 use acgs_perf_common::maps::{BLOCKED_HISTOGRAM, Counter, Histogram, STATE_COUNTER};
 use acgs_perf_common::state::{CallClass, FIRST_BLOCKED, STATES, State, class_of_entry, limit_of_entry};
@@ -77,10 +76,11 @@ pub fn waking(task: Task, service: u32) -> Result<(), Loss> {
         rules::is_unlocked(thread, &task, service, &waker, now);
     }
     let spent = leave(thread, service, now, if is_deliberate { waker.tgid() } else { 0 }, attributes);
+    thread.held_back = u32::from(task.wakes_held_back());
     if attributes {
         let state = reload(&thread.state);
         woken(thread, task, service, state, now);
-        thread.history.push(Component::QueueRunQueue, now);
+        thread.queues(now);
     }
     thread.enter(State::RunQueue as u32, now);
     figures.record_at(BLOCKED_HISTOGRAM + state - FIRST_BLOCKED as u32, spent?);
@@ -92,7 +92,7 @@ fn matches_any(state: u32, states: [State; 3]) -> bool {
     states.iter().any(|s| *s as u32 == state)
 }
 
-/// The thread gets a CPU. Returns how long it waited on the run queue.
+/// The thread gets a CPU. Returns how long it waited on the run queue for another one to leave it.
 #[inline(always)]
 pub fn switched_in(task: Task, service: u32, prev: Task, now: u64) -> Result<u64, Loss> {
     let thread = thread_state::of(task)?;
@@ -106,10 +106,15 @@ pub fn switched_in(task: Task, service: u32, prev: Task, now: u64) -> Result<u64
         return Ok(0);
     }
     let figures = Figures::of(service);
-    thread.state = State::RunQueue as u32;
-    let waited = leave(thread, service, now, prev.tgid(), attributes);
+    thread.state = thread.runnable_state();
+    let held_back = thread.held_back != 0;
+    let waited = leave(thread, service, now, if held_back { 0 } else { prev.tgid() }, attributes);
     thread.enter(State::OnCpu as u32, now);
     let waited = waited?;
+    if held_back {
+        thread.held_back = 0;
+        return Ok(0); // nobody ran instead
+    }
     figures.record(Histogram::RunQueue, waited);
     Ok(waited)
 }
@@ -122,13 +127,14 @@ pub fn switched_out(task: Task, service: u32, runnable: bool, now: u64) -> Resul
     let attributes = attributes();
     let spent = if thread.since != 0 { leave(thread, service, now, 0, attributes) } else { Ok(0) };
     let (state, counter) = if runnable {
+        thread.held_back = u32::from(task.is_held_back());
         (State::RunQueue as u32, Counter::InvoluntarySwitches)
     } else {
         (blocks_in(thread, task, now), Counter::VoluntarySwitches)
     };
     if attributes {
         if runnable {
-            thread.history.push(Component::QueueRunQueue, now);
+            thread.queues(now);
         } else {
             thread.scratch = state;
             let state = reload(&thread.scratch);
@@ -163,6 +169,9 @@ pub fn account_until_now(task: Task, service: u32) -> Result<(), Loss> {
     if since != 0 {
         // A switch that is under way on another CPU may have read its clock after this one.
         let now = now().max(since);
+        if thread.state == State::RunQueue as u32 {
+            thread.state = thread.runnable_state();
+        }
         let spent = leave(thread, service, now, 0, attributes());
         thread.since = now;
         spent?;
