@@ -52,6 +52,8 @@ impl Ring {
                 "fates",
                 "capture",
                 "churn",
+                "timers",
+                "quota",
                 "strangers",
                 "accuracy",
                 "shares",

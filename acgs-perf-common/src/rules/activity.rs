@@ -250,6 +250,18 @@ impl Activity {
         self.parts[component as usize - FIRST_OF_SERVICE_TIME] += ns;
     }
 
+    /// It is for a request that was read at `read`, which is later by less than the time on the CPU: takes that off. Whether it is.
+    #[inline(always)]
+    pub fn starts_at(&mut self, read: u64) -> bool {
+        let early = if read > self.began { read - self.began } else { 0 };
+        let on_cpu = self.parts[ON_CPU];
+        if early > on_cpu {
+            return false;
+        }
+        self.parts[ON_CPU] = on_cpu - early;
+        true
+    }
+
     /// The sum of all parts.
     #[inline(always)]
     pub fn total(&self) -> u64 {

@@ -224,6 +224,12 @@ fn fill_from_queue<T: Table>(table: &T, socket: &mut T::Socket, thread: &mut Thr
     let read = socket.read();
     let (woke_at, thread_wait) = (thread.woke_at, thread_wait(thread));
     let work = &mut thread.activity;
+    if work.standing.is_for_request() && work.standing.is_handed() && work.starts_at(read) {
+        // It was woken for another job, and has found this one: two workers have changed places.
+        work.share(now.wrapping_sub(read));
+        table.fill(socket, work, now);
+        return;
+    }
     if !work.standing.is_active() || work.standing.is_known() || work.began < read {
         row::clear(socket.row(), now.wrapping_sub(read));
         return;

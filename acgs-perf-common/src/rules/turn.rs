@@ -6,6 +6,7 @@
 use super::Table;
 use super::activity::Activity;
 use super::call::DownstreamCall;
+use super::history::Waits;
 use super::runnable::Request;
 use super::standing::Mark;
 use super::table::{find, waiting};
@@ -187,16 +188,17 @@ pub fn turn_to<T: Table>(table: &T, thread: &mut ThreadState, next: &Request, wa
 }
 
 subprogram! {
-    /// The request could have gone on, but its thread worked for others, or waited for a CPU or a disk itself.
+    /// The request could have gone on, but its thread worked for others, or waited for a CPU, its quota or a disk itself.
     pub fn charge_loop_wait = charge_loop_wait_until(entry: &mut Activity, thread: &mut ThreadState; until: u64) {
         let since = entry.at;
         if until.wrapping_sub(since) as i64 <= 0 {
             return;
         }
         if thread.since > since {
-            let (run_queue, disk) = thread.history.waits(since, until);
+            let Waits { run_queue, cpu_quota, disk } = thread.history.waits(since, until);
             entry.charge(Component::RunQueue, since + run_queue, 0);
-            entry.charge(Component::Disk, since + run_queue + disk, 0);
+            entry.charge(Component::CpuQuota, since + run_queue + cpu_quota, 0);
+            entry.charge(Component::Disk, since + run_queue + cpu_quota + disk, 0);
         }
         entry.charge(Component::LoopWait, until, 0);
     }

@@ -154,8 +154,8 @@ fn cpu_quota(finding: &Finding, service: &ServiceReport, report: &Report) -> Wor
             cpus(ran)
         ),
         format!(
-            "raise the quota (CPUQuota=, cpu.max, cpu.cfs_quota_us; in Kubernetes the CPU limit): {} CPUs are enough for what \
-             the threads wanted to do, and more where it is wanted all at once; or run fewer threads at a time",
+            "raise the quota (CPUQuota=, cpu.max, cpu.cfs_quota_us; in Kubernetes the CPU limit): its threads asked for {} CPUs \
+             on average, at most; or run fewer threads at a time, so that the quota lasts for the period",
             cpus(wanted)
         ),
     )
