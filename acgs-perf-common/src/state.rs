@@ -16,7 +16,7 @@ pub enum State {
     Socket = 4,
     /// Blocked in epoll, poll, select or `io_uring_enter`.
     Poll = 5,
-    /// Sleeping of its own accord: in nanosleep or pause, or in a wait for a futex or for events that its own time limit ended.
+    /// Sleeping of its own accord (nanosleep, pause). To a request also a wait for a futex or for events that its own limit ended.
     Sleep = 6,
     /// Blocked while a page fault was served.
     Fault = 7,

@@ -3,7 +3,6 @@
 //! In: scripts of threads that wait with a limit. Out: each part of the request is what the script says.
 
 use acgs_perf_common::attribution::Component;
-use acgs_perf_common::state::State;
 
 use crate::invariants;
 use crate::world::{Block, By, FUTEX, Reply, WRITE, World};
@@ -179,15 +178,4 @@ fn what_waits_in_a_busy_runtime_does_not_wait_for_a_thread() {
     assert!(sum(Component::PoolWait) * 100 < all, "{} of {all} is a pool", sum(Component::PoolWait));
     assert!(sum(Component::Lock) * 50 < all, "{} of {all} is a lock", sum(Component::Lock));
     assert!((sum(Component::Idle) + sum(Component::Sleep)) * 10 > all * 8, "{:?}", world.replies[30].parts());
-}
-
-#[test]
-fn the_clock_of_the_thread_says_it_too() {
-    let mut world = reads();
-    world.block(0, Block::LockFor(20 * MS));
-    assert_eq!(world.thread(0).state, State::Lock as u32);
-    let now = world.now + 20 * MS;
-    let mut thread = world.thread(0);
-    acgs_perf_common::rules::limit::wakes(&mut thread, now);
-    assert_eq!(thread.state, State::Sleep as u32);
 }

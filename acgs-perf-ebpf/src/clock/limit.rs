@@ -5,7 +5,7 @@
 
 use acgs_perf_common::rules::limit::{self, Clock};
 use acgs_perf_common::rules::thread::ThreadState;
-use acgs_perf_common::state::LimitIn;
+use acgs_perf_common::state::{LimitIn, limit_of_entry};
 use acgs_perf_common::subprogram;
 
 use crate::globals::wall_ahead_ns;
@@ -19,9 +19,21 @@ const RING_HAS_STRUCT: u64 = 8;
 const RING_ABSOLUTE: u64 = 32;
 const RING_LIMIT_AT: u64 = 16;
 
+/// The running thread blocks in the call with this entry of the table of calls.
+#[inline(always)]
+pub fn of_wait(thread: &mut ThreadState, entry: u64, now: u64) {
+    let place = limit_of_entry(entry);
+    if place != 0 {
+        read(thread, place, now);
+    } else {
+        thread.limit = 0;
+        thread.lapsed = 0;
+    }
+}
+
 subprogram! {
     /// The running thread blocks; `place` says where its system call has the limit.
-    pub fn read = thread_limit(thread: &mut ThreadState; place: u32, now: u64) {
+    fn read = thread_limit(thread: &mut ThreadState; place: u32, now: u64) {
         let task = Task::current();
         let [second, third, fourth, fifth, sixth] = task.later_arguments();
         let is_at = |place_of: LimitIn| place == place_of as u32;

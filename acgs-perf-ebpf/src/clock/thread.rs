@@ -2,7 +2,7 @@
 
 use acgs_perf_common::ledger::Loss;
 use acgs_perf_common::maps::{BLOCKED_HISTOGRAM, Counter, Histogram, STATE_COUNTER};
-use acgs_perf_common::state::{CallClass, FIRST_BLOCKED, STATES, State, class_of_entry, limit_of_entry};
+use acgs_perf_common::state::{CallClass, FIRST_BLOCKED, STATES, State, class_of_entry};
 
 use super::limit;
 use crate::count::Figures;
@@ -65,21 +65,20 @@ pub fn waking(task: Task, service: u32) -> Result<(), Loss> {
         return Ok(());
     }
     let now = now();
-    wakes(thread, now);
-    let state = reload(&thread.state);
     let figures = Figures::of(service);
-    let waker = Task::current();
-    // Timers and disks wake from an interrupt, which comes upon whoever runs.
-    let is_deliberate = waker.syscall() >= 0 && !matches_any(state, [State::Sleep, State::Disk, State::Fault]);
-    let attributes = attributes();
-    if attributes {
-        rules::is_unlocked(thread, &task, service, &waker, now);
-    }
-    let spent = leave(thread, service, now, if is_deliberate { waker.tgid() } else { 0 }, attributes);
+    let spent = elapsed(thread.since, now);
+    account(thread, service, now);
     thread.held_back = u32::from(task.wakes_held_back());
-    if attributes {
-        let state = reload(&thread.state);
-        woken(thread, task, service, state, now);
+    if attributes() {
+        wakes(thread, now);
+        let waker = Task::current();
+        let ended = reload(&thread.state);
+        // Timers and disks wake from an interrupt, which comes upon whoever runs.
+        let is_deliberate = waker.syscall() >= 0 && !matches_any(ended, [State::Sleep, State::Disk, State::Fault]);
+        rules::is_unlocked(thread, &task, service, &waker, now);
+        rules::leaves(thread, now, if is_deliberate { waker.tgid() } else { 0 });
+        let ended = reload(&thread.state);
+        woken(thread, task, service, ended, now);
         thread.queues(now);
     }
     thread.enter(State::RunQueue as u32, now);
@@ -130,7 +129,11 @@ pub fn switched_out(task: Task, service: u32, runnable: bool, now: u64) -> Resul
         thread.held_back = u32::from(task.is_held_back());
         (State::RunQueue as u32, Counter::InvoluntarySwitches)
     } else {
-        (blocks_in(thread, task, now), Counter::VoluntarySwitches)
+        let entry = entry_of(task.syscall());
+        if attributes {
+            limit::of_wait(thread, entry, now);
+        }
+        (blocked_state(task, entry), Counter::VoluntarySwitches)
     };
     if attributes {
         if runnable {
@@ -186,20 +189,6 @@ fn entry_of(syscall: i64) -> u64 {
         0.. => class_of(syscall).map_or(State::Other as u64, |entry| *entry),
         _ => State::Fault as u64,
     }
-}
-
-/// In what the running thread blocks; and until when, if it has set itself a limit.
-#[inline(always)]
-fn blocks_in(thread: &mut ThreadState, task: Task, now: u64) -> u32 {
-    let entry = entry_of(task.syscall());
-    let place = limit_of_entry(entry);
-    if place != 0 {
-        limit::read(thread, place, now);
-    } else {
-        thread.limit = 0;
-        thread.lapsed = 0;
-    }
-    blocked_state(task, entry)
 }
 
 /// In what the thread blocks: the I/O-wait mark, then the system call it is in; outside of one it is a page fault.
