@@ -74,6 +74,7 @@ impl Ring {
                 "services_uvicorn",
                 "services_fates",
                 "services_gunicorn",
+                "services_waits",
                 "services_postgres",
                 "services_node",
                 "services_stack",
