@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use acgs_perf_tests::causes::inject::Quota;
-use acgs_perf_tests::harness::{Service, free_port, need_root};
+use acgs_perf_tests::harness::{Service, free_port, need_root, program};
 use acgs_perf_tests::recording::Recorder;
 use acgs_perf_tests::report::Report;
 use acgs_perf_tests::tries::{near, one_of_three};
@@ -19,7 +19,7 @@ const PERIOD: Duration = Duration::from_millis(100);
 fn recorded(is_limited: bool, clients: u64, each: u64) -> (Report, Duration) {
     need_root();
     let port = free_port().unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_wait-server"));
+    let mut command = Command::new(program("wait-server"));
     let service = Service::start(command.args([&port.to_string(), "spin"]), port).unwrap();
     let quota = is_limited.then(|| Quota::new(service.pid(), 10_000, 100_000).unwrap());
     let recording = Recorder::new("computes", &format!("port:{port}")).start().unwrap();

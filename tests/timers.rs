@@ -4,7 +4,7 @@
 use std::process::Command;
 use std::time::Duration;
 
-use acgs_perf_tests::harness::{Service, free_port, need_root};
+use acgs_perf_tests::harness::{Service, free_port, need_root, program};
 use acgs_perf_tests::recording::Recorder;
 use acgs_perf_tests::vm;
 use acgs_perf_tests::waits::{Shares, ask, calls};
@@ -24,7 +24,7 @@ fn little(percent: u64) -> f64 {
 fn server(arguments: &[&str]) -> Service {
     need_root();
     let port = free_port().unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_wait-server"));
+    let mut command = Command::new(program("wait-server"));
     Service::start(command.arg(port.to_string()).args(arguments), port).unwrap()
 }
 

@@ -210,7 +210,8 @@ fn catch_up_at_reply(entry: &mut Activity, thread: &mut ThreadState, pid: u32, n
             // A timer, which ended the thread's wait. When it was set nobody knows, nor what the request waited for before.
             entry.charge(Component::Idle, earlier(work.waited_since, start), 0);
         }
-        thread.takes = takes(thread.takes, entry.parked_by != pid);
+        // Not one that a worker gives back.
+        thread.takes = takes(thread.takes, entry.parked_by != pid && !entry.standing.is_handed());
     } else if !is_finished {
         (wait.until, wait.component) = (start, thread_wait(thread) as u32);
     }

@@ -163,7 +163,7 @@ pub fn turn_to_job<T: Table>(table: &T, thread: &mut ThreadState, pid: u32, free
     if thread.pool_sleeps == 0 {
         return;
     }
-    if let Some(mut next) = thread.runnable.next_waiting(|id| waiting(table, id, pid, free_since)) {
+    if let Some(mut next) = thread.runnable.next_waiting(free_since, |id| waiting(table, id, pid)) {
         table.turn_to(thread, &mut next, Component::PoolWait as u32, pid, now);
     }
 }
