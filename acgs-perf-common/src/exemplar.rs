@@ -48,6 +48,13 @@ pub const fn segment_more(last: u64, new: u64) -> u64 {
     (segment_add(last, new) & !((1 << SHIFT) - 1)) | (MORE << WHO_BITS)
 }
 
+/// The segment as one of another component.
+#[inline(always)]
+#[must_use]
+pub const fn segment_as(segment: u64, component: u32) -> u64 {
+    (segment & !(COMPONENT_MASK << WHO_BITS)) | (component as u64 & COMPONENT_MASK) << WHO_BITS
+}
+
 /// Duration of a segment.
 #[must_use]
 pub const fn segment_duration(segment: u64) -> u64 {

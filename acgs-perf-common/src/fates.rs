@@ -29,6 +29,8 @@ pub const fn fates_base(service: u32) -> u32 {
 pub const OPEN_REQUEST: u32 = 0;
 /// `Sighting::kind`: a socket that listens.
 pub const LISTENING_SOCKET: u32 = 1;
+/// `Sighting::kind`: a request whose reply has not left yet, or not all of it.
+pub const HELD_REPLY: u32 = 2;
 
 /// `Sighting::flags`: nobody saw the request arrive, because the recording began later; a listening socket had dropped before then
 /// what it has at the first look.
@@ -44,7 +46,8 @@ pub struct Sighting {
     pub arrived: u64,
     /// When it was read; 0 if nobody has read it.
     pub read: u64,
-    /// When its reply began; 0 if it has not. Only where that was after the window was closed.
+    /// When its reply began; 0 if it has not. Only where that was after the window was closed; of a [`HELD_REPLY`] the moment up to which
+    /// it is accounted.
     pub replied: u64,
     /// Inode of the socket, which is the same in /proc; 0 if no process has it, as before it is accepted.
     pub inode: u64,
@@ -54,7 +57,7 @@ pub struct Sighting {
     pub port: u32,
     /// Service, from 0.
     pub service: u32,
-    /// [`OPEN_REQUEST`] or [`LISTENING_SOCKET`].
+    /// [`OPEN_REQUEST`], [`LISTENING_SOCKET`] or [`HELD_REPLY`].
     pub kind: u32,
     /// [`OLDER`] and [`AT_LEAST`].
     pub flags: u32,
@@ -74,6 +77,13 @@ crate::kernel_fields! {
         tcp_received = "tcp_sock"."rcv_nxt";
         tcp_copied = "tcp_sock"."copied_seq";
         tcp_last_data = "inet_connection_sock"."icsk_ack.lrcvtime" or absent;
+        tcp_written = "tcp_sock"."write_seq";
+        tcp_sent = "tcp_sock"."snd_nxt";
+        tcp_acknowledged = "tcp_sock"."snd_una";
+        tcp_window = "tcp_sock"."snd_wnd";
+        tcp_segment = "tcp_sock"."mss_cache";
+        tcp_acknowledged_sent_us = "tcp_sock"."first_tx_mstamp";
+        tcp_last_sent = "tcp_sock"."tcp_wstamp_ns";
         socket_inode = "socket_alloc"."vfs_inode";
         inode_number = "inode"."i_ino";
     }

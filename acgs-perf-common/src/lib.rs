@@ -5,6 +5,7 @@
 
 pub mod attribution;
 pub mod block_io;
+pub mod delivery;
 pub mod exemplar;
 pub mod fates;
 pub mod fields;

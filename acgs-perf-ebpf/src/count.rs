@@ -3,8 +3,8 @@
 use core::intrinsics::{AtomicOrdering, atomic_cxchg, atomic_xadd};
 
 use acgs_perf_common::attribution::{
-    ATTRIBUTION_BUCKETS, ATTRIBUTION_WORDS, Component, LATENCY_WORD, NARROW_WORDS, PEER_SLOTS, PEER_WORD,
-    attribution_bucket, attribution_row, component_word,
+    ATTRIBUTION_BUCKETS, ATTRIBUTION_WORDS, Component, DELIVERY_COMPONENTS, DELIVERY_WORD, LATENCY_WORD, NARROW_WORDS,
+    PEER_SLOTS, PEER_WORD, attribution_bucket, attribution_row, component_word,
 };
 use acgs_perf_common::histogram::{BUCKETS, bucket_index};
 use acgs_perf_common::ledger::{LOSS_COUNT, Loss};
@@ -150,9 +150,15 @@ impl Figures {
     }
 
     /// Adds what a request of this `latency`, of which the reply took `reply`, brings to the attribution histogram, or takes it
-    /// back. The row has the other words; a narrow one has fewer that can be other than 0.
+    /// `back`. The row has the other words; a `narrow` one has fewer that can be other than 0, one that was `held` a few more.
     #[inline(always)]
-    pub fn add_row(self, latency: u64, reply: u64, row: &[u64; ATTRIBUTION_WORDS], narrow: bool, back: bool) {
+    pub fn add_row(
+        self,
+        latency: u64,
+        reply: u64,
+        row: &[u64; ATTRIBUTION_WORDS],
+        (narrow, held, back): (bool, bool, bool),
+    ) {
         let Some(sums) = self.row(latency) else { return };
         let add = |word: usize| {
             let value = match word {
@@ -168,6 +174,11 @@ impl Figures {
         };
         for word in 0..NARROW_WORDS {
             add(word);
+        }
+        if held {
+            for word in DELIVERY_WORD..DELIVERY_WORD + DELIVERY_COMPONENTS {
+                add(word);
+            }
         }
         if narrow {
             return;
@@ -190,6 +201,18 @@ impl Figures {
             unsafe {
                 atomic_add(sums.add(LATENCY_WORD), ns);
                 atomic_add(sums.add(REPLY), ns);
+            }
+        }
+    }
+
+    /// Of a request of this `latency`, `ns` were not the reply but the component in this `word`.
+    #[inline(always)]
+    pub fn move_from_reply(self, latency: u64, word: usize, ns: u64) {
+        if let Some(sums) = self.row(latency) {
+            // SAFETY: both words are in the entry.
+            unsafe {
+                atomic_add(sums.add(REPLY), ns.wrapping_neg());
+                atomic_add(sums.add(word), ns);
             }
         }
     }

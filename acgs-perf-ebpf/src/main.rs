@@ -21,6 +21,7 @@ mod kernel {
     pub mod storage;
     pub mod task;
     pub mod time;
+    pub mod transmit;
 }
 
 mod count;
@@ -36,6 +37,7 @@ mod table {
     //! What is kept by key: each table with its maps, and the only place that looks into them.
     pub mod accept;
     mod bytes;
+    pub mod delivery;
     pub mod downstream;
     pub mod exec;
     pub mod exemplar;
@@ -60,6 +62,7 @@ mod rules {
 
 mod clock {
     //! From event to event: the request clock of a socket, the clock of a thread.
+    pub mod delivery;
     pub mod leave;
     mod limit;
     pub mod request;

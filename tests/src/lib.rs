@@ -5,6 +5,7 @@ pub mod bpf;
 pub mod causes;
 pub mod clock;
 pub mod confine;
+pub mod delivery;
 pub mod fate;
 pub mod harness;
 pub mod hostile;

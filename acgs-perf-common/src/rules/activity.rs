@@ -8,7 +8,7 @@ use core::mem::offset_of;
 
 use super::standing::{Custody, Mark, Standing};
 use crate::attribution::{Component, FIRST_OF_SERVICE_TIME, PEER_SLOTS, SERVICE_COMPONENTS};
-use crate::exemplar::{SEGMENTS, segment, segment_add, segment_kind, segment_more};
+use crate::exemplar::{SEGMENTS, segment, segment_add, segment_as, segment_component, segment_kind, segment_more};
 use crate::state::State;
 
 use crate::opaque;
@@ -262,6 +262,24 @@ impl Activity {
         true
     }
 
+    /// More of the request was read: what its thread was idle for until then was its client, which was still sending. The segment
+    /// of that wait is the last one, or the one before a wait for a CPU.
+    #[inline(always)]
+    pub fn waited_for_body(&mut self) {
+        let waited = self.parts[IDLE];
+        if waited == 0 {
+            return;
+        }
+        self.parts[IDLE] = 0;
+        self.parts[REQUEST_BODY] += waited;
+        for back in [1u32, 2] {
+            let last = &mut self.segments[masked(&self.segments_len, back.wrapping_neg())];
+            if segment_component(*last) == Some(Component::Idle as usize) {
+                *last = segment_as(*last, Component::RequestBody as u32);
+            }
+        }
+    }
+
     /// The sum of all parts.
     #[inline(always)]
     pub fn total(&self) -> u64 {
@@ -311,6 +329,8 @@ pub const ON_CPU: usize = Component::OnCpu as usize - FIRST_OF_SERVICE_TIME;
 pub const DOWNSTREAM: usize = Component::Downstream as usize - FIRST_OF_SERVICE_TIME;
 const SLEEP: usize = Component::Sleep as usize - FIRST_OF_SERVICE_TIME;
 const LOCK: usize = Component::Lock as usize - FIRST_OF_SERVICE_TIME;
+const IDLE: usize = Component::Idle as usize - FIRST_OF_SERVICE_TIME;
+const REQUEST_BODY: usize = Component::RequestBody as usize - FIRST_OF_SERVICE_TIME;
 const LOOP_WAIT: usize = Component::LoopWait as usize - FIRST_OF_SERVICE_TIME;
 /// Index of the time that nobody can account for.
 pub const UNKNOWN: usize = Component::Unknown as usize - FIRST_OF_SERVICE_TIME;

@@ -5,6 +5,7 @@
 
 pub mod activity;
 pub mod call;
+pub mod delivery;
 pub mod downstream;
 pub mod handoff;
 pub mod history;

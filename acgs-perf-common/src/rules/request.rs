@@ -88,12 +88,13 @@ pub fn continued<T: Table>(
     now: impl FnOnce() -> u64,
 ) {
     if thread.activity.is_for(request, began) {
+        thread.activity.waited_for_body();
         thread.activity.standing.unmark(Mark::Away);
         return;
     }
     let now = now();
     let ready = if arrived == 0 { now } else { arrived };
-    let mut how = Resume { request, began, ready, wait: Component::Idle as u32, peer: 0 };
+    let mut how = Resume { request, began, ready, wait: Component::RequestBody as u32, peer: 0 };
     table.resume(thread, &mut how, now);
     thread.activity.standing.unmark(Mark::Away);
 }

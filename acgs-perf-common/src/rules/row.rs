@@ -75,9 +75,8 @@ pub fn fill<T: Table>(table: &T, socket: &mut T::Socket, work: &mut Activity, no
     }
 }
 
-/// More of a reply was sent: all of it since the first byte is the component `reply`.
+/// More of a reply was sent, which has taken so long since its first byte.
 #[inline(always)]
-pub fn replied_more<S: Served>(socket: &mut S, now: u64) {
-    let reply = now.wrapping_sub(socket.replied());
+pub fn replied_more<S: Served>(socket: &mut S, reply: u64) {
     socket.row()[word(Component::Reply)] = reply;
 }

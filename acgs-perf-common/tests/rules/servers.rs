@@ -14,6 +14,8 @@ pub enum Step {
     Blocked(Block, u64, u64),
     /// Sends to a peer and waits for its answer, in a read or in poll.
     Calls(bool, u64, u64),
+    /// Waits for more of the request, in a read or in poll.
+    Reads(bool, u64, u64),
 }
 
 pub fn ns() -> impl Strategy<Value = u64> {
@@ -27,6 +29,7 @@ pub fn step() -> impl Strategy<Value = Step> {
         1 => ns().prop_map(Step::Preempted),
         3 => (prop::sample::select(blocks), ns(), 0..100_000u64).prop_map(|(how, ns, queue)| Step::Blocked(how, ns, queue)),
         3 => (any::<bool>(), ns(), 0..100_000u64).prop_map(|(poll, ns, queue)| Step::Calls(poll, ns, queue)),
+        2 => (any::<bool>(), ns(), 0..100_000u64).prop_map(|(poll, ns, queue)| Step::Reads(poll, ns, queue)),
     ]
 }
 
@@ -37,12 +40,16 @@ pub fn serve(truth: &mut Truth, thread: usize, steps: &[Step], idle: u64) {
     truth.after(1_000).world.wake(thread, By::Interrupt);
     truth.after(2_000).world.run(thread);
     truth.after(300).read(thread, thread);
+    let mut has_called = false;
     for step in steps {
         match *step {
+            // Who blocks in a read after a call may wait for the rest of its answer.
+            Step::Reads(..) if has_called => {}
             Step::Cpu(ns) => drop(truth.after(ns)),
             Step::Preempted(ns) => truth.preempted(thread, ns),
             Step::Blocked(how, ns, queue) => truth.blocked(thread, how, ns, queue),
             Step::Calls(poll, ns, queue) => {
+                has_called = true;
                 truth.world.call(thread, thread);
                 truth.waits_for[thread] = Component::Downstream;
                 truth.world.block(thread, if poll { Block::Poll } else { Block::Socket });
@@ -50,6 +57,15 @@ pub fn serve(truth: &mut Truth, thread: usize, steps: &[Step], idle: u64) {
                 truth.world.wake(thread, By::Interrupt);
                 truth.after(queue).world.run(thread);
                 truth.after(200).world.read_answer(thread, thread);
+                truth.waits_for[thread] = Component::Idle;
+            }
+            Step::Reads(poll, ns, queue) => {
+                truth.waits_for[thread] = Component::RequestBody;
+                truth.world.block(thread, if poll { Block::Poll } else { Block::Socket });
+                truth.after(ns).world.arrive(thread);
+                truth.world.wake(thread, By::Interrupt);
+                truth.after(queue).world.run(thread);
+                truth.after(200).world.read(thread, thread);
                 truth.waits_for[thread] = Component::Idle;
             }
         }

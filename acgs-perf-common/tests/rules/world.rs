@@ -296,7 +296,7 @@ impl World {
         let mut state = self.tables.threads[thread].borrow_mut();
         if !socket.in_service {
             if socket.last_sent != 0 {
-                row::replied_more(socket, now);
+                row::replied_more(socket, now - socket.replied);
                 if let Some(last) = self.replies.iter_mut().rfind(|reply| reply.socket == at) {
                     (last.row, last.sent) = (socket.row, now);
                 }

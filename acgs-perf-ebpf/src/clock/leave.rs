@@ -11,6 +11,7 @@ use acgs_perf_common::attribution::{COUNT_WORD, LATENCY_WORD};
 use acgs_perf_common::maps::{Counter, Histogram, MAX_SERVICES};
 use acgs_perf_common::subprogram;
 
+use super::request;
 use crate::count::{Figures, replaced};
 use crate::globals::attributes;
 use crate::kernel::sock::Sock;
@@ -163,7 +164,7 @@ subprogram! {
         figures.unrecord(Histogram::QueueTime, queue_time);
         figures.unrecord(Histogram::ServiceTime, service_time);
         if attributes() && socket.row[COUNT_WORD] != 0 {
-            figures.add_row(latency, latency.wrapping_sub(first), &socket.row, socket.is_narrow != 0, true);
+            request::add_to_row(socket, figures.service(), latency, 1);
         }
         socket.phase = IDLE;
         socket.gone = ANSWERED;

@@ -1,4 +1,4 @@
-//! The request clock of a server-side socket: arrived → read → first byte → last byte.
+//! The request clock of a server-side socket: arrived → read → first byte → last byte; what comes behind that is in `delivery`.
 //!
 //! A reply ends with the last send before the next request is read. Nobody knows at a send whether it is the last one, so
 //! each send records the latency up to itself and takes back what the send before it recorded: the histograms are right
@@ -16,7 +16,7 @@ use acgs_perf_common::maps::{Counter, Histogram};
 use acgs_perf_common::opaque;
 use acgs_perf_common::rules::row;
 
-use super::leave;
+use super::{delivery, leave};
 use crate::count::{Figures, atomic_add, lose, prefetch, replaced};
 use crate::globals::attributes;
 use crate::kernel::sock::Sock;
@@ -54,6 +54,9 @@ pub fn received(socket: &mut SocketState, sk: Sock, figures: Figures, bytes: u64
             lose(loss);
         }
         return false;
+    }
+    if socket.held != 0 {
+        delivery::ends(socket, sk);
     }
     let now = now();
     if socket.phase == REPLIED && (arrived == 0 || socket.has_ended != 0) {
@@ -97,6 +100,9 @@ pub fn sent(socket: &mut SocketState, sk: Sock, service: u32, bytes: u64) -> Res
     if socket.phase == REPLIED && socket.unclaimed.wrapping_sub(socket.replied) as i64 > 0 {
         claim(socket, service);
     }
+    if delivery::is_held_by_others(socket) {
+        delivery::settle(socket, sk);
+    }
     let recorded = socket.recorded();
     let begins = recorded == UNSENT;
     let figures = Figures::of(if begins || socket.phase == IDLE { service } else { socket.known_service() });
@@ -109,7 +115,13 @@ pub fn sent(socket: &mut SocketState, sk: Sock, service: u32, bytes: u64) -> Res
     }
     let now = now();
     socket.bytes_out += bytes;
-    if begins { begins_reply(socket, sk, figures, now) } else { goes_on(socket, sk, figures, recorded, now) }
+    if begins {
+        begins_reply(socket, sk, figures, now)?;
+    } else {
+        goes_on(socket, sk, figures, recorded, now);
+    }
+    delivery::sent(socket, sk);
+    Ok(())
 }
 
 subprogram! {
@@ -134,19 +146,13 @@ subprogram! {
     }
 }
 
-/// Records another latency instead; false if another thread has done so meanwhile.
-#[inline(always)]
-fn record_instead(socket: &mut SocketState, recorded: u64, latency: u64) -> bool {
-    replaced(&raw mut socket.row[LATENCY_WORD], recorded, latency)
-}
-
 /// The first bytes of a reply.
 #[inline(always)]
 fn begins_reply(socket: &mut SocketState, sk: Sock, figures: Figures, now: u64) -> Result<(), Loss> {
     let latency = now.wrapping_sub(socket.arrived);
     let queue_time = socket.read.wrapping_sub(socket.arrived);
     let service_time = now.wrapping_sub(socket.read);
-    if !record_instead(socket, UNSENT, latency) {
+    if !replaced(&raw mut socket.row[LATENCY_WORD], UNSENT, latency) {
         return Ok(());
     }
     socket.phase = REPLIED;
@@ -193,47 +199,57 @@ fn begins_reply(socket: &mut SocketState, sk: Sock, figures: Figures, now: u64) 
             }
         }
         socket.row[COUNT_WORD] = 1;
-        figures.add_row(latency, 0, &socket.row, socket.is_narrow != 0, false);
+        figures.add_row(latency, 0, &socket.row, (socket.is_narrow != 0, false, false));
     }
     Ok(())
 }
 
 /// More bytes of a reply of which `recorded` is the latency so far.
 #[inline(always)]
-fn goes_on(socket: &mut SocketState, sk: Sock, figures: Figures, recorded: u64, now: u64) -> Result<(), Loss> {
+fn goes_on(socket: &mut SocketState, sk: Sock, figures: Figures, recorded: u64, now: u64) {
     let latency = now.wrapping_sub(socket.arrived);
-    let attributes = attributes();
-    // Another thread that sends now may be later, or may not have filled the row yet.
-    if latency.wrapping_sub(recorded) as i64 <= 0
-        || (attributes && socket.row[COUNT_WORD] == 0)
-        || !record_instead(socket, recorded, latency)
+    if grows(socket, figures, recorded, latency)
+        && attributes()
+        && attribution_bucket(latency) != attribution_bucket(recorded)
+        && exemplar::is_wanted(socket, figures.service())
     {
-        return Ok(());
+        socket.note_client(sk);
+        exemplar::offer_sums(socket, figures.service());
+    }
+}
+
+/// Records `latency` in place of `recorded`; what is more belongs to the reply. Whether it did: another thread that sends now may be
+/// later, or may not have filled the row yet.
+#[inline(always)]
+pub fn grows(socket: &mut SocketState, figures: Figures, recorded: u64, latency: u64) -> bool {
+    let attributes = attributes();
+    let more = latency.wrapping_sub(recorded);
+    if more as i64 <= 0
+        || (attributes && socket.row[COUNT_WORD] == 0)
+        || !replaced(&raw mut socket.row[LATENCY_WORD], recorded, latency)
+    {
+        return false;
     }
     figures.unrecord(Histogram::Latency, recorded);
     figures.record(Histogram::Latency, latency);
-    figures.add(Counter::LatencySum, latency.wrapping_sub(recorded));
+    figures.add(Counter::LatencySum, more);
     if attributes {
-        row::replied_more(socket, now);
+        row::replied_more(socket, latency.wrapping_sub(socket.until_reply()));
         if attribution_bucket(latency) == attribution_bucket(recorded) {
-            figures.add_growth(latency, latency.wrapping_sub(recorded));
+            figures.add_growth(latency, more);
         } else {
-            move_row(socket, figures.service(), recorded, latency);
-            if exemplar::is_wanted(socket, figures.service()) {
-                socket.note_client(sk);
-                exemplar::offer_sums(socket, figures.service());
-            }
+            add_to_row(socket, figures.service(), recorded, 1);
+            add_to_row(socket, figures.service(), latency, 0);
         }
     }
-    Ok(())
+    true
 }
 
 subprogram! {
-    /// A reply has grown out of the row of the latency `recorded`: it goes to that of its `latency` now.
-    fn move_row = request_move_row(socket: &mut SocketState; service: u32, recorded: u64, latency: u64) {
-        let figures = Figures::of(service);
-        let (first, narrow) = (socket.replied.wrapping_sub(socket.arrived), socket.is_narrow != 0);
-        figures.add_row(recorded, recorded.wrapping_sub(first), &socket.row, narrow, true);
-        figures.add_row(latency, latency.wrapping_sub(first), &socket.row, narrow, false);
+    /// Adds the socket's last request to the row of the attribution histogram for this `latency`, or takes it back.
+    pub fn add_to_row = request_add_to_row(socket: &mut SocketState; service: u32, latency: u64, back: u32) {
+        let reply = latency.wrapping_sub(socket.until_reply());
+        let (narrow, held) = (socket.is_narrow != 0, socket.delivery != 0);
+        Figures::at_any_time(service).add_row(latency, reply, &socket.row, (narrow, held, back != 0));
     }
 }

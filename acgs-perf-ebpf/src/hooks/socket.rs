@@ -29,7 +29,7 @@ const MSG_ERRQUEUE: i32 = 0x2000;
 const BROKEN_PIPE: i32 = -32;
 const RESET: i32 = -104;
 /// The round-trip time is sampled at the first request of a connection and then at every 64th.
-const SRTT_EVERY: u32 = 64;
+const SRTT_EVERY: u16 = 64;
 
 #[btf_tracepoint]
 pub fn sk_data_ready(ctx: BtfTracePointContext) -> i32 {

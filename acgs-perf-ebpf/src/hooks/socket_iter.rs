@@ -7,12 +7,12 @@
 
 use core::ffi::c_void;
 
-use acgs_perf_common::fates::{AT_LEAST, LISTENING_SOCKET, OLDER, OPEN_REQUEST, Sighting};
+use acgs_perf_common::fates::{AT_LEAST, HELD_REPLY, LISTENING_SOCKET, OLDER, OPEN_REQUEST, Sighting};
 use acgs_perf_common::ledger::Loss;
 use aya_ebpf::helpers::generated::bpf_seq_write;
 
 use super::entry::run;
-use crate::clock::leave;
+use crate::clock::{delivery, leave};
 use crate::globals::closed_ns;
 use crate::kernel::fate::tcp_sock;
 use crate::kernel::memory::load;
@@ -64,6 +64,14 @@ fn look(meta: *const u8, sk: Sock) -> Result<(), Loss> {
             write(meta, &Sighting { kind, port, service, inode, drops, flags, ..Sighting::default() });
         }
         return Ok(());
+    }
+    if socket.phase == REPLIED && delivery::settle(socket, sk) {
+        let service = socket.known_service();
+        let mut seen = Sighting { kind: HELD_REPLY, service, inode: sk.inode(), ..Sighting::default() };
+        (seen.address, seen.port) = (sk.peer_address(), u32::from(sk.peer_port()));
+        (seen.arrived, seen.read) = (socket.arrived, socket.read);
+        seen.replied = socket.arrived.wrapping_add(socket.recorded());
+        write(meta, &seen);
     }
     let (in_service, unread) = (leave::is_in_service(socket), leave::is_unread(socket, sk));
     // A reply that came after the window: when it closed, the request was open.

@@ -7,7 +7,7 @@ use aya_ebpf::programs::BtfTracePointContext;
 
 use super::entry::run;
 use super::standby::on_one_cpu;
-use crate::clock::leave;
+use crate::clock::{delivery, leave};
 use crate::count::Figures;
 use crate::globals::{attributes, global};
 use crate::kernel::sock::Sock;
@@ -22,6 +22,7 @@ use crate::table::{accept, request, service};
 const ESTABLISHED_STATE: i32 = 1;
 const SYN_SENT: i32 = 2;
 const SYN_RECV: i32 = 3;
+const FIN_WAIT1: i32 = 4;
 const CLOSE: i32 = 7;
 const CLOSE_WAIT: i32 = 8;
 const LAST_ACK: i32 = 9;
@@ -51,6 +52,8 @@ fn set_state(ctx: &BtfTracePointContext) -> Result<(), Loss> {
         (SYN_SENT, ESTABLISHED_STATE) if global!(TCP_ACTIVE) != 0 || attributes() => connected(sk),
         (SYN_RECV, ESTABLISHED_STATE) if global!(TCP_ACTIVE) != 0 || attributes() => accepted(sk),
         (ESTABLISHED_STATE, CLOSE_WAIT) => half_closed(sk),
+        // Before the end of the stream is sent, which is the last segment from then on.
+        (ESTABLISHED_STATE, FIN_WAIT1) | (CLOSE_WAIT, LAST_ACK) => closes(sk),
         (_, CLOSE) => closed(sk, old),
         _ => Ok(()),
     }
@@ -151,6 +154,17 @@ fn half_closed(sk: Sock) -> Result<(), Loss> {
     Ok(())
 }
 
+/// This end closes.
+#[inline(always)]
+fn closes(sk: Sock) -> Result<(), Loss> {
+    if sk.has_storage()
+        && let Some(socket) = SOCKETS.get(sk)
+    {
+        delivery::settle(socket, sk);
+    }
+    Ok(())
+}
+
 #[inline(always)]
 fn closed(sk: Sock, old: i32) -> Result<(), Loss> {
     if !sk.has_storage() {
@@ -161,6 +175,7 @@ fn closed(sk: Sock, old: i32) -> Result<(), Loss> {
         request::forget(request::id_of(socket, sk));
     }
     let Some(service) = socket.opened_by() else {
+        delivery::settle(socket, sk);
         leave::closed(socket, sk, matches!(old, CLOSE_WAIT | LAST_ACK));
         return Ok(());
     };
@@ -207,6 +222,12 @@ fn trouble(ctx: &BtfTracePointContext, counter: Counter) -> Result<(), Loss> {
         },
     };
     Figures::of(service).add(counter, 1);
+    if matches!(counter, Counter::Retransmits)
+        && !opened
+        && let Some(socket) = SOCKETS.get(sk)
+    {
+        delivery::sent_again(socket, sk);
+    }
     // Sockets in these states are listeners, or smaller objects than a whole socket.
     if matches!(sk.state(), TIME_WAIT | LISTENING | NEW_SYN_RECV) {
         return Ok(());

@@ -24,6 +24,11 @@ pub const REPLIED: u8 = 2;
 /// It is no server-side socket: the service opened the connection.
 pub const CLIENT: u8 = 3;
 
+/// Bits of `SocketState::held`.
+pub const HOLDER: u8 = 3;
+/// Bit of `SocketState::held`: `delivery` is not 0.
+pub const HELD_BEFORE: u8 = 1 << 7;
+
 /// Recorded latency of a request to which no reply has begun.
 pub const UNSENT: u64 = u64::MAX;
 /// In place of the arrival of an abandoned request: it was answered, and that is counted.
@@ -69,8 +74,12 @@ pub struct SocketState {
     pub early: u8,
     /// 1 if only the components of a request that was computed in one go can be other than 0 in `row`.
     pub is_narrow: u8,
-    /// Requests read, to sample the round-trip time.
-    pub requests: u32,
+    /// Requests read, to sample the round-trip time; wraps.
+    pub requests: u16,
+    /// In the bits of `HOLDER` what holds the last reply, as the number of the component of the delivery from 1, or 0; and `HELD_BEFORE`.
+    pub held: u8,
+    /// Unused.
+    padding: u8,
     /// Bytes of the request.
     pub bytes_in: u64,
     /// Bytes of the reply so far.
@@ -98,6 +107,10 @@ pub struct SocketState {
     pub unclaimed: u64,
     /// When these had arrived; 0 if nobody saw it.
     pub unclaimed_arrived: u64,
+    /// For how long the last reply was held, as far as it is accounted.
+    pub delivery: u64,
+    /// Where the reply that is held ends, in TCP's count of bytes.
+    pub end: u32,
     /// 1 once the client has closed its end.
     pub has_ended: u8,
 }
@@ -144,6 +157,12 @@ impl SocketState {
     #[inline(always)]
     pub fn known_id(&self) -> u64 {
         reload(&self.id)
+    }
+
+    /// Of the last request's latency, what is not the reply itself: the time to its first byte, and its delivery.
+    #[inline(always)]
+    pub fn until_reply(&self) -> u64 {
+        self.replied.wrapping_sub(self.arrived).wrapping_add(self.delivery)
     }
 
     /// Remembers the other end.

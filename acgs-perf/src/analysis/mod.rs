@@ -43,6 +43,8 @@ pub fn assess(report: &mut Report) {
             let (downstream, exemplars) = (service.downstream.as_deref(), service.exemplars.as_deref());
             tail::tail(&attribution.rows, downstream.unwrap_or_default(), exemplars.unwrap_or_default())
         });
+        service.objective.client_time =
+            service.attribution.as_ref().and_then(|attribution| tail::client_time(&attribution.rows));
         verdict::judge(service);
     }
     report.findings = findings::findings(report);

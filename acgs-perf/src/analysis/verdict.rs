@@ -42,9 +42,8 @@ pub fn left(service: &ServiceReport) -> u64 {
     let refused = service.refused.as_ref().map_or(0, |refused| refused.drops);
     match &service.fates {
         Some(fates) => {
-            [fates.unread.beyond_objective, fates.in_service.beyond_objective, fates.abandoned.beyond_objective]
-                .into_iter()
-                .fold(refused, u64::saturating_add)
+            let open = [&fates.unread, &fates.in_service, &fates.undelivered].map(|open| open.beyond_objective);
+            open.into_iter().fold(refused, u64::saturating_add).saturating_add(fates.abandoned.beyond_objective)
         }
         None => service.requests.as_ref().map_or(0, |requests| requests.unanswered),
     }

@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use acgs_perf_common::fates::{AT_LEAST, LISTENING_SOCKET, OLDER, Sighting};
+use acgs_perf_common::fates::{AT_LEAST, HELD_REPLY, LISTENING_SOCKET, OLDER, Sighting};
 
 use super::host::thread_cpu;
 use super::notes::Notes;
@@ -116,13 +116,17 @@ impl Looks {
 
 fn add_request(look: &mut Look, seen: &Sighting) {
     // What came or was answered since the moment that is looked at.
-    if seen.arrived > look.at_ns || (seen.replied != 0 && seen.replied <= look.at_ns) {
+    let is_over = seen.kind != HELD_REPLY && seen.replied != 0 && seen.replied <= look.at_ns;
+    if seen.arrived > look.at_ns || is_over {
         return;
     }
-    let age_ns = look.at_ns - seen.arrived;
     let of_service = look.open.entry(Subject::service(seen.service as usize)).or_default();
     let is_read = seen.read != 0 && seen.read <= look.at_ns;
-    let open = if is_read { &mut of_service.in_service } else { &mut of_service.unread };
+    let (open, age_ns) = match seen.kind {
+        HELD_REPLY => (&mut of_service.undelivered, seen.replied - seen.arrived),
+        _ if is_read => (&mut of_service.in_service, look.at_ns - seen.arrived),
+        _ => (&mut of_service.unread, look.at_ns - seen.arrived),
+    };
     open.add(age_ns, seen.flags & OLDER != 0, || {
         let since = match seen.flags {
             flags if flags & AT_LEAST != 0 => Since::AtLeast,
@@ -136,21 +140,21 @@ fn add_request(look: &mut Look, seen: &Sighting) {
 
 /// Says which processes have the sockets of the listed requests: the only one of a service, or if it is `asked` as /proc tells.
 fn name_processes(look: &mut Look, maps: &Maps, asked: bool) {
-    if look.open.values().all(|open| open.unread.listed.is_empty() && open.in_service.listed.is_empty()) {
+    if look.open.values().all(|open| open.stages().iter().all(|stage| stage.listed.is_empty())) {
         return;
     }
     let processes = maps.processes();
     for (subject, open) in &mut look.open {
         let of_service = processes.iter().filter(|(_, service)| Subject::service(*service) == *subject);
         let pids: Vec<u32> = of_service.map(|(pid, _)| *pid).take(MAX_PROCESSES).collect();
-        let listed = || open.unread.listed.iter().chain(&open.in_service.listed);
-        let wanted: BTreeSet<u64> = listed().map(|request| request.inode).filter(|inode| *inode != 0).collect();
+        let listed = open.stages().into_iter().flat_map(|stage| &stage.listed);
+        let wanted: BTreeSet<u64> = listed.map(|request| request.inode).filter(|inode| *inode != 0).collect();
         let owners = match pids[..] {
             [pid] => wanted.iter().map(|inode| (*inode, pid)).collect(),
             _ if asked => owners_of(Path::new("/proc"), &pids, &wanted),
             _ => BTreeMap::new(),
         };
-        for request in open.unread.listed.iter_mut().chain(&mut open.in_service.listed) {
+        for request in open.stages_mut().into_iter().flat_map(|stage| &mut stage.listed) {
             if let Some(pid) = owners.get(&request.inode) {
                 request.pid = *pid;
                 request.comm = maps.comm(*pid);
@@ -208,6 +212,10 @@ mod tests {
         assert_eq!((open.unread.count, open.unread.oldest_ns), (2, 500_000_000));
         assert_eq!((open.in_service.count, open.in_service.oldest_ns), (2, 300_000_000));
         assert_eq!(open.unread.listed.len(), 2);
+        // Of a reply that has not left the age is what the kernel side has recorded.
+        let held = Sighting { kind: HELD_REPLY, ..at(700_000_000, 800_000_000, 900_000_000) };
+        let undelivered = &self::look(&[held]).open[&Subject::service(3)].undelivered;
+        assert_eq!((undelivered.count, undelivered.oldest_ns), (1, 200_000_000));
     }
 
     #[test]

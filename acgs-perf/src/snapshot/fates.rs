@@ -26,6 +26,8 @@ pub struct Fates {
     pub unread: Open,
     /// Read, and not answered, at the end.
     pub in_service: Open,
+    /// Answered, and not all of the reply has left, at the end. They are among those answered too, with the age for their latency.
+    pub undelivered: Open,
     /// Those whose client left.
     pub abandoned: Abandoned,
     /// Those whose connection the service closed instead of answering.
@@ -71,6 +73,7 @@ impl Fates {
             looked_at_ns: interval.look.as_ref().map(|look| look.at_ns),
             unread: open.unread,
             in_service: open.in_service,
+            undelivered: open.undelivered,
             abandoned: Abandoned {
                 count: sums.count(ABANDONED),
                 waited_sum_ns: sums.count(ABANDONED_SUM),

@@ -21,6 +21,21 @@ pub struct OpenRequests {
     pub unread: Open,
     /// Read, and not answered.
     pub in_service: Open,
+    /// Answered, and not all of the reply has left. Their age is what is recorded as their latency.
+    #[serde(default)]
+    pub undelivered: Open,
+}
+
+impl OpenRequests {
+    /// Those of each stage.
+    pub fn stages(&self) -> [&Open; 3] {
+        [&self.unread, &self.in_service, &self.undelivered]
+    }
+
+    /// As [`Self::stages`].
+    pub fn stages_mut(&mut self) -> [&mut Open; 3] {
+        [&mut self.unread, &mut self.in_service, &mut self.undelivered]
+    }
 }
 
 /// Open requests, by age: the time since they arrived.

@@ -13,6 +13,7 @@ const RING: &[(&str, &[(&str, &str)])] = &[
     ("live_kernel", &[("an_fsync_is_disk", "there is no disk")]),
     ("socket_calls", &[]),
     ("fates", &[("ten_thousand_idle_connections", "not in emulation")]),
+    ("delivery", &[]),
     ("memory", &[]),
     (
         "strangers",

@@ -16,7 +16,7 @@ pub fn disagree(service: &ServiceReport, rows: bool) -> Option<Finding> {
     let in_rows =
         in_rows.map(|attribution| attribution.rows.iter().fold(0u64, |sum, row| sum.saturating_add(row.count)));
     let places = [
-        ("latency", Some(requests.latency.count.saturating_sub(requests.latency.without_end.unwrap_or(0)))),
+        ("latency", Some(requests.latency.count.saturating_sub(without_reply(service)))),
         ("queue time", Some(requests.queue_time.count)),
         ("service time", Some(requests.service_time.count)),
         ("attribution", in_rows),
@@ -28,6 +28,12 @@ pub fn disagree(service: &ServiceReport, rows: bool) -> Option<Finding> {
         .map(|(place, count)| Figure::new("requests", count, Unit::Count).of(place).against(requests.count))
         .collect();
     (!figures.is_empty()).then(|| of_service(COUNTS_DISAGREE, Severity::Warning, service, figures))
+}
+
+/// Requests that are in the latency without having been answered.
+fn without_reply(service: &ServiceReport) -> u64 {
+    let without_end = service.requests.as_ref().and_then(|requests| requests.latency.without_end).unwrap_or(0);
+    without_end.saturating_sub(service.fates.as_ref().map_or(0, |fates| fates.undelivered.count))
 }
 
 #[cfg(test)]

@@ -10,6 +10,8 @@ use crate::analysis::model::{Figure, Finding, OpenReport, ServiceReport, Severit
 pub const UNREAD: &str = "requests_unread";
 /// Requests that were read and not answered, as old as the objective.
 pub const IN_SERVICE: &str = "requests_unanswered";
+/// Replies that have not left, of requests as old as the objective.
+pub const UNDELIVERED: &str = "replies_undelivered";
 /// Requests whose client left when they were as old as the objective.
 pub const ABANDONED: &str = "requests_abandoned";
 /// Requests whose connection the service closed instead of answering.
@@ -25,7 +27,7 @@ pub fn fates(service: &ServiceReport) -> Vec<Finding> {
     let Some(fates) = &service.fates else { return Vec::new() };
     let count = |what, count| Figure::new(what, count, Unit::Count);
     let mut all = Vec::new();
-    for (id, open) in [(UNREAD, &fates.unread), (IN_SERVICE, &fates.in_service)] {
+    for (id, open) in [(UNREAD, &fates.unread), (IN_SERVICE, &fates.in_service), (UNDELIVERED, &fates.undelivered)] {
         if open.beyond_objective > 0 {
             let figures = figures(open, service.objective.p99_ns);
             all.push(of_service(id, severity(service, open.beyond_objective), service, figures));
@@ -85,6 +87,7 @@ mod tests {
         of_service.unread.beyond_objective = 100_000;
         of_service.unread.oldest_ns = Some(3_000_000_000);
         of_service.in_service.beyond_objective = 1;
+        of_service.undelivered.beyond_objective = 3;
         of_service.abandoned =
             AbandonedReport { count: 50, beyond_objective: 44, into_closed: 40, ..AbandonedReport::default() };
         of_service.cut_off = 2;
@@ -98,12 +101,13 @@ mod tests {
             [
                 (UNREAD, Severity::Warning),
                 (IN_SERVICE, info),
+                (UNDELIVERED, info),
                 (ABANDONED, info),
                 (CUT_OFF, info),
                 (REFUSED, Severity::Warning)
             ]
         );
         assert_eq!(all[0].figures[1], Figure::new("oldest", 3_000_000_000, Unit::Ns).against(5_000_000));
-        assert_eq!(all[4].figures, [Figure::new("drops", 424, Unit::Count).of("port 8000")]);
+        assert_eq!(all[5].figures, [Figure::new("drops", 424, Unit::Count).of("port 8000")]);
     }
 }

@@ -10,7 +10,7 @@ mod start;
 mod tail;
 
 pub use counts::COUNTS_DISAGREE;
-pub use fates::{ABANDONED, CUT_OFF, IN_SERVICE, REFUSED, UNREAD};
+pub use fates::{ABANDONED, CUT_OFF, IN_SERVICE, REFUSED, UNDELIVERED, UNREAD};
 pub use quota::CPU_QUOTA;
 pub use tail::NOT_CONSERVED;
 

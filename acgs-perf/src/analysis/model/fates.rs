@@ -16,6 +16,10 @@ pub struct FatesReport {
     pub unread: OpenReport,
     /// Read, and not answered, at the end of the window.
     pub in_service: OpenReport,
+    /// Answered, but at the end of the window not all of the reply had left. They are among those answered, and their latency is at least
+    /// their age.
+    #[serde(default)]
+    pub undelivered: OpenReport,
     /// Their client left.
     pub abandoned: AbandonedReport,
     /// The service closed their connection instead of answering.

@@ -19,8 +19,9 @@ pub use fates::{AbandonedReport, FatesReport, OpenReport, OpenRequestReport, Ref
 pub use finding::{Figure, Finding, Severity, Unit};
 pub use root::{CostReport, HostReport, OverheadReport, ProgramCostReport, Report, SCHEMA_VERSION, Tool, Window};
 pub use service::{
-    Because, Blocked, ObjectiveReport, PeerReport, ProcessReport, ProcessState, RanInsteadReport, RequestsReport,
-    SchedulerReport, SeriesPointReport, ServiceReport, Switches, SyscallReport, TcpReport, Verdict,
+    Because, Blocked, ClientTimeReport, HeldReport, ObjectiveReport, PeerReport, ProcessReport, ProcessState,
+    RanInsteadReport, RequestsReport, SchedulerReport, SeriesPointReport, ServiceReport, Switches, SyscallReport,
+    TcpReport, Verdict,
 };
 pub use tail::{CutComponentReport, CutPeerReport, CutReport, LeftOutReport, PreemptorReport, TailReport};
 

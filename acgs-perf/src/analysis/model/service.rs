@@ -152,8 +152,20 @@ pub struct ObjectiveReport {
     /// What decided it; absent in reports of schema version 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub because: Option<Because>,
+    /// How much of the latency is not the service's to shorten; absent if that is little, or not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_time: Option<ClientTimeReport>,
     /// Why this verdict, or why none, in words.
     pub reason: String,
+}
+
+/// Time that the clients took themselves: they were still sending their request, or took the reply slowly.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ClientTimeReport {
+    /// Its mean above the P99.
+    pub mean_ns: u64,
+    /// About what the P99 would be without it.
+    pub p99_without_ns: u64,
 }
 
 /// Requests of a service.
@@ -170,6 +182,13 @@ pub struct RequestsReport {
     pub queue_time: Distribution,
     /// Read → first byte.
     pub service_time: Distribution,
+    /// Of the replies that were held: last send → last byte left, and before that the times between sends in which they could not leave.
+    /// In buckets of 6 %, part of `latency`; absent if all left at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delivery: Option<Distribution>,
+    /// The sum of these times, by what held the replies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_ns: Option<HeldReport>,
     /// Requests read, but never answered.
     pub unanswered: u64,
     /// Sends before any request was read on the connection.
@@ -178,6 +197,17 @@ pub struct RequestsReport {
     pub bytes_in: u64,
     /// Bytes sent to clients.
     pub bytes_out: u64,
+}
+
+/// For how long replies were held, by what held them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct HeldReport {
+    /// Their end was to go with more bytes: Nagle's algorithm, or a cork.
+    pub nagle_ns: u64,
+    /// The client took too little of them.
+    pub window_ns: u64,
+    /// Congestion, pacing, or loss.
+    pub network_ns: u64,
 }
 
 /// Scheduler figures of a service, over all its threads.

@@ -160,6 +160,8 @@ fn redis() -> ServiceReport {
             latency: spread(300_000, 80_000, 210_000),
             queue_time: spread(300_000, 10_000, 60_000),
             service_time: spread(300_000, 3_000, 9_000),
+            delivery: None,
+            held_ns: None,
         }),
         fates: Some(FatesReport {
             in_service: OpenReport { count: 2, oldest_ns: Some(160_000), ..OpenReport::default() },

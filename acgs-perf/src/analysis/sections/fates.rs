@@ -1,7 +1,7 @@
 //! What became of a service's requests that have no reply.
 
 use crate::analysis::censored::Ages;
-use crate::analysis::counts::of_sums;
+use crate::analysis::counts::{Counts, of_sums};
 use crate::analysis::distribution::distribution;
 use crate::analysis::model::{AbandonedReport, FatesReport, OpenReport, OpenRequestReport, RefusedReport, Since};
 use crate::snapshot::fates::{Abandoned, Fates};
@@ -13,6 +13,7 @@ pub fn fates(fates: &Fates, objective_ns: u64) -> Option<(FatesReport, RefusedRe
     let report = FatesReport {
         unread: open_report(&fates.unread, objective_ns),
         in_service: open_report(&fates.in_service, objective_ns),
+        undelivered: open_report(&fates.undelivered, objective_ns),
         abandoned: abandoned(&fates.abandoned, objective_ns),
         cut_off: fates.cut_off,
     };
@@ -20,13 +21,25 @@ pub fn fates(fates: &Fates, objective_ns: u64) -> Option<(FatesReport, RefusedRe
     Some((report, refused))
 }
 
-/// The ages of all that has no end: of the abandoned what they had waited.
+/// The ages of all that has no reply: of the abandoned what they had waited.
 pub fn ages(fates: &Fates) -> Ages {
     let mut ages = Ages::default();
     for sums in [&fates.unread.ages, &fates.in_service.ages, &fates.abandoned.waited] {
         ages.add(sums.iter());
     }
     ages
+}
+
+/// Moves the latencies of replies that have not left to the `ages`: they have no end yet.
+pub fn take_undelivered(fates: &Fates, latency: &mut Counts, ages: &mut Ages) {
+    for (bucket, count) in fates.undelivered.ages.iter() {
+        let recorded = latency.buckets.get_mut(bucket as usize).unwrap_or(&mut latency.over_range);
+        let there = u64::try_from(count).unwrap_or(0).min(*recorded);
+        *recorded -= there;
+        ages.add([(bucket, i64::try_from(there).unwrap_or(i64::MAX))]);
+    }
+    let sum_ns = fates.undelivered.age_sum_ns;
+    latency.sum_ns = latency.sum_ns.map(|all| all.saturating_sub(sum_ns));
 }
 
 fn open_report(open: &Open, objective_ns: u64) -> OpenReport {
@@ -67,7 +80,7 @@ fn abandoned(abandoned: &Abandoned, objective_ns: u64) -> AbandonedReport {
 
 #[cfg(test)]
 mod tests {
-    use acgs_perf_common::histogram::bucket_index;
+    use acgs_perf_common::histogram::{BUCKETS, bucket_index};
 
     use super::*;
     use crate::sums::Sums;
@@ -97,5 +110,24 @@ mod tests {
         assert_eq!(refused, RefusedReport::default());
         assert_eq!((ages(&all).count(), ages(&all).of_age(5_000_000)), (6, 5));
         assert_eq!(fates(&Fates::default(), 5_000_000), None);
+    }
+
+    #[test]
+    fn a_reply_that_has_not_left_has_no_end() {
+        let mut undelivered = Open::default();
+        for age_ns in [40_000_000, 40_000_000, 70_000_000_000] {
+            undelivered.add(age_ns, false, open::OpenRequest::default);
+        }
+        let of_service = Fates { looked_at_ns: Some(1), undelivered, ..Fates::default() };
+        let mut latency = Counts { buckets: vec![0; BUCKETS], sum_ns: Some(70_090_000_000), ..Counts::default() };
+        latency.over_range = 1;
+        // One of the two has left since somebody looked.
+        latency.buckets[bucket_index(40_000_000)] = 1;
+        latency.buckets[bucket_index(10_000_000)] = 1;
+        let mut ages = Ages::default();
+        take_undelivered(&of_service, &mut latency, &mut ages);
+        assert_eq!((ages.count(), ages.of_age(1_000_000_000)), (2, 1));
+        assert_eq!((latency.buckets.iter().sum::<u64>(), latency.over_range), (1, 0));
+        assert_eq!(fates(&of_service, 5_000_000).unwrap().0.undelivered.beyond_objective, 3);
     }
 }

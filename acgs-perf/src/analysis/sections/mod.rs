@@ -87,9 +87,8 @@ fn service(
     let processes = row(sections, process::SECTION, &[]);
     let objective_ns = nanos(of.objective.p99);
     let of_fates = Fates::of(whole, &subject);
-    let ages = fates::ages(&of_fates);
     let requests = active("request")
-        .then(|| requests::requests(sections, context.duration_ns, over_time.design_effect, (&ages, objective_ns)));
+        .then(|| requests::requests(sections, context.duration_ns, over_time.design_effect, (&of_fates, objective_ns)));
     let (fates, refused) = requests.as_ref().and_then(|_| fates::fates(&of_fates, objective_ns)).unzip();
     let (attribution, downstream, exemplars) = active("attribution")
         .then(|| {

@@ -4,12 +4,14 @@
 //! the rows of a loaded report, or of several, can be cut anew. Out: the tail section of the report, without its sentence, which is made in `output::words`.
 
 mod cause;
+mod client;
 mod cut;
 mod rows;
 
 #[cfg(test)]
 mod tests;
 
+pub use client::client_time;
 pub use cut::{Cuts, cuts};
 pub use rows::merge_rows;
 

@@ -1,5 +1,6 @@
 //! The probe `request`: latency, queue time and service time.
 
+use acgs_perf_common::delivery::{DELIVERY_WORDS, HELD, HELD_BUCKETS, delivery_base};
 use acgs_perf_common::fates::{ABANDONED, ABANDONED_BUCKETS, FATE_WORDS, FatesFields, fates_base};
 use acgs_perf_common::maps::{Counter, Histogram};
 
@@ -18,6 +19,9 @@ pub const TIMES: &str = "request_times";
 /// Requests that ended otherwise than by a reply, as a single row; words as in `acgs_perf_common::fates`.
 pub const FATES: &str = "fates";
 
+/// Replies that were held, as a single row; words as in `acgs_perf_common::delivery`.
+pub const DELIVERY: &str = "delivery";
+
 /// The request clock.
 pub static PROBE: ProbeSpec = ProbeSpec {
     name: "request",
@@ -27,7 +31,10 @@ pub static PROBE: ProbeSpec = ProbeSpec {
     needs: &[],
     global: None,
     fields: Some(FieldsSpec { global: "FATES_FIELDS", names: FatesFields::NAMES }),
-    maps: &[MapSpec { name: "FATES", entries: |s| fates_base(s.services) }],
+    maps: &[
+        MapSpec { name: "FATES", entries: |s| fates_base(s.services) },
+        MapSpec { name: "DELIVERY", entries: |s| delivery_base(s.services) },
+    ],
     iterators: None,
     sockets: Some(SocketIterators {
         look: "sockets_look",
@@ -82,6 +89,11 @@ const HOOKS: &[Hook] = &[
 fn read(maps: &Maps, service: u32, sections: &mut Sections) {
     let times = [Histogram::QueueTime as u32, Histogram::ServiceTime as u32];
     maps.read_histograms(TIMES, service, times, sections);
+    let delivery =
+        |words: u32| maps.array("DELIVERY").sums([delivery_base(service) as usize].into_iter(), words as usize);
+    let counts = delivery(HELD_BUCKETS);
+    let sums = if counts.count(HELD) == 0 { counts } else { delivery(DELIVERY_WORDS) };
+    sections.insert(DELIVERY.into(), Section::from([(Vec::new(), Row { sums, ..Row::default() })]));
 }
 
 fn read_often(maps: &Maps, service: u32, sections: &mut Sections) {

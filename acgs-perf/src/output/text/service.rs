@@ -118,6 +118,9 @@ fn without_reply(fates: &FatesReport) -> Vec<String> {
         oldest.unwrap_or_else(|| format!("0 {what}"))
     };
     let mut items = vec![open(&fates.unread, "unread"), open(&fates.in_service, "in service")];
+    if fates.undelivered.count > 0 {
+        items.push(open(&fates.undelivered, "not delivered"));
+    }
     let abandoned = &fates.abandoned;
     items.push(format!("{} abandoned", grouped(abandoned.count)));
     if abandoned.into_closed > 0 {
@@ -148,9 +151,12 @@ fn requests_table(service: &ServiceReport, requests: &RequestsReport, lines: &mu
     items.push(format!("{} in, {} out", bytes(requests.bytes_in), bytes(requests.bytes_out)));
     lines.items("requests", &items);
     let mut rows = vec![row(&["", "count", "p50", "p90", "p99", "p99.9", "p99.99", "max"])];
-    for (name, d) in
-        [("latency", &requests.latency), ("queue time", &requests.queue_time), ("service time", &requests.service_time)]
-    {
+    let always = [
+        ("latency", &requests.latency),
+        ("queue time", &requests.queue_time),
+        ("service time", &requests.service_time),
+    ];
+    for (name, d) in always.into_iter().chain(requests.delivery.iter().map(|held| ("delivery", held))) {
         let mut cells = row(&[name]);
         cells.push(grouped(d.count));
         cells.extend(percentiles(d));

@@ -8,6 +8,28 @@ use crate::units::{duration, grouped, rate};
 
 /// The reason.
 pub fn reason(service: &ServiceReport) -> String {
+    let mut reason = decided(service);
+    if let Some(client) = &service.objective.client_time {
+        let (own, without) = (duration(client.mean_ns), duration(client.p99_without_ns));
+        reason += &format!(
+            "; above the P99 {own} of the mean are the clients' own, who send or read slowly; without that the P99 is about {without}"
+        );
+        if is_turned(service) {
+            reason += ", which meets the objective";
+        }
+    }
+    reason
+}
+
+/// Whether the objective is missed for the clients' own time alone.
+fn is_turned(service: &ServiceReport) -> bool {
+    let objective = &service.objective;
+    let without = objective.client_time.as_ref().map(|client| client.p99_without_ns);
+    objective.because == Some(Because::P99AtLeast) && without.is_some_and(|without| without < objective.p99_ns)
+}
+
+/// What decided.
+fn decided(service: &ServiceReport) -> String {
     let objective = &service.objective;
     let goal = duration(objective.p99_ns);
     let (Some(because), Some(requests)) = (objective.because, &service.requests) else {
@@ -80,6 +102,7 @@ fn confidence(latency: &Distribution) -> String {
 mod tests {
     use super::*;
     use crate::analysis::sample::{self, assessed};
+    use crate::report::ClientTimeReport;
 
     fn of(values: impl IntoIterator<Item = u64>, rate_per_s: f64, abandoned: u64) -> String {
         let mut report = sample::small();
@@ -88,6 +111,22 @@ mod tests {
         requests.latency = sample::distribution(values);
         (requests.count, requests.rate_per_s) = (requests.latency.count, Some(rate_per_s));
         reason(&assessed(report).services[0])
+    }
+
+    #[test]
+    fn the_clients_own_time_is_told_and_whether_it_turns_the_verdict() {
+        let mut report = sample::small();
+        let requests = report.services[0].requests.as_mut().unwrap();
+        requests.latency = sample::distribution(micros(1000..9000));
+        (requests.count, requests.rate_per_s) = (8000, Some(500.0));
+        let mut service = assessed(report).services.remove(0);
+        let client = |p99_without_ns| ClientTimeReport { mean_ns: 6_000_000, p99_without_ns };
+        service.objective.client_time = Some(client(2_000_000));
+        let turned = reason(&service);
+        assert!(turned.contains("6 ms of the mean are the clients' own"), "{turned}");
+        assert!(turned.ends_with("without that the P99 is about 2 ms, which meets the objective"), "{turned}");
+        service.objective.client_time = Some(client(7_000_000));
+        assert!(reason(&service).ends_with("about 7 ms"), "{}", reason(&service));
     }
 
     fn micros(range: std::ops::Range<u64>) -> impl Iterator<Item = u64> {

@@ -1,7 +1,7 @@
 //! The findings about requests without a reply in words.
 
 use super::said::{Words, numbers};
-use crate::analysis::findings::{ABANDONED, CUT_OFF, IN_SERVICE, REFUSED, UNREAD};
+use crate::analysis::findings::{ABANDONED, CUT_OFF, IN_SERVICE, REFUSED, UNDELIVERED, UNREAD};
 use crate::report::{Finding, OpenReport, ServiceReport};
 use crate::units::{duration, grouped};
 
@@ -27,6 +27,11 @@ pub fn words(finding: &Finding, service: &ServiceReport) -> Words {
             "see what the threads of the named processes wait for (`acgs-perf record` with the attribution, or their stacks); set a \
              timeout on the calls that they make"
                 .into(),
+        ),
+        UNDELIVERED => Words(
+            format!("replies of {name} have not left"),
+            open(&fates.undelivered, "answered, but not all of the reply was sent,"),
+            "see what the finding about the tail says of the delivery: a client that reads slowly, or the network to it".into(),
         ),
         ABANDONED => {
             let abandoned = &fates.abandoned;

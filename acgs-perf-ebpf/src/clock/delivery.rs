@@ -1,0 +1,150 @@
+//! The delivery of a reply: from the return of its last send to the moment at which its last byte left.
+//!
+//! In: a send that returned with bytes of its reply still here, a segment that is sent again; and later any event of the socket. Out: the
+//! latency grows by the time until the reply had left, in one of the components of the delivery. Which moment that was the kernel
+//! remembers, see `rules::delivery` of the common crate: so nothing has to watch the segments, and a reply that leaves at once costs two
+//! loads.
+
+use acgs_perf_common::attribution::{Component, DELIVERY_COMPONENTS, DELIVERY_WORD, component_word};
+use acgs_perf_common::rules::delivery::{self as rules, Progress, Stage};
+use acgs_perf_common::{opaque, subprogram};
+
+use super::request;
+use crate::count::Figures;
+use crate::globals::{attributes, closed_ns};
+use crate::kernel::sock::Sock;
+use crate::kernel::time::now;
+use crate::kernel::transmit::Transmit;
+use crate::state::socket::{HELD_BEFORE, HOLDER, REPLIED, SocketState, note_arrival};
+use crate::table::{delivery, exemplar};
+
+/// Shorter holds are not claimed: a send that has put its bytes behind a cork takes that out again.
+const CLEAR_NS: u64 = 2_000;
+const NAGLE: u8 = holder_of(Component::DeliveryNagle);
+const NETWORK: u8 = holder_of(Component::DeliveryNetwork);
+
+/// `SocketState::held` of a component of the delivery.
+const fn holder_of(part: Component) -> u8 {
+    (part as u32 - Component::DeliveryNagle as u32 + 1) as u8
+}
+
+/// A send of the reply has returned.
+#[inline(always)]
+pub fn sent(socket: &mut SocketState, sk: Sock) {
+    if let Some(tcp) = Transmit::of(sk) {
+        let (written, sent) = (tcp.written(), tcp.sent());
+        if written != sent {
+            hold(socket, tcp, written, sent);
+        }
+    }
+}
+
+#[inline(always)]
+fn hold(socket: &mut SocketState, tcp: Transmit, written: u32, sent: u32) {
+    let part = rules::holder(written, sent, tcp.window_end(), tcp.segment());
+    socket.held = (socket.held & HELD_BEFORE) | holder_of(part);
+    socket.end = written;
+    // The next look at all sockets is for it too.
+    note_arrival();
+}
+
+/// Whether a reply waits of which the service itself is not the reason, so that another send does not end it.
+#[inline(always)]
+pub fn is_held_by_others(socket: &SocketState) -> bool {
+    socket.held & HOLDER > NAGLE
+}
+
+/// A segment of the last reply was sent again.
+#[inline(always)]
+pub fn sent_again(socket: &mut SocketState, sk: Sock) {
+    if socket.phase != REPLIED {
+        return;
+    }
+    settle(socket, sk);
+    if let Some(tcp) = Transmit::of(sk)
+        && rules::is_behind(tcp.written(), tcp.acknowledged())
+    {
+        socket.held = (socket.held & HELD_BEFORE) | NETWORK;
+        socket.end = tcp.written();
+        note_arrival();
+    }
+}
+
+/// Accounts a held reply up to now, or up to when it had left. Whether some of it is still here.
+#[inline(always)]
+pub fn settle(socket: &mut SocketState, sk: Sock) -> bool {
+    if socket.held & HOLDER == 0 {
+        return false;
+    }
+    let Some(tcp) = Transmit::of(sk) else { return false };
+    let mut seen = Seen { progress: tcp.progress(), is_here: 0, has_grown: 0 };
+    account(socket, &mut seen, now());
+    let service = socket.known_service();
+    if seen.has_grown != 0 && attributes() && exemplar::is_wanted(socket, service) {
+        socket.note_client(sk);
+        exemplar::offer_sums(socket, service);
+    }
+    seen.is_here != 0
+}
+
+/// What is seen of a connection with a held reply.
+#[repr(C)]
+struct Seen {
+    progress: Progress,
+    /// 1 if some of it is still here.
+    is_here: u32,
+    /// 1 if its latency is now longer.
+    has_grown: u32,
+}
+
+subprogram! {
+    fn account = delivery_account(socket: &mut SocketState, seen: &mut Seen; now: u64) {
+        let since = socket.arrived.wrapping_add(socket.recorded());
+        let (until, stage) = rules::held_until(&seen.progress, socket.end, since, now);
+        let closed = closed_ns();
+        let until = if until > closed { closed } else { until };
+        let ns = until.wrapping_sub(since);
+        if ns as i64 > CLEAR_NS as i64 {
+            seen.has_grown = u32::from(grows(socket, ns));
+        }
+        if stage == Stage::Acknowledged {
+            socket.held &= HELD_BEFORE;
+        }
+        seen.is_here = u32::from(stage == Stage::Held);
+    }
+}
+
+/// The reply has left `ns` later than is recorded. Whether that is recorded now.
+#[inline(always)]
+fn grows(socket: &mut SocketState, ns: u64) -> bool {
+    let part = u32::from(socket.held & HOLDER).wrapping_sub(1);
+    let (recorded, service) = (socket.recorded(), socket.known_service());
+    // Whether the window is open or not: the time ends within it.
+    let figures = Figures::at_any_time(service);
+    let latency = recorded.wrapping_add(ns);
+    if !request::grows(socket, figures, recorded, latency) {
+        return false;
+    }
+    delivery::held(service, part, socket.delivery, ns);
+    if attributes() {
+        let word = DELIVERY_WORD + (part as usize & 3);
+        figures.move_from_reply(latency, word, ns);
+        socket.row[word] = socket.row[word].wrapping_add(ns);
+        let reply = &mut socket.row[component_word(Component::Reply)];
+        *reply = reply.wrapping_sub(ns);
+    }
+    socket.delivery = socket.delivery.wrapping_add(ns);
+    socket.held |= HELD_BEFORE;
+    true
+}
+
+/// The next request is read: what is known of the reply before is all that will be.
+#[inline(always)]
+pub fn ends(socket: &mut SocketState, sk: Sock) {
+    settle(socket, sk);
+    if socket.held & HELD_BEFORE != 0 {
+        socket.delivery = 0;
+        opaque::clear(&mut socket.row[DELIVERY_WORD..DELIVERY_WORD + DELIVERY_COMPONENTS]);
+    }
+    socket.held = 0;
+}

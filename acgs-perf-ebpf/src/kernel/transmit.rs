@@ -1,0 +1,67 @@
+//! `struct tcp_sock`: how far the bytes of a connection have come.
+//!
+//! In: a socket. Out: its fields, through direct loads. What is no TCP socket has none of them: UNIX sockets, and MPTCP, whose bytes
+//! leave through other sockets.
+
+use acgs_perf_common::rules::delivery::Progress;
+
+use super::fate::FATES_FIELDS;
+use super::memory::load;
+use super::sock::Sock;
+use crate::globals::field;
+use aya_ebpf::helpers::generated::bpf_skc_to_tcp_sock;
+
+/// `struct tcp_sock *`, never null.
+#[derive(Clone, Copy)]
+pub struct Transmit(*const u8);
+
+impl Transmit {
+    #[inline(always)]
+    pub fn of(sk: Sock) -> Option<Self> {
+        // SAFETY: the pointer is the kernel's; the helper looks at what it points to.
+        let tcp: *const u8 = unsafe { bpf_skc_to_tcp_sock(sk.as_ptr()) }.cast_const().cast();
+        (!tcp.is_null()).then_some(Self(tcp))
+    }
+
+    /// End of what was written.
+    #[inline(always)]
+    pub fn written(self) -> u32 {
+        load(self.0, field!(FATES_FIELDS.tcp_written))
+    }
+
+    /// End of what was sent.
+    #[inline(always)]
+    pub fn sent(self) -> u32 {
+        load(self.0, field!(FATES_FIELDS.tcp_sent))
+    }
+
+    /// End of what was acknowledged.
+    #[inline(always)]
+    pub fn acknowledged(self) -> u32 {
+        load(self.0, field!(FATES_FIELDS.tcp_acknowledged))
+    }
+
+    /// Up to where the client takes bytes.
+    #[inline(always)]
+    pub fn window_end(self) -> u32 {
+        self.acknowledged().wrapping_add(load(self.0, field!(FATES_FIELDS.tcp_window)))
+    }
+
+    /// Bytes of a full segment.
+    #[inline(always)]
+    pub fn segment(self) -> u32 {
+        load(self.0, field!(FATES_FIELDS.tcp_segment))
+    }
+
+    #[inline(always)]
+    pub fn progress(self) -> Progress {
+        let acknowledged_sent_us: u64 = load(self.0, field!(FATES_FIELDS.tcp_acknowledged_sent_us));
+        Progress {
+            written: self.written(),
+            sent: self.sent(),
+            acknowledged: self.acknowledged(),
+            acknowledged_sent_at: acknowledged_sent_us.wrapping_mul(1_000),
+            last_sent_at: load(self.0, field!(FATES_FIELDS.tcp_last_sent)),
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! Real servers whose replies do not leave at once, or whose requests come slowly: the latency is what their clients saw, and it says why.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::process::Command;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use acgs_perf_tests::harness::{Service, fixture, free_port, need_root, python, run};
+use acgs_perf_tests::nginx;
+use acgs_perf_tests::recording::Recorder;
+use acgs_perf_tests::report::Report;
+use socket2::{Domain, Socket, Type};
+
+const NAME: &str = "service";
+
+fn record(service: &Service) -> Recorder {
+    Recorder::new(NAME, &format!("port:{}", service.port))
+}
+
+/// A connection with a receive buffer of so many bytes.
+fn connect(address: SocketAddr, receive_buffer: usize) -> TcpStream {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(receive_buffer).unwrap();
+    socket.connect(&address.into()).unwrap();
+    socket.into()
+}
+
+/// Reads a reply to its end, as its header says; after each piece of `bytes` the client pauses.
+fn receive(stream: &mut TcpStream, bytes: usize, pause: Duration) {
+    let (mut reply, mut piece) = (Vec::new(), vec![0; bytes]);
+    let mut wanted = None;
+    while wanted.is_none_or(|wanted| reply.len() < wanted) {
+        let read = stream.read(&mut piece).unwrap();
+        assert!(read > 0, "the server closes in mid-reply");
+        reply.extend_from_slice(&piece[..read]);
+        sleep(pause);
+        let end = reply.windows(4).position(|four| four == b"\r\n\r\n").filter(|_| wanted.is_none());
+        if let Some(end) = end {
+            let head = String::from_utf8_lossy(&reply[..end]).to_ascii_lowercase();
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).expect("a length");
+            wanted = Some(end + 4 + length.trim().parse::<usize>().unwrap());
+        }
+    }
+}
+
+/// Nanoseconds in each component, over all requests.
+fn component(report: &Report, name: &str) -> u64 {
+    let rows = report.service(NAME)["attribution"]["rows"].as_array().unwrap();
+    rows.iter().filter_map(|row| row["component_ns"].get(name)).map(|ns| ns.as_u64().unwrap()).sum()
+}
+
+/// The report's percentile is the clients' own, to 5 % or a millisecond.
+fn assert_percentile(report: &Report, took: &[Duration], percent: usize) {
+    let mut took: Vec<u64> = took.iter().map(|took| took.as_nanos() as u64).collect();
+    took.sort_unstable();
+    let theirs = took[(took.len() * percent).div_ceil(100).max(1) - 1];
+    let ours = report.integer(NAME, &format!("/requests/latency/p{percent}_ns"));
+    assert!(ours.abs_diff(theirs) <= (theirs / 20).max(1_000_000), "p{percent}: report {ours} ns, clients {theirs} ns");
+}
+
+fn sum(took: &[Duration]) -> u64 {
+    took.iter().map(|took| took.as_nanos() as u64).sum()
+}
+
+#[test]
+fn a_file_in_two_sends_waits_for_the_clients_acknowledgement() {
+    need_root();
+    let (port, directory) = (free_port().unwrap(), tempfile::tempdir().unwrap());
+    fs::write(directory.path().join("file"), vec![b'x'; 1000]).unwrap();
+    let mut command = Command::new(python("python").unwrap());
+    command.args(["-m", "http.server", "--protocol", "HTTP/1.1", "--bind", "127.0.0.1", "--directory"]);
+    command.arg(directory.path()).arg(port.to_string());
+    let service = Service::start_in(&mut command, port, directory).unwrap();
+    let recording = record(&service).start().unwrap();
+    let mut stream = TcpStream::connect(service.address()).unwrap();
+    let mut took = Vec::new();
+    for _ in 0..60 {
+        let sent = Instant::now();
+        stream.write_all(b"GET /file HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        receive(&mut stream, 1 << 16, Duration::ZERO);
+        took.push(sent.elapsed());
+    }
+    let report = recording.stop().unwrap();
+    report.assert_nothing_lost(60);
+    assert_eq!(report.requests(NAME), 60);
+    assert_percentile(&report, &took, 50);
+    assert_percentile(&report, &took, 90);
+    let held = component(&report, "delivery_nagle");
+    assert!(held * 100 >= sum(&took) * 80, "{held} of {} ns", sum(&took));
+    assert!(report.found("tail_nagle"));
+    assert_eq!(report.service(NAME)["objective"]["verdict"], "missed");
+}
+
+/// nginx as Debian sets it up: it sends files with `sendfile` behind a cork.
+fn nginx_with_a_file(bytes: usize) -> Service {
+    let (port, directory) = (free_port().unwrap(), tempfile::tempdir().unwrap());
+    let path = directory.path().display();
+    let server =
+        format!("sendfile on; tcp_nopush on; server {{ listen 127.0.0.1:{port}; location / {{ root {path}; }} }}");
+    let arguments = nginx::arguments(directory.path(), 1, "", &server).unwrap();
+    fs::write(directory.path().join("file"), vec![b'x'; bytes]).unwrap();
+    run(Command::new("chmod").arg("755").arg(directory.path())).unwrap();
+    Service::start_in(Command::new("nginx").args(arguments), port, directory).unwrap()
+}
+
+#[test]
+fn nginx_waits_for_a_client_that_reads_slowly() {
+    need_root();
+    let service = nginx_with_a_file(4_000_000);
+    let recording = record(&service).start().unwrap();
+    let mut stream = connect(service.address(), 16 << 10);
+    let mut took = Vec::new();
+    for _ in 0..4 {
+        let sent = Instant::now();
+        stream.write_all(b"GET /file HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        receive(&mut stream, 8 << 10, Duration::from_millis(1));
+        took.push(sent.elapsed());
+    }
+    let report = recording.stop().unwrap();
+    report.assert_nothing_lost(4);
+    assert_eq!(report.requests(NAME), 4);
+    assert_percentile(&report, &took, 50);
+    let held = component(&report, "delivery_window");
+    assert!(held * 100 >= sum(&took) * 90, "{held} of {} ns: {}", sum(&took), report.service(NAME)["requests"]);
+    let reason = report.service(NAME)["objective"]["reason"].as_str().unwrap().to_owned();
+    assert!(reason.contains("the clients' own") && reason.ends_with("which meets the objective"), "{reason}");
+}
+
+#[test]
+fn nginx_that_takes_its_cork_out_at_once_is_not_slower_for_it() {
+    need_root();
+    let service = nginx_with_a_file(10_000);
+    let recording = record(&service).start().unwrap();
+    let mut stream = TcpStream::connect(service.address()).unwrap();
+    for _ in 0..2000 {
+        stream.write_all(b"GET /file HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        receive(&mut stream, 1 << 16, Duration::ZERO);
+    }
+    let report = recording.stop().unwrap();
+    report.assert_exact(NAME, 2000);
+    let (held, latency) =
+        (component(&report, "delivery_nagle"), report.integer(NAME, "/requests/latency/mean_ns") * 2000);
+    assert!(held * 100 <= latency * 20, "{held} of {latency} ns");
+}
+
+#[test]
+fn uvicorn_waits_for_a_body_that_comes_slowly() {
+    need_root();
+    let port = free_port().unwrap();
+    let mut command = Command::new(python("uvicorn").unwrap());
+    command.args(["app:app", "--app-dir"]).arg(fixture("")).args(["--host", "127.0.0.1"]);
+    command.args(["--port", &port.to_string(), "--no-access-log", "--log-level", "warning"]);
+    command.env("PYTHONDONTWRITEBYTECODE", "1");
+    let service = Service::start(&mut command, port).unwrap();
+    let recording = record(&service).start().unwrap();
+    let mut stream = TcpStream::connect(service.address()).unwrap();
+    stream.set_nodelay(true).unwrap();
+    const PARTS: usize = 10;
+    let (part, mut took) = (vec![b'b'; 100_000], Vec::new());
+    for _ in 0..5 {
+        let sent = Instant::now();
+        let length = PARTS * part.len();
+        write!(stream, "POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n").unwrap();
+        for _ in 0..PARTS {
+            sleep(Duration::from_millis(45));
+            stream.write_all(&part).unwrap();
+        }
+        receive(&mut stream, 1 << 16, Duration::ZERO);
+        took.push(sent.elapsed());
+    }
+    let report = recording.stop().unwrap();
+    report.assert_nothing_lost(5);
+    assert_eq!(report.requests(NAME), 5);
+    assert_percentile(&report, &took, 50);
+    let body = component(&report, "request_body");
+    assert!(body * 100 >= sum(&took) * 90, "{body} of {} ns: {}", sum(&took), report.service(NAME)["attribution"]);
+}
