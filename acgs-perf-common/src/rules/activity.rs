@@ -253,7 +253,7 @@ impl Activity {
     /// It is for a request that was read at `read`, which is later by less than the time on the CPU: takes that off. Whether it is.
     #[inline(always)]
     pub fn starts_at(&mut self, read: u64) -> bool {
-        let early = if read > self.began { read - self.began } else { 0 };
+        let early = read.saturating_sub(self.began);
         let on_cpu = self.parts[ON_CPU];
         if early > on_cpu {
             return false;
