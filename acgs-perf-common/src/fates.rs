@@ -13,6 +13,10 @@ pub const ABANDONED_SUM: u32 = 1;
 pub const INTO_CLOSED: u32 = 2;
 /// Requests whose connection the service closed instead of answering.
 pub const CUT_OFF: u32 = 3;
+/// Messages without a reply, behind which the client closed: farewells.
+pub const FAREWELLS: u32 = 4;
+/// Messages that came on connections on which the service never sends.
+pub const ONE_WAY: u32 = 5;
 /// First bucket of the times that abandoned requests had waited; what was over range follows the buckets.
 pub const ABANDONED_BUCKETS: u32 = 8;
 /// Words of one service.
@@ -66,6 +70,12 @@ pub struct Sighting {
     /// Unused.
     pub padding: u32,
 }
+
+/// A client that closes its end so soon after its message waits for no reply: a farewell.
+pub const FAREWELL_NS: u64 = 10_000_000;
+/// Bytes that come so long after others of the same request may be another message; and a send so long after the one before may be one
+/// that nobody asked for.
+pub const PAUSE_NS: u64 = 10_000_000;
 
 crate::kernel_fields! {
     /// Offsets of the fields that tell what became of a request.

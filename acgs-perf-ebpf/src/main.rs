@@ -65,6 +65,7 @@ mod clock {
     pub mod delivery;
     pub mod leave;
     mod limit;
+    mod record;
     pub mod request;
     pub mod thread;
 }

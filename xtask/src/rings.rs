@@ -51,6 +51,7 @@ impl Ring {
                 "window",
                 "fates",
                 "delivery",
+                "kinds",
                 "capture",
                 "churn",
                 "timers",

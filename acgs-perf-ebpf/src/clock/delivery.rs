@@ -9,7 +9,7 @@ use acgs_perf_common::attribution::{Component, DELIVERY_COMPONENTS, DELIVERY_WOR
 use acgs_perf_common::rules::delivery::{self as rules, Progress, Stage};
 use acgs_perf_common::{opaque, subprogram};
 
-use super::request;
+use super::record;
 use crate::count::Figures;
 use crate::globals::{attributes, closed_ns};
 use crate::kernel::sock::Sock;
@@ -42,7 +42,7 @@ pub fn sent(socket: &mut SocketState, sk: Sock) {
 #[inline(always)]
 fn hold(socket: &mut SocketState, tcp: Transmit, written: u32, sent: u32) {
     let part = rules::holder(written, sent, tcp.window_end(), tcp.segment());
-    socket.held = (socket.held & HELD_BEFORE) | holder_of(part);
+    socket.held = (socket.held & !HOLDER) | holder_of(part);
     socket.end = written;
     // The next look at all sockets is for it too.
     note_arrival();
@@ -64,7 +64,7 @@ pub fn sent_again(socket: &mut SocketState, sk: Sock) {
     if let Some(tcp) = Transmit::of(sk)
         && rules::is_behind(tcp.written(), tcp.acknowledged())
     {
-        socket.held = (socket.held & HELD_BEFORE) | NETWORK;
+        socket.held = (socket.held & !HOLDER) | NETWORK;
         socket.end = tcp.written();
         note_arrival();
     }
@@ -108,7 +108,7 @@ subprogram! {
             seen.has_grown = u32::from(grows(socket, ns));
         }
         if stage == Stage::Acknowledged {
-            socket.held &= HELD_BEFORE;
+            socket.held &= !HOLDER;
         }
         seen.is_here = u32::from(stage == Stage::Held);
     }
@@ -122,7 +122,7 @@ fn grows(socket: &mut SocketState, ns: u64) -> bool {
     // Whether the window is open or not: the time ends within it.
     let figures = Figures::at_any_time(service);
     let latency = recorded.wrapping_add(ns);
-    if !request::grows(socket, figures, recorded, latency) {
+    if !record::grows(socket, figures, recorded, latency) {
         return false;
     }
     delivery::held(service, part, socket.delivery, ns);

@@ -4,14 +4,18 @@
 //! that has closed its end may only have said that it sends no more: it has left when nothing reaches it, and then it left when it
 //! closed its end.
 //!
+//! What is no request: a message behind which the client closes at once, a *farewell*; and what comes again and again on a connection
+//! on which the service never sends, *one-way* messages.
+//!
 //! A request is counted once, as answered or as abandoned: whoever takes its word of the row from `UNSENT` does it. One that was
 //! abandoned before it was read may be read later, because the kernel keeps its bytes; `gone` knows it by its arrival.
 
 use acgs_perf_common::attribution::{COUNT_WORD, LATENCY_WORD};
+use acgs_perf_common::fates::{FAREWELL_NS, PAUSE_NS};
 use acgs_perf_common::maps::{Counter, Histogram, MAX_SERVICES};
 use acgs_perf_common::subprogram;
 
-use super::request;
+use super::record;
 use crate::count::{Figures, replaced};
 use crate::globals::attributes;
 use crate::kernel::sock::Sock;
@@ -23,7 +27,56 @@ use crate::table::service::service_of_listener;
 /// Whether a request was read that has no reply, and that was not given up.
 #[inline(always)]
 pub fn is_in_service(socket: &SocketState) -> bool {
-    socket.phase == READ && socket.arrived != socket.gone
+    socket.phase == READ && socket.arrived != socket.gone && !is_one_way(socket)
+}
+
+/// With so many messages, without a reply on the connection, they are one-way for as long as there is none.
+const CERTAIN: u16 = 32;
+/// With fewer, while the silence since the last one is no longer than so many times their usual distance: behind an upload in pieces
+/// somebody waits for a reply.
+const SILENCE: u64 = 4;
+
+/// Whether what was read on this connection, on which the service has never sent, are messages that expect no reply.
+#[inline(always)]
+fn is_one_way(socket: &SocketState) -> bool {
+    let messages = socket.messages;
+    if messages < ONE_WAY_FROM || messages >= CERTAIN {
+        return messages >= CERTAIN;
+    }
+    let (span, silence) = (socket.read_last.wrapping_sub(socket.read), now().wrapping_sub(socket.read_last));
+    silence.wrapping_mul(u64::from(messages)) <= span.wrapping_mul(SILENCE)
+}
+
+/// `SocketState::has_ended` of a client that has closed its end behind a farewell.
+const SAID_FAREWELL: u8 = 2;
+
+/// Reads after a pause from which on they may be messages of their own.
+const ONE_WAY_FROM: u16 = 2;
+
+/// More was read of a request on a connection on which the service has never sent. Where that goes on with pauses between, there is no
+/// reply to wait for. A slow upload looks the same until it is answered; then it was a request.
+#[inline(always)]
+pub fn read_more(socket: &mut SocketState) {
+    let now = now();
+    let last = if socket.read_last > socket.read { socket.read_last } else { socket.read };
+    socket.read_last = now;
+    if now.wrapping_sub(last) >= PAUSE_NS && socket.messages < u16::MAX {
+        socket.messages += 1;
+        let more = if socket.messages == ONE_WAY_FROM { u64::from(ONE_WAY_FROM) + 1 } else { 1 };
+        if socket.messages >= ONE_WAY_FROM {
+            fates::one_way(socket.known_service(), more);
+        }
+    }
+}
+
+/// The service sends on the connection for the first time: what was read before was a request in pieces.
+#[inline(always)]
+pub fn sends_first(socket: &mut SocketState) {
+    socket.has_sent = 1;
+    if socket.messages >= ONE_WAY_FROM {
+        fates::one_way(socket.known_service(), (u64::from(socket.messages) + 1).wrapping_neg());
+    }
+    socket.messages = 0;
 }
 
 /// Whether a request has arrived that nobody has read, and that was not given up. What arrives while one is in service is more of
@@ -99,7 +152,9 @@ pub fn answers_nobody(socket: &mut SocketState) -> bool {
     if is_gone {
         socket.gone = ANSWERED;
         socket.phase = IDLE;
-        fates::answered_into_closed(socket.known_service());
+        if socket.has_ended != SAID_FAREWELL {
+            fates::answered_into_closed(socket.known_service());
+        }
     }
     is_gone
 }
@@ -129,7 +184,12 @@ subprogram! {
         };
         socket.gone = arrived;
         let waited = left.wrapping_sub(arrived);
-        fates::abandoned(service, if waited as i64 > 0 { waited } else { 0 });
+        if waited as i64 <= 0 || (waited < FAREWELL_NS && socket.has_ended != 0) {
+            socket.has_ended = SAID_FAREWELL;
+            fates::farewell(service);
+        } else {
+            fates::abandoned(service, waited);
+        }
     }
 }
 
@@ -164,7 +224,7 @@ subprogram! {
         figures.unrecord(Histogram::QueueTime, queue_time);
         figures.unrecord(Histogram::ServiceTime, service_time);
         if attributes() && socket.row[COUNT_WORD] != 0 {
-            request::add_to_row(socket, figures.service(), latency, 1);
+            record::add_to_row(socket, figures.service(), latency, 1);
         }
         socket.phase = IDLE;
         socket.gone = ANSWERED;

@@ -11,19 +11,20 @@
 use acgs_perf_common::attribution::{
     COUNT_WORD, Component, LATENCY_WORD, NARROW_WORDS, QUEUE_WORD, attribution_bucket, component_word,
 };
+use acgs_perf_common::fates::PAUSE_NS;
 use acgs_perf_common::ledger::Loss;
 use acgs_perf_common::maps::{Counter, Histogram};
 use acgs_perf_common::opaque;
 use acgs_perf_common::rules::row;
 
-use super::{delivery, leave};
+use super::{delivery, leave, record};
 use crate::count::{Figures, atomic_add, lose, prefetch, replaced};
 use crate::globals::attributes;
 use crate::kernel::sock::Sock;
 use crate::kernel::time::now;
 use crate::rules::request as request_rules;
-use crate::state::socket::{CLIENT, IDLE, READ, REPLIED, SocketState, UNSENT, note_arrival};
-use crate::table::{accept, exemplar, request as request_table};
+use crate::state::socket::{CLIENT, IDLE, PUSHED, READ, REPLIED, SocketState, UNSENT, note_arrival};
+use crate::table::{accept, delivery as delivery_table, exemplar, request as request_table};
 use acgs_perf_common::subprogram;
 
 /// Bytes arrived in the receive queue.
@@ -48,6 +49,9 @@ pub fn received(socket: &mut SocketState, sk: Sock, figures: Figures, bytes: u64
     if socket.phase == READ {
         // More of the same request.
         socket.bytes_in += bytes;
+        if socket.has_sent == 0 {
+            leave::read_more(socket);
+        }
         if attributes()
             && let Err(loss) = request_rules::continued(sk, socket, arrived)
         {
@@ -99,6 +103,10 @@ pub fn received(socket: &mut SocketState, sk: Sock, figures: Figures, bytes: u64
 pub fn sent(socket: &mut SocketState, sk: Sock, service: u32, bytes: u64) -> Result<(), Loss> {
     if socket.phase == REPLIED && socket.unclaimed.wrapping_sub(socket.replied) as i64 > 0 {
         claim(socket, service);
+        if sk.is_over() {
+            // The client was gone before this reply to it was.
+            leave::abandon(socket, service, now());
+        }
     }
     if delivery::is_held_by_others(socket) {
         delivery::settle(socket, sk);
@@ -157,6 +165,9 @@ fn begins_reply(socket: &mut SocketState, sk: Sock, figures: Figures, now: u64) 
     }
     socket.phase = REPLIED;
     socket.replied = now;
+    if socket.has_sent == 0 {
+        leave::sends_first(socket);
+    }
     if (queue_time as i64) < 0 || (service_time as i64) < 0 {
         socket.phase = IDLE;
         return Err(Loss::NegativeDifference);
@@ -208,7 +219,10 @@ fn begins_reply(socket: &mut SocketState, sk: Sock, figures: Figures, now: u64) 
 #[inline(always)]
 fn goes_on(socket: &mut SocketState, sk: Sock, figures: Figures, recorded: u64, now: u64) {
     let latency = now.wrapping_sub(socket.arrived);
-    if grows(socket, figures, recorded, latency)
+    if latency.wrapping_sub(recorded) as i64 >= PAUSE_NS as i64 {
+        goes_on_late(socket, figures, recorded, latency);
+    }
+    if record::grows(socket, figures, recorded, latency)
         && attributes()
         && attribution_bucket(latency) != attribution_bucket(recorded)
         && exemplar::is_wanted(socket, figures.service())
@@ -218,38 +232,14 @@ fn goes_on(socket: &mut SocketState, sk: Sock, figures: Figures, recorded: u64, 
     }
 }
 
-/// Records `latency` in place of `recorded`; what is more belongs to the reply. Whether it did: another thread that sends now may be
-/// later, or may not have filled the row yet.
+/// The service sends again after a pause. If that is longer than all of the reply so far, nobody may have asked for it: a push. What it is
+/// only the protocol says; a server that computes between its headers and its body looks the same. So it belongs to the reply, and what
+/// the latency was before is counted beside.
 #[inline(always)]
-pub fn grows(socket: &mut SocketState, figures: Figures, recorded: u64, latency: u64) -> bool {
-    let attributes = attributes();
-    let more = latency.wrapping_sub(recorded);
-    if more as i64 <= 0
-        || (attributes && socket.row[COUNT_WORD] == 0)
-        || !replaced(&raw mut socket.row[LATENCY_WORD], recorded, latency)
-    {
-        return false;
-    }
-    figures.unrecord(Histogram::Latency, recorded);
-    figures.record(Histogram::Latency, latency);
-    figures.add(Counter::LatencySum, more);
-    if attributes {
-        row::replied_more(socket, latency.wrapping_sub(socket.until_reply()));
-        if attribution_bucket(latency) == attribution_bucket(recorded) {
-            figures.add_growth(latency, more);
-        } else {
-            add_to_row(socket, figures.service(), recorded, 1);
-            add_to_row(socket, figures.service(), latency, 0);
-        }
-    }
-    true
-}
-
-subprogram! {
-    /// Adds the socket's last request to the row of the attribution histogram for this `latency`, or takes it back.
-    pub fn add_to_row = request_add_to_row(socket: &mut SocketState; service: u32, latency: u64, back: u32) {
-        let reply = latency.wrapping_sub(socket.until_reply());
-        let (narrow, held) = (socket.is_narrow != 0, socket.delivery != 0);
-        Figures::at_any_time(service).add_row(latency, reply, &socket.row, (narrow, held, back != 0));
+fn goes_on_late(socket: &mut SocketState, figures: Figures, recorded: u64, latency: u64) {
+    let so_far = recorded.wrapping_sub(socket.replied.wrapping_sub(socket.arrived));
+    if socket.held & PUSHED == 0 && latency.wrapping_sub(recorded) > so_far {
+        socket.held |= PUSHED;
+        delivery_table::pushed(figures.service(), recorded);
     }
 }

@@ -149,6 +149,7 @@ pub fn received(bytes: i32, flags: i32, sk: impl FnOnce() -> Option<Sock>) -> Re
     // No request follows the end of a stream, and a read of no bytes takes none.
     if bytes == 0 {
         if sk.family() == AF_UNIX {
+            socket.has_ended = 1;
             leave::found_gone(socket, sk, service);
         }
         return Ok(());

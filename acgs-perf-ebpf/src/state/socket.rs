@@ -28,6 +28,8 @@ pub const CLIENT: u8 = 3;
 pub const HOLDER: u8 = 3;
 /// Bit of `SocketState::held`: `delivery` is not 0.
 pub const HELD_BEFORE: u8 = 1 << 7;
+/// Bit of `SocketState::held`: the reply has gone on after a pause.
+pub const PUSHED: u8 = 1 << 6;
 
 /// Recorded latency of a request to which no reply has begun.
 pub const UNSENT: u64 = u64::MAX;
@@ -76,7 +78,8 @@ pub struct SocketState {
     pub is_narrow: u8,
     /// Requests read, to sample the round-trip time; wraps.
     pub requests: u16,
-    /// In the bits of `HOLDER` what holds the last reply, as the number of the component of the delivery from 1, or 0; and `HELD_BEFORE`.
+    /// In the bits of `HOLDER` what holds the last reply, as the number of the component of the delivery from 1, or 0; `HELD_BEFORE`,
+    /// and `PUSHED`.
     pub held: u8,
     /// Unused.
     padding: u8,
@@ -111,7 +114,13 @@ pub struct SocketState {
     pub delivery: u64,
     /// Where the reply that is held ends, in TCP's count of bytes.
     pub end: u32,
-    /// 1 once the client has closed its end.
+    /// Messages that may have come in the place of one request: reads of it after a pause.
+    pub messages: u16,
+    /// When more of the request was read last, while the service has never sent on this connection.
+    pub read_last: u64,
+    /// 1 once the service has sent on this connection.
+    pub has_sent: u8,
+    /// Not 0 once the client has closed its end.
     pub has_ended: u8,
 }
 

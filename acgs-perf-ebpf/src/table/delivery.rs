@@ -1,10 +1,10 @@
-//! Sums of replies that did not leave at once, per service.
+//! Sums of replies that did not leave at once, or went on after a pause, per service.
 //!
-//! In: for how long a reply was held, as far as it is known. Out: words as `acgs_perf_common::delivery` lays them out. Such replies are
+//! In: for how long a reply was held, as far as it is known; the latency before a pause. Out: words as `acgs_perf_common::delivery` lays them out. Such replies are
 //! the exception, so there is one copy for all CPUs.
 
 use acgs_perf_common::attribution::{ATTRIBUTION_BUCKETS, attribution_bucket};
-use acgs_perf_common::delivery::{HELD, HELD_BUCKETS, HELD_SUMS, delivery_base};
+use acgs_perf_common::delivery::{HELD, HELD_BUCKETS, HELD_SUMS, PUSH_BUCKETS, PUSHES, PUSHES_SUM, delivery_base};
 use aya_ebpf::btf_maps::Array;
 use aya_ebpf::macros::btf_map;
 
@@ -25,6 +25,14 @@ fn add(service: u32, word: u32, value: u64) {
 #[inline(always)]
 fn bucket(ns: u64) -> u32 {
     HELD_BUCKETS + attribution_bucket(ns).min(ATTRIBUTION_BUCKETS) as u32
+}
+
+/// A reply went on after a pause; its latency before was this.
+#[inline(always)]
+pub fn pushed(service: u32, latency: u64) {
+    add(service, PUSHES, 1);
+    add(service, PUSHES_SUM, latency);
+    add(service, PUSH_BUCKETS + attribution_bucket(latency).min(ATTRIBUTION_BUCKETS) as u32, 1);
 }
 
 /// A reply that was held for `before` so far was held for `ns` more, by the component of this index among those of the delivery.

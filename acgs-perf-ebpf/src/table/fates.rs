@@ -3,7 +3,9 @@
 //! In: what became of a request. Out: words as `acgs_perf_common::fates` lays them out. Such ends are rare, so there is one copy for
 //! all CPUs.
 
-use acgs_perf_common::fates::{ABANDONED, ABANDONED_BUCKETS, ABANDONED_SUM, CUT_OFF, INTO_CLOSED, fates_base};
+use acgs_perf_common::fates::{
+    ABANDONED, ABANDONED_BUCKETS, ABANDONED_SUM, CUT_OFF, FAREWELLS, INTO_CLOSED, ONE_WAY, fates_base,
+};
 use acgs_perf_common::histogram::{BUCKETS, bucket_index};
 use aya_ebpf::btf_maps::Array;
 use aya_ebpf::macros::btf_map;
@@ -35,6 +37,18 @@ pub fn abandoned(service: u32, waited: u64) {
 #[inline(always)]
 pub fn answered_into_closed(service: u32) {
     add(service, INTO_CLOSED, 1);
+}
+
+/// A client said something, closed its end, and waited for no reply.
+#[inline(always)]
+pub fn farewell(service: u32) {
+    add(service, FAREWELLS, 1);
+}
+
+/// Messages have come on a connection on which the service never sends.
+#[inline(always)]
+pub fn one_way(service: u32, messages: u64) {
+    add(service, ONE_WAY, messages);
 }
 
 /// The service closed a connection instead of answering.

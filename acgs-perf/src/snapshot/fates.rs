@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use acgs_perf_common::fates::{ABANDONED, ABANDONED_BUCKETS, ABANDONED_SUM, CUT_OFF, INTO_CLOSED};
+use acgs_perf_common::fates::{ABANDONED, ABANDONED_BUCKETS, ABANDONED_SUM, CUT_OFF, FAREWELLS, INTO_CLOSED, ONE_WAY};
 
 use super::interval::{Interval, row, section};
 use super::model::Subject;
@@ -32,6 +32,10 @@ pub struct Fates {
     pub abandoned: Abandoned,
     /// Those whose connection the service closed instead of answering.
     pub cut_off: u64,
+    /// Messages behind which the client closed without waiting for a reply.
+    pub farewells: u64,
+    /// Messages on connections on which the service never sends.
+    pub one_way: u64,
     /// What the listeners dropped.
     pub refused: Refused,
 }
@@ -81,6 +85,8 @@ impl Fates {
                 into_closed: sums.count(INTO_CLOSED),
             },
             cut_off: sums.count(CUT_OFF),
+            farewells: sums.count(FAREWELLS),
+            one_way: sums.count(ONE_WAY),
             refused: Refused { drops: by_port.values().sum(), by_port },
         }
     }

@@ -89,6 +89,28 @@ pub struct AbandonedReport {
     pub into_closed: u64,
 }
 
+/// What was read or sent, and is no request with a reply.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct KindsReport {
+    /// Messages that came on connections on which the service never sends.
+    pub one_way: u64,
+    /// Messages behind which the client closed without waiting for a reply.
+    pub farewell: u64,
+    /// Replies that went on after a pause; absent if there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub push: Option<PushReport>,
+}
+
+/// Replies that went on after a pause that was longer than all of the reply before it: something that nobody asked for, a stream, or a
+/// service that computes between the begin of its reply and the rest. Their latency is that of the last byte.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PushReport {
+    /// How many.
+    pub count: u64,
+    /// What their latency would be if they had ended before the pause, in buckets of 6 %.
+    pub latency_before: Distribution,
+}
+
 /// What the listeners of a service dropped because their queues were full.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RefusedReport {

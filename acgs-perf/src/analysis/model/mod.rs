@@ -15,7 +15,9 @@ pub use attribution::{
     SegmentReport,
 };
 pub use distribution::Distribution;
-pub use fates::{AbandonedReport, FatesReport, OpenReport, OpenRequestReport, RefusedReport, Since};
+pub use fates::{
+    AbandonedReport, FatesReport, KindsReport, OpenReport, OpenRequestReport, PushReport, RefusedReport, Since,
+};
 pub use finding::{Figure, Finding, Severity, Unit};
 pub use root::{CostReport, HostReport, OverheadReport, ProgramCostReport, Report, SCHEMA_VERSION, Tool, Window};
 pub use service::{

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::attribution::{AttributionReport, DownstreamReport, ExemplarReport};
 use super::distribution::Distribution;
-use super::fates::{FatesReport, RefusedReport};
+use super::fates::{FatesReport, KindsReport, RefusedReport};
 use super::tail::TailReport;
 
 /// One service.
@@ -41,6 +41,9 @@ pub struct ServiceReport {
     /// What its listeners dropped; absent where nobody looked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<RefusedReport>,
+    /// What was read or sent and is no request with a reply; absent if there is no such thing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kinds: Option<KindsReport>,
     /// Why the slowest requests are slow.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tail: Option<TailReport>,

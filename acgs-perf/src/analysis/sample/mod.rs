@@ -168,6 +168,7 @@ fn redis() -> ServiceReport {
             ..FatesReport::default()
         }),
         refused: Some(RefusedReport::default()),
+        kinds: None,
         tail: None,
         attribution: None,
         downstream: None,

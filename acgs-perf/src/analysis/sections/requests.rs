@@ -1,19 +1,19 @@
 //! Requests of a service.
 
-use acgs_perf_common::attribution::{ATTRIBUTION_BUCKETS, ATTRIBUTION_POWER};
-use acgs_perf_common::delivery::{HELD, HELD_BUCKETS, HELD_SUMS};
+use acgs_perf_common::attribution::{ATTRIBUTION_BUCKETS, ATTRIBUTION_POWER, ATTRIBUTION_ROWS};
+use acgs_perf_common::delivery::{HELD, HELD_BUCKETS, HELD_SUMS, PUSH_BUCKETS, PUSHES, PUSHES_SUM};
 use acgs_perf_common::histogram::{BUCKETS, bucket_index, bucket_low_of_power};
 use acgs_perf_common::maps::{Counter, Histogram};
 
 use crate::analysis::censored::with_ages;
 use crate::analysis::counts::{Counts, counts};
 use crate::analysis::distribution::distribution;
-use crate::analysis::model::{Distribution, HeldReport, RequestsReport};
+use crate::analysis::model::{Distribution, HeldReport, KindsReport, PushReport, RequestsReport};
 use crate::analysis::number::rate;
 use crate::live::probes::request;
 use crate::snapshot::Fates;
 use crate::snapshot::interval::row;
-use crate::sums::Sections;
+use crate::sums::{Sections, Sums};
 
 use super::fates;
 
@@ -49,8 +49,7 @@ pub fn requests(
     }
 }
 
-/// How long replies were held that did not leave at once, and by what; `None` if all did. The kernel side counts them in buckets of the
-/// attribution histogram; each goes into the middle of its own.
+/// How long replies were held that did not leave at once, and by what; `None` if all did.
 fn delivery(sections: Option<&Sections>) -> Option<(Distribution, HeldReport)> {
     let sums = &row(sections, request::DELIVERY, &[]).sums;
     if sums.count(HELD) == 0 {
@@ -58,17 +57,36 @@ fn delivery(sections: Option<&Sections>) -> Option<(Distribution, HeldReport)> {
     }
     let [nagle_ns, window_ns, network_ns] = [0, 1, 2].map(|part| sums.count(HELD_SUMS + part));
     let sum_ns = Some(nagle_ns.saturating_add(window_ns).saturating_add(network_ns));
-    let mut held = Counts { buckets: vec![0; BUCKETS], sum_ns, ..Counts::default() };
-    for (word, count) in sums.iter().filter(|(word, count)| *word >= HELD_BUCKETS && *count > 0) {
-        let bucket = (word - HELD_BUCKETS) as usize;
+    let held = coarse(sums, HELD_BUCKETS, sum_ns);
+    Some((distribution(&held), HeldReport { nagle_ns, window_ns, network_ns }))
+}
+
+/// What was read or sent and is no request with a reply; `None` if there is no such thing.
+pub fn kinds(sections: Option<&Sections>, of_fates: &Fates) -> Option<KindsReport> {
+    let sums = &row(sections, request::DELIVERY, &[]).sums;
+    let count = sums.count(PUSHES);
+    let push = (count > 0).then(|| PushReport {
+        count,
+        latency_before: distribution(&coarse(sums, PUSH_BUCKETS, Some(sums.count(PUSHES_SUM)))),
+    });
+    let kinds = KindsReport { one_way: of_fates.one_way, farewell: of_fates.farewells, push };
+    (kinds != KindsReport::default()).then_some(kinds)
+}
+
+/// Counts that begin at word `first`, in buckets of the attribution histogram; each goes into the middle of its own.
+fn coarse(sums: &Sums, first: u32, sum_ns: Option<u64>) -> Counts {
+    let mut counts = Counts { buckets: vec![0; BUCKETS], sum_ns, ..Counts::default() };
+    let words = first..first + ATTRIBUTION_ROWS;
+    for (word, count) in sums.iter().filter(|(word, count)| words.contains(word) && *count > 0) {
+        let bucket = (word - first) as usize;
         if bucket >= ATTRIBUTION_BUCKETS {
-            held.over_range += count as u64;
+            counts.over_range += count as u64;
             continue;
         }
         let [low, next] = [bucket, bucket + 1].map(|bucket| bucket_low_of_power(bucket, ATTRIBUTION_POWER));
-        held.buckets[bucket_index(low + (next - low) / 2)] += count as u64;
+        counts.buckets[bucket_index(low + (next - low) / 2)] += count as u64;
     }
-    Some((distribution(&held), HeldReport { nagle_ns, window_ns, network_ns }))
+    counts
 }
 
 #[cfg(test)]
@@ -76,7 +94,7 @@ mod tests {
     use acgs_perf_common::attribution::attribution_bucket;
 
     use super::*;
-    use crate::sums::{Row, Section, Sums};
+    use crate::sums::{Row, Section};
 
     #[test]
     fn held_replies_have_a_distribution_and_reasons() {
@@ -90,5 +108,25 @@ mod tests {
         let p50 = held.p50_ns.unwrap();
         assert!(p50.abs_diff(44_000_000) < 44_000_000 / 25, "{p50}");
         assert_eq!((by.nagle_ns, by.window_ns, by.network_ns), (88_000_000, 0, 44_000_000));
+    }
+
+    #[test]
+    fn what_is_no_request_is_told_by_its_kind() {
+        assert_eq!(kinds(None, &Fates::default()), None);
+        let of_fates = Fates { farewells: 4, one_way: 7, ..Fates::default() };
+        let told = kinds(None, &of_fates).unwrap();
+        assert_eq!((told.farewell, told.one_way, told.push), (4, 7, None));
+        let bucket = |first, ns| first + attribution_bucket(ns) as u32;
+        // Those that were held stand in front, and do not count here.
+        let words = [
+            (bucket(HELD_BUCKETS, 44_000_000), 3),
+            (PUSHES, 2),
+            (PUSHES_SUM, 1_800_000),
+            (bucket(PUSH_BUCKETS, 900_000), 2),
+        ];
+        let row = Row { sums: Sums::sparse(words), ..Row::default() };
+        let sections = Sections::from([(request::DELIVERY.into(), Section::from([(Vec::new(), row)]))]);
+        let push = kinds(Some(&sections), &Fates::default()).unwrap().push.unwrap();
+        assert_eq!((push.count, push.latency_before.count, push.latency_before.mean_ns), (2, 2, Some(900_000)));
     }
 }

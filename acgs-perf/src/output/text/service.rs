@@ -145,6 +145,17 @@ fn requests_table(service: &ServiceReport, requests: &RequestsReport, lines: &mu
             .filter(|refused| refused.drops > 0)
             .map(|refused| format!("{} connections dropped by a full queue", grouped(refused.drops))),
     );
+    let kinds = service.kinds.clone().unwrap_or_default();
+    for (count, what) in [(kinds.one_way, "one-way messages"), (kinds.farewell, "farewells")] {
+        if count > 0 {
+            items.push(format!("{} {what}", grouped(count)));
+        }
+    }
+    if let Some(push) = &kinds.push {
+        let before =
+            push.latency_before.p99_ns.map_or_else(String::new, |ns| format!(" (before it p99 {})", duration(ns)));
+        items.push(format!("{} replies went on after a pause{before}", grouped(push.count)));
+    }
     if requests.unsolicited_sends > 0 {
         items.push(format!("{} unsolicited sends", grouped(requests.unsolicited_sends)));
     }
