@@ -31,3 +31,13 @@ fn a_blocked_event_loop() {
 fn an_exhausted_thread_pool() {
     is_named("exhausted_pool/fastapi-threads");
 }
+
+#[test]
+fn a_cpu_quota() {
+    is_named("cpu_quota");
+}
+
+#[test]
+fn an_interpreter_that_collects_garbage() {
+    is_named("garbage_collection/gunicorn-gthread");
+}

@@ -68,6 +68,9 @@ fields! {
     regs_di = "pt_regs"."di";
     regs_dx = "pt_regs"."dx";
     regs_r10 = "pt_regs"."r10";
+    regs_si = "pt_regs"."si";
+    regs_r8 = "pt_regs"."r8";
+    regs_r9 = "pt_regs"."r9";
     sock_family = "sock"."__sk_common.skc_family";
     sock_state = "sock"."__sk_common.skc_state";
     sock_num = "sock"."__sk_common.skc_num";

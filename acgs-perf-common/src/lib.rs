@@ -15,6 +15,7 @@ pub mod ledger;
 pub mod maps;
 pub mod memory;
 pub mod opaque;
+pub mod quota;
 pub mod rules;
 pub mod state;
 mod subprogram;

@@ -23,6 +23,8 @@ pub struct Switches {
     pub opened_ns: u64,
     /// When it was closed; [`NEVER`] before.
     pub closed_ns: u64,
+    /// By how much the wall clock is ahead of the programs' clock.
+    pub wall_ahead_ns: u64,
 }
 
 /// A moment that has not come.
@@ -292,7 +294,7 @@ pub const PREEMPTORS: u32 = 1024;
 pub const EXEC_QUEUE: u32 = 1024;
 
 const _: () = assert!(COUNTER_BLOCK >= COUNTERS && COUNTER_BLOCK.is_multiple_of(8) && (Counter::BytesOut as u32) < 8);
-const _: () = assert!(size_of::<Switches>() == 3 * 8);
+const _: () = assert!(size_of::<Switches>() == 4 * 8);
 const _: () = assert!(size_of::<WantedPort>() == 16);
 const _: () = assert!(size_of::<PeerKey>() == 24);
 const _: () = assert!(DOWNSTREAM_PEERS as usize >= MAX_SERVICES as usize * PEER_SLOTS);

@@ -88,6 +88,13 @@ pub fn within_window(since: u64, now: u64) -> u64 {
     now.min(closed).saturating_sub(since.max(opened))
 }
 
+/// By how much the wall clock is ahead of the programs' clock.
+#[inline(always)]
+pub fn wall_ahead_ns() -> u64 {
+    // SAFETY: as in `is_set`.
+    SWITCHES.get_ptr(0).map_or(0, |switches| unsafe { (&raw const (*switches).wall_ahead_ns).read_volatile() })
+}
+
 /// When the window was closed; a moment that has not come before.
 #[inline(always)]
 pub fn closed_ns() -> u64 {

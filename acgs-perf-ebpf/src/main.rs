@@ -64,6 +64,7 @@ mod clock {
     //! From event to event: the request clock of a socket, the clock of a thread.
     pub mod delivery;
     pub mod leave;
+    mod limit;
     mod record;
     pub mod request;
     pub mod thread;

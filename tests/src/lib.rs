@@ -21,3 +21,4 @@ pub mod signal;
 pub mod tries;
 pub mod truth;
 pub mod vm;
+pub mod waits;

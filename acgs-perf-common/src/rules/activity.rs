@@ -1,5 +1,5 @@
 //! What a thread works on: for which request, since when, and where the time went. Its parts add up to `at - began`, and to more
-//! only once `waited_for_pool` has added the time before.
+//! only once `waited_before` has added the time before.
 //!
 //! In: times and components. Out: sums per component, and segments in order. The rules that say when an activity begins,
 //! parks, moves to another thread and ends are in `attribution`.
@@ -65,8 +65,10 @@ pub struct Activity {
     pub peer_ns: [u64; PEER_SLOTS],
     /// See `acgs_perf_common::exemplar`.
     pub segments: [u64; SEGMENTS],
+    /// Since when its thread slept before it began, where `waited_in` says so.
+    pub waited_since: u64,
     /// Up to whole cache lines, for the array of those that wait.
-    fill: [u64; 3],
+    fill: [u64; 2],
 }
 
 const _: () = assert!(offset_of!(Activity, parts) + 8 == 64 && size_of::<Activity>().is_multiple_of(64));
@@ -144,6 +146,12 @@ impl Activity {
         } else {
             self.standing.has(Mark::Away)
         }
+    }
+
+    /// When its thread was woken for it from having nothing to do; 0 if it was busy before.
+    #[inline(always)]
+    pub fn woken_at(&self) -> u64 {
+        if self.standing.has(Mark::Woken) { self.began } else { 0 }
     }
 
     /// Whether somebody could ask for it later.
@@ -225,11 +233,33 @@ impl Activity {
         self.shared += ns;
     }
 
-    /// It waited for a thread of the pool before it began.
+    /// So much of its sleep was a wait for a lock, at which it looked now and then.
     #[inline(always)]
-    pub fn waited_for_pool(&mut self, ns: u64) {
+    pub fn slept_for_lock(&mut self, ns: u64) {
+        let slept = self.parts[SLEEP];
+        // Less where it changed hands meanwhile.
+        let moved = if slept < ns { slept } else { ns };
+        self.parts[SLEEP] = slept - moved;
+        self.parts[LOCK] += moved;
+    }
+
+    /// Its request waited in this component before it began.
+    #[inline(always)]
+    pub fn waited_before(&mut self, component: Component, ns: u64) {
         self.is_plain_no_more();
-        self.parts[POOL_WAIT] += ns;
+        self.parts[component as usize - FIRST_OF_SERVICE_TIME] += ns;
+    }
+
+    /// It is for a request that was read at `read`, which is later by less than the time on the CPU: takes that off. Whether it is.
+    #[inline(always)]
+    pub fn starts_at(&mut self, read: u64) -> bool {
+        let early = read.saturating_sub(self.began);
+        let on_cpu = self.parts[ON_CPU];
+        if early > on_cpu {
+            return false;
+        }
+        self.parts[ON_CPU] = on_cpu - early;
+        true
     }
 
     /// More of the request was read: what its thread was idle for until then was its client, which was still sending. The segment
@@ -297,9 +327,10 @@ fn masked(len: &u32, change: u32) -> usize {
 pub const ON_CPU: usize = Component::OnCpu as usize - FIRST_OF_SERVICE_TIME;
 /// Index of the time that was waited for peers.
 pub const DOWNSTREAM: usize = Component::Downstream as usize - FIRST_OF_SERVICE_TIME;
+const SLEEP: usize = Component::Sleep as usize - FIRST_OF_SERVICE_TIME;
+const LOCK: usize = Component::Lock as usize - FIRST_OF_SERVICE_TIME;
 const IDLE: usize = Component::Idle as usize - FIRST_OF_SERVICE_TIME;
 const REQUEST_BODY: usize = Component::RequestBody as usize - FIRST_OF_SERVICE_TIME;
 const LOOP_WAIT: usize = Component::LoopWait as usize - FIRST_OF_SERVICE_TIME;
-const POOL_WAIT: usize = Component::PoolWait as usize - FIRST_OF_SERVICE_TIME;
 /// Index of the time that nobody can account for.
 pub const UNKNOWN: usize = Component::Unknown as usize - FIRST_OF_SERVICE_TIME;

@@ -3,7 +3,8 @@
 //! In: the state a thread enters or leaves. Out: its activity parked, dropped, begun or taken over, and its history.
 
 use super::Table;
-use super::standing::Custody;
+use super::limit::LOOK_NS;
+use super::standing::{Custody, Mark};
 use super::thread::ThreadState;
 use super::transfer::copy;
 use crate::attribution::Component;
@@ -44,6 +45,7 @@ fn component_of(state: u32, has_called: bool) -> Component {
     match state {
         s if s == State::OnCpu as u32 => Component::OnCpu,
         s if s == State::RunQueue as u32 => Component::RunQueue,
+        s if s == State::CpuQuota as u32 => Component::CpuQuota,
         s if s == State::Lock as u32 => Component::Lock,
         s if s == State::Disk as u32 => Component::Disk,
         s if s == State::Socket as u32 || s == State::Poll as u32 => {
@@ -120,6 +122,10 @@ pub fn blocks<T: Table, C: Caller>(table: &T, thread: &mut ThreadState, task: &C
     // A worker waits for its next job without a limit; who waits for an interpreter's global lock has one.
     let without_limit = state == State::Lock as u32 && task.syscall() == FUTEX && task.waits_without_limit();
     thread.without_limit = u32::from(without_limit);
+    // Who has looked for what is due, and found that it is too early, goes on sleeping.
+    if thread.slept_since != 0 && !(work.standing.is_only_woken() && now.wrapping_sub(thread.since) < LOOK_NS) {
+        thread.slept_since = 0;
+    }
     let mut component = queue_component_of(state);
     if waits_for_events {
         component = if live && work.waits_for_peer(state) && thread.loop_evidence == 0 {
@@ -136,9 +142,13 @@ pub fn blocks<T: Table, C: Caller>(table: &T, thread: &mut ThreadState, task: &C
         }
         thread.runnable.sleeps();
         thread.pool_sleeps = thread.pool_sleeps.saturating_sub(1);
-    } else if without_limit && (!work.is_for_request() || work.standing.is_handed()) {
+    } else if without_limit && (!work.is_for_request() || work.standing.is_handed() || thread.takes != 0) {
         component = Component::QueueIdle;
         if !work.is_for_request() {
+            work.standing.free();
+        } else if thread.takes != 0 {
+            // A thread of a runtime: whatever its request waits for, it need not be this thread that goes on with it.
+            table.park(work, task.pid());
             work.standing.free();
         } else if !work.standing.is_given() {
             // It may have finished, and the thread that replies may be too busy to be woken.
@@ -166,6 +176,16 @@ pub fn woken<T: Table, C: Caller>(
     let work = &mut thread.activity;
     if !work.standing.is_active() {
         work.start_anonymous(now);
+        work.standing.mark(Mark::Woken);
+        // Who had nothing to do, and goes on because its time limit has passed, does so for who waited for that.
+        if state == State::Sleep as u32 {
+            work.waited_in = Component::Sleep as u32;
+            if thread.slept_since == 0 {
+                thread.slept_since = thread.since;
+            }
+            work.waited_since = thread.slept_since;
+        }
+        thread.woke_at = now;
     }
     if state == State::Poll as u32 {
         thread.woke_at = now;
@@ -242,8 +262,9 @@ pub fn take_over<T: Table>(
     giver.activity.charge_on_cpu(now);
     // A loop hands a job to a worker.
     let queues = state == State::Lock as u32 && giver.runnable.is_queue();
-    if state == State::Lock as u32 {
-        table.turn_to_job(giver, giver_pid, now);
+    // A loop is nobody's worker: threads that read for themselves take from each other what can go on, as those of a runtime do.
+    if state == State::Lock as u32 && thread.loop_evidence == 0 && giver.takes == 0 {
+        table.turn_to_job(giver, giver_pid, thread.since, now);
     }
     let given = &mut giver.activity;
     let work = &mut thread.activity;
@@ -278,6 +299,9 @@ pub fn take_over<T: Table>(
         } else {
             given.standing.give();
         }
+    }
+    if state == State::Lock as u32 {
+        thread.woke_at = now; // for this job, if it has waited for one
     }
     // What it did before was to be idle; a request that it reads now waited for the waker.
     thread.history.copy_from(&giver.history);

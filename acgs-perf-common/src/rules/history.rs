@@ -42,7 +42,18 @@ struct Walk {
     since: u64,
     end: u64,
     run_queue: u64,
+    cpu_quota: u64,
     disk: u64,
+}
+
+/// How long a thread waited, by what for.
+pub struct Waits {
+    /// For a CPU.
+    pub run_queue: u64,
+    /// For the quota of its control group to be filled.
+    pub cpu_quota: u64,
+    /// For a disk.
+    pub disk: u64,
 }
 
 impl History {
@@ -111,24 +122,29 @@ impl History {
         Some((component, end - from))
     }
 
-    /// How long the thread waited for a CPU and for a disk between `since` and `until`, as far as is remembered.
+    /// How long the thread waited for a CPU, its quota and a disk between `since` and `until`, as far as is remembered.
     #[inline(always)]
-    pub fn waits(&mut self, since: u64, until: u64) -> (u64, u64) {
+    pub fn waits(&mut self, since: u64, until: u64) -> Waits {
         store(&mut self.walk.since, since);
         store(&mut self.walk.end, until);
         store(&mut self.walk.run_queue, 0);
+        store(&mut self.walk.cpu_quota, 0);
         store(&mut self.walk.disk, 0);
         for back in 1..=RECENT {
             let Some((component, spent)) = self.step(back) else { break };
             if component == Component::QueueRunQueue as u32 {
                 let sum = reload(&self.walk.run_queue);
                 store(&mut self.walk.run_queue, sum + spent);
+            } else if component == Component::QueueCpuQuota as u32 {
+                let sum = reload(&self.walk.cpu_quota);
+                store(&mut self.walk.cpu_quota, sum + spent);
             } else if component == Component::QueueDisk as u32 {
                 let sum = reload(&self.walk.disk);
                 store(&mut self.walk.disk, sum + spent);
             }
         }
-        (reload(&self.walk.run_queue), reload(&self.walk.disk))
+        let Walk { run_queue, cpu_quota, disk, .. } = &self.walk;
+        Waits { run_queue: reload(run_queue), cpu_quota: reload(cpu_quota), disk: reload(disk) }
     }
 
     /// Adds to `queue` what the thread did between `since` and `until`, and tells `activity` the segments, newest first.

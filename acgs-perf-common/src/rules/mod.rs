@@ -9,6 +9,7 @@ pub mod delivery;
 pub mod downstream;
 pub mod handoff;
 pub mod history;
+pub mod limit;
 pub mod request;
 pub mod row;
 pub mod runnable;
@@ -97,8 +98,8 @@ pub trait Table: Sized {
     }
     /// See [`turn::turn_to_job`].
     #[inline(always)]
-    fn turn_to_job(&self, thread: &mut ThreadState, pid: u32, now: u64) {
-        turn::turn_to_job(self, thread, pid, now);
+    fn turn_to_job(&self, thread: &mut ThreadState, pid: u32, free_since: u64, now: u64) {
+        turn::turn_to_job(self, thread, pid, free_since, now);
     }
     /// See [`request::answer`].
     #[inline(always)]

@@ -16,6 +16,9 @@ use crate::{opaque, subprogram};
 
 /// Evidence that a thread is an event loop is capped here, so that it can stop being one.
 const MAX_LOOP_EVIDENCE: u32 = 16;
+/// A request that a thread took from another one weighs as much as so many that it answered itself, not only computing; and is capped.
+const TAKE: u32 = 8;
+const MAX_TAKES: u32 = 64;
 
 /// A request is being read, and nothing is known yet of its queue time.
 #[inline(always)]
@@ -114,6 +117,7 @@ pub fn answer<T: Table>(table: &T, thread: &mut ThreadState, socket: &mut T::Soc
     if work.is_for(request, began) {
         if !is_only_computed(work) {
             thread.loop_evidence = thread.loop_evidence.saturating_sub(1);
+            thread.takes = takes(thread.takes, false);
         }
         table.fill(socket, work, now);
         table.offer(socket, work, service);
@@ -127,8 +131,8 @@ pub fn answer<T: Table>(table: &T, thread: &mut ThreadState, socket: &mut T::Soc
         table.offer(socket, entry, service);
         forget_answered(table, request, began, entry.standing.tabled());
     } else {
-        fill_from_queue(table, socket, work, now);
-        table.offer(socket, work, service);
+        fill_from_queue(table, socket, thread, now);
+        table.offer(socket, &mut thread.activity, service);
         // The thread that has read it may still have it, and must not put it away.
         forget_answered(table, request, began, Standing::SPREAD);
     }
@@ -195,25 +199,86 @@ fn catch_up_at_reply(entry: &mut Activity, thread: &mut ThreadState, pid: u32, n
     }
     let (start, before) = if work.standing.is_known() { (work.touched, IS_SHARED) } else { (work.began, IS_ITS_OWN) };
     let mut wait = Wait::none(start, before);
-    if !entry.standing.is_finished() {
-        if entry.parked_by == pid && !work.standing.is_handed() {
-            // Until the thread woke it waited for something; after that the thread worked for others.
-            (wait.until, wait.component) = (thread.woke_at, work.waited_in);
-        } else {
-            (wait.until, wait.component) = (start, Component::PoolWait as u32);
+    let is_finished = entry.standing.is_finished();
+    let is_own = entry.parked_by == pid && !work.standing.is_handed();
+    let idle_until = if work.standing.is_handed() { work.woken_at() } else { thread.woke_at };
+    let was_idle = idle_until > entry.at;
+    if was_idle || (is_own && !is_finished) {
+        // Until the thread woke it waited for something, and not for this thread, which had nothing to do; after that the thread worked
+        // for others.
+        (wait.until, wait.component) = (idle_until, work.waited_in);
+        if work.waited_in == Component::Sleep as u32 {
+            // A timer, which ended the thread's wait. When it was set nobody knows, nor what the request waited for before.
+            entry.charge(Component::Idle, earlier(work.waited_since, start), 0);
         }
+        // Not one that a worker gives back.
+        thread.takes = takes(thread.takes, entry.parked_by != pid && !entry.standing.is_handed());
+    } else if !is_finished {
+        (wait.until, wait.component) = (start, thread_wait(thread) as u32);
     }
     catch_up(entry, thread, &mut wait, now);
 }
 
-/// Nobody put the request away: another thread has taken it up from a queue without having slept.
+/// Nobody put the request away: another thread has taken it up from a queue without having slept; or it was idle, and then the request
+/// waited for whatever woke it, and not for a thread.
 #[inline(always)]
-fn fill_from_queue<T: Table>(table: &T, socket: &mut T::Socket, work: &mut Activity, now: u64) {
+fn fill_from_queue<T: Table>(table: &T, socket: &mut T::Socket, thread: &mut ThreadState, now: u64) {
     let read = socket.read();
-    if work.standing.is_active() && !work.standing.is_known() && work.began >= read {
-        work.waited_for_pool(work.began - read);
+    let (woke_at, thread_wait) = (thread.woke_at, thread_wait(thread));
+    let work = &mut thread.activity;
+    if work.standing.is_for_request() && work.standing.is_handed() && work.starts_at(read) {
+        // It was woken for another job, and has found this one: two workers have changed places.
+        work.share(now.wrapping_sub(read));
         table.fill(socket, work, now);
-    } else {
-        row::clear(socket.row(), now.wrapping_sub(read));
+        return;
     }
+    if !work.standing.is_active() || work.standing.is_known() || work.began < read {
+        row::clear(socket.row(), now.wrapping_sub(read));
+        return;
+    }
+    let idle_until = if work.standing.is_handed() { work.woken_at() } else { woke_at };
+    let was_idle = idle_until > read;
+    let idle_until = earlier(later(idle_until, read), work.began);
+    let slept = match work.waited_in == Component::Sleep as u32 {
+        true => idle_until - earlier(later(work.waited_since, read), idle_until),
+        false => 0,
+    };
+    work.waited_before(Component::Sleep, slept);
+    work.waited_before(Component::Idle, idle_until - read - slept);
+    work.waited_before(thread_wait, work.began - idle_until);
+    table.fill(socket, work, now);
+    thread.takes = takes(thread.takes, was_idle);
+}
+
+/// In what a request waited that the thread took up, which had not been idle meanwhile.
+#[inline(always)]
+fn thread_wait(thread: &ThreadState) -> Component {
+    if thread.takes != 0 {
+        // In a runtime it can wait for a lock or a timer that the kernel knows nothing of.
+        Component::Idle
+    } else if thread.loop_evidence == 0 || thread.activity.standing.is_handed() {
+        Component::PoolWait
+    } else {
+        Component::LoopWait
+    }
+}
+
+/// How sure it is that a thread takes what others have read, after it has answered a request: one that it took, or not.
+#[inline(always)]
+fn takes(before: u32, took: bool) -> u32 {
+    match took {
+        true if before < MAX_TAKES => before + TAKE,
+        true => before,
+        false => before.saturating_sub(1),
+    }
+}
+
+#[inline(always)]
+fn earlier(one: u64, other: u64) -> u64 {
+    if one < other { one } else { other }
+}
+
+#[inline(always)]
+fn later(one: u64, other: u64) -> u64 {
+    if one > other { one } else { other }
 }

@@ -140,16 +140,21 @@ impl Runnable {
         self.last.id = 0;
     }
 
-    /// The request that waits longest, of those of which `waits` says that they still do.
+    /// The request that waits longest, of those of which `waits` says that they still do; none if that one was put away at `until` or
+    /// later, as all behind it were.
     #[inline(always)]
-    pub fn next_waiting(&mut self, waits: impl Fn(u64) -> Option<Request>) -> Option<Request> {
+    pub fn next_waiting(&mut self, until: u64, waits: impl Fn(u64) -> Option<(Request, u64)>) -> Option<Request> {
         for _ in 0..PASSED_OVER {
             if self.first_waiting == self.end_waiting {
                 break;
             }
             let id = self.waiting[(self.first_waiting & (WAITING - 1)) as usize];
+            let waiting = waits(id);
+            if waiting.is_some_and(|(_, put_away)| put_away >= until) {
+                break;
+            }
             self.first_waiting = self.first_waiting.wrapping_add(1);
-            if let Some(request) = waits(id) {
+            if let Some((request, _)) = waiting {
                 return Some(request);
             }
         }

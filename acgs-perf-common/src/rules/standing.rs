@@ -59,6 +59,8 @@ pub enum Mark {
     Opening = 1 << 11,
     /// The table had to put it into the map.
     Spilled = 1 << 12,
+    /// It began as its thread, which had had nothing to do, was woken: what it turns out to be for did not wait for a thread.
+    Woken = 1 << 13,
 }
 
 const ACTIVE: u32 = 1;
@@ -172,6 +174,13 @@ impl Standing {
     #[must_use]
     pub const fn is_fresh(self) -> bool {
         self.0 == Self::new(Custody::Anonymous).0
+    }
+
+    /// Whether the thread was woken from having nothing to do, and has only looked what there is since.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_only_woken(self) -> bool {
+        self.0 & (ACTIVE | KNOWN | HANDED) == ACTIVE && self.has(Mark::Woken)
     }
 
     /// Whether it is a request for which one thread has computed, and nothing else.

@@ -52,12 +52,12 @@ pub fn find<T: Table>(table: &T, request: u64, began: u64) -> Option<&mut Activi
     (entry.request == request && entry.began == began && !entry.standing.is_done()).then_some(entry)
 }
 
-/// The request of a socket if it waits for something unknown since thread `by` put it away.
+/// The request of a socket if it waits for something unknown since thread `by` put it away, and when that was.
 #[inline(always)]
-pub fn waiting<T: Table>(table: &T, id: u64, by: u32) -> Option<Request> {
+pub fn waiting<T: Table>(table: &T, id: u64, by: u32) -> Option<(Request, u64)> {
     let entry = place_of(table, id)?;
     let waits = entry.request == id && entry.standing.waits_alone() && entry.calls == 0 && entry.parked_by == by;
-    waits.then_some(Request { id, began: entry.began })
+    waits.then_some((Request { id, began: entry.began }, entry.at))
 }
 
 /// Puts the work of thread `by` away.

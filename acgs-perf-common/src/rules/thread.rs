@@ -5,6 +5,7 @@
 use super::activity::Activity;
 use super::history::History;
 use super::runnable::Runnable;
+use crate::attribution::Component;
 use crate::opaque::store;
 use crate::state::State;
 
@@ -32,8 +33,22 @@ pub struct ThreadState {
     pub pool_sleeps: u32,
     /// Marks, see `standby`.
     pub seen: [u8; 4],
-    /// When it last woke for events.
+    /// When it last woke from having nothing to do: for events, or for a job.
     pub woke_at: u64,
+    /// The wait that it is in, or was in last, ends by itself then; 0 without a limit. See `limit`.
+    pub limit: u64,
+    /// The futex of that wait; 0 for events.
+    pub word: u64,
+    /// Time in waits for that futex that ended by themselves, one at once upon the other, up to now.
+    pub lapsed: u64,
+    /// A futex for which it is known to wait again and again, with a limit each time, until somebody wakes it.
+    pub retried: u64,
+    /// When the first of its last waits for events began that ended by themselves, between which it had nothing to do; 0 for none.
+    pub slept_since: u64,
+    /// How sure it is that the thread is one of a runtime's, each of which goes on with whatever can; see `standing::Mark::Woken`.
+    pub takes: u32,
+    /// 1 if it is on the run queue because the CPU quota of its control group is used up.
+    pub held_back: u32,
     /// What it works on.
     pub activity: Activity,
     /// For whom it may act next.
@@ -47,6 +62,19 @@ impl ThreadState {
     #[inline(always)]
     pub fn is_on_cpu(&self) -> bool {
         self.since != 0 && self.state == State::OnCpu as u32
+    }
+
+    /// In what state its time on the run queue counts.
+    #[inline(always)]
+    pub fn runnable_state(&self) -> u32 {
+        if self.held_back == 0 { State::RunQueue as u32 } else { State::CpuQuota as u32 }
+    }
+
+    /// The thread becomes runnable, or stays so without a CPU: what the requests that it will read have waited for meanwhile.
+    #[inline(always)]
+    pub fn queues(&mut self, now: u64) {
+        let component = if self.held_back == 0 { Component::QueueRunQueue } else { Component::QueueCpuQuota };
+        self.history.push(component, now);
     }
 
     /// The thread is in another state since now.

@@ -99,6 +99,7 @@ fn copy_inline(to: &mut Activity, from: &Activity) {
     to.parked_by = from.parked_by;
     to.depth = from.depth;
     to.waited_in = from.waited_in;
+    to.waited_since = from.waited_since;
     to.segments_len = from.segments_len;
     to.queue_segments = from.queue_segments;
     to.parts[ON_CPU] = from.parts[ON_CPU];

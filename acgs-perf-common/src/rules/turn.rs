@@ -6,6 +6,7 @@
 use super::Table;
 use super::activity::Activity;
 use super::call::DownstreamCall;
+use super::history::Waits;
 use super::runnable::Request;
 use super::standing::Mark;
 use super::table::{find, waiting};
@@ -140,10 +141,11 @@ pub fn turn_to_oldest<T: Table>(table: &T, thread: &mut ThreadState, pid: u32, n
     }
 }
 
-/// The thread wakes a worker: finds out for whom. If for none of those that it has just read, then for the one that has
-/// waited longest without a call, which is how a pool without a free thread looks.
+/// The thread wakes a worker, which has had nothing to do since `free_since`: finds out for whom. If for none of those that it has just
+/// read, then for the one that has waited longest without a call, which is how a pool without a free thread looks; but what was put away
+/// while this worker had nothing to do did not wait for it.
 #[inline(always)]
-pub fn turn_to_job<T: Table>(table: &T, thread: &mut ThreadState, pid: u32, now: u64) {
+pub fn turn_to_job<T: Table>(table: &T, thread: &mut ThreadState, pid: u32, free_since: u64, now: u64) {
     let work = &thread.activity;
     let own = work.is_live() && !work.standing.is_handed();
     if thread.runnable.is_queue() {
@@ -161,7 +163,7 @@ pub fn turn_to_job<T: Table>(table: &T, thread: &mut ThreadState, pid: u32, now:
     if thread.pool_sleeps == 0 {
         return;
     }
-    if let Some(mut next) = thread.runnable.next_waiting(|id| waiting(table, id, pid)) {
+    if let Some(mut next) = thread.runnable.next_waiting(free_since, |id| waiting(table, id, pid)) {
         table.turn_to(thread, &mut next, Component::PoolWait as u32, pid, now);
     }
 }
@@ -186,16 +188,17 @@ pub fn turn_to<T: Table>(table: &T, thread: &mut ThreadState, next: &Request, wa
 }
 
 subprogram! {
-    /// The request could have gone on, but its thread worked for others, or waited for a CPU or a disk itself.
+    /// The request could have gone on, but its thread worked for others, or waited for a CPU, its quota or a disk itself.
     pub fn charge_loop_wait = charge_loop_wait_until(entry: &mut Activity, thread: &mut ThreadState; until: u64) {
         let since = entry.at;
         if until.wrapping_sub(since) as i64 <= 0 {
             return;
         }
         if thread.since > since {
-            let (run_queue, disk) = thread.history.waits(since, until);
+            let Waits { run_queue, cpu_quota, disk } = thread.history.waits(since, until);
             entry.charge(Component::RunQueue, since + run_queue, 0);
-            entry.charge(Component::Disk, since + run_queue + disk, 0);
+            entry.charge(Component::CpuQuota, since + run_queue + cpu_quota, 0);
+            entry.charge(Component::Disk, since + run_queue + cpu_quota + disk, 0);
         }
         entry.charge(Component::LoopWait, until, 0);
     }

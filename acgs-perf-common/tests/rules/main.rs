@@ -1,6 +1,7 @@
 //! The rules of attribution, driven by scripts of events on the host.
 
 mod invariants;
+mod limits;
 mod orders;
 mod scenarios;
 mod servers;

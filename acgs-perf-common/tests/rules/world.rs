@@ -7,6 +7,7 @@ use std::cell::{Cell, RefCell};
 
 use acgs_perf_common::attribution::{ALL, ATTRIBUTION_WORDS, Component, component_word};
 use acgs_perf_common::rules::call::{DownstreamCall, QUIET};
+use acgs_perf_common::rules::limit::{self, Clock};
 use acgs_perf_common::rules::thread::ThreadState;
 use acgs_perf_common::rules::{Row, Table as _, downstream, handoff, request, row, table};
 use acgs_perf_common::state::{CallClass, State};
@@ -28,24 +29,38 @@ pub enum Block {
     Job,
     /// In a futex, with a time limit.
     Lock,
+    /// In a futex, for so long at most.
+    LockFor(u64),
     Disk,
     Socket,
     Poll,
+    /// Waiting for events, for so long at most.
+    PollFor(u64),
     Sleep,
     Fault,
     Other,
 }
 
 impl Block {
-    pub const EVERY: [Self; 8] =
-        [Self::Job, Self::Lock, Self::Disk, Self::Socket, Self::Poll, Self::Sleep, Self::Fault, Self::Other];
+    pub const EVERY: [Self; 10] = [
+        Self::Job,
+        Self::Lock,
+        Self::LockFor(40_000),
+        Self::Disk,
+        Self::Socket,
+        Self::Poll,
+        Self::PollFor(1_000_000),
+        Self::Sleep,
+        Self::Fault,
+        Self::Other,
+    ];
 
     fn state(self) -> State {
         match self {
-            Self::Job | Self::Lock => State::Lock,
+            Self::Job | Self::Lock | Self::LockFor(_) => State::Lock,
             Self::Disk => State::Disk,
             Self::Socket => State::Socket,
-            Self::Poll => State::Poll,
+            Self::Poll | Self::PollFor(_) => State::Poll,
             Self::Sleep => State::Sleep,
             Self::Fault => State::Fault,
             Self::Other => State::Other,
@@ -54,8 +69,8 @@ impl Block {
 
     fn syscall(self) -> i64 {
         match self {
-            Self::Job | Self::Lock => FUTEX,
-            Self::Poll => EPOLL_WAIT,
+            Self::Job | Self::Lock | Self::LockFor(_) => FUTEX,
+            Self::Poll | Self::PollFor(_) => EPOLL_WAIT,
             Self::Fault => -1,
             _ => 0,
         }
@@ -365,6 +380,15 @@ impl World {
         task.without_limit = how == Block::Job;
         let mut state = self.tables.threads[thread].borrow_mut();
         handoff::leaves(&mut state, self.now, 0);
+        // As `clock::limit`; each thread has a futex of its own.
+        state.limit = 0;
+        if let Block::LockFor(ns) | Block::PollFor(ns) = how {
+            let word = if how.state() == State::Lock { 0x1000 * (1 + thread as u64) } else { 0 };
+            limit::waits_for(&mut state, word, self.now);
+            state.limit = limit::of_time(Clock::FromNow, 0, ns, 0, self.now);
+        } else {
+            state.lapsed = 0;
+        }
         handoff::blocks(&self.tables, &mut state, task, how.state() as u32, self.now);
         state.enter(how.state() as u32, self.now);
     }
@@ -388,9 +412,11 @@ impl World {
         };
         let task = self.tasks[thread];
         let mut state = self.tables.threads[thread].borrow_mut();
+        limit::wakes(&mut state, self.now);
         let blocked = state.state;
+        let waker_tgid = if blocked == State::Sleep as u32 { 0 } else { waker.tgid };
         handoff::is_unlocked(&mut state, &task, SERVICE, &waker, self.now);
-        handoff::leaves(&mut state, self.now, waker.tgid);
+        handoff::leaves(&mut state, self.now, waker_tgid);
         handoff::woken(&self.tables, &mut state, &task, SERVICE, &waker, blocked, self.now);
         state.history.push(Component::QueueRunQueue, self.now);
         state.enter(State::RunQueue as u32, self.now);

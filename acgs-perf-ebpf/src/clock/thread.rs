@@ -1,10 +1,10 @@
 //! The thread clock: what each target thread is doing, one state at a time, so that the times add up to wall time.
 
-use acgs_perf_common::attribution::Component;
 use acgs_perf_common::ledger::Loss;
 use acgs_perf_common::maps::{BLOCKED_HISTOGRAM, Counter, Histogram, STATE_COUNTER};
-use acgs_perf_common::state::{CallClass, FIRST_BLOCKED, STATES, State};
+use acgs_perf_common::state::{CallClass, FIRST_BLOCKED, STATES, State, class_of_entry};
 
+use super::limit;
 use crate::count::Figures;
 use crate::globals::{attributes, within_window};
 use crate::kernel::task::{Descriptor, Task};
@@ -14,6 +14,7 @@ use crate::state::thread::{self as thread_state, THREADS};
 use crate::table::syscall_class::class_of;
 use acgs_perf_common::opaque::reload;
 use acgs_perf_common::rules::handoff as rules;
+use acgs_perf_common::rules::limit::wakes;
 use acgs_perf_common::rules::thread::ThreadState;
 use acgs_perf_common::subprogram;
 
@@ -65,18 +66,20 @@ pub fn waking(task: Task, service: u32) -> Result<(), Loss> {
     }
     let now = now();
     let figures = Figures::of(service);
-    let waker = Task::current();
-    // Timers and disks wake from an interrupt, which comes upon whoever runs.
-    let is_deliberate = waker.syscall() >= 0 && !matches_any(state, [State::Sleep, State::Disk, State::Fault]);
-    let attributes = attributes();
-    if attributes {
+    let spent = elapsed(thread.since, now);
+    account(thread, service, now);
+    thread.held_back = u32::from(task.wakes_held_back());
+    if attributes() {
+        wakes(thread, now);
+        let waker = Task::current();
+        let ended = reload(&thread.state);
+        // Timers and disks wake from an interrupt, which comes upon whoever runs.
+        let is_deliberate = waker.syscall() >= 0 && !matches_any(ended, [State::Sleep, State::Disk, State::Fault]);
         rules::is_unlocked(thread, &task, service, &waker, now);
-    }
-    let spent = leave(thread, service, now, if is_deliberate { waker.tgid() } else { 0 }, attributes);
-    if attributes {
-        let state = reload(&thread.state);
-        woken(thread, task, service, state, now);
-        thread.history.push(Component::QueueRunQueue, now);
+        rules::leaves(thread, now, if is_deliberate { waker.tgid() } else { 0 });
+        let ended = reload(&thread.state);
+        woken(thread, task, service, ended, now);
+        thread.queues(now);
     }
     thread.enter(State::RunQueue as u32, now);
     figures.record_at(BLOCKED_HISTOGRAM + state - FIRST_BLOCKED as u32, spent?);
@@ -88,7 +91,7 @@ fn matches_any(state: u32, states: [State; 3]) -> bool {
     states.iter().any(|s| *s as u32 == state)
 }
 
-/// The thread gets a CPU. Returns how long it waited on the run queue.
+/// The thread gets a CPU. Returns how long it waited on the run queue for another one to leave it.
 #[inline(always)]
 pub fn switched_in(task: Task, service: u32, prev: Task, now: u64) -> Result<u64, Loss> {
     let thread = thread_state::of(task)?;
@@ -102,10 +105,15 @@ pub fn switched_in(task: Task, service: u32, prev: Task, now: u64) -> Result<u64
         return Ok(0);
     }
     let figures = Figures::of(service);
-    thread.state = State::RunQueue as u32;
-    let waited = leave(thread, service, now, prev.tgid(), attributes);
+    thread.state = thread.runnable_state();
+    let held_back = thread.held_back != 0;
+    let waited = leave(thread, service, now, if held_back { 0 } else { prev.tgid() }, attributes);
     thread.enter(State::OnCpu as u32, now);
     let waited = waited?;
+    if held_back {
+        thread.held_back = 0;
+        return Ok(0); // nobody ran instead
+    }
     figures.record(Histogram::RunQueue, waited);
     Ok(waited)
 }
@@ -118,13 +126,18 @@ pub fn switched_out(task: Task, service: u32, runnable: bool, now: u64) -> Resul
     let attributes = attributes();
     let spent = if thread.since != 0 { leave(thread, service, now, 0, attributes) } else { Ok(0) };
     let (state, counter) = if runnable {
+        thread.held_back = u32::from(task.is_held_back());
         (State::RunQueue as u32, Counter::InvoluntarySwitches)
     } else {
-        (blocked_state(task), Counter::VoluntarySwitches)
+        let entry = entry_of(task.syscall());
+        if attributes {
+            limit::of_wait(thread, entry, now);
+        }
+        (blocked_state(task, entry), Counter::VoluntarySwitches)
     };
     if attributes {
         if runnable {
-            thread.history.push(Component::QueueRunQueue, now);
+            thread.queues(now);
         } else {
             thread.scratch = state;
             let state = reload(&thread.scratch);
@@ -144,7 +157,7 @@ pub fn begin(task: Task) -> Result<(), Loss> {
         let state = match (task.is_runnable(), task.is_on_cpu()) {
             (_, true) => State::OnCpu as u32,
             (true, false) => State::RunQueue as u32,
-            (false, false) => blocked_state(task),
+            (false, false) => blocked_state(task, entry_of(task.syscall())),
         };
         thread.enter(state, now());
     }
@@ -159,6 +172,9 @@ pub fn account_until_now(task: Task, service: u32) -> Result<(), Loss> {
     if since != 0 {
         // A switch that is under way on another CPU may have read its clock after this one.
         let now = now().max(since);
+        if thread.state == State::RunQueue as u32 {
+            thread.state = thread.runnable_state();
+        }
         let spent = leave(thread, service, now, 0, attributes());
         thread.since = now;
         spent?;
@@ -166,14 +182,19 @@ pub fn account_until_now(task: Task, service: u32) -> Result<(), Loss> {
     Ok(())
 }
 
+/// The entry of the table of calls for the call with this number; other beyond the table, and a page fault outside of a call.
+#[inline(always)]
+fn entry_of(syscall: i64) -> u64 {
+    match syscall {
+        0.. => class_of(syscall).map_or(State::Other as u64, |entry| *entry),
+        _ => State::Fault as u64,
+    }
+}
+
 /// In what the thread blocks: the I/O-wait mark, then the system call it is in; outside of one it is a page fault.
 #[inline(always)]
-fn blocked_state(task: Task) -> u32 {
-    let syscall = task.syscall();
-    let class = match syscall {
-        0.. => class_of(syscall).map_or(State::Other as u32, |class| *class as u32),
-        _ => State::Fault as u32,
-    };
+fn blocked_state(task: Task, entry: u64) -> u32 {
+    let class = class_of_entry(entry);
     // io_uring_enter marks every wait as I/O, also that for a socket.
     if task.in_iowait() && class != State::Poll as u32 {
         return State::Disk as u32;

@@ -4,7 +4,7 @@
 //! direct and checked by the verifier; where a pointer has lost its type (socket of another family, table of files) the read goes
 //! through `bpf_probe_read_kernel`.
 
-use aya_ebpf::helpers::bpf_probe_read_kernel;
+use aya_ebpf::helpers::{bpf_probe_read_kernel, bpf_probe_read_user};
 
 /// A direct load, checked by the verifier against BTF.
 #[inline(always)]
@@ -18,4 +18,11 @@ pub fn load<T: Copy>(base: *const u8, offset: usize) -> T {
 pub fn probe<T: Copy>(base: *const u8, offset: usize) -> Option<T> {
     // SAFETY: the helper checks the address and fails on a fault.
     unsafe { bpf_probe_read_kernel(base.wrapping_add(offset).cast::<T>()).ok() }
+}
+
+/// A load from the memory of the running process.
+#[inline(always)]
+pub fn probe_user<T: Copy>(address: u64) -> Option<T> {
+    // SAFETY: the helper checks the address, which only names memory of the process, and fails on a fault.
+    unsafe { bpf_probe_read_user(core::ptr::without_provenance::<T>(address as usize)).ok() }
 }

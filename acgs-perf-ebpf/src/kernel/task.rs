@@ -2,16 +2,22 @@
 
 use core::ffi::c_void;
 
+use acgs_perf_common::fields::NO_FIELD;
+use acgs_perf_common::quota::QuotaFields;
 use aya_ebpf::helpers::generated::{bpf_get_current_task_btf, bpf_task_pt_regs};
 use aya_ebpf::programs::BtfTracePointContext;
 
 use super::memory::{load, probe};
-use crate::globals::{global, offset};
+use crate::globals::{field, global, offset};
 
 const S_IFMT: u16 = 0o170000;
 const S_IFSOCK: u16 = 0o140000;
 const S_IFREG: u16 = 0o100000;
 const S_IFBLK: u16 = 0o060000;
+
+/// Offsets of the fields of the CPU quota.
+#[unsafe(no_mangle)]
+static QUOTA_FIELDS: QuotaFields = QuotaFields::ZERO;
 
 /// `struct task_struct *`.
 #[derive(Clone, Copy)]
@@ -72,6 +78,39 @@ impl Task {
         load::<u32>(self.0, offset!(task_state)) == 0
     }
 
+    /// Whether the CPU quota of its control group is used up, where the kernel holds back thread by thread: known once it has lost its CPU.
+    #[inline(always)]
+    fn is_throttled(self) -> bool {
+        // A `bool`.
+        load::<u8>(self.0, field!(QUOTA_FIELDS.throttled)) != 0
+    }
+
+    /// Whether that of the run queue is which it is on, or was on last, or of one above: where the kernel holds back whole run queues.
+    #[inline(always)]
+    fn is_queue_throttled(self) -> bool {
+        let queue: *const u8 = probe(self.0, field!(QUOTA_FIELDS.run_queue)).unwrap_or(core::ptr::null());
+        probe::<u32>(queue, field!(QUOTA_FIELDS.throttle_count)).is_some_and(|count| count != 0)
+    }
+
+    /// Whether the task, which leaves its CPU and could go on, is held back by a CPU quota.
+    #[inline(always)]
+    pub fn is_held_back(self) -> bool {
+        if field!(QUOTA_FIELDS.throttled) != NO_FIELD as usize {
+            return self.is_throttled();
+        }
+        self.wakes_held_back()
+    }
+
+    /// Whether the task, which is woken, will be held back. Linux 6.18 and newer let it come as far as its program first.
+    #[inline(always)]
+    pub fn wakes_held_back(self) -> bool {
+        let has = |field: usize| field != NO_FIELD as usize;
+        !has(field!(QUOTA_FIELDS.throttled))
+            && has(field!(QUOTA_FIELDS.run_queue))
+            && has(field!(QUOTA_FIELDS.throttle_count))
+            && self.is_queue_throttled()
+    }
+
     #[inline(always)]
     fn regs(self) -> *const u8 {
         // SAFETY: `self` is a valid task.
@@ -88,6 +127,19 @@ impl Task {
     #[inline(always)]
     pub fn first_argument(self) -> u64 {
         load(self.regs(), offset!(regs_di))
+    }
+
+    /// Arguments of the system call the task is in, from the second to the sixth.
+    #[inline(always)]
+    pub fn later_arguments(self) -> [u64; 5] {
+        let regs = self.regs();
+        [
+            load(regs, offset!(regs_si)),
+            load(regs, offset!(regs_dx)),
+            load(regs, offset!(regs_r10)),
+            load(regs, offset!(regs_r8)),
+            load(regs, offset!(regs_r9)),
+        ]
     }
 
     /// Third argument of the system call the task is in.

@@ -6,6 +6,7 @@
 use acgs_perf_common::rules::handoff as rules;
 use acgs_perf_common::rules::handoff::Caller;
 use acgs_perf_common::rules::thread::ThreadState;
+use acgs_perf_common::state::class_of_entry;
 
 use crate::kernel::task::Task;
 use crate::table::request::Requests;
@@ -45,7 +46,7 @@ impl Caller for Task {
 
     #[inline(always)]
     fn class_of(&self, syscall: i64) -> u64 {
-        class_of(syscall).map_or(0, |class| *class)
+        class_of(syscall).map_or(0, |entry| u64::from(class_of_entry(*entry)))
     }
 }
 

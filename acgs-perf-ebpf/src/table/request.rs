@@ -142,8 +142,8 @@ impl Table for Requests {
     }
 
     #[inline(always)]
-    fn turn_to_job(&self, thread: &mut ThreadState, pid: u32, now: u64) {
-        turn_to_job(thread, pid, now);
+    fn turn_to_job(&self, thread: &mut ThreadState, pid: u32, free_since: u64, now: u64) {
+        turn_to_job(thread, pid, free_since, now);
     }
 
     #[inline(always)]
@@ -193,8 +193,8 @@ subprogram! {
 }
 
 subprogram! {
-    fn turn_to_job = attribution_turn_to_job(thread: &mut ThreadState; pid: u32, now: u64) {
-        turn::turn_to_job(&Requests, thread, pid, now);
+    fn turn_to_job = attribution_turn_to_job(thread: &mut ThreadState; pid: u32, free_since: u64, now: u64) {
+        turn::turn_to_job(&Requests, thread, pid, free_since, now);
     }
 }
 

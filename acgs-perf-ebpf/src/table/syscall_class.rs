@@ -6,11 +6,11 @@ use aya_ebpf::macros::btf_map;
 
 use crate::flags::MMAPABLE;
 
-/// System call number → `CallClass`.
+/// System call number → `CallClass` and `LimitIn`.
 #[btf_map]
 static CALL_CLASS: Array<u64, { SYSCALLS }, MMAPABLE> = Array::new();
 
-/// The class of a system call; `None` beyond the table.
+/// The class of a system call, and where it has its time limit; `None` beyond the table.
 #[inline(always)]
 pub fn class_of(syscall: i64) -> Option<&'static u64> {
     CALL_CLASS.get(syscall as u32)

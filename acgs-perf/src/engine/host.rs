@@ -44,6 +44,11 @@ pub fn unix_ns() -> u64 {
     now.as_nanos() as u64
 }
 
+/// By how much the time of day is ahead of the kernel side's clock.
+pub fn wall_ahead_ns() -> u64 {
+    unix_ns().wrapping_sub(monotonic_ns())
+}
+
 /// CPU time of this process so far, and its largest resident set in bytes.
 pub fn usage() -> (Duration, u64) {
     // SAFETY: rusage consists of integers, for which zero is a value; getrusage fills it.

@@ -144,6 +144,7 @@ impl Engine {
         let before = snapshot(&session, &Snapshot::default(), Depth::Whole, 0, 0, 0, looked);
         let agent_cpu_ns = host::usage().0.as_nanos() as u64;
         let began = Instant::now();
+        session.maps.set_wall_clock(host::wall_ahead_ns());
         let at_ns = session.maps.open_window(host::monotonic_ns);
         let unix_ns = host::unix_ns();
         // What was lost until now is lost to the recording.
@@ -288,6 +289,8 @@ impl Engine {
             }
         }
         self.glances = self.glances.wrapping_add(1);
+        // It may have been set meanwhile.
+        self.session.maps.set_wall_clock(host::wall_ahead_ns());
         if self.session.is_active("attribution")
             && let Some(exemplars) = &mut self.exemplars
         {

@@ -1,6 +1,6 @@
 //! System calls and errors by number: their names, and what blocking in a call means to the thread clock.
 
-use acgs_perf_common::state::{CallClass, SYSCALLS};
+use acgs_perf_common::state::{CallClass, LimitIn, SYSCALLS, call_entry};
 use syscalls::{Errno, Sysno};
 
 /// Name of system call `nr`.
@@ -15,10 +15,28 @@ pub fn errno_name(errno: u32) -> String {
     Errno::new(errno as i32).name().map_or_else(|| format!("errno_{errno}"), str::to_owned)
 }
 
-/// The table that the kernel side looks up when a thread blocks: system call number → [`CallClass`].
+/// The table that the kernel side looks up when a thread blocks: system call number → [`CallClass`] and [`LimitIn`].
 #[must_use]
 pub fn classes() -> [u64; SYSCALLS] {
-    std::array::from_fn(|nr| Sysno::new(nr).map_or(CallClass::Other, |call| class(call.name())) as u64)
+    let entry = |call: Sysno| call_entry(class(call.name()), limit(call.name()));
+    std::array::from_fn(|nr| Sysno::new(nr).map_or(CallClass::Other as u64, entry))
+}
+
+/// Where the call has the time limit of its wait.
+fn limit(name: &str) -> LimitIn {
+    match name {
+        "futex" => LimitIn::Futex,
+        "futex_waitv" => LimitIn::FourthMoment,
+        "futex_wait" => LimitIn::FifthMoment,
+        "poll" => LimitIn::ThirdMs,
+        "epoll_wait" | "epoll_pwait" => LimitIn::FourthMs,
+        "ppoll" => LimitIn::ThirdSpan,
+        "epoll_pwait2" | "semtimedop" => LimitIn::FourthSpan,
+        "pselect6" => LimitIn::FifthSpan,
+        "select" => LimitIn::FifthTimeval,
+        "io_uring_enter" => LimitIn::Ring,
+        _ => LimitIn::Nothing,
+    }
 }
 
 /// What it means that a thread blocks in the call.
@@ -42,7 +60,26 @@ fn class(name: &str) -> CallClass {
 
 #[cfg(test)]
 mod tests {
+    use acgs_perf_common::state::{class_of_entry, limit_of_entry};
+
     use super::*;
+
+    #[test]
+    fn a_limit_is_where_the_call_has_it() {
+        let table = classes();
+        for (call, class, limit) in [
+            (Sysno::futex, CallClass::Lock, LimitIn::Futex),
+            (Sysno::poll, CallClass::Poll, LimitIn::ThirdMs),
+            (Sysno::epoll_pwait, CallClass::Poll, LimitIn::FourthMs),
+            (Sysno::ppoll, CallClass::Poll, LimitIn::ThirdSpan),
+            (Sysno::pselect6, CallClass::Poll, LimitIn::FifthSpan),
+            (Sysno::select, CallClass::Poll, LimitIn::FifthTimeval),
+            (Sysno::read, CallClass::ByDescriptor, LimitIn::Nothing),
+        ] {
+            let entry = table[call as usize];
+            assert_eq!((class_of_entry(entry), limit_of_entry(entry)), (class as u32, limit as u32), "{call}");
+        }
+    }
 
     #[test]
     fn every_call_that_is_classified_exists() {
@@ -56,7 +93,7 @@ mod tests {
             (Sysno::read, CallClass::ByDescriptor),
             (Sysno::wait4, CallClass::Other),
         ] {
-            assert_eq!(table[call as usize], class as u64, "{call}");
+            assert_eq!(class_of_entry(table[call as usize]), class as u32, "{call}");
         }
     }
 

@@ -25,6 +25,7 @@ use crate::sums::{Key, Row, Section, Sections, Sums};
 const BITS: usize = offset_of!(Switches, bits) / 8;
 const OPENED: usize = offset_of!(Switches, opened_ns) / 8;
 const CLOSED: usize = offset_of!(Switches, closed_ns) / 8;
+const WALL_AHEAD: usize = offset_of!(Switches, wall_ahead_ns) / 8;
 /// Arrays of every recording whose size does not depend on it.
 const ARRAYS: &[&str] =
     &["LEDGER", "SWITCHES", "SERVICE_OF_TGID", "SERVICE_OF_PORT", "CALL_CLASS", "EXECED", "EXECED_HEAD"];
@@ -225,6 +226,11 @@ impl Maps {
     pub fn stop(&self, bits: u64) {
         let switches = self.array("SWITCHES");
         switches.set(BITS, switches.get(BITS) | bits);
+    }
+
+    /// Says by how much the wall clock is ahead of the programs' clock, on which others may set their time limits.
+    pub fn set_wall_clock(&self, ahead_ns: u64) {
+        self.array("SWITCHES").set(WALL_AHEAD, ahead_ns);
     }
 
     /// Opens the window: from now on, which `clock` tells, what happens counts.

@@ -2,9 +2,11 @@
 //!
 //! In: a CPU, a process or an address. Out: the disturbance, for as long as the value lives.
 
+use std::ffi::CString;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -109,32 +111,83 @@ pub struct Quota {
     group: PathBuf,
     home: PathBuf,
     pid: u32,
+    _mounted: Option<Mounted>,
 }
 
 /// Allows a process `quota_us` of CPU in each `period_us`.
 pub fn quota(pid: u32, quota_us: u32, period_us: u32) -> Result<Injection> {
-    let cgroups = fs::read_to_string(format!("/proc/{pid}/cgroup"))?;
-    let root = Path::new("/sys/fs/cgroup");
-    let name = format!("acgs-perf-causes-{}", std::process::id());
-    let (base, inside) = place(root, &cgroups);
-    let second = base.join("cgroup.controllers").exists();
-    if second {
-        fs::write(base.join("cgroup.subtree_control"), "+cpu").context("enable the cpu controller")?;
+    Ok(Injection::Quota(Quota::new(pid, quota_us, period_us)?))
+}
+
+impl Quota {
+    /// Allows a process `quota_us` of CPU in each `period_us`.
+    pub fn new(pid: u32, quota_us: u32, period_us: u32) -> Result<Self> {
+        let cgroups = fs::read_to_string(format!("/proc/{pid}/cgroup"))?;
+        let name = format!("acgs-perf-causes-{}", std::process::id());
+        let (mut base, mut inside) = place(Path::new("/sys/fs/cgroup"), &cgroups);
+        let mut second = has_cpu(&base);
+        let mut mounted = None;
+        if !second && !base.join("cpu.cfs_quota_us").exists() && !base.join("cpu.shares").exists() {
+            // Nobody has mounted the controller yet.
+            let place = Mounted::new()?;
+            (base, inside, second) = (place.0.path().to_owned(), PathBuf::new(), false);
+            mounted = Some(place);
+        }
+        if second {
+            fs::write(base.join("cgroup.subtree_control"), "+cpu").context("enable the cpu controller")?;
+        }
+        let group = base.join(name);
+        fs::create_dir(&group).with_context(|| format!("create {}", group.display()))?;
+        let quota = Self { group, home: base.join(inside), pid, _mounted: mounted };
+        let write = |file: &str, text: String| {
+            fs::write(quota.group.join(file), &text).with_context(|| format!("write {text} to {file}"))
+        };
+        if second {
+            write("cpu.max", format!("{quota_us} {period_us}"))?;
+        } else {
+            write("cpu.cfs_period_us", period_us.to_string())?;
+            write("cpu.cfs_quota_us", quota_us.to_string())?;
+        }
+        write("cgroup.procs", pid.to_string())?;
+        Ok(quota)
     }
-    let group = base.join(name);
-    fs::create_dir(&group).with_context(|| format!("create {}", group.display()))?;
-    let quota = Quota { group, home: base.join(inside), pid };
-    let write = |file: &str, text: String| {
-        fs::write(quota.group.join(file), &text).with_context(|| format!("write {text} to {file}"))
-    };
-    if second {
-        write("cpu.max", format!("{quota_us} {period_us}"))?;
-    } else {
-        write("cpu.cfs_period_us", period_us.to_string())?;
-        write("cpu.cfs_quota_us", quota_us.to_string())?;
+
+    /// How long its threads were held back so far, as the kernel says.
+    pub fn throttled(&self) -> Result<Duration> {
+        let text = fs::read_to_string(self.group.join("cpu.stat"))?;
+        let number = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok());
+        let ns = number("throttled_time ").or_else(|| Some(number("throttled_usec ")? * 1000));
+        ns.map(Duration::from_nanos).with_context(|| format!("no throttled time in {text}"))
     }
-    write("cgroup.procs", pid.to_string())?;
-    Ok(Injection::Quota(quota))
+}
+
+/// Whether this is the second version's, and has the CPU controller.
+fn has_cpu(base: &Path) -> bool {
+    let controllers = fs::read_to_string(base.join("cgroup.controllers")).unwrap_or_default();
+    controllers.split_whitespace().any(|controller| controller == "cpu")
+}
+
+/// The CPU controller of the first version, in a directory of our own.
+struct Mounted(tempfile::TempDir);
+
+impl Mounted {
+    fn new() -> Result<Self> {
+        let directory = tempfile::tempdir()?;
+        let path = CString::new(directory.path().as_os_str().as_bytes())?;
+        let (kind, options) = (c"cgroup".as_ptr(), c"cpu".as_ptr());
+        // SAFETY: all strings end with a zero and outlive the call.
+        let failed = unsafe { libc::mount(kind, path.as_ptr(), kind, 0, options.cast()) } != 0;
+        ensure!(!failed, "mount the cpu controller: {}", std::io::Error::last_os_error());
+        Ok(Self(directory))
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let path = CString::new(self.0.path().as_os_str().as_bytes()).unwrap_or_default();
+        // SAFETY: the string ends with a zero and outlives the call.
+        unsafe { libc::umount2(path.as_ptr(), libc::MNT_DETACH) };
+    }
 }
 
 /// Where the hierarchy with the CPU controller is, and the process's path in it. Version 1 has one line per hierarchy,

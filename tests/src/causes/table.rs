@@ -4,8 +4,8 @@
 //! that most of the slowest 1 % are those that waited, and their reason is the one to be named.
 
 use acgs_perf_common::attribution::Component::{
-    Disk, Downstream, Fault, Idle, Lock, OnCpu, PoolWait, QueueAccept, QueueLock, QueueOnCpu, QueueRunQueue,
-    QueueSleep, RunQueue, Sleep,
+    CpuQuota, Disk, Downstream, Fault, Idle, Lock, OnCpu, PoolWait, QueueAccept, QueueCpuQuota, QueueLock, QueueOnCpu,
+    QueueRunQueue, QueueSleep, RunQueue, Sleep,
 };
 
 use super::{Cause, Outside, Peer, Server, Traffic};
@@ -61,7 +61,7 @@ pub const CAUSES: &[Cause] = &[
     },
     Cause {
         quota: Some((10, 100)),
-        expected: &[RunQueue, QueueRunQueue],
+        expected: &[CpuQuota, QueueCpuQuota],
         ..cause("cpu_quota", "cause-server", Server::CauseServer, load("/ok", "/spin/25", 0.01), 40)
     },
     Cause {
@@ -182,7 +182,7 @@ pub const CAUSES: &[Cause] = &[
         expected: &[QueueAccept],
         ..cause("late_accept", "gunicorn-sync", Server::Gunicorn("sync", 1, 1), closing(victims("/ok")), 50)
     },
-    Cause { expected: &[Idle], ..cause("timer", "uvicorn-uvloop", UVLOOP, load("/ok", "/timer/40", 0.01), 40) },
+    Cause { expected: &[Idle, Sleep], ..cause("timer", "uvicorn-uvloop", UVLOOP, load("/ok", "/timer/40", 0.01), 40) },
     Cause {
         expected: &[Sleep],
         measured: Some("sleep"),

@@ -53,6 +53,13 @@ impl Attribution {
         all.conservation = (relative(sum, all.latency_ns), worst);
         Ok(Some(all))
     }
+
+    /// The log of an event loop has its timers as idle. The report says sleep as far as the loop itself slept until the timer.
+    pub fn takes_timers_as_idle(&mut self) {
+        if let Some(sleep) = self.component_ns.remove("sleep") {
+            *self.component_ns.entry("idle".to_owned()).or_default() += sleep;
+        }
+    }
 }
 
 fn relative(sum: u64, latency: u64) -> f64 {

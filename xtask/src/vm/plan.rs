@@ -29,6 +29,8 @@ const RING: &[(&str, &[(&str, &str)])] = &[
             ("a_place_where_nothing_can_be_written", "the same on every kernel"),
         ],
     ),
+    ("timers", &[]),
+    ("quota", &[("without_a_quota", "the same on every kernel, and long in emulation")]),
     ("bad_input", &[]),
     ("scale", &[]),
     (

@@ -1,15 +1,17 @@
 //! Findings: what deserves attention, each with the numbers that show it.
 //!
 //! In: the report so far. Out: findings, most severe first, with figures and without words, which are made in `output::words`.
-//! Kinds: those below; `counts` has `counts_disagree`, `fates` those about requests without a reply, `tail` those of the attribution.
+//! Kinds: those below; `counts` has `counts_disagree`, `fates` those about requests without a reply, `quota` has `cpu_quota`, `tail` those of the attribution.
 
 mod counts;
 mod fates;
+mod quota;
 mod start;
 mod tail;
 
 pub use counts::COUNTS_DISAGREE;
 pub use fates::{ABANDONED, CUT_OFF, IN_SERVICE, REFUSED, UNDELIVERED, UNREAD};
+pub use quota::CPU_QUOTA;
 pub use tail::NOT_CONSERVED;
 
 use super::verdict::missed_for_latency;
@@ -53,6 +55,7 @@ fn about_service(service: &ServiceReport) -> impl Iterator<Item = Finding> + use
         not_tested(service),
         tail::tail(service),
         tail::not_conserved(service),
+        quota::cpu_quota(service),
         queue_time_dominates(service),
         nothing_answered(service),
         udp_not_measured(service),

@@ -219,10 +219,13 @@ pub struct SchedulerReport {
     /// Time on a CPU.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub on_cpu_ns: Option<u64>,
-    /// Time runnable, but without a CPU.
+    /// Time runnable, but without a CPU, because others had it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub run_queue_ns: Option<u64>,
-    /// Runnable → running, one value per wait.
+    /// Time in which threads could have run, and were held back by the CPU quota of their control group. Not in `run_queue_ns`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu_quota_ns: Option<u64>,
+    /// Runnable → running, one value per wait that no CPU quota made.
     pub run_queue: Distribution,
     /// Blocked time by class: lock, disk, socket, poll, sleep, fault, other.
     pub blocked: BTreeMap<String, Blocked>,

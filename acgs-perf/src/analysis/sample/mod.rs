@@ -223,6 +223,7 @@ fn scheduler() -> SchedulerReport {
     SchedulerReport {
         on_cpu_ns: Some(6_000_000_000),
         run_queue_ns: Some(500_000_000),
+        cpu_quota_ns: Some(0),
         run_queue: without_mean(spread(50_000, 2_000, 30_000)),
         blocked: blocked.collect(),
         switches: Switches { voluntary: 34_200, involuntary: 15_800 },

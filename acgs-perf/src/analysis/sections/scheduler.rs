@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 
 use acgs_perf_common::maps::{BLOCKED_HISTOGRAM, Counter, Histogram, OTHER_PROCESSES, STATE_COUNTER};
-use acgs_perf_common::state::{FIRST_BLOCKED, STATE_NAMES, State};
+use acgs_perf_common::state::{BLOCKED_CLASSES, FIRST_BLOCKED, STATE_NAMES, State};
 
 use crate::analysis::counts::counts;
 use crate::analysis::distribution::distribution;
@@ -20,13 +20,14 @@ pub fn scheduler(sections: Option<&Sections>) -> SchedulerReport {
     let counters = row(sections, sched::COUNTERS, &[]);
     let time = |state: usize| counters.sums.count(STATE_COUNTER + state as u32);
     let waits = |histogram: u32| distribution(&counts(row(sections, sched::WAITS, &[histogram]), None));
-    let blocked = STATE_NAMES.iter().enumerate().skip(FIRST_BLOCKED).map(|(state, name)| {
+    let blocked = STATE_NAMES.iter().enumerate().skip(FIRST_BLOCKED).take(BLOCKED_CLASSES).map(|(state, name)| {
         let waits = waits(BLOCKED_HISTOGRAM + (state - FIRST_BLOCKED) as u32);
         ((*name).to_owned(), Blocked { time_ns: Some(time(state)), waits: Some(waits) })
     });
     SchedulerReport {
         on_cpu_ns: Some(time(State::OnCpu as usize)),
         run_queue_ns: Some(time(State::RunQueue as usize)),
+        cpu_quota_ns: Some(time(State::CpuQuota as usize)),
         run_queue: waits(Histogram::RunQueue as u32),
         blocked: blocked.collect(),
         switches: Switches {

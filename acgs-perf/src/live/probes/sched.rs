@@ -6,9 +6,10 @@ use acgs_perf_common::maps::{
     BLOCKED_HISTOGRAM, Counter, HISTOGRAMS, Histogram, OTHER_PROCESSES, PREEMPTORS, Preemptor, STATE_COUNTER,
     STOPPED_ATTRIBUTION, STOPPED_SCHED,
 };
+use acgs_perf_common::quota::QuotaFields;
 use acgs_perf_common::state::STATES;
 
-use super::{Iterators, MapSpec, ProbeSpec, Stop};
+use super::{FieldsSpec, Iterators, MapSpec, ProbeSpec, Stop};
 use crate::live::hooks::{Hook, tracepoints};
 use crate::live::maps::{Maps, text};
 use crate::sums::{Key, Row, Sections, Sums};
@@ -26,12 +27,12 @@ const ROOM: usize = PREEMPTORS as usize / 8;
 /// The kernel holds a lock of the run queue or of the thread at these hooks, so that they keep their CPU everywhere.
 pub static PROBE: ProbeSpec = ProbeSpec {
     name: "sched",
-    purpose: "thread states, run-queue latency, blocked time per class, who ran instead",
+    purpose: "thread states, run-queue latency, CPU quota, blocked time per class, who ran instead",
     hooks: HOOKS,
     default: true,
     needs: &[],
     global: Some("SCHED_ACTIVE"),
-    fields: None,
+    fields: Some(FieldsSpec { global: "QUOTA_FIELDS", names: QuotaFields::NAMES }),
     maps: &[
         MapSpec { name: "PREEMPTOR", entries: |s| s.if_active(PREEMPTORS) },
         MapSpec { name: "PREEMPTOR_OTHERS", entries: |s| s.services },

@@ -192,11 +192,12 @@ fn series(service: &ServiceReport, lines: &mut Lines) {
 
 fn threads(scheduler: &SchedulerReport, lines: &mut Lines) {
     let blocked = scheduler.blocked.iter().map(|(class, blocked)| (class.as_str(), blocked.time_ns));
-    let mut states: Vec<_> = [("on-CPU", scheduler.on_cpu_ns), ("run queue", scheduler.run_queue_ns)]
-        .into_iter()
-        .chain(blocked)
-        .filter_map(|(name, time)| Some((name, time?)))
-        .collect();
+    let mut states: Vec<_> =
+        [("on-CPU", scheduler.on_cpu_ns), ("run queue", scheduler.run_queue_ns), ("CPU quota", scheduler.cpu_quota_ns)]
+            .into_iter()
+            .chain(blocked)
+            .filter_map(|(name, time)| Some((name, time?)))
+            .collect();
     let total = states.iter().fold(0u64, |sum, (_, time)| sum.saturating_add(*time));
     states.retain(|(_, time)| *time > 0);
     states.sort_by_key(|(_, time)| std::cmp::Reverse(*time));

@@ -9,7 +9,7 @@ mod tail;
 use acgs_perf_common::ledger::LOSSES;
 
 use crate::analysis::findings::{
-    COUNTS_DISAGREE, MEASUREMENT_INCOMPLETE, NOT_CONSERVED, NOT_TESTED, NOTHING_ANSWERED, OBJECTIVE_MISSED,
+    COUNTS_DISAGREE, CPU_QUOTA, MEASUREMENT_INCOMPLETE, NOT_CONSERVED, NOT_TESTED, NOTHING_ANSWERED, OBJECTIVE_MISSED,
     OVERHEAD_LIMITED, QUEUE_TIME_DOMINATES, UDP_NOT_MEASURED,
 };
 use crate::report::{Figure, Finding, Report, ServiceReport, Severity, Unit};
@@ -42,6 +42,7 @@ pub fn say(finding: &mut Finding, report: &Report, has_tail: bool) {
         (NOTHING_ANSWERED, Some(service)) => nothing_answered(finding, service),
         (COUNTS_DISAGREE, Some(service)) => counts_disagree(finding, service),
         (NOT_CONSERVED, Some(service)) => not_conserved(finding, service),
+        (CPU_QUOTA, Some(service)) => cpu_quota(finding, service, report),
         (OVERHEAD_LIMITED, None) => overhead_limited(finding, report),
         (MEASUREMENT_INCOMPLETE, None) => incomplete(finding, report),
         (id, Some(service)) if !id.starts_with("tail_") => fates::words(finding, service),
@@ -135,6 +136,28 @@ fn not_conserved(finding: &Finding, service: &ServiceReport) -> Words {
         ),
         "do not rely on the shares in `tail`; look at the loss counters, and report this as a fault of the measurement"
             .into(),
+    )
+}
+
+fn cpu_quota(finding: &Finding, service: &ServiceReport, report: &Report) -> Words {
+    let (held_back, ran) = (value(finding, "held_back"), against(finding, "held_back"));
+    let wanted = ran.saturating_add(held_back);
+    let window = report.window.duration_ns.max(1) as f64;
+    let cpus = |ns: u64| format!("{:.2}", ns as f64 / window);
+    Words(
+        format!("{} is held back by the CPU quota of its control group", service.name),
+        format!(
+            "its threads could have run for {}, and were held back for {} of it ({}); they had {} CPUs on average",
+            duration(wanted),
+            duration(held_back),
+            percent(held_back, wanted),
+            cpus(ran)
+        ),
+        format!(
+            "raise the quota (CPUQuota=, cpu.max, cpu.cfs_quota_us; in Kubernetes the CPU limit): its threads asked for {} CPUs \
+             on average, at most; or run fewer threads at a time, so that the quota lasts for the period",
+            cpus(wanted)
+        ),
     )
 }
 

@@ -122,9 +122,13 @@ fn recommendation(explanation: &Explanation) -> String {
              client may send, or look at the network from it"
         }
         Cause::Idle => {
-            "look at the exemplars: a timer or a sleep of the event loop, or a wait that is not seen, as on another process"
+            "look at the exemplars: a timer or a sleep of the event loop, a wait that is not seen, as on another process, or a \
+             lock, a channel or a sleep inside of a runtime such as Go's, which its own profile of blocked tasks shows"
         }
-        Cause::Sleep => "remove the sleep, or the retry with a fixed pause, from the path of the request",
+        Cause::Sleep => {
+            "remove the sleep, the retry with a fixed pause, or the wait that only its time limit ends, from the path of the \
+             request"
+        }
         Cause::Fault => "check memory pressure and swap (`vmstat 1`), transparent huge pages, and memory-mapped files",
         Cause::Other => "look at the system calls of the service, and at the segments of the exemplars",
         Cause::EventLoop => {

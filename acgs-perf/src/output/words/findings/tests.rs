@@ -84,6 +84,18 @@ fn stopped_probes_and_an_early_end_are_told_with_what_was_measured() {
 }
 
 #[test]
+fn a_cpu_quota_is_told_with_what_was_asked_for() {
+    let mut report = healthy();
+    let window = report.window.duration_ns;
+    if let Some(scheduler) = report.services[0].scheduler.as_mut() {
+        (scheduler.on_cpu_ns, scheduler.cpu_quota_ns) = (Some(window / 16), Some(window / 2));
+    }
+    let finding = findings(&report).remove(0);
+    assert!(finding.evidence.ends_with("(89 %); they had 0.06 CPUs on average"), "{}", finding.evidence);
+    assert!(finding.recommendation.contains("asked for 0.56 CPUs"), "{}", finding.recommendation);
+}
+
+#[test]
 fn places_that_disagree_are_named() {
     let mut report = healthy();
     report.services[0].requests.as_mut().unwrap().latency.count += 2;

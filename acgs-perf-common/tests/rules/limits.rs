@@ -1,0 +1,181 @@
+//! How a wait ended says what it was: waits with a time limit, and threads of a runtime that take from each other what can go on.
+//!
+//! In: scripts of threads that wait with a limit. Out: each part of the request is what the script says.
+
+use acgs_perf_common::attribution::Component;
+
+use crate::invariants;
+use crate::world::{Block, By, FUTEX, Reply, WRITE, World};
+
+const MS: u64 = 1_000_000;
+
+/// A thread that has read a request, and a second one.
+fn reads() -> World {
+    let mut world = World::new(2, 4, 1, 1);
+    world.arrive(0);
+    world.read(0, 0);
+    world
+}
+
+/// Thread 0 waits for `ns`, is woken, and runs.
+fn waits(world: &mut World, how: Block, ns: u64, by: By) {
+    world.block(0, how);
+    world.after(ns).wake(0, by);
+    world.run(0);
+}
+
+/// What the only reply says, beside the time on the CPU.
+fn parts(world: &World) -> Vec<(Component, u64)> {
+    invariants::check(world);
+    let [reply] = world.replies.as_slice() else { panic!("{} replies", world.replies.len()) };
+    reply.parts().into_iter().filter(|(component, _)| *component != Component::OnCpu).collect()
+}
+
+#[test]
+fn a_wait_that_its_own_limit_ended_is_a_sleep() {
+    for how in [Block::LockFor(20 * MS), Block::PollFor(20 * MS)] {
+        for by in [By::Interrupt, By::Thread(1, FUTEX, 1), By::Thread(1, WRITE, 8)] {
+            let mut world = reads();
+            waits(&mut world, how, 20 * MS, by);
+            world.reply(0, 0);
+            assert_eq!(parts(&world), [(Component::Sleep, 20 * MS)], "{how:?} {by:?}");
+        }
+    }
+}
+
+#[test]
+fn a_wait_that_somebody_ended_before_is_what_it_was_entered_as() {
+    let mut world = reads();
+    waits(&mut world, Block::LockFor(20 * MS), 3 * MS, By::Thread(1, FUTEX, 1));
+    world.reply(0, 0);
+    assert_eq!(parts(&world), [(Component::Lock, 3 * MS)]);
+    let mut world = reads();
+    waits(&mut world, Block::PollFor(20 * MS), 3 * MS, By::Interrupt);
+    world.reply(0, 0);
+    assert_eq!(parts(&world), [(Component::Idle, 3 * MS)]);
+}
+
+#[test]
+fn an_answer_that_is_late_is_still_waited_for() {
+    let mut world = reads();
+    world.call(0, 0);
+    waits(&mut world, Block::PollFor(20 * MS), 20 * MS, By::Interrupt);
+    world.reply(0, 0);
+    assert_eq!(parts(&world), [(Component::Downstream, 20 * MS)]);
+}
+
+#[test]
+fn who_looks_for_a_lock_again_and_again_waits_for_it() {
+    let mut world = reads();
+    let five = Block::LockFor(5 * MS);
+    for _ in 0..3 {
+        waits(&mut world, five, 5 * MS, By::Interrupt);
+        world.after(2_000);
+    }
+    waits(&mut world, five, MS, By::Thread(1, FUTEX, 1));
+    world.after(MS).reply(0, 0);
+    assert_eq!(parts(&world), [(Component::Lock, 16 * MS)]);
+    // From then on it is known, and its queue is explained so too.
+    world.replies.clear();
+    waits(&mut world, five, 5 * MS, By::Interrupt);
+    world.arrive(1);
+    world.after(1_000);
+    waits(&mut world, five, 5 * MS, By::Interrupt);
+    world.read(0, 1);
+    world.reply(0, 1);
+    // A short look between two waits is part of them.
+    assert_eq!(parts(&world), [(Component::QueueLock, 5 * MS + 1_000)]);
+}
+
+#[test]
+fn one_sleep_after_the_other_is_no_lock() {
+    let mut world = reads();
+    for _ in 0..3 {
+        waits(&mut world, Block::LockFor(5 * MS), 5 * MS, By::Interrupt);
+    }
+    world.reply(0, 0);
+    assert_eq!(parts(&world), [(Component::Sleep, 15 * MS)]);
+}
+
+#[test]
+fn a_sleep_and_a_lock_after_some_work_are_two_things() {
+    let mut world = reads();
+    waits(&mut world, Block::LockFor(5 * MS), 5 * MS, By::Interrupt);
+    world.after(MS);
+    waits(&mut world, Block::LockFor(5 * MS), 2 * MS, By::Thread(1, FUTEX, 1));
+    world.reply(0, 0);
+    assert_eq!(parts(&world), [(Component::Lock, 2 * MS), (Component::Sleep, 5 * MS)]);
+}
+
+#[test]
+fn a_request_queues_while_the_thread_that_reads_it_sleeps() {
+    for how in [Block::LockFor(20 * MS), Block::PollFor(20 * MS)] {
+        let mut world = reads();
+        world.block(0, how);
+        world.after(5 * MS).arrive(1);
+        world.after(15 * MS).wake(0, By::Interrupt);
+        world.run(0);
+        world.reply(0, 0);
+        world.replies.clear();
+        world.read(0, 1);
+        world.reply(0, 1);
+        assert_eq!(parts(&world), [(Component::QueueSleep, 15 * MS)], "{how:?}");
+    }
+}
+
+/// A runtime with threads that read, wait for a timer of the one that waits for events, and take from each other what can go on.
+#[test]
+fn what_waits_in_a_runtime_does_not_wait_for_a_thread() {
+    let mut world = reads();
+    world.block(1, Block::PollFor(20 * MS));
+    world.block(0, Block::Job);
+    world.after(20 * MS).wake(1, By::Interrupt);
+    world.run(1);
+    world.after(MS).reply(1, 0);
+    assert_eq!(parts(&world), [(Component::Sleep, 20 * MS)]);
+}
+
+/// The one that waits for events rounds its time limits down, and so waits twice.
+#[test]
+fn a_timer_that_was_rounded_down_is_one_sleep() {
+    let mut world = reads();
+    world.block(1, Block::PollFor(19 * MS));
+    world.block(0, Block::Job);
+    world.after(19 * MS).wake(1, By::Interrupt);
+    world.run(1);
+    world.after(3_000).block(1, Block::PollFor(MS));
+    world.after(MS).wake(1, By::Interrupt);
+    world.run(1);
+    world.reply(1, 0);
+    assert_eq!(parts(&world), [(Component::Sleep, 20 * MS + 3_000)]);
+}
+
+/// The same with more requests than threads, and with a lock inside of the runtime, of which nothing is to be seen.
+#[test]
+fn what_waits_in_a_busy_runtime_does_not_wait_for_a_thread() {
+    let mut world = World::new(2, 4, 1, 1);
+    for round in 0..40 {
+        // They take turns: one reads and has nothing more to do, the other one waits for the next timer.
+        let (reader, other) = (round % 2, 1 - round % 2);
+        world.after(10_000).block(other, Block::PollFor(20 * MS));
+        for socket in 0..4 {
+            world.after(10_000).arrive(socket);
+            world.read(reader, socket);
+        }
+        world.block(reader, Block::Job);
+        world.after(20 * MS).wake(other, By::Interrupt);
+        world.run(other);
+        // It finds that more can go on than it can do at once.
+        world.after(10_000).wake(reader, By::Thread(other, FUTEX, 1));
+        world.run(reader);
+        for socket in 0..4 {
+            world.after(20_000).reply((socket + round / 2) % 2, socket);
+        }
+    }
+    invariants::check(&world);
+    let sum = |component| world.replies.iter().map(|reply: &Reply| reply.of(component)).sum::<u64>();
+    let all = world.replies.iter().map(Reply::latency).sum::<u64>();
+    assert!(sum(Component::PoolWait) * 100 < all, "{} of {all} is a pool", sum(Component::PoolWait));
+    assert!(sum(Component::Lock) * 50 < all, "{} of {all} is a lock", sum(Component::Lock));
+    assert!((sum(Component::Idle) + sum(Component::Sleep)) * 10 > all * 8, "{:?}", world.replies[30].parts());
+}

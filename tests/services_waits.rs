@@ -1,0 +1,146 @@
+//! Services that wait with a time limit, and one that a CPU quota holds back: the report names the wait for what it was.
+//!
+//! Java and Go, which few have at hand, run with `ACGS_PERF_LONG` in the environment; `timers.rs` has servers that wait as they do.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
+
+use acgs_perf_load::{Client, Plan};
+use acgs_perf_tests::causes::inject::Quota;
+use acgs_perf_tests::harness::{Service, fixture, free_port, need_root, python, run};
+use acgs_perf_tests::recording::Recorder;
+use acgs_perf_tests::report::Report;
+use acgs_perf_tests::tries::{near, one_of_three};
+use acgs_perf_tests::waits::Shares;
+
+/// Asks over so many connections; with a rate, no matter how long the replies take.
+fn load(service: &Service, path: &str, connections: usize, rate: Option<u32>, requests: u64) {
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").into_bytes();
+    let reply = reply_length(service, &request);
+    let mut client = Client::connect(service.address(), connections, &request, reply).unwrap();
+    client.run(Plan { rate, requests, limit: Duration::from_secs(60) }).unwrap();
+}
+
+/// Replies differ in nothing but their date, so that all have the length of the first.
+fn reply_length(service: &Service, request: &[u8]) -> usize {
+    use std::io::{Read, Write};
+    let mut stream = std::net::TcpStream::connect(service.address()).unwrap();
+    stream.set_read_timeout(Some(Duration::from_millis(1500))).unwrap();
+    stream.write_all(request).unwrap();
+    let (mut buffer, mut length) = ([0; 4096], 0);
+    while let Ok(count) = stream.read(&mut buffer)
+        && count > 0
+    {
+        length += count;
+    }
+    assert!(length > 0, "no reply");
+    length
+}
+
+fn recorded(service: &Service, load: impl FnOnce()) -> Report {
+    let recording = Recorder::new("waits", &format!("port:{}", service.port)).start().unwrap();
+    load();
+    recording.stop().unwrap()
+}
+
+#[test]
+fn a_python_thread_that_waits_until_its_limit_sleeps() {
+    need_root();
+    let port = free_port().unwrap();
+    let mut command = Command::new(python("gunicorn").unwrap());
+    command.arg("waits_wsgi:app").arg("--chdir").arg(fixture("")).args(["--workers", "1", "--threads", "4"]);
+    command.args(["--bind", &format!("127.0.0.1:{port}"), "--log-level", "warning", "--no-control-socket"]);
+    let service = Service::start(command.env("PYTHONDONTWRITEBYTECODE", "1"), port).unwrap();
+    one_of_three(|_| {
+        let url = format!("http://127.0.0.1:{port}/");
+        let ab = || drop(run(Command::new("ab").args(["-q", "-n", "200", "-c", "2", &url])).unwrap());
+        let report = recorded(&service, ab);
+        let shares = Shares::of(&report, "waits");
+        println!("{shares:?}");
+        near(shares.sum(&["sleep"]) > 75.0 && shares.sum(&["lock"]) < 5.0, || format!("{shares:?}"))
+    });
+}
+
+#[test]
+fn uvicorn_that_a_quota_holds_back_is_told_so() {
+    need_root();
+    let port = free_port().unwrap();
+    let mut command = Command::new(python("uvicorn").unwrap());
+    command.arg("app:app").arg("--app-dir").arg(fixture("")).args(["--host", "127.0.0.1", "--port", &port.to_string()]);
+    command.args(["--no-access-log", "--log-level", "warning"]).env("PYTHONDONTWRITEBYTECODE", "1");
+    let service = Service::start(&mut command, port).unwrap();
+    let quota = Quota::new(service.pid(), 6_000, 100_000).unwrap();
+    one_of_three(|_| {
+        let before = quota.throttled().unwrap();
+        let report = recorded(&service, || {
+            load(&service, "/", 64, Some(300), 900);
+            thread::sleep(Duration::from_millis(200));
+        });
+        let truth = (quota.throttled().unwrap() - before).as_nanos() as u64;
+        let said = report.integer("waits", "/scheduler/cpu_quota_ns");
+        println!("cpu.stat {truth} ns, said {said} ns");
+        assert!(truth > 500_000_000, "the quota was not used up: {truth}");
+        assert!(report.found("cpu_quota"));
+        let tail = report.service("waits")["tail"]["sentence"].as_str().unwrap();
+        near(tail.contains("held back by the CPU quota"), || tail.to_owned())?;
+        near(said.abs_diff(truth) * 10 < truth, || format!("said {said} ns, cpu.stat {truth} ns"))
+    });
+}
+
+/// Whether the tests that need a program which few have are wanted.
+fn is_long() -> bool {
+    let is_long = std::env::var_os("ACGS_PERF_LONG").is_some();
+    if !is_long {
+        println!("only with ACGS_PERF_LONG");
+    }
+    is_long
+}
+
+#[test]
+fn java_threads_that_sleep_are_no_lock() {
+    if !is_long() {
+        return;
+    }
+    need_root();
+    let port = free_port().unwrap();
+    let service = Service::start(Command::new("java").arg(fixture("Sleeps.java")).arg(port.to_string()), port)
+        .expect("needs `apt-get install default-jdk-headless`");
+    one_of_three(|_| {
+        let report = recorded(&service, || load(&service, "/", 20, None, 1_000));
+        let shares = Shares::of(&report, "waits");
+        println!("{shares:?}");
+        near(shares.sum(&["sleep"]) > 25.0 && shares.sum(&["lock", "pool_wait"]) < 10.0, || format!("{shares:?}"))
+    });
+}
+
+fn go() -> Service {
+    let directory = tempfile::tempdir().unwrap();
+    let program: PathBuf = directory.path().join("sleeps");
+    let mut build = Command::new("go");
+    build.env("GO111MODULE", "off").env("HOME", directory.path()).args(["build", "-o"]).arg(&program);
+    run(build.arg(fixture("sleeps.go"))).expect("needs `apt-get install golang-go`");
+    let port = free_port().unwrap();
+    Service::start_in(Command::new(&program).arg(port.to_string()), port, directory).unwrap()
+}
+
+#[test]
+fn goroutines_do_not_wait_for_a_thread() {
+    if !is_long() {
+        return;
+    }
+    need_root();
+    let service = go();
+    for (path, connections) in [("/sleep", 1), ("/sleep", 20), ("/lock", 20)] {
+        one_of_three(|_| {
+            let report = recorded(&service, || load(&service, path, connections, None, 50 * connections as u64));
+            let shares = Shares::of(&report, "waits");
+            println!("{path}, {connections} connections: {shares:?}");
+            let least_sleep = if connections == 1 { 75.0 } else { 0.0 };
+            near(shares.sum(&["sleep"]) >= least_sleep, || format!("{shares:?}"))?;
+            near(shares.sum(&["sleep", "idle"]) > 80.0, || format!("{shares:?}"))?;
+            near(shares.sum(&["pool_wait", "lock"]) < 5.0, || format!("{shares:?}"))
+        });
+    }
+}
