@@ -119,6 +119,24 @@ fn a_client_that_reads_slowly_has_the_time_that_it_takes() {
 }
 
 #[test]
+fn a_send_that_waits_for_the_client_is_not_idle() {
+    need_root();
+    let server = Server::start().unwrap();
+    let recording = server.recorder().start().unwrap();
+    let mut client = server.connect(SMALL_BUFFER);
+    let wish = Wish { pieces: 1, piece: 1_000_000, how: How::Blocking, ..Wish::default() };
+    let count = if in_vm() { 2 } else { 5 };
+    (0..count).for_each(|_| client.ask(wish, SLOW));
+    let report = recording.stop().unwrap();
+    report.assert_nothing_lost(count);
+    assert_eq!(report.requests(NAME), count);
+    assert_percentile(&report, &[&client], 50, Duration::ZERO);
+    let (blocked, held) = (component(&report, "send_buffer"), component(&report, "delivery_window"));
+    let of = sum(&[&client]);
+    assert!((blocked + held) * 100 >= of * 90 && blocked > held, "{blocked} and {held} of {of} ns");
+}
+
+#[test]
 fn a_reply_that_has_not_left_at_the_end_has_no_end() {
     need_root();
     let server = Server::start().unwrap();

@@ -48,6 +48,8 @@ pub enum How {
     Nonblocking = 3,
     /// At once, and then the connection is closed.
     Close = 4,
+    /// At once, through a small send buffer, for which the send waits.
+    Blocking = 5,
 }
 
 impl Wish {
@@ -62,7 +64,7 @@ impl Wish {
     /// The same read.
     pub fn parse(bytes: &[u8; HEADER]) -> Self {
         let word = |at: usize| u32::from_le_bytes(bytes[at * 4..at * 4 + 4].try_into().unwrap_or_default());
-        let how = [How::AtOnce, How::Nagle, How::Cork, How::Nonblocking, How::Close];
+        let how = [How::AtOnce, How::Nagle, How::Cork, How::Nonblocking, How::Close, How::Blocking];
         Self {
             pieces: word(0),
             piece: word(1),

@@ -12,6 +12,8 @@ use crate::state::{CallClass, State};
 
 const FUTEX: i64 = 202;
 const WRITE: i64 = 1;
+/// Calls that send: beside `write` those that are its relatives, `sendfile` and `splice`, and the socket's own.
+const SENDS: [i64; 8] = [WRITE, 20, 40, 44, 46, 275, 296, 307];
 const KILL: i64 = 62;
 const TGKILL: i64 = 234;
 /// Bytes that a thread writes to wake another one, at most: one to a pipe or pair of sockets, eight to an eventfd.
@@ -78,7 +80,10 @@ fn queue_component_of(state: u32) -> Component {
 pub fn leaves(thread: &mut ThreadState, now: u64, who: u32) {
     let state = thread.state;
     if thread.activity.standing.is_active() {
-        let component = component_of(state, thread.activity.waits_for_peer(state));
+        let component = match state == State::Socket as u32 && thread.sends != 0 {
+            true => Component::SendBuffer,
+            false => component_of(state, thread.activity.waits_for_peer(state)),
+        };
         let who = if component as u32 == Component::Downstream as u32 { thread.activity.peer } else { who };
         thread.activity.charge(component, now, who);
     }
@@ -157,7 +162,14 @@ pub fn blocks<T: Table, C: Caller>(table: &T, thread: &mut ThreadState, task: &C
             work.standing.set_finished(false);
         }
     } else if state == State::Socket as u32 {
-        component = if live && work.waits_for_peer(state) { Component::QueueDownstream } else { Component::QueueIdle };
+        thread.sends = u32::from(SENDS.contains(&task.syscall()));
+        component = if thread.sends != 0 {
+            Component::QueueOther
+        } else if live && work.waits_for_peer(state) {
+            Component::QueueDownstream
+        } else {
+            Component::QueueIdle
+        };
     }
     thread.history.push(component, now);
 }

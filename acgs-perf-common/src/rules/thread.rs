@@ -49,6 +49,9 @@ pub struct ThreadState {
     pub takes: u32,
     /// 1 if it is on the run queue because the CPU quota of its control group is used up.
     pub held_back: u32,
+    /// 1 if the call on a socket in which it blocks, or has blocked last, is a send: the send buffer is full.
+    pub sends: u32,
+    padding: u32,
     /// What it works on.
     pub activity: Activity,
     /// For whom it may act next.

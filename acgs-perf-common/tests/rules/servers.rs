@@ -23,7 +23,7 @@ pub fn ns() -> impl Strategy<Value = u64> {
 }
 
 pub fn step() -> impl Strategy<Value = Step> {
-    let blocks = vec![Block::Job, Block::Lock, Block::Disk, Block::Sleep, Block::Fault, Block::Other];
+    let blocks = vec![Block::Job, Block::Lock, Block::Disk, Block::Sleep, Block::Fault, Block::Other, Block::Send];
     prop_oneof![
         4 => ns().prop_map(Step::Cpu),
         1 => ns().prop_map(Step::Preempted),

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use acgs_perf_common::attribution::{Component, FIRST_OF_SERVICE_TIME};
 use acgs_perf_common::state::State;
 
-use crate::world::{Block, By, Reply, World};
+use crate::world::{Block, By, Reply, SENDTO, World};
 
 /// Where a request is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +63,7 @@ impl Truth {
             () if of(State::Sleep) => Component::Sleep,
             () if of(State::Fault) => Component::Fault,
             () if of(State::Other) => Component::Other,
+            () if of(State::Socket) && self.world.tasks[thread].syscall == SENDTO => Component::SendBuffer,
             () => self.waits_for[thread],
         }
     }

@@ -33,6 +33,8 @@ pub enum Block {
     LockFor(u64),
     Disk,
     Socket,
+    /// In a send, because the send buffer is full.
+    Send,
     Poll,
     /// Waiting for events, for so long at most.
     PollFor(u64),
@@ -42,12 +44,13 @@ pub enum Block {
 }
 
 impl Block {
-    pub const EVERY: [Self; 10] = [
+    pub const EVERY: [Self; 11] = [
         Self::Job,
         Self::Lock,
         Self::LockFor(40_000),
         Self::Disk,
         Self::Socket,
+        Self::Send,
         Self::Poll,
         Self::PollFor(1_000_000),
         Self::Sleep,
@@ -59,7 +62,7 @@ impl Block {
         match self {
             Self::Job | Self::Lock | Self::LockFor(_) => State::Lock,
             Self::Disk => State::Disk,
-            Self::Socket => State::Socket,
+            Self::Socket | Self::Send => State::Socket,
             Self::Poll | Self::PollFor(_) => State::Poll,
             Self::Sleep => State::Sleep,
             Self::Fault => State::Fault,
@@ -71,6 +74,7 @@ impl Block {
         match self {
             Self::Job | Self::Lock | Self::LockFor(_) => FUTEX,
             Self::Poll | Self::PollFor(_) => EPOLL_WAIT,
+            Self::Send => SENDTO,
             Self::Fault => -1,
             _ => 0,
         }

@@ -25,10 +25,10 @@ fn answer(stream: &mut TcpStream) -> Result<bool> {
     stream.set_nodelay(wish.how != How::Nagle)?;
     let piece = vec![b'r'; wish.piece as usize];
     let pause = Duration::from_millis(u64::from(wish.pause_ms));
-    if wish.how == How::Nonblocking {
+    if matches!(wish.how, How::Nonblocking | How::Blocking) {
         SockRef::from(&*stream).set_send_buffer_size(SMALL)?;
-        stream.set_nonblocking(true)?;
     }
+    stream.set_nonblocking(wish.how == How::Nonblocking)?;
     if wish.how == How::Cork {
         SockRef::from(&*stream).set_tcp_cork(true)?;
     }
