@@ -9,8 +9,11 @@ use std::time::Duration;
 
 use crate::clock;
 
-/// The ways to wait until a limit, by name.
-pub const WAYS: &[(&str, fn(Duration))] = &[
+/// A way to wait until a limit, and its name.
+pub type Way = (&'static str, fn(Duration));
+
+/// All of them.
+pub const WAYS: &[Way] = &[
     ("futex", futex),
     ("futex_until", futex_until),
     ("futex_wall_clock", futex_wall_clock),
