@@ -15,6 +15,7 @@ pub mod maps;
 pub mod memory;
 pub mod opaque;
 pub mod rules;
+pub mod sockets;
 pub mod state;
 mod subprogram;
 
