@@ -22,6 +22,7 @@ const SERVICES: &[(&str, &str, &str)] = &[
     ("wrk", "wrk", "-v"),
     ("ab", "apache2-utils", "-V"),
     ("node", "nodejs", "--version"),
+    ("ip", "iproute2", "-V"),
     ("taskset", "util-linux", "--version"),
     ("runuser", "util-linux", "--version"),
 ];

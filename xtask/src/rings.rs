@@ -50,6 +50,7 @@ impl Ring {
                 "memory",
                 "window",
                 "fates",
+                "listening",
                 "capture",
                 "churn",
                 "strangers",

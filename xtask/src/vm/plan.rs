@@ -14,6 +14,7 @@ const RING: &[(&str, &[(&str, &str)])] = &[
     ("socket_calls", &[]),
     ("fates", &[("ten_thousand_idle_connections", "not in emulation")]),
     ("memory", &[]),
+    ("listening", &[("mptcp_over_two_paths", "there is no ip")]),
     (
         "strangers",
         &[
