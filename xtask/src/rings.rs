@@ -73,6 +73,7 @@ impl Ring {
                 "services_uvicorn",
                 "services_fates",
                 "services_gunicorn",
+                "services_listening",
                 "services_postgres",
                 "services_node",
                 "services_stack",

@@ -53,7 +53,7 @@ struct Cli {
     /// Each connection is passed on to a child, which answers.
     #[arg(long)]
     pass_on: bool,
-    /// Starts a program with each line of standard input, which gives its arguments; each may inherit the socket.
+    /// Starts a program with each line of standard input, words with blanks between.
     #[arg(long)]
     starts: bool,
     /// Becomes this program when the first connection is there.
@@ -148,13 +148,13 @@ fn leave(listener: &Socket) -> Result<()> {
 
 /// Starts a program for each line.
 fn start(listener: Socket) -> Result<()> {
-    leave(&listener)?;
     thread::spawn(move || accept(&listener));
     for line in std::io::stdin().lines() {
         let line = line?;
-        let mut words = line.split(' ');
+        let mut words = line.split(' ').map(|word| if word == "\"\"" { "" } else { word });
         let program = words.next().context("a line without a program")?;
-        Command::new(program).args(words).stdin(Stdio::null()).spawn().with_context(|| line.clone())?;
+        let mut command = Command::new(program);
+        command.args(words).stdin(Stdio::null()).stdout(Stdio::null()).spawn().with_context(|| line.clone())?;
     }
     Ok(())
 }
