@@ -23,6 +23,8 @@ const SERVICES: &[(&str, &str, &str)] = &[
     ("ab", "apache2-utils", "-V"),
     ("node", "nodejs", "--version"),
     ("ip", "iproute2", "-V"),
+    ("haproxy", "haproxy", "-v"),
+    ("curl", "curl", "--version"),
     ("taskset", "util-linux", "--version"),
     ("runuser", "util-linux", "--version"),
 ];

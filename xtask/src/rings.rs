@@ -72,6 +72,7 @@ impl Ring {
                 "services_nginx",
                 "services_uvicorn",
                 "services_fates",
+                "services_answers",
                 "services_gunicorn",
                 "services_listening",
                 "services_postgres",

@@ -22,6 +22,7 @@ const SOCK_STREAM: u16 = 1;
 const TCP: u16 = 6;
 /// In `sock.sk_shutdown`.
 const RCV_SHUTDOWN: u8 = 1;
+const SEND_SHUTDOWN: u8 = 2;
 /// Offset of the path in `struct sockaddr_un`, part of the user interface.
 const UNIX_PATH: usize = 2;
 
@@ -141,6 +142,12 @@ impl Sock {
     #[inline(always)]
     pub fn has_ended(self) -> bool {
         load::<u8>(self.0, offset!(sock_shutdown)) & RCV_SHUTDOWN != 0
+    }
+
+    /// Whether this end has said that it sends no more: it only drains what still comes. A UNIX socket whose peer is gone is not that.
+    #[inline(always)]
+    pub fn only_drains(self) -> bool {
+        load::<u8>(self.0, offset!(sock_shutdown)) & (SEND_SHUTDOWN | RCV_SHUTDOWN) == SEND_SHUTDOWN
     }
 
     /// Whether the connection has been accepted by the application, or is the client's end.

@@ -5,7 +5,7 @@
 
 use std::ffi::OsString;
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr};
 use std::os::fd::{AsRawFd, FromRawFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
@@ -41,6 +41,9 @@ struct Cli {
     /// Listens on a UNIX socket.
     #[arg(long)]
     unix: Option<PathBuf>,
+    /// Answers once on each connection, says that it sends no more, and reads what still comes.
+    #[arg(long)]
+    drains: bool,
     /// The listening socket was passed by who started this, as its first descriptor behind the standard ones.
     #[arg(long)]
     passed: bool,
@@ -98,6 +101,18 @@ fn accept(listener: &Socket) -> Result<()> {
     loop {
         let (connection, _) = listener.accept().context("accept")?;
         thread::spawn(move || answer(connection));
+    }
+}
+
+/// Answers before the client has sent all, as a server does that refuses what is too long.
+fn drain(listener: &Socket) -> Result<()> {
+    let mut message = [0; MESSAGE];
+    loop {
+        let (mut connection, _) = listener.accept().context("accept")?;
+        connection.read_exact(&mut message)?;
+        connection.write_all(&message)?;
+        connection.shutdown(Shutdown::Write)?;
+        while connection.read(&mut message).is_ok_and(|read| read > 0) {}
     }
 }
 
@@ -182,6 +197,9 @@ fn main() -> Result<()> {
     }
     if cli.starts {
         return start(listener);
+    }
+    if cli.drains {
+        return drain(&listener);
     }
     if cli.pass_on {
         return pass_on(&listener);
