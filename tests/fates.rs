@@ -292,11 +292,16 @@ fn what_a_server_drains_after_its_last_reply_is_no_request() {
         }
         let report = recording.stop().unwrap();
         assert_eq!(report.requests("drains"), CONNECTIONS, "{kind:?}");
-        for fate in ["unread/count", "in_service/count", "abandoned/count", "cut_off"] {
+        for fate in ["unread/count", "in_service/count", "abandoned/count"] {
             let of = &report.service("drains")["fates"];
             assert_eq!(report.integer("drains", &format!("/fates/{fate}")), 0, "{kind:?}: {fate}: {of}");
         }
         report.assert_nothing_lost(CONNECTIONS);
+        // What is not measured is absent.
+        let service = report.service("drains");
+        let known = [service.pointer("/fates/cut_off"), service.pointer("/refused/drops")];
+        let expected = (kind == Kind::Tcp).then_some(0);
+        assert_eq!(known.map(|value| value.map(|value| value.as_u64().unwrap())), [expected; 2], "{kind:?}");
     }
 }
 

@@ -28,8 +28,12 @@ fn fate(report: &Report, pointer: &str) -> u64 {
     report.integer("service", &format!("/fates/{pointer}"))
 }
 
+/// Unread, in service, abandoned, cut off; the last one is not known of UNIX sockets.
 fn fates(report: &Report) -> [u64; 4] {
-    ["unread/count", "in_service/count", "abandoned/count", "cut_off"].map(|pointer| fate(report, pointer))
+    let cut_off = report.service("service")["fates"]["cut_off"].as_u64().unwrap_or(0);
+    let [unread, in_service, abandoned] =
+        ["unread", "in_service", "abandoned"].map(|of| fate(report, &format!("{of}/count")));
+    [unread, in_service, abandoned, cut_off]
 }
 
 fn connect(service: &Service) -> TcpStream {
