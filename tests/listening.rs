@@ -374,10 +374,10 @@ fn connections_over_mptcp_are_opened_once() {
     ask_on(CONNECTIONS, EACH, || mptcp(port)).unwrap();
     let report = recording.stop().unwrap();
     assert_eq!(report.integer("this", "/tcp/opened"), CONNECTIONS);
-    let downstream = report.service("this")["downstream"].as_array().unwrap();
-    assert_eq!(
-        (&downstream[0]["address"], &downstream[0]["calls"]),
-        (&Value::from(format!("127.0.0.1:{port}")), &Value::from(REQUESTS)),
-        "{downstream:?}"
-    );
+    let peer = &report.service("this")["downstream"][0];
+    // An answer that arrives while the send that asked for it still returns has no latency: in emulation that is not rare.
+    let late: u64 =
+        report.losses().iter().filter(|(name, _)| name == "negative_difference").map(|(_, count)| count).sum();
+    assert_eq!(peer["address"], format!("127.0.0.1:{port}"), "{peer}");
+    assert_eq!(peer["calls"], REQUESTS - late, "{peer}, {:?}", report.losses());
 }
