@@ -144,7 +144,7 @@ fn begins(sk: Sock) -> Result<(), Loss> {
 #[inline(always)]
 fn established(sk: Sock) -> Result<(), Loss> {
     // Now it is known whether the first segment brought bytes.
-    if sk.has_storage()
+    if may_open_fast()
         && !sk.has_unread()
         && let Some(socket) = SOCKETS.get(sk)
         && socket.requests == 0

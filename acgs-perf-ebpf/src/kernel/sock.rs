@@ -147,7 +147,7 @@ impl Sock {
     /// Whether this end has said that it sends no more: it only drains what still comes. A UNIX socket whose peer is gone is not that.
     #[inline(always)]
     pub fn only_drains(self) -> bool {
-        load::<u8>(self.0, offset!(sock_shutdown)) & (SEND_SHUTDOWN | RCV_SHUTDOWN) == SEND_SHUTDOWN
+        load::<u8>(self.0, offset!(sock_shutdown)) == SEND_SHUTDOWN
     }
 
     /// Whether the connection has been accepted by the application, or is the client's end.
