@@ -2,8 +2,10 @@
 //! how many there are and how long they have waited.
 
 use std::fs;
-use std::io;
-use std::net::SocketAddr;
+use std::io::{self, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -11,8 +13,10 @@ use acgs_perf::snapshot::fates::Abandoned;
 use acgs_perf::snapshot::open::{Open, Since};
 use acgs_perf_common::histogram::bucket_index;
 use acgs_perf_tests::fate::{Client, Kind, Server};
-use acgs_perf_tests::harness::need_root;
-use acgs_perf_tests::hostile::{in_vm, network};
+use acgs_perf_tests::harness::{free_port, need_root};
+use acgs_perf_tests::hostile::{MESSAGE, in_vm, network};
+use acgs_perf_tests::listening;
+use acgs_perf_tests::recording::Recorder;
 use socket2::{Domain, Socket, Type};
 
 const AT_ONCE: Duration = Duration::ZERO;
@@ -258,6 +262,47 @@ fn a_service_that_closes_instead_of_answering_cuts_off() {
     assert_eq!((seen.fates.cut_off, seen.fates.abandoned.count), (25, 0), "{:?}", seen.fates);
     assert_eq!((seen.fates.in_service.count, seen.fates.unread.count), (0, 0));
     drop(clients);
+}
+
+#[test]
+fn what_a_server_drains_after_its_last_reply_is_no_request() {
+    need_root();
+    const CONNECTIONS: u64 = 30;
+    let directory = tempfile::tempdir().unwrap();
+    let (port, path) = (free_port().unwrap(), directory.path().join("drains"));
+    for kind in KINDS {
+        let place = match kind {
+            Kind::Tcp => ["--port".to_owned(), port.to_string()],
+            Kind::Unix => ["--unix".to_owned(), path.display().to_string()],
+        };
+        let server = listening::Server::start(place.into_iter().chain(["--drains".to_owned()])).unwrap();
+        let recording = Recorder::new("drains", &format!("pid:{}", server.pid())).start().unwrap();
+        for _ in 0..CONNECTIONS {
+            let mut stream: Socket = match kind {
+                Kind::Tcp => TcpStream::connect(("127.0.0.1", port)).unwrap().into(),
+                Kind::Unix => OwnedFd::from(UnixStream::connect(&path).unwrap()).into(),
+            };
+            stream.write_all(&[0; MESSAGE]).unwrap();
+            stream.read_exact(&mut [0; MESSAGE]).unwrap();
+            assert_eq!(stream.read(&mut [0; 1]).unwrap(), 0, "{kind:?}: the server sends more");
+            for _ in 0..3 {
+                stream.write_all(&[0; MESSAGE]).unwrap();
+                sleep(Duration::from_millis(2));
+            }
+        }
+        let report = recording.stop().unwrap();
+        assert_eq!(report.requests("drains"), CONNECTIONS, "{kind:?}");
+        for fate in ["unread/count", "in_service/count", "abandoned/count"] {
+            let of = &report.service("drains")["fates"];
+            assert_eq!(report.integer("drains", &format!("/fates/{fate}")), 0, "{kind:?}: {fate}: {of}");
+        }
+        report.assert_nothing_lost(CONNECTIONS);
+        // What is not measured is absent.
+        let service = report.service("drains");
+        let known = [service.pointer("/fates/cut_off"), service.pointer("/refused/drops")];
+        let expected = (kind == Kind::Tcp).then_some(0);
+        assert_eq!(known.map(|value| value.map(|value| value.as_u64().unwrap())), [expected; 2], "{kind:?}");
+    }
 }
 
 /// Drops of listening sockets that the network namespace of this thread has counted.

@@ -2,7 +2,8 @@
 //!
 //! A server under an open loop of 2,000 requests/s is recorded for 10 ms, 100 ms and 1 s; the load generator logs when each
 //! reply came. The count must be that of the replies inside the window, but for those near its edges: a reply is counted when
-//! the server has sent it, and logged when the client has read it.
+//! the server has sent it, and logged when the client has read it. The same of recordings that follow one another over the same
+//! connections, some of them killed: with `ACGS_PERF_LONG` in the environment twenty of 3 s.
 
 use std::thread;
 use std::time::Duration;
@@ -83,4 +84,53 @@ fn a_tenth_of_a_second() {
 #[test]
 fn one_second() {
     counts_its_window("1s", 1_000_000_000);
+}
+
+#[test]
+fn recordings_that_follow_one_another_over_the_same_connections() {
+    need_root();
+    const CONNECTIONS: usize = 100;
+    let long = std::env::var_os("ACGS_PERF_LONG").is_some();
+    let (recordings, duration) = if long { (20, "3s") } else { (4, "1s") };
+    let server = Service::truth(program("truth-server"), &["--mode", "threads"]).unwrap();
+    let mut client = Client::new(server.address(), CONNECTIONS, protocol::messages(""), false).unwrap();
+    client.open().unwrap();
+    let length = Duration::from_secs(recordings * if long { 5 } else { 3 });
+    let load = Load {
+        arrivals: Arrivals::Poisson(RATE),
+        requests: u64::MAX,
+        duration: Some(length),
+        limit: length * 2,
+        seed: 1,
+        log: true,
+    };
+    let replies = thread::spawn(move || client.load(&load).unwrap().log);
+    let record = || Recorder::new("truth", &format!("port:{}", server.port)).duration(duration).start().unwrap();
+    let mut reports = Vec::new();
+    for turn in 0..recordings {
+        if turn % 2 == 1 {
+            let mut killed = record();
+            thread::sleep(Duration::from_millis(150));
+            killed.kill().unwrap();
+        }
+        let (status, said, report) = record().finish().unwrap();
+        assert!(status.success(), "{said}");
+        reports.push(report.unwrap());
+    }
+    let replies = replies.join().unwrap();
+    for report in reports {
+        let (start, end) = window(&report);
+        let overlapping =
+            |from: u64, to: u64| replies.iter().filter(|one| (from..to).contains(&one.done_ns)).count() as u64;
+        let counted = report.requests("truth");
+        // Near the edges a reply of each connection may be under way.
+        let (least, most) = (overlapping(start + EDGE_NS, end - EDGE_NS), overlapping(start - EDGE_NS, end + EDGE_NS));
+        let longest = report.spread("truth", "/requests/latency").get("max_ns");
+        println!("{counted} counted, {least} to {most} replies, the longest {longest} ns of {}", end - start);
+        let edge = CONNECTIONS as u64 / 10;
+        assert!((least.saturating_sub(edge)..=most + edge).contains(&counted), "{counted} of {least} to {most}");
+        assert!(longest < end - start, "a latency longer than the recording: {longest} ns");
+        assert!(replies.iter().any(|one| one.done_ns > end), "the load ended before the recording");
+        report.assert_nothing_lost(counted);
+    }
 }

@@ -108,7 +108,8 @@ pub struct FieldName {
 pub const NO_FIELD: u32 = u32::MAX;
 
 /// The fields that one probe reads: a struct of their offsets, and their names in the same order. `or absent` marks those that a
-/// kernel may lack; their offset is [`NO_FIELD`] then. An enumerator, as `"enum"."name"`, stands for its value.
+/// kernel may lack; their offset is [`NO_FIELD`] then. An enumerator, as `"enum"."name"`, stands for its value. Of a path that ends in
+/// `:bit` the offset is in bits.
 #[macro_export]
 macro_rules! kernel_fields {
     ($(#[$doc:meta])* $name:ident { $($field:ident = $type:literal . $path:literal $(or $absent:ident)?;)* }) => {

@@ -17,6 +17,7 @@ pub mod memory;
 pub mod opaque;
 pub mod quota;
 pub mod rules;
+pub mod sockets;
 pub mod state;
 mod subprogram;
 

@@ -22,6 +22,9 @@ const SERVICES: &[(&str, &str, &str)] = &[
     ("wrk", "wrk", "-v"),
     ("ab", "apache2-utils", "-V"),
     ("node", "nodejs", "--version"),
+    ("ip", "iproute2", "-V"),
+    ("haproxy", "haproxy", "-v"),
+    ("curl", "curl", "--version"),
     ("taskset", "util-linux", "--version"),
     ("runuser", "util-linux", "--version"),
 ];

@@ -6,6 +6,7 @@ use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
@@ -89,6 +90,21 @@ impl Service {
             thread::sleep(Duration::from_millis(20));
         }
         // The service is done with the connection that asked.
+        thread::sleep(Duration::from_millis(100));
+        Ok(service)
+    }
+
+    /// Starts a program that listens on a UNIX socket, and waits until it does.
+    pub fn start_on(command: &mut Command, path: &Path) -> Result<Self> {
+        let directory = tempfile::tempdir()?;
+        let child =
+            command.stdin(Stdio::null()).spawn().with_context(|| format!("start {:?}", command.get_program()))?;
+        let service = Self { child, ending: libc::SIGTERM, port: 0, directory };
+        let end = Instant::now() + Duration::from_secs(20);
+        while UnixStream::connect(path).is_err() {
+            ensure!(Instant::now() < end, "nobody listens on {} after 20 s", path.display());
+            thread::sleep(Duration::from_millis(20));
+        }
         thread::sleep(Duration::from_millis(100));
         Ok(service)
     }

@@ -11,6 +11,7 @@ pub mod harness;
 pub mod hostile;
 pub mod instructions;
 pub mod kernel;
+pub mod listening;
 pub mod nginx;
 pub mod postgres;
 pub mod recording;

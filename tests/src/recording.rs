@@ -166,6 +166,13 @@ impl Recording {
         self.child.id()
     }
 
+    /// Ends the agent at once, and waits until it is gone.
+    pub fn kill(&mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
     /// Sends a signal to the agent.
     pub fn signal(&self, signal: i32) -> Result<()> {
         Ok(signal::send(&self.child, signal)?)

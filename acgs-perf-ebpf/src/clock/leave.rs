@@ -87,6 +87,7 @@ pub fn is_unread(socket: &SocketState, sk: Sock) -> bool {
         && socket.phase != CLIENT
         && socket.next_arrived != 0
         && socket.next_arrived != socket.gone
+        && !sk.only_drains()
         && sk.has_unread_bytes()
 }
 

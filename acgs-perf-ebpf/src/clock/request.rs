@@ -63,9 +63,9 @@ pub fn received(socket: &mut SocketState, sk: Sock, figures: Figures, bytes: u64
         delivery::ends(socket, sk);
     }
     let now = now();
-    if socket.phase == REPLIED && (arrived == 0 || socket.has_ended != 0) {
-        // Nothing has come since the read before, or perhaps only the end of the stream, which arrives as bytes do: it is the rest
-        // of what was answered, unless a reply of its own follows.
+    if socket.phase == REPLIED && (arrived == 0 || socket.has_ended != 0 || sk.only_drains()) {
+        // Nothing has come since the read before, or perhaps only the end of the stream, which arrives as bytes do; or this end will
+        // send no more: it is the rest of what was answered, unless a reply of its own follows.
         socket.unclaimed = now;
         socket.unclaimed_arrived = arrived;
         return false;

@@ -19,7 +19,7 @@ use crate::rules::{downstream, handoff};
 use crate::state::socket::{SOCKETS, SocketState};
 use crate::state::thread::THREADS;
 use crate::table::downstream::{find_slot, is_called_port};
-use crate::table::service::{current_service, service_of_port, service_of_tgid};
+use crate::table::service::{current_service, reads_from, service_of_port, service_of_unix};
 
 const TCP_LISTEN: u8 = 10;
 const MSG_PEEK: i32 = 2;
@@ -100,7 +100,7 @@ fn server_side(sk: Sock) -> Option<u32> {
             let service = service_of_port(u32::from(sk.local_port()))?;
             (sk.is_stream() && sk.state() != TCP_LISTEN).then_some(service)
         }
-        AF_UNIX if sk.is_stream() => service_of_tgid(sk.unix_listener()?),
+        AF_UNIX if sk.is_stream() => service_of_unix(sk),
         _ => None,
     }
 }
@@ -137,7 +137,12 @@ pub fn received(bytes: i32, flags: i32, sk: impl FnOnce() -> Option<Sock>) -> Re
         Some(socket) => socket,
         // A reader that does not sleep takes bytes from a UNIX socket before the kernel tells of them; those of a new connection
         // are a request all the same. Before the window they are more likely older than the first hook.
-        None if bytes > 0 && sk.family() == AF_UNIX && counts() && server_side(sk).is_some() => {
+        None if bytes > 0
+            && sk.family() == AF_UNIX
+            && counts()
+            && sk.is_stream()
+            && (service_of_unix(sk).is_some() || reads_from(sk, service)) =>
+        {
             SOCKETS.get_or_create(sk).ok_or(Loss::SocketStorage)?
         }
         None => return Ok(()),

@@ -18,8 +18,8 @@ use crate::kernel::fate::tcp_sock;
 use crate::kernel::memory::load;
 use crate::kernel::sock::{AF_UNIX, Sock};
 use crate::kernel::time::now;
-use crate::state::socket::{CLIENT, READ, REPLIED, SOCKETS, SocketState, note_arrival};
-use crate::table::service::{service_of_listener, service_of_tgid};
+use crate::state::socket::{CLIENT, READ, REPLIED, SOCKETS, SocketState, note_arrival, note_fast_opens};
+use crate::table::service::{service_of_listener, service_of_unix};
 
 const TCP_LISTEN: u8 = 10;
 /// `older` of a listening socket: what it has dropped so far, it dropped before.
@@ -58,6 +58,7 @@ fn look(meta: *const u8, sk: Sock) -> Result<(), Loss> {
         return Ok(());
     }
     if sk.state() == TCP_LISTEN {
+        learn(sk);
         if let Some(service) = service_of_listener(sk) {
             let flags = if socket.older != 0 { OLDER } else { 0 };
             let (kind, port, inode, drops) = (LISTENING_SOCKET, u32::from(sk.local_port()), sk.inode(), sk.drops());
@@ -80,7 +81,7 @@ fn look(meta: *const u8, sk: Sock) -> Result<(), Loss> {
         return Ok(());
     }
     let is_unix = sk.family() == AF_UNIX;
-    let listener = || if is_unix { service_of_tgid(sk.unix_listener()?) } else { service_of_listener(sk) };
+    let listener = || if is_unix { service_of_unix(sk) } else { service_of_listener(sk) };
     let Some(service) = leave::service_of(socket, listener) else { return Ok(()) };
     let mut seen = Sighting { kind: OPEN_REQUEST, service, inode: sk.inode(), ..Sighting::default() };
     if !is_unix {
@@ -158,16 +159,14 @@ extern "C" fn sockets_begin_unix(ctx: *const SocketContext) -> i32 {
     if !sk.is_stream() || sk.state() == TCP_LISTEN {
         return 0;
     }
-    match sk.unix_listener() {
-        Some(listener) if service_of_tgid(listener).is_some() => run(|| begin(sk)),
-        _ => 0,
-    }
+    if service_of_unix(sk).is_some() { run(|| begin(sk)) } else { 0 }
 }
 
 /// A socket of a service that was there before the hooks, if they have not seen it since.
 #[inline(always)]
 fn begin(sk: Sock) -> Result<(), Loss> {
     if sk.state() == TCP_LISTEN {
+        learn(sk);
         if SOCKETS.get(sk).is_none() {
             SOCKETS.get_or_create(sk).ok_or(Loss::SocketStorage)?.older = LISTENS_ALREADY;
         }
@@ -175,6 +174,14 @@ fn begin(sk: Sock) -> Result<(), Loss> {
         arrived_before(SOCKETS.get_or_create(sk).ok_or(Loss::SocketStorage)?, sk);
     }
     Ok(())
+}
+
+/// A listener may be told to take bytes with the first segment when it listens already.
+#[inline(always)]
+fn learn(listener: Sock) {
+    if listener.takes_fast_opens() {
+        note_fast_opens();
+    }
 }
 
 /// Bytes wait that had arrived before the hooks.

@@ -7,16 +7,16 @@ use aya_ebpf::programs::BtfTracePointContext;
 
 use super::entry::run;
 use super::standby::on_one_cpu;
-use crate::clock::{delivery, leave};
+use crate::clock::{self, delivery, leave};
 use crate::count::Figures;
 use crate::globals::{attributes, global};
 use crate::kernel::sock::Sock;
 use crate::kernel::task::Task;
 use crate::kernel::time::now;
 use crate::rules::downstream;
-use crate::state::socket::{SOCKETS, SocketState};
+use crate::state::socket::{SOCKETS, SocketState, may_open_fast, note_fast_opens};
 use crate::table::peer::{self, Event};
-use crate::table::service::{current_service, service_of_listener, set_service_of_tgid, wanted_by};
+use crate::table::service::{current_service, service_of_listener, service_of_port, set_service_of_tgid, wanted_by};
 use crate::table::{accept, request, service};
 
 const ESTABLISHED_STATE: i32 = 1;
@@ -50,7 +50,8 @@ fn set_state(ctx: &BtfTracePointContext) -> Result<(), Loss> {
         (_, LISTEN) => listens(sk),
         (_, SYN_SENT) if global!(TCP_ACTIVE) != 0 || attributes() => connecting(sk),
         (SYN_SENT, ESTABLISHED_STATE) if global!(TCP_ACTIVE) != 0 || attributes() => connected(sk),
-        (SYN_RECV, ESTABLISHED_STATE) if global!(TCP_ACTIVE) != 0 || attributes() => accepted(sk),
+        (LISTEN, SYN_RECV) => begins(sk),
+        (SYN_RECV, ESTABLISHED_STATE) => established(sk),
         (ESTABLISHED_STATE, CLOSE_WAIT) => half_closed(sk),
         // Before the end of the stream is sent, which is the last segment from then on.
         (ESTABLISHED_STATE, FIN_WAIT1) | (CLOSE_WAIT, LAST_ACK) => closes(sk),
@@ -74,6 +75,9 @@ fn listens(sk: Sock) -> Result<(), Loss> {
         Some(service) => {
             // The looks at all sockets ask it what it has dropped.
             SOCKETS.get_or_create(sk).ok_or(Loss::SocketStorage)?;
+            if sk.takes_fast_opens() {
+                note_fast_opens();
+            }
             service::listens(sk, service)
         }
         None => Ok(()),
@@ -94,6 +98,10 @@ fn is_known(socket: &mut SocketState, state: i32) -> bool {
 #[inline(always)]
 fn connecting(sk: Sock) -> Result<(), Loss> {
     let Some(service) = current_service() else { return Ok(()) };
+    // A connection of MPTCP has no address yet; its first path has, and it itself is seen when it is used.
+    if !sk.is_tcp_sock() {
+        return Ok(());
+    }
     let socket = SOCKETS.get_or_create(sk).ok_or(Loss::SocketStorage)?;
     if is_known(socket, SYN_SENT) {
         return Ok(());
@@ -126,9 +134,36 @@ fn connected(sk: Sock) -> Result<(), Loss> {
     Ok(())
 }
 
+/// A connection is made: of the segment that ends its handshake, or with Fast Open of the first one, whose bytes are in its queue
+/// before anybody knows it. The kernel tells the listener of them, so that this is their arrival.
+#[inline(always)]
+fn begins(sk: Sock) -> Result<(), Loss> {
+    if may_open_fast() && service_of_port(u32::from(sk.local_port())).is_some() {
+        clock::request::arrived(SOCKETS.get_or_create(sk).ok_or(Loss::SocketStorage)?, sk);
+    }
+    Ok(())
+}
+
+#[inline(always)]
+fn established(sk: Sock) -> Result<(), Loss> {
+    // Now it is known whether the first segment brought bytes.
+    if may_open_fast()
+        && !sk.has_unread()
+        && let Some(socket) = SOCKETS.get(sk)
+        && socket.requests == 0
+    {
+        (socket.next_arrived, socket.early) = (0, 0);
+    }
+    if global!(TCP_ACTIVE) != 0 || attributes() { accepted(sk) } else { Ok(()) }
+}
+
 #[inline(always)]
 fn accepted(sk: Sock) -> Result<(), Loss> {
     let Some(service) = service_of_listener(sk) else { return Ok(()) };
+    // A connection of MPTCP counts with its first path.
+    if !sk.is_tcp_sock() || sk.is_further_path() {
+        return Ok(());
+    }
     if global!(PREEMPTIBLE) != 0
         && let Some(socket) = SOCKETS.get_or_create(sk)
         && is_known(socket, ESTABLISHED_STATE)
@@ -182,7 +217,7 @@ fn closed(sk: Sock, old: i32) -> Result<(), Loss> {
     if global!(TCP_ACTIVE) == 0 {
         return Ok(());
     }
-    if is_known(socket, CLOSE) {
+    if !sk.is_tcp_sock() || is_known(socket, CLOSE) {
         return Ok(());
     }
     let figures = Figures::of(service);

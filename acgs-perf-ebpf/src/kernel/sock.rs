@@ -2,18 +2,27 @@
 
 use core::ffi::c_void;
 
+use acgs_perf_common::fields::NO_FIELD;
+use acgs_perf_common::sockets::SocketFields;
 use aya_ebpf::helpers::bpf_probe_read_kernel_buf;
 use aya_ebpf::programs::BtfTracePointContext;
 
 use super::memory::{load, probe};
-use crate::globals::offset;
+use crate::globals::{field, offset};
+
+/// Offsets of the fields that tell kinds of connections apart.
+#[unsafe(no_mangle)]
+pub static SOCKET_FIELDS: SocketFields = SocketFields::ZERO;
 
 pub const AF_UNIX: u16 = 1;
 pub const AF_INET: u16 = 2;
 pub const AF_INET6: u16 = 10;
 const SOCK_STREAM: u16 = 1;
+/// `IPPROTO_TCP`.
+const TCP: u16 = 6;
 /// In `sock.sk_shutdown`.
 const RCV_SHUTDOWN: u8 = 1;
+const SEND_SHUTDOWN: u8 = 2;
 /// Offset of the path in `struct sockaddr_un`, part of the user interface.
 const UNIX_PATH: usize = 2;
 
@@ -65,6 +74,30 @@ impl Sock {
         load::<u16>(self.0, offset!(sock_type)) == SOCK_STREAM
     }
 
+    /// Whether it is a `struct tcp_sock`. That of a connection of MPTCP is not; its paths are.
+    #[inline(always)]
+    pub fn is_tcp_sock(self) -> bool {
+        load::<u16>(self.0, field!(SOCKET_FIELDS.protocol)) == TCP
+    }
+
+    /// Whether a listener takes bytes with the first segment of a connection.
+    #[inline(always)]
+    pub fn takes_fast_opens(self) -> bool {
+        let most = field!(SOCKET_FIELDS.fast_opens);
+        most != NO_FIELD as usize && probe::<u32>(self.0, most).is_some_and(|most| most != 0)
+    }
+
+    /// Whether a TCP socket is a further path of a connection of MPTCP that is there already.
+    #[inline(always)]
+    pub fn is_further_path(self) -> bool {
+        let (is_mptcp, joins) = (field!(SOCKET_FIELDS.is_mptcp), field!(SOCKET_FIELDS.joins));
+        if is_mptcp == NO_FIELD as usize || joins == NO_FIELD as usize || probe::<u8>(self.0, is_mptcp) != Some(1) {
+            return false;
+        }
+        let context: *const u8 = probe(self.0, field!(SOCKET_FIELDS.subflow)).unwrap_or(core::ptr::null());
+        probe::<u8>(context, joins / 8).is_some_and(|flags| flags & (1 << (joins % 8)) != 0)
+    }
+
     #[inline(always)]
     pub fn local_port(self) -> u16 {
         load(self.0, offset!(sock_num))
@@ -111,6 +144,12 @@ impl Sock {
         load::<u8>(self.0, offset!(sock_shutdown)) & RCV_SHUTDOWN != 0
     }
 
+    /// Whether this end has said that it sends no more: it only drains what still comes. A UNIX socket whose peer is gone is not that.
+    #[inline(always)]
+    pub fn only_drains(self) -> bool {
+        load::<u8>(self.0, offset!(sock_shutdown)) == SEND_SHUTDOWN
+    }
+
     /// Whether the connection has been accepted by the application, or is the client's end.
     #[inline(always)]
     pub fn is_accepted(self) -> bool {
@@ -128,9 +167,22 @@ impl Sock {
         (address != 0).then_some(address)
     }
 
-    /// Smoothed round-trip time in µs, 0 before the first sample. The kernel keeps it times eight.
+    /// The object with the address to which a UNIX socket is bound, or its listener was, and the entry of that address in its
+    /// directory, or 0.
+    #[inline(always)]
+    pub fn unix_place(self) -> Option<(u64, u64)> {
+        let address: u64 = probe(self.0, offset!(unix_addr))?;
+        let entry = field!(SOCKET_FIELDS.unix_entry);
+        let entry = if entry == NO_FIELD as usize { 0 } else { probe(self.0, entry)? };
+        (address != 0).then_some((address, entry))
+    }
+
+    /// Smoothed round-trip time in µs, 0 before the first sample and of what is no `tcp_sock`. The kernel keeps it times eight.
     #[inline(always)]
     pub fn srtt_us(self) -> u32 {
+        if !self.is_tcp_sock() {
+            return 0;
+        }
         probe::<u32>(self.0, offset!(tcp_srtt_us)).unwrap_or(0) >> 3
     }
 

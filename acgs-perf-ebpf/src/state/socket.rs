@@ -53,6 +53,24 @@ pub fn note_arrival() {
     }
 }
 
+/// 0 once a listener of a service takes bytes with the first segment of a connection.
+#[unsafe(no_mangle)]
+static mut NO_FAST_OPENS: u64 = 1;
+
+/// Whether a listener of a service may take bytes with the first segment.
+#[inline(always)]
+pub fn may_open_fast() -> bool {
+    // SAFETY: the variable is valid, and only ever becomes 0.
+    unsafe { (&raw const NO_FAST_OPENS).read_volatile() == 0 }
+}
+
+/// Remembers that one does.
+#[inline(always)]
+pub fn note_fast_opens() {
+    // SAFETY: the variable is valid; all who write it write the same.
+    unsafe { (&raw mut NO_FAST_OPENS).write_volatile(0) };
+}
+
 /// State of a socket, in its socket storage.
 ///
 /// The kernel begins a value eight bytes behind a cache line. So what every request needs is in three lines: up to

@@ -27,6 +27,15 @@ static WANTED_PORT: HashMap<u64, WantedPort, { WANTED_PORTS as usize }> = HashMa
 #[btf_map]
 static LISTENER: LruHashMap<u64, u32, { LISTENERS as usize }> = LruHashMap::new();
 
+/// Address objects of UNIX listeners whose process belongs to no service, because it has exited or had listened for others → service
+/// of who reads what comes there, and the address's entry in its directory: the object may be another one's later. A hash map: asked
+/// once per arrival from a stranger's listener, and only once there is an entry.
+#[btf_map]
+static UNIX_LISTENER: LruHashMap<u64, [u64; 2], { LISTENERS as usize }> = LruHashMap::new();
+/// 0 once `UNIX_LISTENER` has an entry.
+#[unsafe(no_mangle)]
+static mut ALL_LISTENERS_KNOWN: u64 = 1;
+
 /// Service of a process, from 0.
 #[inline(always)]
 pub fn service_of_tgid(tgid: u32) -> Option<u32> {
@@ -86,4 +95,33 @@ pub fn service_of_listener(sk: Sock) -> Option<u32> {
 #[inline(always)]
 pub fn current_service() -> Option<u32> {
     service_of_tgid(Task::current().tgid())
+}
+
+/// The service to which a UNIX socket is the server's end of a connection: that of the process that listened, or of those who read there.
+#[inline(always)]
+pub fn service_of_unix(sk: Sock) -> Option<u32> {
+    let service = service_of_tgid(sk.unix_listener()?);
+    // SAFETY: the variable is valid, and only ever becomes 0.
+    if service.is_some() || unsafe { (&raw const ALL_LISTENERS_KNOWN).read_volatile() } != 0 {
+        return service;
+    }
+    let (address, entry) = sk.unix_place()?;
+    let known = UNIX_LISTENER.get_ptr(address)?;
+    // SAFETY: the pointer is into the map's value.
+    let [service, same] = unsafe { known.read() };
+    (same == entry).then_some(service as u32)
+}
+
+/// A process of `service` has read from a UNIX socket. If that is the server's end of a connection, what comes to its listener is
+/// the service's from now on; says whether it is.
+#[inline(always)]
+pub fn reads_from(sk: Sock, service: u32) -> bool {
+    if sk.unix_listener().is_none() {
+        return false;
+    }
+    let Some((address, entry)) = sk.unix_place() else { return false };
+    let _least_recent_makes_room = UNIX_LISTENER.insert(address, [u64::from(service), entry], 0);
+    // SAFETY: as above; all who write it write the same.
+    unsafe { (&raw mut ALL_LISTENERS_KNOWN).write_volatile(0) };
+    true
 }

@@ -37,7 +37,7 @@ use namespaces::Place;
 use places::Placed;
 use scan::Scan;
 use selector::Term;
-use sockets::Endpoint;
+use sockets::{Endpoint, Listening};
 
 /// A process as it was when it was found: a later one may have its id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,17 +114,30 @@ pub fn resolve(root: &Path, specs: &[ServiceSpec]) -> Result<Vec<Target>, Discov
     Ok(targets.collect())
 }
 
-/// Says to which service each of these processes belongs, for processes that start while a recording runs.
-///
-/// Reads only these processes and their ancestors. Processes of no service, or already gone, are left out.
-pub fn resolve_pids(root: &Path, specs: &[ServiceSpec], pids: &[u32]) -> Vec<(Member, usize)> {
+/// Processes that start while a recording runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Joined {
+    /// Those that belong to a service, and to which. Processes of no service, or already gone, are left out.
+    pub members: Vec<(Member, usize)>,
+    /// Network namespace and TCP port of the listening sockets that they hold, and the service: who inherits one calls no listen.
+    pub sockets: Vec<(u64, u16, usize)>,
+}
+
+/// Says to which service each of these processes belongs. Reads only these processes and their ancestors.
+pub fn resolve_pids(root: &Path, specs: &[ServiceSpec], pids: &[u32]) -> Joined {
     let scan = Scan::of_few(root, processes::with_ancestors(root, pids, std::process::id()));
     let matcher = Matcher::new(specs);
-    let found = |pid: &u32| {
-        let index = scan.index(*pid)?;
-        Some((Member::of(&scan.processes()[index]), matcher.service_of(&scan, index)?))
-    };
-    pids.iter().filter_map(found).collect()
+    let mut joined = Joined::default();
+    for index in pids.iter().filter_map(|pid| scan.index(*pid)) {
+        let Some(service) = matcher.service_of(&scan, index) else { continue };
+        joined.members.push((Member::of(&scan.processes()[index]), service));
+        let held = if scan.may_listen(index) { scan.held_indices(index) } else { &[] };
+        joined.sockets.extend(held.iter().filter_map(|socket| match &scan.listening()[*socket] {
+            Listening { endpoint: Endpoint::Tcp(address), network, .. } => Some((*network, address.port(), service)),
+            _ => None,
+        }));
+    }
+    joined
 }
 
 fn whole_host(root: &Path) -> Result<Scan<'_>, DiscoverError> {

@@ -150,7 +150,7 @@ mod tests {
             let found = resolve(host(first).root(), &specs("port:6379")).unwrap().remove(0);
             let later = host(&[(HERE, 5_000_011), (77, 5_000_020)]);
             let pids = [5_000_011, 5_000_020];
-            let joined = resolve_pids(later.root(), std::slice::from_ref(&found.spec), &pids);
+            let joined = resolve_pids(later.root(), std::slice::from_ref(&found.spec), &pids).members;
             assert_eq!(joined.iter().map(|(member, _)| member.pid).collect::<Vec<_>>(), [5_000_011]);
             assert_eq!(resolve(later.root(), &[found.spec]).unwrap()[0].pids, [5_000_011]);
         }
@@ -161,7 +161,7 @@ mod tests {
         let found = resolve(host(&[]).root(), &specs("port:6379")).unwrap().remove(0);
         let later = host(&[(HERE, 5_000_011)]);
         later.link(5_000_011, "ns/user", "user:[9]");
-        assert!(resolve_pids(later.root(), &[found.spec], &[5_000_011]).is_empty());
+        assert!(resolve_pids(later.root(), &[found.spec], &[5_000_011]).members.is_empty());
         // Whoever is there when the recording begins was chosen by its user.
         let found = resolve(later.root(), &specs("port:6379")).unwrap().remove(0);
         assert_eq!(found.pids, [5_000_011]);

@@ -138,8 +138,8 @@ fn latecomers_join_by_themselves_or_by_their_ancestors() {
     let specs = specs(&["gone=pid:5000999", "redis=port:6379", "pg=port:5432"]);
     let late = [POSTGRES + 1, REDIS, NGINX, 5_000_777, POSTGRES + 3];
     let found = |pid| Member { pid, start_time: 4711 };
-    assert_eq!(resolve_pids(tree.root(), &specs, &late), [(found(POSTGRES + 1), 2), (found(REDIS), 1)]);
-    assert!(resolve_pids(tree.root(), &specs, &[]).is_empty());
+    assert_eq!(resolve_pids(tree.root(), &specs, &late).members, [(found(POSTGRES + 1), 2), (found(REDIS), 1)]);
+    assert!(resolve_pids(tree.root(), &specs, &[]).members.is_empty());
 }
 
 #[test]

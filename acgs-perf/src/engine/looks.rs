@@ -110,7 +110,8 @@ impl Looks {
         let dropped = if dropped > u32::MAX / 2 { seen.drops } else { dropped };
         let section = self.refused.entry(Subject::service(seen.service as usize)).or_default();
         let row = section.entry(vec![seen.port]).or_default();
-        *row = Row { sums: Sums::dense([row.sums.get(0) + i64::from(dropped)]), ..Row::default() };
+        // The second word says that the listener was looked at, also where it has dropped nothing.
+        *row = Row { sums: Sums::dense([row.sums.get(0) + i64::from(dropped), row.sums.get(1) + 1]), ..Row::default() };
     }
 }
 

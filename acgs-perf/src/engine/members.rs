@@ -30,6 +30,8 @@ pub struct Members {
     /// Ports that belong to services, by network namespace.
     ports: BTreeSet<(u64, u16)>,
     has_new_ports: bool,
+    /// The members when /proc was last asked: who belongs to another service since has been moved by the kernel side, which knows better.
+    asked: BTreeMap<u32, usize>,
     scanner: Scanner,
 }
 
@@ -49,9 +51,11 @@ impl Members {
         let (_, execed) = maps.execed_since(u64::MAX);
         let listed = specs.iter().map(|_| BTreeMap::new()).collect();
         let scanner = Scanner::new(specs.clone());
-        let (ports, has_new_ports) = (BTreeSet::new(), false);
-        let mut members = Self { specs, execed, searched: Instant::now(), listed, ports, has_new_ports, scanner };
+        let (ports, has_new_ports, asked) = (BTreeSet::new(), false, BTreeMap::new());
+        let mut members =
+            Self { specs, execed, searched: Instant::now(), listed, ports, has_new_ports, asked, scanner };
         members.enter(targets, maps);
+        members.asked = maps.processes().into_iter().collect();
         match discover::resolve(Path::new("/proc"), &members.specs) {
             Ok(targets) => members.enter(&targets, maps),
             // A `pid:` that has died is no longer there to be found; the others were entered before.
@@ -71,27 +75,33 @@ impl Members {
         match execed {
             None => {
                 maps.lose(Loss::ExecQueueOverrun);
-                self.search();
+                self.search(maps);
             }
             Some(mut pids) => {
                 let all = pids.len();
                 pids.retain(|pid| *pid != 0);
                 if pids.len() < all {
-                    self.search();
+                    self.search(maps);
                 }
                 // Members too: a new program that a selector matches itself leaves the service that it was forked from.
-                self.scanner.look_at(pids);
+                self.look_at(pids, maps);
             }
         }
         for found in self.scanner.found() {
             match found {
                 Found::Host(targets) => self.enter(&targets, maps),
                 Found::Processes(mut joined) => {
-                    joined.retain(|(member, service)| maps.service_of(member.pid) != Some(*service));
-                    joined.iter().for_each(|(member, service)| enter(maps, *member, *service));
-                    if !joined.is_empty() {
-                        self.search();
+                    joined.members.retain(|(member, service)| maps.service_of(member.pid) != Some(*service));
+                    if joined.members.is_empty() {
+                        continue;
                     }
+                    // Ports first: a connection to a port that is not known would be taken for one that the service has opened.
+                    joined
+                        .sockets
+                        .iter()
+                        .for_each(|(network, port, service)| self.add_port(maps, *network, *port, *service));
+                    joined.members.iter().for_each(|(member, service)| self.enter_one(maps, *member, *service));
+                    self.search(maps);
                 }
             }
         }
@@ -99,7 +109,7 @@ impl Members {
         let members = maps.processes();
         let orphaned = (0..self.specs.len()).any(|service| !members.iter().any(|(_, of)| *of == service));
         if orphaned && self.searched.elapsed() >= SEARCH_EVERY {
-            self.search();
+            self.search(maps);
         }
         self.add_to_list(&members);
         !members.is_empty()
@@ -142,24 +152,46 @@ impl Members {
             .collect()
     }
 
-    fn search(&mut self) {
+    fn search(&mut self, maps: &Maps) {
         self.searched = Instant::now();
+        self.asked = maps.processes().into_iter().collect();
         self.scanner.look_at_host();
+    }
+
+    fn look_at(&mut self, pids: Vec<u32>, maps: &Maps) {
+        for pid in &pids {
+            match maps.service_of(*pid) {
+                Some(service) => drop(self.asked.insert(*pid, service)),
+                None => drop(self.asked.remove(pid)),
+            }
+        }
+        self.scanner.look_at(pids);
     }
 
     fn enter(&mut self, targets: &[Target], maps: &mut Maps) {
         for (service, target) in targets.iter().enumerate() {
-            for member in &target.members {
-                if maps.service_of(member.pid) != Some(service) {
-                    enter(maps, *member, service);
-                }
-            }
             for (network, port) in &target.sockets {
-                if let Err(error) = maps.add_port(*network, *port, service) {
-                    tracing::warn!("port {port}: its connections are not counted: {error}");
-                }
-                self.has_new_ports |= self.ports.insert((*network, *port));
+                self.add_port(maps, *network, *port, service);
             }
+            for member in &target.members {
+                self.enter_one(maps, *member, service);
+            }
+        }
+    }
+
+    fn add_port(&mut self, maps: &mut Maps, network: u64, port: u16, service: usize) {
+        if let Err(error) = maps.add_port(network, port, service) {
+            tracing::warn!("port {port}: its connections are not counted: {error}");
+        }
+        self.has_new_ports |= self.ports.insert((network, port));
+    }
+
+    /// Makes a process a member, unless it is one, or has been moved since /proc was asked: by a call of listen on a wanted port.
+    fn enter_one(&mut self, maps: &Maps, member: Member, service: usize) {
+        match maps.service_of(member.pid) {
+            Some(now) if now == service => {}
+            Some(now) if self.asked.get(&member.pid) != Some(&now) => self.look_at(vec![member.pid], maps),
+            _ => enter(maps, member, service),
         }
     }
 }

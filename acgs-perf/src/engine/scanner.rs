@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::discover::{self, Member, ServiceSpec, Target};
+use crate::discover::{self, Joined, ServiceSpec, Target};
 
 /// How long the engine waits for an answer that is nearly there.
 const PATIENCE: Duration = Duration::from_millis(20);
@@ -22,7 +22,7 @@ pub enum Found {
     /// The processes of all services.
     Host(Vec<Target>),
     /// To which services some processes belong.
-    Processes(Vec<(Member, usize)>),
+    Processes(Joined),
 }
 
 /// A thread that reads /proc.

@@ -115,7 +115,7 @@ pub struct Debug {
 pub fn start(chosen: &[&probes::ProbeSpec], services: usize, debug: &Debug) -> Result<session::Session, LiveError> {
     let btf = kernel_btf()?;
     needs::check(&btf, &kernel_release())?;
-    let fields = offsets::resolve(&btf)?;
+    let fields = offsets::of_kernel(&btf)?;
     let preemption = preemption::Preemption::of(&btf, &kernel_release(), debug.standby);
     let standby = preemption.is_some();
     let process = hooks::choose(&btf, probes::process::HOOKS, standby).map_err(LiveError::NoProbe)?;

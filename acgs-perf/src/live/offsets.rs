@@ -4,6 +4,7 @@
 //! that names it: a wrong offset would load, attach, count, and track nobody.
 
 use acgs_perf_common::fields::{FIELD_PATHS, FieldName, Fields, NO_FIELD};
+use acgs_perf_common::sockets::SocketFields;
 
 use super::LiveError;
 use super::btf::Btf;
@@ -35,13 +36,31 @@ pub fn resolve(btf: &Btf) -> Result<Fields, LiveError> {
     Ok(Fields::from_offsets(&offsets, in_iowait_mask, group_dead, state))
 }
 
+/// The fields that are read whatever probes are on.
+pub struct Resolved {
+    /// Those of all kernels.
+    pub fields: Fields,
+    /// `acgs_perf_common::sockets::SocketFields`, in their order.
+    pub sockets: Vec<u32>,
+}
+
+/// Resolves these.
+///
+/// # Errors
+/// As [`resolve`].
+pub fn of_kernel(btf: &Btf) -> Result<Resolved, LiveError> {
+    let sockets = of_probe(btf, SocketFields::NAMES).map_err(LiveError::NoProbe)?;
+    Ok(Resolved { fields: resolve(btf)?, sockets })
+}
+
 /// What stands for a probe's own fields on this kernel, in their order: offsets, and values of enumerators.
 ///
 /// # Errors
 /// Names the first field that the probe needs and the kernel does not have.
 pub fn of_probe(btf: &Btf, names: &[FieldName]) -> Result<Vec<u32>, String> {
     let resolve = |name: &FieldName| {
-        let offset = btf.field(name.kind, name.path).map(|field| field.bit_offset / 8);
+        let (path, unit) = name.path.strip_suffix(":bit").map_or((name.path, 8), |path| (path, 1));
+        let offset = btf.field(name.kind, path).map(|field| field.bit_offset / unit);
         let found = offset.or_else(|| btf.enumerator(name.kind, name.path));
         match found {
             None if name.is_needed => Err(format!("this kernel has no field {}.{}", name.kind, name.path)),

@@ -8,7 +8,6 @@ use std::os::fd::{AsFd as _, AsRawFd as _, RawFd};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use acgs_perf_common::fields::Fields;
 use acgs_perf_common::maps::{COUNTERS, HISTOGRAMS, MAX_SERVICES, MAX_SHARDS, histogram_base};
 use aya::maps::{MapData, RingBuf};
 use aya::programs::links::FdLink;
@@ -20,6 +19,7 @@ use super::diagnostics::{self, Diagnostics};
 use super::hooks::Program;
 use super::look::{self, Look};
 use super::maps::{self, Maps};
+use super::offsets::Resolved;
 use super::preemption::{self, Preemption};
 use super::probes::{self, BASE_MAPS, Choice, Iterators, MapSpec, PROBES, ProbeSpec, Sizes, SocketIterators, Stop};
 use super::status::{ProbeState, ProbeStatus};
@@ -108,7 +108,7 @@ impl Session {
     /// # Errors
     /// When the kernel refuses maps, or the programs without which no probe can work, with what it said.
     pub fn load(
-        fields: &Fields,
+        fields: &Resolved,
         entry_points: &[u8],
         preemption: Option<Preemption>,
         process: Vec<Program>,
@@ -136,7 +136,8 @@ impl Session {
         loader
             .btf(None)
             .allow_unsupported_maps()
-            .override_global("FIELDS", fields, true)
+            .override_global("FIELDS", &fields.fields, true)
+            .override_global("SOCKET_FIELDS", fields.sockets.as_slice(), true)
             .override_global("SHARDS", &shards, true)
             .override_global("PREEMPTIBLE", &preemptible, true)
             .override_global("TICK_NS", &tick_ns, true)

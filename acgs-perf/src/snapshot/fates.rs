@@ -14,8 +14,9 @@ use super::open::Open;
 use crate::live::probes::request::FATES;
 use crate::sums::Sums;
 
-/// Drops of listening sockets, by port; the only word counts them.
+/// Drops of listening sockets, by port, and in the second word the looks at these sockets.
 pub const REFUSED: &str = "refused";
+
 /// What became of a subject's requests beside replies.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fates {
@@ -38,6 +39,8 @@ pub struct Fates {
     pub one_way: u64,
     /// What the listeners dropped.
     pub refused: Refused,
+    /// Whether a listener of TCP was looked at: of UNIX sockets the kernel counts no drops, and their close leaves no trace.
+    pub has_listener: bool,
 }
 
 /// Requests whose client left.
@@ -72,6 +75,7 @@ impl Fates {
         let by_port =
             section(sections, REFUSED).iter().filter_map(|(key, row)| Some((*key.first()?, row.sums.count(0))));
         let by_port: BTreeMap<u32, u64> = by_port.filter(|(_, drops)| *drops > 0).collect();
+        let has_listener = section(sections, REFUSED).values().any(|row| row.sums.iter().next().is_some());
         let open = interval.look.as_ref().and_then(|look| look.open.get(subject)).cloned().unwrap_or_default();
         Self {
             looked_at_ns: interval.look.as_ref().map(|look| look.at_ns),
@@ -88,6 +92,7 @@ impl Fates {
             farewells: sums.count(FAREWELLS),
             one_way: sums.count(ONE_WAY),
             refused: Refused { drops: by_port.values().sum(), by_port },
+            has_listener,
         }
     }
 }
@@ -147,7 +152,12 @@ mod tests {
     fn drops_are_told_by_port() {
         let mut whole = interval(0, sections(REFUSED, 80, &[(0, 4)]), None);
         whole.merge(&interval(10, sections(REFUSED, 443, &[(0, 1)]), None));
-        let refused = Fates::of(&whole, &SUBJECT).refused;
+        let fates = Fates::of(&whole, &SUBJECT);
+        let refused = fates.refused;
+        assert!(fates.has_listener);
         assert_eq!((refused.drops, refused.by_port), (5, [(80, 4), (443, 1)].into()));
+        // One that was looked at and has dropped nothing is no absence of a listener.
+        let idle = interval(0, sections(REFUSED, 80, &[(1, 3)]), None);
+        assert_eq!(Fates::of(&idle, &SUBJECT), Fates { has_listener: true, ..Fates::default() });
     }
 }

@@ -66,7 +66,8 @@ fn message(byte: &mut libc::iovec, control: &mut [u64; CONTROL_WORDS]) -> libc::
     message
 }
 
-fn send_socket(over: &UnixStream, socket: RawFd) -> Result<()> {
+/// Passes a socket on.
+pub fn send_socket(over: &UnixStream, socket: RawFd) -> Result<()> {
     let (mut byte, mut control) = ([0u8; 1], [0; CONTROL_WORDS]);
     let mut part = libc::iovec { iov_base: byte.as_mut_ptr().cast(), iov_len: 1 };
     let message = message(&mut part, &mut control);
@@ -83,7 +84,7 @@ fn send_socket(over: &UnixStream, socket: RawFd) -> Result<()> {
 }
 
 /// The next socket; `None` at the end of the stream.
-fn receive_socket(over: &UnixStream) -> Result<Option<TcpStream>> {
+pub fn receive_socket(over: &UnixStream) -> Result<Option<TcpStream>> {
     let (mut byte, mut control) = ([0u8; 1], [0; CONTROL_WORDS]);
     let mut part = libc::iovec { iov_base: byte.as_mut_ptr().cast(), iov_len: 1 };
     let mut message = message(&mut part, &mut control);

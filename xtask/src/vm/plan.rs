@@ -15,6 +15,7 @@ const RING: &[(&str, &[(&str, &str)])] = &[
     ("fates", &[("ten_thousand_idle_connections", "not in emulation")]),
     ("delivery", &[]),
     ("memory", &[]),
+    ("listening", &[("mptcp_over_two_paths", "there is no ip")]),
     (
         "strangers",
         &[

@@ -40,9 +40,9 @@ pub fn fates(service: &ServiceReport) -> Vec<Finding> {
         figures.push(count("answered_into_closed", abandoned.into_closed));
         all.push(of_service(ABANDONED, severity(service, abandoned.beyond_objective), service, figures));
     }
-    if fates.cut_off > 0 {
-        let figures = vec![count("cut_off", fates.cut_off).against(answered(service))];
-        all.push(of_service(CUT_OFF, severity(service, fates.cut_off), service, figures));
+    if let Some(cut_off) = fates.cut_off.filter(|cut_off| *cut_off > 0) {
+        let figures = vec![count("cut_off", cut_off).against(answered(service))];
+        all.push(of_service(CUT_OFF, severity(service, cut_off), service, figures));
     }
     if let Some(refused) = service.refused.as_ref().filter(|refused| refused.drops > 0) {
         let figures = refused.by_port.iter().map(|(port, drops)| count("drops", *drops).of(format!("port {port}")));
@@ -90,7 +90,7 @@ mod tests {
         of_service.undelivered.beyond_objective = 3;
         of_service.abandoned =
             AbandonedReport { count: 50, beyond_objective: 44, into_closed: 40, ..AbandonedReport::default() };
-        of_service.cut_off = 2;
+        of_service.cut_off = Some(2);
         let refused = service.refused.as_mut().unwrap();
         (refused.drops, refused.by_port) = (424, [(8000, 424)].into());
         let all = fates(&service);

@@ -22,8 +22,10 @@ pub struct FatesReport {
     pub undelivered: OpenReport,
     /// Their client left.
     pub abandoned: AbandonedReport,
-    /// The service closed their connection instead of answering.
-    pub cut_off: u64,
+    /// The service closed their connection instead of answering. Absent where it listens on UNIX sockets alone, whose close leaves no
+    /// trace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cut_off: Option<u64>,
 }
 
 /// Requests that are open.

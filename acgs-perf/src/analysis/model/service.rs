@@ -38,7 +38,8 @@ pub struct ServiceReport {
     /// Requests without a reply; absent where nobody looked for them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fates: Option<FatesReport>,
-    /// What its listeners dropped; absent where nobody looked.
+    /// What its listeners dropped; absent where nobody looked, and where it listens on UNIX sockets alone, whose drops the kernel does not
+    /// count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<RefusedReport>,
     /// What was read or sent and is no request with a reply; absent if there is no such thing.

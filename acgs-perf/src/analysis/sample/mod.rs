@@ -165,6 +165,7 @@ fn redis() -> ServiceReport {
         }),
         fates: Some(FatesReport {
             in_service: OpenReport { count: 2, oldest_ns: Some(160_000), ..OpenReport::default() },
+            cut_off: Some(0),
             ..FatesReport::default()
         }),
         refused: Some(RefusedReport::default()),

@@ -8,17 +8,17 @@ use crate::snapshot::fates::{Abandoned, Fates};
 use crate::snapshot::open::{self, Open};
 
 /// The fates; `None` where nobody looked at the sockets, as in recordings of older agents.
-pub fn fates(fates: &Fates, objective_ns: u64) -> Option<(FatesReport, RefusedReport)> {
+pub fn fates(fates: &Fates, objective_ns: u64) -> Option<(FatesReport, Option<RefusedReport>)> {
     fates.looked_at_ns?;
     let report = FatesReport {
         unread: open_report(&fates.unread, objective_ns),
         in_service: open_report(&fates.in_service, objective_ns),
         undelivered: open_report(&fates.undelivered, objective_ns),
         abandoned: abandoned(&fates.abandoned, objective_ns),
-        cut_off: fates.cut_off,
+        cut_off: (fates.has_listener || fates.cut_off > 0).then_some(fates.cut_off),
     };
-    let refused = RefusedReport { drops: fates.refused.drops, by_port: fates.refused.by_port.clone() };
-    Some((report, refused))
+    let refused = || RefusedReport { drops: fates.refused.drops, by_port: fates.refused.by_port.clone() };
+    Some((report, fates.has_listener.then(refused)))
 }
 
 /// The ages of all that has no reply: of the abandoned what they had waited.
@@ -105,9 +105,14 @@ mod tests {
         assert_eq!((unread.oldest_ns, unread.oldest.len()), (Some(3_000_000_000), 1));
         assert_eq!((unread.oldest[0].since, unread.oldest[0].pid), (Since::AtLeast, None));
         assert_eq!(report.in_service.oldest_ns, None);
-        assert_eq!((report.abandoned.count, report.abandoned.into_closed, report.cut_off), (4, 3, 2));
+        assert_eq!((report.abandoned.count, report.abandoned.into_closed, report.cut_off), (4, 3, Some(2)));
         assert_eq!((report.abandoned.beyond_objective, report.abandoned.latency.mean_ns), (4, Some(1_000_000_000)));
-        assert_eq!(refused, RefusedReport::default());
+        assert_eq!(refused, None);
+        let of_tcp = Fates { has_listener: true, cut_off: 0, ..all.clone() };
+        let (report, refused) = fates(&of_tcp, 5_000_000).unwrap();
+        assert_eq!((report.cut_off, refused), (Some(0), Some(RefusedReport::default())));
+        let of_unix = Fates { has_listener: false, ..of_tcp };
+        assert_eq!(fates(&of_unix, 5_000_000).unwrap().0.cut_off, None);
         assert_eq!((ages(&all).count(), ages(&all).of_age(5_000_000)), (6, 5));
         assert_eq!(fates(&Fates::default(), 5_000_000), None);
     }

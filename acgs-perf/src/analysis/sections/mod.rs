@@ -91,6 +91,7 @@ fn service(
         .then(|| requests::requests(sections, context.duration_ns, over_time.design_effect, (&of_fates, objective_ns)));
     let (fates, refused) = requests.as_ref().and_then(|_| fates::fates(&of_fates, objective_ns)).unzip();
     let kinds = requests.as_ref().and_then(|_| requests::kinds(sections, &of_fates));
+    let refused = refused.flatten();
     let (attribution, downstream, exemplars) = active("attribution")
         .then(|| {
             let kept = capture.exemplars.get(&subject).cloned().unwrap_or_else(|| of_intervals(whole, &subject));

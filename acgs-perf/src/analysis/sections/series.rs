@@ -29,11 +29,14 @@ pub struct OverTime {
 pub fn over_time(capture: &Capture, whole: &Interval) -> Vec<OverTime> {
     let subjects: Vec<Subject> = (0..capture.context.services.len()).map(Subject::service).collect();
     let p99: Vec<Option<u32>> = subjects.iter().map(|subject| bucket_of_p99(latency(whole, subject))).collect();
+    let listens: Vec<bool> = subjects.iter().map(|subject| Fates::of(whole, subject).has_listener).collect();
     let mut all = vec![OverTime::default(); subjects.len()];
     let mut blocks = vec![Vec::new(); subjects.len()];
     for interval in capture.intervals.iter().filter(|interval| interval.len_ns > 0) {
         for (at, subject) in subjects.iter().enumerate() {
-            all[at].series.push(point(&interval, capture, subject));
+            let point = point(&interval, capture, subject);
+            let refused = point.refused.filter(|_| listens[at]);
+            all[at].series.push(SeriesPointReport { refused, ..point });
             if let (Some(p99), true) = (p99[at], interval.len_ns >= MIN_BLOCK_NS) {
                 blocks[at].push(block(latency(&interval, subject), p99));
             }

@@ -126,8 +126,8 @@ fn without_reply(fates: &FatesReport) -> Vec<String> {
     if abandoned.into_closed > 0 {
         items.push(format!("{} of them answered for nobody", grouped(abandoned.into_closed)));
     }
-    if fates.cut_off > 0 {
-        items.push(format!("{} cut off", grouped(fates.cut_off)));
+    if let Some(cut_off) = fates.cut_off.filter(|cut_off| *cut_off > 0) {
+        items.push(format!("{} cut off", grouped(cut_off)));
     }
     items
 }

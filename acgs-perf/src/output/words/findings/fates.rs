@@ -50,7 +50,7 @@ pub fn words(finding: &Finding, service: &ServiceReport) -> Words {
         }
         CUT_OFF => Words(
             format!("{name} closed connections instead of answering"),
-            format!("{} requests had no answer when it closed", grouped(fates.cut_off)),
+            format!("{} requests had no answer when it closed", grouped(fates.cut_off.unwrap_or(0))),
             "look for crashes, restarts, limits of the request's size, and idle timeouts that are shorter than the work".into(),
         ),
         REFUSED => {
