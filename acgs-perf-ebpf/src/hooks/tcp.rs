@@ -148,6 +148,7 @@ fn begins(sk: Sock) -> Result<(), Loss> {
 fn established(sk: Sock) -> Result<(), Loss> {
     // Now it is known whether the first segment brought bytes.
     if may_open_fast()
+        && sk.has_storage()
         && !sk.has_unread()
         && let Some(socket) = SOCKETS.get(sk)
         && socket.requests == 0
