@@ -11,6 +11,7 @@ use crate::count::atomic_add;
 use crate::flags::{MMAPABLE, NO_WAKEUP};
 use crate::kernel::task::Task;
 use crate::state::socket::SocketState;
+use crate::table::service::current_service;
 use acgs_perf_common::opaque;
 use acgs_perf_common::rules::activity::Activity;
 use acgs_perf_common::subprogram;
@@ -79,6 +80,8 @@ fn propose(socket: &SocketState, work: Option<&Activity>, service: u32) {
 #[inline(always)]
 fn send(socket: &SocketState, work: Option<&Activity>, service: u32, slowest: bool) -> Option<()> {
     let task = Task::current();
+    // That a reply has left is found by whoever comes by: an interrupt, or the agent that looks at the sockets.
+    let is_by_service = work.is_some() || current_service().is_some();
     let mut entry = EXEMPLARS.reserve(0)?;
     let record: *mut ExemplarRecord = entry.as_mut_ptr();
     // SAFETY: the memory was reserved for one record, and every field is written before it is submitted.
@@ -91,13 +94,13 @@ fn send(socket: &SocketState, work: Option<&Activity>, service: u32, slowest: bo
         (*record).bytes_in = socket.bytes_in;
         (*record).bytes_out = socket.bytes_out;
         (*record).service = service;
-        (*record).pid = task.pid();
-        (*record).tgid = task.tgid();
+        (*record).pid = if is_by_service { task.pid() } else { 0 };
+        (*record).tgid = if is_by_service { task.tgid() } else { 0 };
         (*record).family = u32::from(socket.client.family);
         (*record).client_address = socket.client.address;
         (*record).client_port = socket.client.port;
         (*record).slowest = u32::from(slowest);
-        (*record).comm = task.comm();
+        (*record).comm = if is_by_service { task.comm() } else { [0; 16] };
         opaque::copy(&mut (*record).row, &socket.row);
         match work {
             Some(work) => {

@@ -95,7 +95,9 @@ impl Exemplar {
         }
         let known = std::mem::replace(self, later);
         if self.segments.is_empty() {
-            (self.segments, self.truncated, self.thread) = (known.segments, known.truncated, known.thread);
+            (self.segments, self.truncated) = (known.segments, known.truncated);
+            // Who found that it went on need not be who replied.
+            (self.thread, self.pid, self.comm) = (known.thread, known.pid, known.comm);
         }
     }
 }
