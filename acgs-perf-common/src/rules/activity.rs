@@ -262,19 +262,26 @@ impl Activity {
         true
     }
 
-    /// More of the request was read: what its thread was idle for until then was its client, which was still sending. The segment
-    /// of that wait is the last one, or the one before a wait for a CPU.
+    /// More of the request was read: what its thread was idle for until then was its client, which was still sending; so were the waits for
+    /// events that ended by themselves, `polled` ns, in which a loop looks after its timers.
     #[inline(always)]
-    pub fn waited_for_body(&mut self) {
-        let waited = self.parts[IDLE];
+    pub fn waited_for_body(&mut self, polled: u64) {
+        let slept = self.parts[SLEEP];
+        let polled = if polled < slept { polled } else { slept };
+        let waited = self.parts[IDLE] + polled;
         if waited == 0 {
             return;
         }
         self.parts[IDLE] = 0;
+        self.parts[SLEEP] = slept - polled;
         self.parts[REQUEST_BODY] += waited;
-        for back in [1u32, 2] {
+        // The segments of these waits are the last ones, each with a wait for a CPU and a moment on it behind.
+        for back in 1..=BODY_SEGMENTS {
             let last = &mut self.segments[masked(&self.segments_len, back.wrapping_neg())];
-            if segment_component(*last) == Some(Component::Idle as usize) {
+            let component = segment_component(*last);
+            if component == Some(Component::Idle as usize)
+                || (polled != 0 && component == Some(Component::Sleep as usize))
+            {
                 *last = segment_as(*last, Component::RequestBody as u32);
             }
         }
@@ -329,6 +336,8 @@ pub const ON_CPU: usize = Component::OnCpu as usize - FIRST_OF_SERVICE_TIME;
 pub const DOWNSTREAM: usize = Component::Downstream as usize - FIRST_OF_SERVICE_TIME;
 const SLEEP: usize = Component::Sleep as usize - FIRST_OF_SERVICE_TIME;
 const LOCK: usize = Component::Lock as usize - FIRST_OF_SERVICE_TIME;
+/// So many segments back may be waits for the rest of a request.
+const BODY_SEGMENTS: u32 = 4;
 const IDLE: usize = Component::Idle as usize - FIRST_OF_SERVICE_TIME;
 const REQUEST_BODY: usize = Component::RequestBody as usize - FIRST_OF_SERVICE_TIME;
 const LOOP_WAIT: usize = Component::LoopWait as usize - FIRST_OF_SERVICE_TIME;

@@ -143,6 +143,7 @@ fn lapses(thread: &mut ThreadState, now: u64) {
             return; // the answer is late, and what was waited for is the answer
         }
         thread.woke_at = now;
+        thread.polled = thread.polled.wrapping_add(now.wrapping_sub(since));
     } else if thread.state != State::Lock as u32 || is_near(thread.word, thread.retried) {
         return;
     } else {

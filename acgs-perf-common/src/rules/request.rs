@@ -51,6 +51,7 @@ pub fn began<T: Table>(
         thread.loop_evidence += 1;
     }
     thread.unanswered = 1;
+    thread.polled = 0;
     thread.runnable.push(id, now, true);
     work.start(id, Custody::Own, now);
     let mut since = socket.arrived();
@@ -88,7 +89,8 @@ pub fn continued<T: Table>(
     now: impl FnOnce() -> u64,
 ) {
     if thread.activity.is_for(request, began) {
-        thread.activity.waited_for_body();
+        thread.activity.waited_for_body(thread.polled);
+        thread.polled = 0;
         thread.activity.standing.unmark(Mark::Away);
         return;
     }

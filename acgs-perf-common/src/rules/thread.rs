@@ -52,6 +52,8 @@ pub struct ThreadState {
     /// 1 if the call on a socket in which it blocks, or has blocked last, is a send: the send buffer is full.
     pub sends: u32,
     padding: u32,
+    /// Time in waits for events that ended by themselves since it has last read of its request.
+    pub polled: u64,
     /// What it works on.
     pub activity: Activity,
     /// For whom it may act next.
