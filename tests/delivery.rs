@@ -4,7 +4,7 @@
 use std::thread::sleep;
 use std::time::Duration;
 
-use acgs_perf_tests::delivery::{Client, FAST, How, Reading, Server, Wish};
+use acgs_perf_tests::delivery::{Client, FAST, How, Losing, Reading, Server, Wish};
 use acgs_perf_tests::harness::need_root;
 use acgs_perf_tests::hostile::in_vm;
 use acgs_perf_tests::report::Report;
@@ -186,11 +186,11 @@ fn a_segment_that_is_lost_is_part_of_the_latency() {
             client.ask(wish, FAST);
             continue;
         }
-        client.loses(true);
+        client.loses(Losing::Payload);
         let sent = std::time::Instant::now();
         client.send(wish);
         sleep(Duration::from_millis(60));
-        client.loses(false);
+        client.loses(Losing::Nothing);
         client.receive(wish.reply(), FAST);
         client.took.push(sent.elapsed());
     }
@@ -220,6 +220,36 @@ fn the_time_in_which_the_client_was_still_sending_is_its_own() {
     assert_percentile(&report, &[&client], 90, Duration::from_millis(2));
     let (body, of) = (component(&report, "request_body"), sum(&[&client]));
     assert!(body * 100 >= of * 90 && body <= of, "{body} of {of} ns");
+}
+
+#[test]
+fn the_end_of_a_connection_that_is_lost_is_no_part_of_the_reply() {
+    need_root();
+    let server = Server::start().unwrap();
+    let recording = server.recorder().start().unwrap();
+    // The server closes some time after the reply, and what it sends then does not come through at first.
+    let wish = Wish { pieces: 1, piece: 1000, pause_ms: 200, how: How::CloseLate, ..Wish::default() };
+    for _ in 0..5 {
+        let mut client = server.connect(None);
+        client.ask(wish, FAST);
+        client.loses(Losing::Everything);
+        sleep(Duration::from_millis(260));
+        client.loses(Losing::Nothing);
+        sleep(Duration::from_millis(300));
+    }
+    // And here the reply itself is lost, with the end right behind it.
+    let mut client = server.connect(None);
+    client.loses(Losing::Payload);
+    client.send(Wish { how: How::Close, ..wish });
+    sleep(Duration::from_millis(60));
+    client.loses(Losing::Nothing);
+    client.receive(wish.reply(), FAST);
+    let report = recording.stop().unwrap();
+    assert_eq!(report.requests(NAME), 6);
+    let spread = report.spread(NAME, "/requests/latency");
+    assert_eq!(spread.between(0, 150_000_000), 5);
+    assert_eq!(spread.between(150_000_000, 2_000_000_000), 1);
+    component(&report, "delivery_network");
 }
 
 #[test]

@@ -5,6 +5,7 @@
 
 use std::io::{BufRead, BufReader, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::os::fd::AsRawFd as _;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -48,6 +49,8 @@ pub enum How {
     Nonblocking = 3,
     /// At once, and then the connection is closed.
     Close = 4,
+    /// At once, and after a pause the connection is closed.
+    CloseLate = 6,
     /// At once, through a small send buffer, for which the send waits.
     Blocking = 5,
 }
@@ -64,7 +67,7 @@ impl Wish {
     /// The same read.
     pub fn parse(bytes: &[u8; HEADER]) -> Self {
         let word = |at: usize| u32::from_le_bytes(bytes[at * 4..at * 4 + 4].try_into().unwrap_or_default());
-        let how = [How::AtOnce, How::Nagle, How::Cork, How::Nonblocking, How::Close, How::Blocking];
+        let how = [How::AtOnce, How::Nagle, How::Cork, How::Nonblocking, How::Close, How::Blocking, How::CloseLate];
         Self {
             pieces: word(0),
             piece: word(1),
@@ -186,13 +189,13 @@ impl Client {
         self.took.push(sent.elapsed());
     }
 
-    /// Loses, from now on or no longer, all segments with payload that come: a filter of the client's own socket drops them, which is to
-    /// TCP as if the network had lost them.
-    pub fn loses(&self, loses: bool) {
-        use std::os::fd::AsRawFd as _;
+    /// Loses, from now on or no longer, what comes: a filter of the client's own socket drops it, which is to TCP as if the network had
+    /// lost it.
+    pub fn loses(&self, what: Losing) {
         let op = |code: u32, k: u32| libc::sock_filter { code: code as u16, jt: 0, jf: 0, k };
+        let drop = op(libc::BPF_RET | libc::BPF_K, 0);
         // The packet begins with the header of TCP, whose length is in the upper half of byte 12.
-        let mut program = [
+        let mut with_payload = [
             op(libc::BPF_LD | libc::BPF_B | libc::BPF_ABS, 12),
             op(libc::BPF_ALU | libc::BPF_RSH | libc::BPF_K, 4),
             op(libc::BPF_ALU | libc::BPF_LSH | libc::BPF_K, 2),
@@ -200,10 +203,15 @@ impl Client {
             op(libc::BPF_LD | libc::BPF_W | libc::BPF_LEN, 0),
             libc::sock_filter { code: (libc::BPF_JMP | libc::BPF_JGT | libc::BPF_X) as u16, jt: 1, jf: 0, k: 0 },
             op(libc::BPF_RET | libc::BPF_K, u32::MAX),
-            op(libc::BPF_RET | libc::BPF_K, 0),
+            drop,
         ];
-        let program = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
-        let option = if loses { libc::SO_ATTACH_FILTER } else { libc::SO_DETACH_FILTER };
+        let mut all = [drop];
+        let (option, filter) = match what {
+            Losing::Nothing => (libc::SO_DETACH_FILTER, &mut all[..]),
+            Losing::Payload => (libc::SO_ATTACH_FILTER, &mut with_payload[..]),
+            Losing::Everything => (libc::SO_ATTACH_FILTER, &mut all[..]),
+        };
+        let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
         // SAFETY: the option takes a program, which lives until the call returns; detaching ignores it.
         let status = unsafe {
             libc::setsockopt(
@@ -216,4 +224,15 @@ impl Client {
         };
         assert_eq!(status, 0, "{}", std::io::Error::last_os_error());
     }
+}
+
+/// What a client loses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Losing {
+    /// Nothing any more.
+    Nothing,
+    /// Segments with payload.
+    Payload,
+    /// All segments.
+    Everything,
 }

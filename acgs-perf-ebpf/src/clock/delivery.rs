@@ -21,6 +21,9 @@ use crate::table::{delivery, exemplar};
 /// Shorter holds are not claimed: a send that has put its bytes behind a cork takes that out again.
 const CLEAR_NS: u64 = 2_000;
 const NAGLE: u8 = holder_of(Component::DeliveryNagle);
+/// States of TCP in which this end has not closed.
+const ESTABLISHED: u8 = 1;
+const CLOSE_WAIT: u8 = 8;
 const NETWORK: u8 = holder_of(Component::DeliveryNetwork);
 
 /// `SocketState::held` of a component of the delivery.
@@ -54,19 +57,31 @@ pub fn is_held_by_others(socket: &SocketState) -> bool {
     socket.held & HOLDER > NAGLE
 }
 
-/// A segment of the last reply was sent again.
+/// A segment was sent again. The end of the stream, which is sent like a byte, is none of the reply.
 #[inline(always)]
 pub fn sent_again(socket: &mut SocketState, sk: Sock) {
     if socket.phase != REPLIED {
         return;
     }
     settle(socket, sk);
-    if let Some(tcp) = Transmit::of(sk)
-        && rules::is_behind(tcp.written(), tcp.acknowledged())
-    {
+    let Some(tcp) = Transmit::of(sk) else { return };
+    let end = if matches!(sk.state(), ESTABLISHED | CLOSE_WAIT) { tcp.written() } else { socket.end };
+    if rules::is_behind(end, tcp.acknowledged()) {
         socket.held = (socket.held & !HOLDER) | NETWORK;
-        socket.end = tcp.written();
+        socket.end = end;
         note_arrival();
+    }
+}
+
+/// This end closes: what is sent from now on is the end of the stream, unless some of the reply is still here and goes before it.
+#[inline(always)]
+pub fn closes(socket: &mut SocketState, sk: Sock) {
+    if socket.phase == REPLIED
+        && !settle(socket, sk)
+        && let Some(tcp) = Transmit::of(sk)
+    {
+        socket.held &= !HOLDER;
+        socket.end = tcp.written();
     }
 }
 

@@ -196,7 +196,7 @@ fn closes(sk: Sock) -> Result<(), Loss> {
     if sk.has_storage()
         && let Some(socket) = SOCKETS.get(sk)
     {
-        delivery::settle(socket, sk);
+        delivery::closes(socket, sk);
     }
     Ok(())
 }

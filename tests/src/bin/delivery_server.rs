@@ -46,7 +46,10 @@ fn answer(stream: &mut TcpStream) -> Result<bool> {
         SockRef::from(&*stream).set_tcp_cork(false)?;
     }
     stream.set_nonblocking(false)?;
-    Ok(wish.how != How::Close)
+    if wish.how == How::CloseLate {
+        thread::sleep(pause);
+    }
+    Ok(!matches!(wish.how, How::Close | How::CloseLate))
 }
 
 /// Sends as much as the send buffer takes, and waits for room.
