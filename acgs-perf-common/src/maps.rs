@@ -168,9 +168,11 @@ pub struct WantedPort {
 /// User namespaces per wanted port: the agent's, and those of the processes that had the port when the recording began.
 pub const WANTED_USERS: usize = 3;
 /// Entries of the table of wanted ports.
-pub const WANTED_PORTS: u32 = 1024;
+pub const WANTED_PORTS: u32 = 512;
 /// Entries of the table of ports on which services listen, by network namespace.
 pub const LISTENERS: u32 = 1024;
+/// UNIX listeners of which a reader has said whose they are; the least recent makes room, and is told again.
+pub const UNIX_LISTENERS: u32 = 256;
 
 /// Key of the errno table: service, system call, errno.
 #[inline(always)]

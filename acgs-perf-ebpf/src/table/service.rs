@@ -3,7 +3,7 @@
 //! In: what the agent has found, and what processes do since: listen, fork, exit. Out: the service of whom a hook sees.
 
 use acgs_perf_common::ledger::Loss;
-use acgs_perf_common::maps::{LISTENERS, WANTED_PORTS, WantedPort, port_key};
+use acgs_perf_common::maps::{LISTENERS, UNIX_LISTENERS, WANTED_PORTS, WantedPort, port_key};
 use aya_ebpf::btf_maps::{Array, HashMap, LruHashMap};
 use aya_ebpf::macros::btf_map;
 
@@ -31,7 +31,7 @@ static LISTENER: LruHashMap<u64, u32, { LISTENERS as usize }> = LruHashMap::new(
 /// of who reads what comes there, and the address's entry in its directory: the object may be another one's later. A hash map: asked
 /// once per arrival from a stranger's listener, and only once there is an entry.
 #[btf_map]
-static UNIX_LISTENER: LruHashMap<u64, [u64; 2], { LISTENERS as usize }> = LruHashMap::new();
+static UNIX_LISTENER: LruHashMap<u64, [u64; 2], { UNIX_LISTENERS as usize }> = LruHashMap::new();
 /// 0 once `UNIX_LISTENER` has an entry.
 #[unsafe(no_mangle)]
 static mut ALL_LISTENERS_KNOWN: u64 = 1;
