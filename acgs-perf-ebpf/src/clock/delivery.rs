@@ -153,10 +153,9 @@ fn grows(socket: &mut SocketState, ns: u64) -> bool {
     true
 }
 
-/// The next request is read: what is known of the reply before is all that will be.
+/// The next request begins: what is known of the reply before is all that will be.
 #[inline(always)]
-pub fn ends(socket: &mut SocketState, sk: Sock) {
-    settle(socket, sk);
+pub fn ends(socket: &mut SocketState) {
     if socket.held & HELD_BEFORE != 0 {
         socket.delivery = 0;
         opaque::clear(&mut socket.row[DELIVERY_WORD..DELIVERY_WORD + DELIVERY_COMPONENTS]);
