@@ -24,6 +24,7 @@ const NAGLE: u8 = holder_of(Component::DeliveryNagle);
 /// States of TCP in which this end has not closed.
 const ESTABLISHED: u8 = 1;
 const CLOSE_WAIT: u8 = 8;
+const WINDOW: u8 = holder_of(Component::DeliveryWindow);
 const NETWORK: u8 = holder_of(Component::DeliveryNetwork);
 
 /// `SocketState::held` of a component of the delivery.
@@ -57,7 +58,8 @@ pub fn is_held_by_others(socket: &SocketState) -> bool {
     socket.held & HOLDER > NAGLE
 }
 
-/// A segment was sent again. The end of the stream, which is sent like a byte, is none of the reply.
+/// A segment was sent again: the network has lost it, or a client that reads slowly had no room for it, where more of the reply waits for
+/// that. The end of the stream, which is sent like a byte, is none of the reply.
 #[inline(always)]
 pub fn sent_again(socket: &mut SocketState, sk: Sock) {
     if socket.phase != REPLIED {
@@ -67,7 +69,8 @@ pub fn sent_again(socket: &mut SocketState, sk: Sock) {
     let Some(tcp) = Transmit::of(sk) else { return };
     let end = if matches!(sk.state(), ESTABLISHED | CLOSE_WAIT) { tcp.written() } else { socket.end };
     if rules::is_behind(end, tcp.acknowledged()) {
-        socket.held = (socket.held & !HOLDER) | NETWORK;
+        let holder = if rules::is_behind(end, tcp.window_end()) { WINDOW } else { NETWORK };
+        socket.held = (socket.held & !HOLDER) | holder;
         socket.end = end;
         note_arrival();
     }
