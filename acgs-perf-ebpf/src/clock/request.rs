@@ -102,10 +102,11 @@ pub fn received(socket: &mut SocketState, sk: Sock, figures: Figures, bytes: u64
 /// service that began it: only there is something to take back.
 #[inline(always)]
 pub fn sent(socket: &mut SocketState, sk: Sock, service: u32, bytes: u64) -> Result<(), Loss> {
-    if delivery::is_held_by_others(socket) {
-        delivery::settle(socket, sk);
+    let is_claimed = socket.phase == REPLIED && socket.unclaimed.wrapping_sub(socket.replied) as i64 > 0;
+    if delivery::is_held(socket) {
+        delivery::sends_more(socket, sk, is_claimed);
     }
-    if socket.phase == REPLIED && socket.unclaimed.wrapping_sub(socket.replied) as i64 > 0 {
+    if is_claimed {
         claim(socket, service);
         if sk.is_over() {
             // The client was gone before this reply to it was.
