@@ -1,7 +1,6 @@
 //! Requests that nobody answered: unread, in service, abandoned, refused. Each is made by a server and clients of our own, which know
 //! how many there are and how long they have waited.
 
-use std::fs;
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
@@ -305,14 +304,6 @@ fn what_a_server_drains_after_its_last_reply_is_no_request() {
     }
 }
 
-/// Drops of listening sockets that the network namespace of this thread has counted.
-fn listen_drops() -> u64 {
-    let text = fs::read_to_string("/proc/thread-self/net/netstat").unwrap();
-    let mut lines = text.lines().filter(|line| line.starts_with("TcpExt:")).map(str::split_whitespace);
-    let (names, values) = (lines.next().unwrap(), lines.next().unwrap());
-    names.zip(values).find(|(name, _)| *name == "ListenDrops").unwrap().1.parse().unwrap()
-}
-
 #[test]
 fn what_a_full_accept_queue_drops_is_refused() {
     need_root();
@@ -321,7 +312,7 @@ fn what_a_full_accept_queue_drops_is_refused() {
     let recording = server.record();
     server.freeze();
     let dropped = network::inside(server.pid(), || {
-        let before = listen_drops();
+        let before = network::listen_drops()?;
         let address = SocketAddr::from(([127, 0, 0, 1], server.port()));
         let clients: Vec<Socket> = (0..40)
             .map(|_| {
@@ -334,7 +325,7 @@ fn what_a_full_accept_queue_drops_is_refused() {
         // Some of them try again.
         sleep(Duration::from_millis(2500));
         drop(clients);
-        Ok(listen_drops() - before)
+        Ok(network::listen_drops()? - before)
     });
     let dropped = dropped.unwrap();
     assert!(dropped >= 40, "{dropped} drops are too few to tell");

@@ -77,6 +77,16 @@ pub fn set(name: &str, value: &str) -> Result<()> {
     fs::write(&path, value).with_context(|| format!("write {value} to {path}"))
 }
 
+/// Drops of listening sockets that the network namespace of this thread has counted.
+pub fn listen_drops() -> Result<u64> {
+    let path = "/proc/thread-self/net/netstat";
+    let text = fs::read_to_string(path).with_context(|| format!("read {path}"))?;
+    let mut lines = text.lines().filter(|line| line.starts_with("TcpExt:")).map(str::split_whitespace);
+    let (names, values) = lines.next().zip(lines.next()).with_context(|| format!("{path}: no TcpExt"))?;
+    let drops = names.zip(values).find(|(name, _)| *name == "ListenDrops");
+    Ok(drops.with_context(|| format!("{path}: no ListenDrops"))?.1.parse()?)
+}
+
 fn loopback_up() -> io::Result<()> {
     // SAFETY: socket takes integers; the descriptor is closed below.
     let socket = unsafe { libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) };
