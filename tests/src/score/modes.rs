@@ -8,10 +8,10 @@ use std::time::Duration;
 use acgs_perf_load::random::Random;
 use anyhow::{Context, Result};
 
+use super::Score;
 use super::quantiles::Tolerance;
 use super::scenario::program;
 use super::seen::{row, truth};
-use super::Score;
 use crate::delivery::Reading;
 use crate::harness::Service;
 use crate::hostile::network;

@@ -5,6 +5,9 @@
 //!
 //! A request that has no end is censored: its client waited at least so long. The percentiles of both are the product-limit estimate
 //! (`docs/report.md`), here computed from the stamps alone.
+//!
+//! A request whose segment was sent again, because the listener dropped it, counts from then: before, no socket of the service had a byte
+//! of it, and only the drop is known there. The row says how many there are.
 
 use std::fmt;
 
@@ -13,7 +16,7 @@ use serde_json::Value;
 use super::Score;
 use super::quantiles::{QUANTILES, Tolerance, distance};
 use crate::report::Report;
-use crate::truth::clients::{End, Outcome};
+use crate::truth::clients::{End, Outcome, Seen};
 
 /// What is claimed: 2 %, or 50 µs where that is more, up to p99.
 pub const SEEN: Tolerance = Tolerance { part: 50, floor_ns: 50_000, quantiles: 3 };
@@ -82,20 +85,32 @@ pub struct Fates {
     pub refused: Option<u64>,
 }
 
-/// The truth of a run: how long each request lasted, and how many ended how. The window closed at `end_ns`.
-pub fn truth(outcome: &Outcome, refused: Option<u64>, end_ns: u64) -> (Lives, Fates) {
+/// What clients saw in a run.
+#[derive(Clone, Debug, Default)]
+pub struct Truth {
+    /// How long each request lasted.
+    pub lives: Lives,
+    /// How many ended how.
+    pub fates: Fates,
+    /// Requests whose first segment was sent again.
+    pub again: usize,
+}
+
+/// The truth of a run whose window closed at `end_ns`.
+pub fn truth(outcome: &Outcome, refused: Option<u64>, end_ns: u64) -> Truth {
     let mut fates = Fates { refused, ..Fates::default() };
-    let mut one = |sent_ns, end| {
-        let (ns, count) = match end {
+    let mut one = |seen: &Seen| {
+        let (ns, count) = match seen.end {
             End::Answered(ns) => (ns, &mut fates.answered),
             End::Left(ns) => (ns, &mut fates.abandoned),
             End::Open => (end_ns, &mut fates.open),
         };
         *count += 1;
-        (u64::saturating_sub(ns, sent_ns), matches!(end, End::Answered(_)))
+        (ns.saturating_sub(seen.left.last_ns), matches!(seen.end, End::Answered(_)))
     };
-    let lives = outcome.seen.iter().map(|seen| one(seen.sent_ns, seen.end)).collect();
-    (Lives::new(lives), fates)
+    let lives = Lives::new(outcome.seen.iter().map(&mut one).collect());
+    let again = outcome.seen.iter().filter(|seen| seen.left.last_ns > seen.left.first_ns).count();
+    Truth { lives, fates, again }
 }
 
 /// The same in the report.
@@ -111,20 +126,15 @@ fn reported(report: &Report, service: &str, counts_refused: bool) -> Fates {
 
 /// The table's head.
 pub fn head(score: &mut Score) {
-    let cells: Vec<String> = QUANTILES.iter().take(SHOWN).map(|(name, _)| format!("{name}, µs: client / report")).collect();
-    score.line(&format!("| clients and server | requests | without a reply | {} | |", cells.join(" | ")));
+    let cells: Vec<String> =
+        QUANTILES.iter().take(SHOWN).map(|(name, _)| format!("{name}, µs: client / report")).collect();
+    score.line(&format!("| clients and server | requests | beside replies | {} | |", cells.join(" | ")));
     score.line(&format!("|---|---|---|{}---|", "---|".repeat(SHOWN)));
 }
 
 /// One run's row.
-pub fn row(
-    run: &str,
-    (lives, fates): &(Lives, Fates),
-    report: &Report,
-    service: &str,
-    tolerance: Tolerance,
-    score: &mut Score,
-) {
+pub fn row(run: &str, truth: &Truth, report: &Report, service: &str, tolerance: Tolerance, score: &mut Score) {
+    let Truth { lives, fates, again } = truth;
     let got = reported(report, service, fates.refused.is_some());
     if got != *fates {
         score.inexact.push(format!("{run}: the report has {got:?}, the clients {fates:?}"));
@@ -153,14 +163,15 @@ pub fn row(
             && index < tolerance.quantiles
         {
             met = false;
-            score.missed.push(format!("{run}: {name} is {off}: {truth} µs by the clients' kernel, {ours} µs in the report"));
+            score
+                .missed
+                .push(format!("{run}: {name} is {off}: {truth} µs by the clients' kernel, {ours} µs in the report"));
         }
     }
-    let without: Vec<String> = [(abandoned, "abandoned"), (open, "open"), (refused.unwrap_or(0), "tries refused")]
-        .into_iter()
-        .filter(|(count, _)| *count > 0)
-        .map(|(count, what)| format!("{count} {what}"))
-        .collect();
+    let refused = refused.unwrap_or(0);
+    let all = [(abandoned, "abandoned"), (open, "open"), (refused, "tries refused"), (*again as u64, "sent again")];
+    let without: Vec<String> =
+        all.into_iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
     let count = answered + abandoned + open;
     let (without, met) = (without.join(", "), if met { "met" } else { "MISSED" });
     score.line(&format!("| {run} | {count} | {without} | {} | {met} |", cells.join(" | ")));
@@ -178,7 +189,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::truth::clients::Seen;
+    use crate::truth::stamps::Left;
 
     #[test]
     fn where_all_have_ended_a_percentile_is_the_value_of_its_rank() {
@@ -210,11 +221,16 @@ mod tests {
 
     #[test]
     fn ends_are_counted_and_open_ones_have_their_age() {
-        let seen = |sent_ns, end| Seen { sent_ns, end };
-        let seen = vec![seen(100, End::Answered(150)), seen(100, End::Left(130)), seen(120, End::Open)];
-        let (lives, fates) = truth(&Outcome { seen, ..Outcome::default() }, Some(4), 200);
-        assert_eq!(fates, Fates { answered: 1, abandoned: 1, open: 1, refused: Some(4) });
-        assert_eq!(lives.0, [(30, false), (50, true), (80, false)]);
+        let seen = |first_ns, last_ns, end| Seen { left: Left { first_ns, last_ns }, end };
+        let seen = vec![
+            seen(100, 100, End::Answered(150)),
+            seen(100, 100, End::Left(130)),
+            seen(120, 120, End::Open),
+            seen(50, 100, End::Answered(160)),
+        ];
+        let Truth { lives, fates, again } = truth(&Outcome { seen, ..Outcome::default() }, Some(4), 200);
+        assert_eq!(fates, Fates { answered: 2, abandoned: 1, open: 1, refused: Some(4) });
+        assert_eq!((lives.0, again), (vec![(30, false), (50, true), (60, true), (80, false)], 1));
     }
 
     #[test]
@@ -245,7 +261,7 @@ mod tests {
     fn scored(truth_ns: u64, requests: usize, report_ns: u64) -> Score {
         let (mut score, fates) = (Score::default(), Fates { answered: requests as u64, ..Fates::default() });
         let lives = Lives::new(vec![(truth_ns, true); requests]);
-        row("run", &(lives, fates), &report(report_ns), "s", SEEN, &mut score);
+        row("run", &Truth { lives, fates, again: 0 }, &report(report_ns), "s", SEEN, &mut score);
         score
     }
 

@@ -14,7 +14,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use socket2::SockRef;
 
 use super::frame;
-use super::stamps::Stamped;
+use super::stamps::{Left, Stamped};
 use crate::clock;
 use crate::delivery::{FAST, Reading, connect};
 
@@ -81,7 +81,7 @@ pub enum End {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Seen {
     /// When its first segment left.
-    pub sent_ns: u64,
+    pub left: Left,
     /// What became of it.
     pub end: End,
 }
@@ -170,7 +170,7 @@ impl<'a> Client<'a> {
                 receive(&mut connection, id, ask.reading)?
             }
         };
-        let left = connection.left_ns()?;
+        let left = connection.left()?;
         let end = match (came, ask.patience) {
             (Some(came), _) => came.map(End::Answered),
             (None, Patience::Keeps) => Some(End::Open),
@@ -180,7 +180,7 @@ impl<'a> Client<'a> {
             }
         };
         match (left, end) {
-            (Some(sent_ns), Some(end)) => self.outcome.seen.push(Seen { sent_ns, end }),
+            (Some(left), Some(end)) => self.outcome.seen.push(Seen { left, end }),
             _ => self.outcome.unstamped += 1,
         }
         match end {
@@ -232,8 +232,8 @@ mod tests {
         let Outcome { seen, unstamped, kept } = run(address, &crowd, requests).unwrap();
         assert_eq!((seen.len() as u64, unstamped), (requests, 0));
         assert_eq!(kept.len(), seen.iter().filter(|seen| seen.end == End::Open).count());
-        let wait = |Seen { sent_ns, end }: &Seen| match end {
-            End::Answered(ns) | End::Left(ns) => (ns - sent_ns, *end),
+        let wait = |Seen { left, end }: &Seen| match end {
+            End::Answered(ns) | End::Left(ns) => (ns - left.first_ns, *end),
             End::Open => (0, *end),
         };
         seen.iter().map(wait).collect()

@@ -166,11 +166,9 @@ fn item(text: &str, depth: usize) -> Result<Item, Wrong> {
         (["lock", lock, us], None) => Ok(Item::Lock(name(lock)?, vec![Item::Spin(micros(us)?)])),
         (["lock", lock], Some(inner)) => {
             let items = sequence(inner, depth + 1)?;
-            let simple =
-                |item: &Item| !matches!(
-                    item,
-                    Item::Call(..) | Item::Parallel(_) | Item::Lock(..) | Item::Stop(_) | Item::Reply(_)
-                );
+            let simple = |item: &Item| {
+                !matches!(item, Item::Call(..) | Item::Parallel(_) | Item::Lock(..) | Item::Stop(_) | Item::Reply(_))
+            };
             if items.iter().all(simple) {
                 Ok(Item::Lock(name(lock)?, items))
             } else {

@@ -26,15 +26,25 @@ pub struct Stamped {
     stream: TcpStream,
     /// Bytes sent until now; the kernel counts modulo 2^32.
     sent: u32,
-    /// The number of the byte whose stamp is wanted, and when it left first.
-    wanted: Option<(u32, Option<u64>)>,
+    /// The number of the byte whose sending is asked for.
+    wanted: u32,
+    left: Option<Left>,
+}
+
+/// When a segment left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Left {
+    /// For the first time.
+    pub first_ns: u64,
+    /// For the last time: later than the first where it was sent again.
+    pub last_ns: u64,
 }
 
 impl Stamped {
     /// On a connection on which nothing was sent.
     pub fn new(stream: TcpStream) -> io::Result<Self> {
         control::set(&stream, libc::SO_TIMESTAMPING, ASKED as libc::c_int)?;
-        Ok(Self { stream, sent: 0, wanted: None })
+        Ok(Self { stream, sent: 0, wanted: 0, left: None })
     }
 
     /// The connection.
@@ -47,10 +57,10 @@ impl Stamped {
         self.stream
     }
 
-    /// Sends the first bytes of a request, whose stamp [`Stamped::left_ns`] gives: few enough for one segment.
+    /// Sends the first bytes of a request, whose stamps [`Stamped::left`] gives: few enough for one segment.
     pub fn send_first(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.send(bytes)?;
-        self.wanted = Some((self.sent.wrapping_sub(1), None));
+        (self.wanted, self.left) = (self.sent.wrapping_sub(1), None);
         Ok(())
     }
 
@@ -62,7 +72,7 @@ impl Stamped {
     }
 
     /// When the first bytes of the request left; `None` where the kernel has not said it.
-    pub fn left_ns(&mut self) -> io::Result<Option<u64>> {
+    pub fn left(&mut self) -> io::Result<Option<Left>> {
         loop {
             let (mut time, mut number) = (None, None);
             let each = |level, kind, data: &[u8]| match (level, kind) {
@@ -72,17 +82,17 @@ impl Stamped {
             };
             match control::receive(&self.stream, &mut [], libc::MSG_ERRQUEUE | libc::MSG_DONTWAIT, each) {
                 Ok(_) => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(self.left),
                 Err(error) => return Err(error),
             }
-            // The first of them: a segment that is sent again has another one.
-            if let Some((wanted, first @ None)) = &mut self.wanted
-                && number == Some(*wanted)
+            // A segment that is sent again has another stamp.
+            if let Some(last_ns) = time
+                && number == Some(self.wanted)
             {
-                *first = time;
+                let first_ns = self.left.map_or(last_ns, |left| left.first_ns);
+                self.left = Some(Left { first_ns, last_ns });
             }
         }
-        Ok(self.wanted.and_then(|(_, first)| first))
     }
 
     /// Reads once: how many bytes, and when the last segment of them came.
@@ -144,8 +154,9 @@ mod tests {
             let sent = clock::realtime_now();
             clock::sleep(2_000_000);
             client.send(b", you").unwrap();
-            let left = client.left_ns().unwrap().unwrap();
-            assert!((before..=sent).contains(&left), "{before} {left} {sent}");
+            let left = client.left().unwrap().unwrap();
+            assert!((before..=sent).contains(&left.first_ns), "{before} {left:?} {sent}");
+            assert_eq!(left.first_ns, left.last_ns, "sent again");
             server.read_exact(&mut [0; 10]).unwrap();
             server.write_all(&[1; 4]).unwrap();
             clock::sleep(2_000_000);
@@ -157,7 +168,7 @@ mod tests {
             assert_eq!(count, 8);
             assert!((last..=after).contains(&came.unwrap()), "{last} {came:?} {after}");
             // Still the same when it is asked again.
-            assert_eq!(client.left_ns().unwrap(), Some(left));
+            assert_eq!(client.left().unwrap(), Some(left));
         }
     }
 }
