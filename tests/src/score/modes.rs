@@ -10,10 +10,9 @@ use anyhow::{Context, Result};
 
 use super::Score;
 use super::quantiles::Tolerance;
-use super::scenario::program;
 use super::seen::{row, truth};
 use crate::delivery::Reading;
-use crate::harness::Service;
+use crate::harness::{Service, program};
 use crate::hostile::network;
 use crate::recording::Recorder;
 use crate::report::Report;
@@ -155,7 +154,7 @@ pub const MODES: [Mode; 11] = [
 pub fn score_of(mode: &Mode, requests: u64, tolerance: Tolerance) -> Result<Score> {
     let prepare: fn(&mut Command) -> &mut Command = if mode.alone { network::of_its_own } else { |command| command };
     let flags: Vec<&str> = mode.server.split(' ').collect();
-    let server = Service::truth_with(program("truth-server")?, &flags, prepare)?;
+    let server = Service::truth_with(program("truth-server"), &flags, prepare)?;
     let recording = Recorder::new(NAME, &format!("pid:{}", server.pid())).start()?;
     let clients = || run(server.address(), &mode.crowd, requests).with_context(|| mode.name.to_owned());
     let (outcome, refused) = if mode.alone {

@@ -207,7 +207,7 @@ fn load(target: SocketAddr, flags: &[&str], requests: u64, log: &Path) -> Result
 }
 
 /// A program that was built beside this one.
-pub fn program(name: &str) -> Result<String> {
+fn program(name: &str) -> Result<String> {
     let own = std::env::current_exe().context("the path of this program")?;
     // A test is one directory further down.
     let directory = own.parent().map(|parent| if parent.ends_with("deps") { parent.join("..") } else { parent.into() });
