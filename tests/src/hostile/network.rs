@@ -42,6 +42,21 @@ pub fn inside<T: Send>(pid: u32, work: impl FnOnce() -> Result<T> + Send) -> Res
     })
 }
 
+/// Runs `work`, and what it starts, in a network of its own.
+pub fn alone<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    let leave = || {
+        // SAFETY: unshare takes flags; only this thread, which ends soon, changes its namespace.
+        if unsafe { libc::unshare(libc::CLONE_NEWNET) } != 0 {
+            return Err(io::Error::last_os_error()).context("new namespace");
+        }
+        loopback_up().context("loopback")
+    };
+    thread::scope(|scope| {
+        let alone = scope.spawn(|| leave().and_then(|()| work()));
+        alone.join().map_err(|_| anyhow!("the thread in the namespace panicked"))?
+    })
+}
+
 /// Runs `work` in a network of its own, in which all that arrives is handled by one CPU, in an interrupt.
 pub fn steered<T: Send>(cpu: u32, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
     let steer = || -> Result<()> {
