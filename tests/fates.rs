@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use acgs_perf::snapshot::fates::Abandoned;
 use acgs_perf::snapshot::open::{Open, Since};
 use acgs_perf_common::histogram::bucket_index;
-use acgs_perf_tests::fate::{Client, Kind, Server, drops_of, listen_drops};
+use acgs_perf_tests::fate::{Client, Kind, Server, drops_of};
 use acgs_perf_tests::harness::{free_port, need_root};
 use acgs_perf_tests::hostile::{MESSAGE, in_vm, network};
 use acgs_perf_tests::listening;
@@ -312,7 +312,7 @@ fn what_a_full_accept_queue_drops_is_refused() {
     let recording = server.record();
     server.freeze();
     let dropped = network::inside(server.pid(), || {
-        let before = listen_drops();
+        let before = network::listen_drops()?;
         let address = SocketAddr::from(([127, 0, 0, 1], server.port()));
         let clients: Vec<Socket> = (0..40)
             .map(|_| {
@@ -325,7 +325,7 @@ fn what_a_full_accept_queue_drops_is_refused() {
         // Some of them try again.
         sleep(Duration::from_millis(2500));
         drop(clients);
-        Ok(listen_drops() - before)
+        Ok(network::listen_drops()? - before)
     });
     let dropped = dropped.unwrap();
     assert!(dropped >= 40, "{dropped} drops are too few to tell");

@@ -8,9 +8,10 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use acgs_perf_tests::harness::{Service, fixture, free_port, need_root, python, run};
-use acgs_perf_tests::nginx;
+use acgs_perf_tests::hostile::network;
 use acgs_perf_tests::recording::Recorder;
 use acgs_perf_tests::report::Report;
+use acgs_perf_tests::{nginx, redis};
 use socket2::{Domain, Socket, Type};
 
 const NAME: &str = "service";
@@ -176,4 +177,52 @@ fn uvicorn_waits_for_a_body_that_comes_slowly() {
     assert_percentile(&report, &took, 50);
     let body = component(&report, "request_body");
     assert!(body * 100 >= sum(&took) * 90, "{body} of {} ns: {}", sum(&took), report.service(NAME)["attribution"]);
+}
+
+/// Drops one in so many of the segments with payload that come from this port, where they arrive: where they are sent, the send would fail.
+fn lose(port: u16, every: u32) {
+    let (port, every) = (port.to_string(), every.to_string());
+    let mut iptables = Command::new("iptables");
+    iptables.args(["-A", "INPUT", "-i", "lo", "-p", "tcp", "--sport", &port, "--tcp-flags", "SYN", "NONE"]);
+    // The headers take 52 bytes.
+    iptables.args(["-m", "length", "--length", "53:65535"]);
+    iptables.args(["-m", "statistic", "--mode", "nth", "--every", &every, "--packet", "0", "-j", "DROP"]);
+    run(&mut iptables).unwrap();
+}
+
+/// How many segments the rule has dropped.
+fn lost() -> u64 {
+    let rules = run(Command::new("iptables").args(["-L", "INPUT", "-v", "-n", "-x"])).unwrap();
+    let rule = rules.lines().find(|line| line.contains("DROP")).unwrap_or_else(|| panic!("{rules}"));
+    rule.split_whitespace().next().unwrap().parse().unwrap()
+}
+
+#[test]
+fn a_reply_of_which_the_network_loses_a_segment_takes_until_it_is_sent_again() {
+    need_root();
+    const REQUESTS: u64 = 20_000;
+    // The least time after which TCP sends again.
+    const TIMEOUT: u64 = 200_000_000;
+    let work = || {
+        let redis = redis::start()?;
+        lose(redis.port, 200);
+        let recording = record(&redis).start()?;
+        let mut load = Command::new("redis-benchmark");
+        load.args(["-p", &redis.port.to_string(), "-t", "get", "-c", "20", "-n", &REQUESTS.to_string(), "--csv"]);
+        let outcome = run(&mut load)?;
+        Ok((recording.stop()?, outcome, lost()))
+    };
+    let (report, outcome, lost) = network::alone(work).unwrap();
+    let late = report.spread(NAME, "/requests/latency").between(TIMEOUT, 60_000_000_000);
+    let sent_again = report.integer(NAME, "/tcp/retransmits");
+    let network = component(&report, "delivery_network");
+    println!("{lost} lost, {sent_again} sent again, {late} late, {network} ns; {outcome}");
+    assert!(report.requests(NAME) >= REQUESTS && report.requests(NAME) <= REQUESTS + 2, "{}", report.requests(NAME));
+    assert!((REQUESTS / 250..=REQUESTS / 100).contains(&lost), "{lost} segments lost");
+    assert!(sent_again >= lost);
+    // A segment may be lost twice.
+    assert!(late <= lost && late * 100 >= lost * 95, "{late} requests were late, {lost} segments lost");
+    assert!(network >= late * TIMEOUT / 2, "{network} ns");
+    assert!(report.found("tail_network"));
+    report.assert_nothing_lost(REQUESTS);
 }

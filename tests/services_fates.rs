@@ -6,8 +6,9 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use acgs_perf_tests::fate::{drops_of, listen_drops};
-use acgs_perf_tests::harness::{Service, fixture, free_port, need_root, python, run};
+use acgs_perf_tests::fate::drops_of;
+use acgs_perf_tests::harness::{Service, fixture, free_port, need_root, python};
+use acgs_perf_tests::hostile::network;
 use acgs_perf_tests::recording::Recorder;
 use acgs_perf_tests::redis;
 use acgs_perf_tests::report::Report;
@@ -133,7 +134,7 @@ fn gunicorn_with_a_short_backlog_refuses_and_says_so() {
     let service = Service::start(&mut command, port).unwrap();
     let recording = record(&service).start().unwrap();
     // The listener's counter has some twice, that of the network has others too.
-    let counters = || [drops_of(port), listen_drops()];
+    let counters = || [drops_of(port), network::listen_drops().unwrap()];
     let before = counters();
     let dropped = || counters().iter().zip(before).map(|(now, before)| now - before).min().unwrap();
     let address = service.address();

@@ -259,11 +259,3 @@ pub fn drops_of(port: u16) -> u64 {
     let mut words = memory.split([',', ')']);
     words.find_map(|word| word.strip_prefix('d')).unwrap().parse().unwrap()
 }
-
-/// What the listening sockets of this thread's network namespace have refused so far.
-pub fn listen_drops() -> u64 {
-    let text = fs::read_to_string("/proc/thread-self/net/netstat").unwrap();
-    let mut lines = text.lines().filter(|line| line.starts_with("TcpExt:")).map(str::split_whitespace);
-    let (names, values) = (lines.next().unwrap(), lines.next().unwrap());
-    names.zip(values).find(|(name, _)| *name == "ListenDrops").unwrap().1.parse().unwrap()
-}
