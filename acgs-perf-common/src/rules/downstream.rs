@@ -25,6 +25,7 @@ pub fn connecting<T: Table>(
     now: u64,
 ) {
     thread.activity.charge_on_cpu(now);
+    thread.runnable.tries(id, now);
     table.turn_to_oldest(thread, pid, now);
     let work = &mut thread.activity;
     if work.standing.is_active() {
@@ -85,6 +86,7 @@ pub fn sent<T: Table>(
             table.resume(thread, &mut how, now);
         }
     } else {
+        thread.runnable.tries(id, now);
         table.turn_to_oldest(thread, pid, now);
     }
     thread.runnable.calls_for(thread.activity.request);
@@ -137,16 +139,18 @@ pub fn ends<T: Table>(
     (call.request != 0).then_some(called)
 }
 
-/// The running thread has read the answer, and goes on with the request of the call.
+/// The running thread has read the answer on the connection whose socket is named `id`, and goes on with the request of the call.
 #[inline(always)]
 pub fn received<T: Table>(
     table: &T,
     thread: &mut ThreadState,
     call: &DownstreamCall,
+    id: u64,
     called: bool,
     arrived: u64,
     now: u64,
 ) {
+    thread.runnable.answered(id);
     if thread.activity.is_for(call.request, call.began) {
         thread.activity.charge_on_cpu(now);
         thread.activity.touched = now;
