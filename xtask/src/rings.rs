@@ -78,6 +78,7 @@ impl Ring {
                 "services_fates",
                 "services_delivery",
                 "services_gunicorn",
+                "services_proxies",
                 "services_waits",
                 "services_answers",
                 "services_listening",

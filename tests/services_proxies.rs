@@ -1,0 +1,77 @@
+//! Proxies before a server that takes its time: the time is that server's, and each request has called it once.
+
+use std::fs;
+use std::process::Command;
+
+use acgs_perf_tests::harness::{Service, fixture, free_port, need_root, python, run};
+use acgs_perf_tests::recording::Recorder;
+use acgs_perf_tests::report::Report;
+use acgs_perf_tests::tries::{near, one_of_three};
+use acgs_perf_tests::waits::Shares;
+
+const NAME: &str = "proxy";
+/// What the server behind takes.
+const PATH: &str = "late/20";
+
+/// The server behind.
+fn behind() -> Service {
+    let port = free_port().unwrap();
+    let mut command = Command::new(python("uvicorn").unwrap());
+    command.arg("app:app").arg("--app-dir").arg(fixture("")).args(["--host", "127.0.0.1", "--port", &port.to_string()]);
+    command.args(["--no-access-log", "--log-level", "warning"]).env("PYTHONDONTWRITEBYTECODE", "1");
+    Service::start(&mut command, port).unwrap()
+}
+
+fn haproxy(behind: &Service) -> Service {
+    let (port, directory) = (free_port().unwrap(), tempfile::tempdir().unwrap());
+    let file = directory.path().join("haproxy.cfg");
+    let configuration = format!(
+        "global\n nbthread 2\n maxconn 200\n\
+         defaults\n mode http\n timeout connect 2s\n timeout client 10s\n timeout server 10s\n\
+         frontend clients\n bind 127.0.0.1:{port}\n default_backend servers\n\
+         backend servers\n server one 127.0.0.1:{}\n",
+        behind.port
+    );
+    fs::write(&file, configuration).unwrap();
+    Service::start_in(Command::new("haproxy").arg("-db").arg("-f").arg(&file), port, directory).unwrap()
+}
+
+/// So many requests of so many clients, which keep their connections or not.
+fn ab(service: &Service, options: &[&str], clients: u64, requests: u64) {
+    let (clients, requests) = (clients.to_string(), requests.to_string());
+    let url = format!("http://127.0.0.1:{}/{PATH}", service.port);
+    let text = run(Command::new("ab").args(options).args(["-q", "-n", &requests, "-c", &clients, &url])).unwrap();
+    assert!(text.contains(&format!("Complete requests:      {requests}\n")) && !text.contains("Non-2xx"), "{text}");
+}
+
+fn recorded(service: &Service, load: impl FnOnce()) -> Report {
+    let recording = Recorder::new(NAME, &format!("port:{}", service.port)).start().unwrap();
+    load();
+    recording.stop().unwrap()
+}
+
+/// Each of the requests has called this server once, and has waited for it all but a tenth of its time.
+fn is_downstream(report: &Report, requests: u64, peer: &Service) -> Result<(), String> {
+    report.assert_exact_with_calls(NAME, requests);
+    report.assert_requests(NAME, requests);
+    let peers = report.service(NAME)["downstream"].as_array().unwrap();
+    let calls: Vec<_> = peers.iter().map(|peer| (&peer["address"], peer["calls"].as_u64().unwrap())).collect();
+    let address = peer.address().to_string();
+    assert!(calls.len() == 1 && *calls[0].0 == *address && calls[0].1 == requests, "{calls:?}, {requests} requests");
+    let shares = Shares::of(report, NAME);
+    println!("{shares:?}");
+    near(shares.sum(&["downstream"]) >= 90.0, || format!("{shares:?}"))
+}
+
+#[test]
+fn haproxy_waits_for_the_server_behind() {
+    need_root();
+    let behind = behind();
+    let haproxy = haproxy(&behind);
+    for (options, clients, requests) in [(&["-k"][..], 1, 100), (&["-k"], 8, 1_600), (&[], 8, 1_600)] {
+        one_of_three(|_| {
+            let report = recorded(&haproxy, || ab(&haproxy, options, clients, requests));
+            is_downstream(&report, requests, &behind)
+        });
+    }
+}
