@@ -5,6 +5,7 @@
 
 use super::Table;
 use super::call::{CALLED, CONNECTING, DownstreamCall, MIXED, QUIET};
+use super::request::takes;
 use super::standing::Mark;
 use super::thread::ThreadState;
 use super::turn::Resume;
@@ -40,9 +41,9 @@ pub fn connecting<T: Table>(
         work.calls_changed(now, 0, 0);
         work.standing.mark(Mark::Away);
         work.standing.mark(Mark::Opening);
-        if thread.runnable.is_queue() {
-            table.park(work, pid);
-            work.start_anonymous(now);
+        if thread.lets_go_at_calls() {
+            table.park(&mut thread.activity, pid);
+            thread.activity.start_anonymous(now);
         }
     }
 }
@@ -66,8 +67,8 @@ pub fn sent<T: Table>(
     }
     let same = work.is_for(call.request, call.began);
     if call.phase == CALLED || call.phase == MIXED {
-        // A loop that queues has put the request away after the first of two sends.
-        let more = same || (thread.runnable.is_queue() && now.wrapping_sub(call.since) < SAME_CALL_NS);
+        // Who lets the request go has put it away after the first of two sends.
+        let more = same || (thread.lets_go_at_calls() && now.wrapping_sub(call.since) < SAME_CALL_NS);
         if !more {
             count(call.peer, DownstreamWord::Multiplexed);
             if call.phase == CALLED {
@@ -104,10 +105,10 @@ pub fn sent<T: Table>(
     work.standing.mark(Mark::Away);
     work.standing.unmark(Mark::Opening);
     count(call.peer, DownstreamWord::Sent);
-    if thread.runnable.is_queue() {
+    if thread.lets_go_at_calls() {
         // Its turn is over; who acts next is another.
-        table.park(work, pid);
-        work.start_anonymous(now);
+        table.park(&mut thread.activity, pid);
+        thread.activity.start_anonymous(now);
     }
     Ok(())
 }
@@ -146,6 +147,7 @@ pub fn received<T: Table>(
     thread: &mut ThreadState,
     call: &DownstreamCall,
     id: u64,
+    pid: u32,
     called: bool,
     arrived: u64,
     now: u64,
@@ -164,5 +166,13 @@ pub fn received<T: Table>(
         if called {
             thread.activity.calls_changed(now, 0, 1);
         }
+        if thread.shares_requests() {
+            // Whoever goes on with it finds it.
+            thread.activity.standing.spread();
+            table.park(&mut thread.activity, pid);
+        }
+    } else {
+        // Another thread has it, and it is this one that goes on.
+        thread.takes = takes(thread.takes, true);
     }
 }

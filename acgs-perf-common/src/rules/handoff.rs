@@ -139,7 +139,7 @@ pub fn blocks<T: Table, C: Caller>(table: &T, thread: &mut ThreadState, task: &C
             Component::QueueIdle
         };
         // A thread that is no event loop goes on with its request, whatever it waits for.
-        if !work.is_for_request() || thread.loop_evidence != 0 {
+        if !work.is_for_request() || thread.loop_evidence != 0 || thread.takes != 0 {
             if live {
                 table.park(work, task.pid());
             }
@@ -272,6 +272,10 @@ pub fn take_over<T: Table>(
         return;
     }
     giver.activity.charge_on_cpu(now);
+    // They are threads of the same runtime.
+    if thread.takes < giver.takes {
+        thread.takes = giver.takes;
+    }
     // A loop hands a job to a worker.
     let queues = state == State::Lock as u32 && giver.runnable.is_queue();
     // A loop is nobody's worker: threads that read for themselves take from each other what can go on, as those of a runtime do.

@@ -267,7 +267,7 @@ fn thread_wait(thread: &ThreadState) -> Component {
 
 /// How sure it is that a thread takes what others have read, after it has answered a request: one that it took, or not.
 #[inline(always)]
-fn takes(before: u32, took: bool) -> u32 {
+pub fn takes(before: u32, took: bool) -> u32 {
     match took {
         true if before < MAX_TAKES => before + TAKE,
         true => before,
