@@ -24,4 +24,8 @@ pub struct DownstreamCall {
     pub phase: u32,
     /// Slot of the peer.
     pub peer: u32,
+    /// Thread that has sent the call.
+    pub by: u32,
+    /// For whole words.
+    pub padding: u32,
 }

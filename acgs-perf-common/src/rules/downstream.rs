@@ -99,6 +99,7 @@ pub fn sent<T: Table>(
     call.began = work.began;
     call.since = now;
     call.phase = CALLED;
+    call.by = pid;
     work.peer = call.peer;
     work.touched = now;
     work.calls_changed(now, 1, 0);
@@ -153,6 +154,10 @@ pub fn received<T: Table>(
     now: u64,
 ) {
     thread.runnable.answered(id);
+    if called && call.by != pid {
+        // Another thread has called, and it is this one that goes on.
+        thread.takes = takes(thread.takes, true);
+    }
     if thread.activity.is_for(call.request, call.began) {
         thread.activity.charge_on_cpu(now);
         thread.activity.touched = now;
@@ -171,8 +176,5 @@ pub fn received<T: Table>(
             thread.activity.standing.spread();
             table.park(&mut thread.activity, pid);
         }
-    } else {
-        // Another thread has it, and it is this one that goes on.
-        thread.takes = takes(thread.takes, true);
     }
 }

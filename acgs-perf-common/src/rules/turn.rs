@@ -130,7 +130,7 @@ pub fn resume<T: Table>(table: &T, thread: &mut ThreadState, how: &Resume, now: 
 /// In a loop that queues: the request that has waited longest is the one that acts now.
 #[inline(always)]
 pub fn turn_to_oldest<T: Table>(table: &T, thread: &mut ThreadState, pid: u32, now: u64) {
-    if !thread.runnable.is_queue() {
+    if !thread.runnable.is_queue() || thread.shares_requests() {
         return;
     }
     let ambiguous = thread.runnable.is_ambiguous();

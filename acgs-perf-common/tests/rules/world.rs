@@ -214,7 +214,7 @@ impl World {
         }
         for _ in 0..connections {
             let id = world.name();
-            let call = DownstreamCall { request: 0, began: 0, since: 0, phase: QUIET, peer: 1 };
+            let call = DownstreamCall { request: 0, began: 0, since: 0, phase: QUIET, peer: 1, by: 0, padding: 0 };
             world.connections.push(Connection { id, call, next_arrived: 0 });
         }
         world
