@@ -1,16 +1,18 @@
 //! Proxies before a server that takes its time: the time is that server's, and each request has called it once.
+//!
+//! Go, which few have at hand, runs with `ACGS_PERF_LONG` in the environment.
 
 use std::fs;
 use std::process::Command;
 
-use acgs_perf_tests::harness::{Service, fixture, free_port, need_root, python, run};
+use acgs_perf_tests::harness::{Service, build_go, fixture, free_port, is_long, need_root, python, run};
 use acgs_perf_tests::recording::Recorder;
 use acgs_perf_tests::report::Report;
 use acgs_perf_tests::tries::{near, one_of_three};
 use acgs_perf_tests::waits::Shares;
 
 const NAME: &str = "proxy";
-/// What the server behind takes.
+/// The server behind takes 20 ms for it.
 const PATH: &str = "late/20";
 
 /// The server behind.
@@ -37,9 +39,9 @@ fn haproxy(behind: &Service) -> Service {
 }
 
 /// So many requests of so many clients, which keep their connections or not.
-fn ab(service: &Service, options: &[&str], clients: u64, requests: u64) {
+fn ab(service: &Service, path: &str, options: &[&str], clients: u64, requests: u64) {
     let (clients, requests) = (clients.to_string(), requests.to_string());
-    let url = format!("http://127.0.0.1:{}/{PATH}", service.port);
+    let url = format!("http://127.0.0.1:{}/{path}", service.port);
     let text = run(Command::new("ab").args(options).args(["-q", "-n", &requests, "-c", &clients, &url])).unwrap();
     assert!(text.contains(&format!("Complete requests:      {requests}\n")) && !text.contains("Non-2xx"), "{text}");
 }
@@ -70,7 +72,27 @@ fn haproxy_waits_for_the_server_behind() {
     let haproxy = haproxy(&behind);
     for (options, clients, requests) in [(&["-k"][..], 1, 100), (&["-k"], 8, 1_600), (&[], 8, 1_600)] {
         one_of_three(|_| {
-            let report = recorded(&haproxy, || ab(&haproxy, options, clients, requests));
+            let report = recorded(&haproxy, || ab(&haproxy, PATH, options, clients, requests));
+            is_downstream(&report, requests, &behind)
+        });
+    }
+}
+
+#[test]
+fn go_waits_for_the_server_behind() {
+    if !is_long() {
+        return;
+    }
+    need_root();
+    let behind = behind();
+    let (port, directory) = (free_port().unwrap(), tempfile::tempdir().unwrap());
+    let program = build_go("proxies.go", directory.path()).unwrap();
+    let mut command = Command::new(program);
+    let proxy = Service::start_in(command.args([port.to_string(), behind.port.to_string()]), port, directory).unwrap();
+    let get = format!("get/{PATH}");
+    for (path, clients, requests) in [(PATH, 1, 100), (&get, 1, 100), (PATH, 20, 2_000), (&get, 20, 2_000)] {
+        one_of_three(|_| {
+            let report = recorded(&proxy, || ab(&proxy, path, &["-k"], clients, requests));
             is_downstream(&report, requests, &behind)
         });
     }

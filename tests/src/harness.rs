@@ -56,6 +56,24 @@ pub fn need_root() {
     assert_eq!(user, 0, "this ring needs root: run `cargo xtask test` as root");
 }
 
+/// Whether the tests that need a program which few have are wanted.
+pub fn is_long() -> bool {
+    let is_long = std::env::var_os("ACGS_PERF_LONG").is_some();
+    if !is_long {
+        println!("only with ACGS_PERF_LONG");
+    }
+    is_long
+}
+
+/// Builds a fixture in Go into a directory; the program.
+pub fn build_go(name: &str, directory: &Path) -> Result<PathBuf> {
+    let program = directory.join("program");
+    let mut build = Command::new("go");
+    build.env("GO111MODULE", "off").env("HOME", directory).args(["build", "-o"]).arg(&program);
+    run(build.arg(fixture(name))).context("needs `apt-get install golang-go`")?;
+    Ok(program)
+}
+
 /// A running service.
 pub struct Service {
     child: Child,

@@ -128,6 +128,7 @@ pub fn answer<T: Table>(table: &T, thread: &mut ThreadState, socket: &mut T::Soc
         return;
     }
     if let Some(entry) = find(table, request, began) {
+        entry.standing.mark(Mark::Taken);
         catch_up_at_reply(entry, thread, pid, now);
         table.fill(socket, entry, now);
         table.offer(socket, entry, service);

@@ -104,12 +104,14 @@ subprogram! {
 /// it is this request's.
 #[inline(always)]
 pub fn switch_to<T: Table>(table: &T, thread: &mut ThreadState, entry: &mut Activity, wait: &mut Wait, now: u64) {
+    entry.standing.mark(Mark::Taken);
     catch_up(entry, thread, wait, now);
     let work = &mut thread.activity;
     if wait.before != IS_ITS_OWN && work.is_live() {
         table.park(work, table.running());
     }
     copy(work, entry);
+    entry.standing.unmark(Mark::Taken);
     work.standing = entry.standing.resumed();
     work.touched = now;
 }
