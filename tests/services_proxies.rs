@@ -54,7 +54,6 @@ fn recorded(service: &Service, load: impl FnOnce()) -> Report {
 
 /// Each of the requests has called this server once, and has waited for it all but a tenth of its time.
 fn is_downstream(report: &Report, requests: u64, peer: &Service) -> Result<(), String> {
-    report.assert_exact_with_calls(NAME, requests);
     report.assert_requests(NAME, requests);
     let peers = report.service(NAME)["downstream"].as_array().unwrap();
     let calls: Vec<_> = peers.iter().map(|peer| (&peer["address"], peer["calls"].as_u64().unwrap())).collect();
@@ -73,6 +72,7 @@ fn haproxy_waits_for_the_server_behind() {
     for (options, clients, requests) in [(&["-k"][..], 1, 100), (&["-k"], 8, 1_600), (&[], 8, 1_600)] {
         one_of_three(|_| {
             let report = recorded(&haproxy, || ab(&haproxy, PATH, options, clients, requests));
+            report.assert_exact_with_calls(NAME, requests);
             is_downstream(&report, requests, &behind)
         });
     }
@@ -93,6 +93,9 @@ fn go_waits_for_the_server_behind() {
     for (path, clients, requests) in [(PATH, 1, 100), (&get, 1, 100), (PATH, 20, 2_000), (&get, 20, 2_000)] {
         one_of_three(|_| {
             let report = recorded(&proxy, || ab(&proxy, path, &["-k"], clients, requests));
+            // Two threads can have a request in their hands at once; seldom both write it down at the same moment.
+            let beside = [("negative_difference", requests / 200 + 1), ("attribution_inconsistent", requests / 2_000)];
+            report.assert_counted(NAME, requests, &beside);
             is_downstream(&report, requests, &behind)
         });
     }

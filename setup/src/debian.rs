@@ -79,6 +79,9 @@ pub fn ensure_services(found: &mut Vec<Found>) -> Result<()> {
     if postgres().is_none() {
         packages.extend(["postgresql", "postgresql-contrib"]);
     }
+    if php_fpm().is_none() {
+        packages.push("php-fpm");
+    }
     install(&packages)?;
     for (program, package, argument) in SERVICES {
         let path = which(program).with_context(|| format!("{program} is missing although {package} is installed"))?;
@@ -87,6 +90,8 @@ pub fn ensure_services(found: &mut Vec<Found>) -> Result<()> {
     let directory = postgres().context("initdb, postgres and pgbench are missing although postgresql is installed")?;
     let server = directory.join("postgres");
     found.push(Found::new("postgres", version_of(&server, "--version"), server.display().to_string()));
+    let php = php_fpm().context("php-fpm is missing although it is installed")?;
+    found.push(Found::new("php-fpm", version_of(&php, "--version"), php.display().to_string()));
     Ok(())
 }
 
@@ -125,6 +130,15 @@ fn postgres() -> Option<PathBuf> {
     versions.retain(|bin| ["initdb", "postgres", "pgbench"].iter().all(|program| bin.join(program).exists()));
     versions.sort();
     versions.pop()
+}
+
+/// The newest PHP-FPM: its name ends with its version.
+fn php_fpm() -> Option<PathBuf> {
+    let mut programs: Vec<PathBuf> =
+        fs::read_dir("/usr/sbin").ok()?.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    programs.retain(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("php-fpm")));
+    programs.sort();
+    programs.pop()
 }
 
 /// Keeps packages from starting daemons for as long as it lives.

@@ -65,6 +65,15 @@ pub fn is_long() -> bool {
     is_long
 }
 
+/// PHP-FPM, which Debian calls by its version.
+pub fn php_fpm() -> Result<PathBuf> {
+    let entries = fs::read_dir("/usr/sbin").context("read /usr/sbin")?;
+    let mut programs: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    programs.retain(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("php-fpm")));
+    programs.sort();
+    programs.pop().context("PHP-FPM is missing; run `cargo xtask setup --tests`")
+}
+
 /// Builds a fixture in Go into a directory; the program.
 pub fn build_go(name: &str, directory: &Path) -> Result<PathBuf> {
     let program = directory.join("program");

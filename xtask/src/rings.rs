@@ -79,6 +79,7 @@ impl Ring {
                 "services_delivery",
                 "services_gunicorn",
                 "services_proxies",
+                "services_php",
                 "services_waits",
                 "services_answers",
                 "services_listening",
