@@ -29,6 +29,16 @@ const SERVICES: &[(&str, &str, &str)] = &[
     ("runuser", "util-linux", "--version"),
 ];
 
+/// What only the long tests of services need, by the same columns.
+const LONG: &[(&str, &str, &str)] = &[
+    ("go", "golang-go", "version"),
+    ("java", "default-jdk-headless", "--version"),
+    ("puma", "puma", "--version"),
+    ("mariadbd", "mariadb-server", "--version"),
+    ("sysbench", "sysbench", "--version"),
+    ("pgbouncer", "pgbouncer", "--version"),
+];
+
 /// Other tools that trace, by the same columns.
 const RIVALS: &[(&str, &str, &str)] = &[
     ("bpftrace", "bpftrace", "--version"),
@@ -92,6 +102,17 @@ pub fn ensure_services(found: &mut Vec<Found>) -> Result<()> {
     found.push(Found::new("postgres", version_of(&server, "--version"), server.display().to_string()));
     let php = php_fpm().context("php-fpm is missing although it is installed")?;
     found.push(Found::new("php-fpm", version_of(&php, "--version"), php.display().to_string()));
+    Ok(())
+}
+
+/// What the long tests need beside that.
+pub fn ensure_long(found: &mut Vec<Found>) -> Result<()> {
+    let missing = LONG.iter().filter(|(program, ..)| which(program).is_none());
+    install(&missing.map(|(_, package, _)| *package).collect::<Vec<_>>())?;
+    for (program, package, argument) in LONG {
+        let path = which(program).with_context(|| format!("{program} is missing although {package} is installed"))?;
+        found.push(Found::new(program, version_of(&path, argument), path.display().to_string()));
+    }
     Ok(())
 }
 

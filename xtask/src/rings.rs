@@ -114,6 +114,9 @@ fn one(name: &'static str) -> Vec<&'static str> {
 pub fn run(chosen: &[Ring], accept: bool, long: bool) -> Result<()> {
     let rings: Vec<Ring> = Ring::ALL.into_iter().filter(|ring| chosen.is_empty() || chosen.contains(ring)).collect();
     let toolchain = setup::ensure(rings.contains(&Ring::Services))?;
+    if long && rings.contains(&Ring::Services) {
+        setup::ensure_long()?;
+    }
     if rings.iter().any(|ring| *ring != Ring::Host) {
         agent::build(&toolchain, true)?;
     }

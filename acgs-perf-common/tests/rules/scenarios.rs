@@ -238,6 +238,60 @@ proptest! {
         prop_assert!(!server.truth.world.thread(0).runnable.is_queue());
     }
 
+    /// A proxy whose tasks go from thread to thread, as in Go: one thread calls, the other one, which waits for events meanwhile, reads the
+    /// answer, and one of them replies. What one knows the other one finds.
+    #[test]
+    fn calls_of_a_runtime_are_nearly_exact(
+        rounds in prop::collection::vec((ns(), 1_000_000..30_000_000u64, 1..60_000u64, any::<bool>()), 4..12),
+    ) {
+        let mut truth = Truth::new(2, 1, 1);
+        truth.world.block(1, Block::Job);
+        let warm_up = [(1_000, 20_000_000, 1_000, true), (1_000, 20_000_000, 1_000, false)];
+        for (round, (before, meanwhile, after, changes)) in warm_up.iter().cycle().take(4).chain(&rounds).enumerate() {
+            let (caller, reader) = (round % 2, 1 - round % 2);
+            truth.world.block(caller, Block::Poll);
+            truth.after(*after).arrive(0);
+            truth.world.wake(caller, By::Interrupt);
+            truth.after(700).world.run(caller);
+            truth.read(caller, 0);
+            truth.after(*before).world.call(caller, 0);
+            truth.phases[0] = Phase::Away;
+            // It wakes the other one to wait for events, and has nothing to do.
+            truth.world.wake(reader, By::Thread(caller, FUTEX, 1));
+            truth.world.run(reader);
+            truth.world.block(reader, Block::Poll);
+            truth.world.block(caller, Block::Job);
+            truth.after(*meanwhile).world.answer_arrives(0);
+            truth.world.wake(reader, By::Interrupt);
+            truth.phases[0] = Phase::Worked(reader);
+            truth.after(700).world.run(reader);
+            truth.world.read_answer(reader, 0);
+            truth.after(*after);
+            let replies = if *changes { caller } else { reader };
+            if *changes {
+                truth.world.wake(caller, By::Thread(reader, FUTEX, 1));
+                truth.phases[0] = Phase::Worked(caller);
+                truth.after(700).world.run(caller);
+            }
+            truth.after(*after).reply(replies, 0);
+            if *changes {
+                truth.world.block(caller, Block::Job);
+            }
+            if round < 4 {
+                truth.world.replies.clear();
+                truth.told.clear();
+            }
+            if !*changes {
+                truth.world.wake(caller, By::Thread(reader, FUTEX, 1));
+                truth.world.run(caller);
+                truth.world.block(caller, Block::Job);
+            }
+        }
+        invariants::check(&truth.world);
+        let wrong = truth.wrong_percent();
+        prop_assert!(wrong < 5.0, "{wrong} % of the time is another part's");
+    }
+
     /// A pool with fewer threads than jobs: who waits for a thread, waits in `pool_wait`.
     #[test]
     fn a_pool_without_a_free_thread_is_pool_wait(
