@@ -148,12 +148,12 @@ pub fn received<T: Table>(
     thread: &mut ThreadState,
     call: &DownstreamCall,
     id: u64,
-    pid: u32,
     called: bool,
     arrived: u64,
     now: u64,
 ) {
     thread.runnable.answered(id);
+    let pid = table.running();
     if called && call.by != pid {
         // Another thread has called, and it is this one that goes on.
         thread.takes = takes(thread.takes, true);

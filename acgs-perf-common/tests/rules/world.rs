@@ -371,8 +371,7 @@ impl World {
         };
         if let Some(called) = downstream::ends(&self.tables, call, 1, arrived, |_, _| {}) {
             let mut state = self.tables.threads[thread].borrow_mut();
-            let pid = self.tasks[thread].pid;
-            downstream::received(&self.tables, &mut state, call, *id, pid, called, arrived, self.now);
+            downstream::received(&self.tables, &mut state, call, *id, called, arrived, self.now);
         }
     }
 

@@ -41,8 +41,7 @@ pub fn received(socket: &mut SocketState, service: u32, bytes: u64, arrived: u64
     let answered = |peer, latency| downstream::answered(service, peer, latency);
     let (call, id) = (&mut socket.call, socket.id);
     if let Some(called) = rules::ends(&Requests, call, bytes, arrived, answered) {
-        let pid = Task::current().pid();
-        rules::received(&Requests, thread_state::current()?, call, id, pid, called, arrived, now);
+        rules::received(&Requests, thread_state::current()?, call, id, called, arrived, now);
     }
     Ok(())
 }
