@@ -9,9 +9,12 @@ use super::request::takes;
 use super::standing::Mark;
 use super::thread::ThreadState;
 use super::turn::Resume;
+use crate::attribution::Component;
 use crate::ledger::Loss;
 use crate::maps::DownstreamWord;
 
+/// A connection whose answer was read is given to the next request so soon.
+const RELEASED_NS: u64 = 5_000_000;
 /// Sends of a loop that follow so soon upon the first one belong to the same call: headers, then a body.
 const SAME_CALL_NS: u64 = 1_000_000;
 
@@ -78,6 +81,8 @@ pub fn sent<T: Table>(
         }
         return Ok(());
     }
+    let has_waited = gets_connection(call, thread.woke_at, now);
+    let work = &mut thread.activity;
     // Whose connection this is was known when it was opened.
     let opened_for = call.request != id || work.request == 0;
     if call.phase == CONNECTING && (same || opened_for) {
@@ -94,6 +99,9 @@ pub fn sent<T: Table>(
     let work = &mut thread.activity;
     if work.request == 0 {
         work.request = id;
+        if has_waited {
+            work.waited_in = Component::ConnectionWait as u32;
+        }
     }
     call.request = work.request;
     call.began = work.began;
@@ -112,6 +120,13 @@ pub fn sent<T: Table>(
         thread.activity.start_anonymous(now);
     }
     Ok(())
+}
+
+/// Whether a call that is made now has waited until another one had been answered on the connection, by a thread that woke for that at
+/// `woke_at` and has not waited since.
+#[inline(always)]
+fn gets_connection(call: &DownstreamCall, woke_at: u64, now: u64) -> bool {
+    call.phase == QUIET && call.since != 0 && call.since >= woke_at && now.wrapping_sub(call.since) < RELEASED_NS
 }
 
 /// Bytes that had arrived at `arrived` were read from such a connection, or its end: the call on it is over. Whether there was
@@ -146,13 +161,14 @@ pub fn ends<T: Table>(
 pub fn received<T: Table>(
     table: &T,
     thread: &mut ThreadState,
-    call: &DownstreamCall,
+    call: &mut DownstreamCall,
     id: u64,
     called: bool,
     arrived: u64,
     now: u64,
 ) {
     thread.runnable.answered(id);
+    call.since = now;
     let pid = table.running();
     if called && call.by != pid {
         // Another thread has called, and it is this one that goes on.

@@ -292,6 +292,45 @@ proptest! {
         prop_assert!(wrong < 5.0, "{wrong} % of the time is another part's");
     }
 
+    /// A proxy with one connection to its peer, as a pool of connections that is too small: who waits for it, waits in `connection_wait`.
+    #[test]
+    fn a_pool_without_a_free_connection_is_connection_wait(
+        rounds in prop::collection::vec(prop::collection::vec((1_000_000..30_000_000u64, 1..30_000u64), 2..8), 1..4),
+    ) {
+        let mut truth = Truth::new(1, 8, 1);
+        for requests in &rounds {
+            truth.world.block(0, Block::Poll);
+            (0..requests.len()).for_each(|socket| truth.arrive(socket));
+            truth.world.wake(0, By::Interrupt);
+            truth.after(700).world.run(0);
+            truth.read(0, 0);
+            truth.after(1_000).world.call(0, 0);
+            truth.phases[0] = Phase::Away;
+            for socket in 1..requests.len() {
+                truth.read(0, socket);
+                truth.phases[socket] = Phase::Connection;
+            }
+            for (socket, (meanwhile, cpu)) in requests.iter().enumerate() {
+                truth.world.block(0, Block::Poll);
+                truth.after(*meanwhile).world.answer_arrives(0);
+                truth.world.wake(0, By::Interrupt);
+                truth.phases[socket] = Phase::Ready(0);
+                truth.after(700).world.run(0);
+                truth.world.read_answer(0, 0);
+                truth.phases[socket] = Phase::Worked(0);
+                truth.after(*cpu).reply(0, socket);
+                if socket + 1 < requests.len() {
+                    truth.phases[socket + 1] = Phase::Worked(0);
+                    truth.after(*cpu).world.call(0, 0);
+                    truth.phases[socket + 1] = Phase::Away;
+                }
+            }
+        }
+        invariants::check(&truth.world);
+        let wrong = truth.wrong_percent();
+        prop_assert!(wrong < 5.0, "{wrong} % of the time is another part's");
+    }
+
     /// A pool with fewer threads than jobs: who waits for a thread, waits in `pool_wait`.
     #[test]
     fn a_pool_without_a_free_thread_is_pool_wait(
