@@ -2,14 +2,13 @@
 //!
 //! Java and Go, which few have at hand, run with `ACGS_PERF_LONG` in the environment; `timers.rs` has servers that wait as they do.
 
-use std::path::PathBuf;
 use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
 use acgs_perf_load::{Client, Plan};
 use acgs_perf_tests::causes::inject::Quota;
-use acgs_perf_tests::harness::{Service, fixture, free_port, need_root, python, run};
+use acgs_perf_tests::harness::{Service, build_go, fixture, free_port, is_long, need_root, python, run};
 use acgs_perf_tests::recording::Recorder;
 use acgs_perf_tests::report::Report;
 use acgs_perf_tests::tries::{near, one_of_three};
@@ -89,15 +88,6 @@ fn uvicorn_that_a_quota_holds_back_is_told_so() {
     });
 }
 
-/// Whether the tests that need a program which few have are wanted.
-fn is_long() -> bool {
-    let is_long = std::env::var_os("ACGS_PERF_LONG").is_some();
-    if !is_long {
-        println!("only with ACGS_PERF_LONG");
-    }
-    is_long
-}
-
 #[test]
 fn java_threads_that_sleep_are_no_lock() {
     if !is_long() {
@@ -116,12 +106,8 @@ fn java_threads_that_sleep_are_no_lock() {
 }
 
 fn go() -> Service {
-    let directory = tempfile::tempdir().unwrap();
-    let program: PathBuf = directory.path().join("sleeps");
-    let mut build = Command::new("go");
-    build.env("GO111MODULE", "off").env("HOME", directory.path()).args(["build", "-o"]).arg(&program);
-    run(build.arg(fixture("sleeps.go"))).expect("needs `apt-get install golang-go`");
-    let port = free_port().unwrap();
+    let (port, directory) = (free_port().unwrap(), tempfile::tempdir().unwrap());
+    let program = build_go("sleeps.go", directory.path()).unwrap();
     Service::start_in(Command::new(&program).arg(port.to_string()), port, directory).unwrap()
 }
 

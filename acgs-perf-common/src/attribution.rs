@@ -22,7 +22,7 @@ macro_rules! components {
 }
 
 /// Number of components.
-pub const COMPONENTS: usize = 30;
+pub const COMPONENTS: usize = 31;
 /// The first component of the service time; those before it make up the queue time.
 pub const FIRST_OF_SERVICE_TIME: usize = Component::OnCpu as usize;
 /// Components of the queue time.
@@ -56,11 +56,12 @@ components! {
     SendBuffer = 22, "send_buffer", "That thread was blocked in a send, because the other end took too little of what was sent before";
     LoopWait = 23, "loop_wait", "The request could go on, but the thread that had to go on with it worked for others";
     PoolWait = 24, "pool_wait", "The request was read, but no thread of the pool had taken it up yet";
-    Unknown = 25, "unknown", "The service time that could not be attributed";
-    Reply = 26, "reply", "From the first to the last byte of the reply, while the service had more to send";
-    DeliveryNagle = 27, "delivery_nagle", "The end of the reply was held back to go with more bytes (Nagle's algorithm, or a cork)";
-    DeliveryWindow = 28, "delivery_window", "The reply could not leave, because the client took too little of it (its receive window)";
-    DeliveryNetwork = 29, "delivery_network", "The reply could not leave, or left again, because of the network (congestion, pacing, loss)";
+    ConnectionWait = 25, "connection_wait", "The request waited for a connection to a downstream peer, which the call of another one had taken";
+    Unknown = 26, "unknown", "The service time that could not be attributed";
+    Reply = 27, "reply", "From the first to the last byte of the reply, while the service had more to send";
+    DeliveryNagle = 28, "delivery_nagle", "The end of the reply was held back to go with more bytes (Nagle's algorithm, or a cork)";
+    DeliveryWindow = 29, "delivery_window", "The reply could not leave, because the client took too little of it (its receive window)";
+    DeliveryNetwork = 30, "delivery_network", "The reply could not leave, or left again, because of the network (congestion, pacing, loss)";
 }
 
 /// Downstream peers per service that get figures of their own; slot 0 stands for all others.
@@ -101,7 +102,7 @@ pub const DELIVERY_COMPONENTS: usize = COMPONENTS - Component::DeliveryNagle as 
 /// First of the words that nothing uses yet: for components to come.
 pub const ROOM_WORD: usize = DELIVERY_WORD + DELIVERY_COMPONENTS;
 /// Words for components to come, at least.
-pub const ROOM_WORDS: usize = 4;
+pub const ROOM_WORDS: usize = 3;
 /// Words of a row: whole cache lines of 64 bytes, so that each row begins with one.
 pub const ATTRIBUTION_WORDS: usize = (ROOM_WORD + ROOM_WORDS).next_multiple_of(8);
 
@@ -148,7 +149,7 @@ mod tests {
         for (at, (name, _)) in COMPONENT_NAMES.iter().enumerate() {
             assert!(COMPONENT_NAMES[..at].iter().all(|(other, _)| other != name), "{name} twice");
         }
-        assert_eq!((QUEUE_COMPONENTS, SERVICE_COMPONENTS, DELIVERY_COMPONENTS), (11, 15, 3));
+        assert_eq!((QUEUE_COMPONENTS, SERVICE_COMPONENTS, DELIVERY_COMPONENTS), (11, 16, 3));
     }
 
     #[test]

@@ -15,7 +15,7 @@ const LONGEST: u64 = (1 << (64 - SHIFT)) - 1;
 /// Component number of a segment that stands for several.
 const MORE: u64 = COMPONENT_MASK;
 
-const _: () = assert!(COMPONENTS < MORE as usize);
+const _: () = assert!(COMPONENTS <= MORE as usize);
 
 /// A segment: duration (37 bits, up to 137 s), component, and a process id or peer slot (22 bits, the kernel's largest id).
 #[inline(always)]

@@ -30,6 +30,16 @@ const SERVICES: &[(&str, &str, &str)] = &[
     ("runuser", "util-linux", "--version"),
 ];
 
+/// What only the long tests of services need, by the same columns.
+const LONG: &[(&str, &str, &str)] = &[
+    ("go", "golang-go", "version"),
+    ("java", "default-jdk-headless", "--version"),
+    ("puma", "puma", "--version"),
+    ("mariadbd", "mariadb-server", "--version"),
+    ("sysbench", "sysbench", "--version"),
+    ("pgbouncer", "pgbouncer", "--version"),
+];
+
 /// Other tools that trace, by the same columns.
 const RIVALS: &[(&str, &str, &str)] = &[
     ("bpftrace", "bpftrace", "--version"),
@@ -80,6 +90,9 @@ pub fn ensure_services(found: &mut Vec<Found>) -> Result<()> {
     if postgres().is_none() {
         packages.extend(["postgresql", "postgresql-contrib"]);
     }
+    if php_fpm().is_none() {
+        packages.push("php-fpm");
+    }
     install(&packages)?;
     for (program, package, argument) in SERVICES {
         let path = which(program).with_context(|| format!("{program} is missing although {package} is installed"))?;
@@ -88,6 +101,19 @@ pub fn ensure_services(found: &mut Vec<Found>) -> Result<()> {
     let directory = postgres().context("initdb, postgres and pgbench are missing although postgresql is installed")?;
     let server = directory.join("postgres");
     found.push(Found::new("postgres", version_of(&server, "--version"), server.display().to_string()));
+    let php = php_fpm().context("php-fpm is missing although it is installed")?;
+    found.push(Found::new("php-fpm", version_of(&php, "--version"), php.display().to_string()));
+    Ok(())
+}
+
+/// What the long tests need beside that.
+pub fn ensure_long(found: &mut Vec<Found>) -> Result<()> {
+    let missing = LONG.iter().filter(|(program, ..)| which(program).is_none());
+    install(&missing.map(|(_, package, _)| *package).collect::<Vec<_>>())?;
+    for (program, package, argument) in LONG {
+        let path = which(program).with_context(|| format!("{program} is missing although {package} is installed"))?;
+        found.push(Found::new(program, version_of(&path, argument), path.display().to_string()));
+    }
     Ok(())
 }
 
@@ -126,6 +152,15 @@ fn postgres() -> Option<PathBuf> {
     versions.retain(|bin| ["initdb", "postgres", "pgbench"].iter().all(|program| bin.join(program).exists()));
     versions.sort();
     versions.pop()
+}
+
+/// The newest PHP-FPM: its name ends with its version.
+fn php_fpm() -> Option<PathBuf> {
+    let mut programs: Vec<PathBuf> =
+        fs::read_dir("/usr/sbin").ok()?.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    programs.retain(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("php-fpm")));
+    programs.sort();
+    programs.pop()
 }
 
 /// Keeps packages from starting daemons for as long as it lives.

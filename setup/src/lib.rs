@@ -62,6 +62,14 @@ pub fn ensure_deny() -> Result<Deny> {
     Ok(deny)
 }
 
+/// Finds or installs what only the long tests of services need.
+pub fn ensure_long() -> Result<()> {
+    let mut found = Vec::new();
+    debian::ensure_long(&mut found)?;
+    print(&found);
+    Ok(())
+}
+
 /// Sets up, prints the table, and gives the toolchain for the kernel side.
 pub fn ensure(tests: bool) -> Result<Toolchain> {
     all(tests, false)

@@ -56,6 +56,33 @@ pub fn need_root() {
     assert_eq!(user, 0, "this ring needs root: run `cargo xtask test` as root");
 }
 
+/// Whether the tests that need a program which few have are wanted.
+pub fn is_long() -> bool {
+    let is_long = std::env::var_os("ACGS_PERF_LONG").is_some();
+    if !is_long {
+        println!("only with ACGS_PERF_LONG");
+    }
+    is_long
+}
+
+/// PHP-FPM, which Debian calls by its version.
+pub fn php_fpm() -> Result<PathBuf> {
+    let entries = fs::read_dir("/usr/sbin").context("read /usr/sbin")?;
+    let mut programs: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    programs.retain(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("php-fpm")));
+    programs.sort();
+    programs.pop().context("PHP-FPM is missing; run `cargo xtask setup --tests`")
+}
+
+/// Builds a fixture in Go into a directory; the program.
+pub fn build_go(name: &str, directory: &Path) -> Result<PathBuf> {
+    let program = directory.join("program");
+    let mut build = Command::new("go");
+    build.env("GO111MODULE", "off").env("HOME", directory).args(["build", "-o"]).arg(&program);
+    run(build.arg(fixture(name))).context("needs `apt-get install golang-go`")?;
+    Ok(program)
+}
+
 /// A running service.
 pub struct Service {
     child: Child,

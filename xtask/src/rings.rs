@@ -79,6 +79,8 @@ impl Ring {
                 "services_fates",
                 "services_delivery",
                 "services_gunicorn",
+                "services_proxies",
+                "services_php",
                 "services_waits",
                 "services_answers",
                 "services_listening",
@@ -113,6 +115,9 @@ fn one(name: &'static str) -> Vec<&'static str> {
 pub fn run(chosen: &[Ring], accept: bool, long: bool) -> Result<()> {
     let rings: Vec<Ring> = Ring::ALL.into_iter().filter(|ring| chosen.is_empty() || chosen.contains(ring)).collect();
     let toolchain = setup::ensure(rings.contains(&Ring::Services))?;
+    if long && rings.contains(&Ring::Services) {
+        setup::ensure_long()?;
+    }
     if rings.iter().any(|ring| *ring != Ring::Host) {
         agent::build(&toolchain, true)?;
     }

@@ -18,10 +18,14 @@ pub struct DownstreamCall {
     pub request: u64,
     /// When it was read; see `Activity`.
     pub began: u64,
-    /// When the call was sent, or the connection was established.
+    /// When the call was sent, the connection was established, or the last answer was read.
     pub since: u64,
     /// `QUIET`, `CONNECTING`, `CALLED` or `MIXED`.
     pub phase: u32,
     /// Slot of the peer.
     pub peer: u32,
+    /// Thread that has sent the call.
+    pub by: u32,
+    /// For whole words.
+    pub padding: u32,
 }

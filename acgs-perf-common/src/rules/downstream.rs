@@ -5,12 +5,16 @@
 
 use super::Table;
 use super::call::{CALLED, CONNECTING, DownstreamCall, MIXED, QUIET};
+use super::request::takes;
 use super::standing::Mark;
 use super::thread::ThreadState;
 use super::turn::Resume;
+use crate::attribution::Component;
 use crate::ledger::Loss;
 use crate::maps::DownstreamWord;
 
+/// A connection whose answer was read is given to the next request so soon.
+const RELEASED_NS: u64 = 5_000_000;
 /// Sends of a loop that follow so soon upon the first one belong to the same call: headers, then a body.
 const SAME_CALL_NS: u64 = 1_000_000;
 
@@ -29,6 +33,7 @@ pub fn connecting<T: Table>(
     now: u64,
 ) {
     thread.activity.charge_on_cpu(now);
+    thread.runnable.tries(id, now);
     table.turn_to_oldest(thread, pid, now);
     let work = &mut thread.activity;
     if work.standing.is_active() {
@@ -43,9 +48,9 @@ pub fn connecting<T: Table>(
         work.calls_changed(now, 0, 0);
         work.standing.mark(Mark::Away);
         work.standing.mark(Mark::Opening);
-        if thread.runnable.is_queue() {
-            table.park(work, pid);
-            work.start_anonymous(now);
+        if thread.lets_go_at_calls() {
+            table.park(&mut thread.activity, pid);
+            thread.activity.start_anonymous(now);
         }
     }
 }
@@ -69,8 +74,8 @@ pub fn sent<T: Table>(
     }
     let same = work.is_for(call.request, call.began);
     if call.phase == CALLED || call.phase == MIXED {
-        // A loop that queues has put the request away after the first of two sends.
-        let more = same || (thread.runnable.is_queue() && now.wrapping_sub(call.since) < SAME_CALL_NS);
+        // Who lets the request go has put it away after the first of two sends.
+        let more = same || (thread.lets_go_at_calls() && now.wrapping_sub(call.since) < SAME_CALL_NS);
         if !more {
             count(call.peer, DownstreamWord::Multiplexed);
             if call.phase == CALLED {
@@ -80,6 +85,8 @@ pub fn sent<T: Table>(
         }
         return Ok(());
     }
+    let has_waited = gets_connection(call, thread.woke_at, now);
+    let work = &mut thread.activity;
     // Whose connection this is was known when it was opened.
     let opened_for = call.request != id || work.request == 0;
     if call.phase == CONNECTING && (same || opened_for) {
@@ -89,29 +96,41 @@ pub fn sent<T: Table>(
             table.resume(thread, &mut how, now);
         }
     } else {
+        thread.runnable.tries(id, now);
         table.turn_to_oldest(thread, pid, now);
     }
     thread.runnable.calls_for(thread.activity.request);
     let work = &mut thread.activity;
     if work.request == 0 {
         work.request = id;
+        if has_waited {
+            work.waited_in = Component::ConnectionWait as u32;
+        }
     }
     call.request = work.request;
     call.began = work.began;
     call.since = now;
     call.phase = CALLED;
+    call.by = pid;
     work.peer = call.peer;
     work.touched = now;
     work.calls_changed(now, 1, 0);
     work.standing.mark(Mark::Away);
     work.standing.unmark(Mark::Opening);
     count(call.peer, DownstreamWord::Sent);
-    if thread.runnable.is_queue() {
+    if thread.lets_go_at_calls() {
         // Its turn is over; who acts next is another.
-        table.park(work, pid);
-        work.start_anonymous(now);
+        table.park(&mut thread.activity, pid);
+        thread.activity.start_anonymous(now);
     }
     Ok(())
+}
+
+/// Whether a call that is made now has waited until another one had been answered on the connection, by a thread that woke for that at
+/// `woke_at` and has not waited since.
+#[inline(always)]
+fn gets_connection(call: &DownstreamCall, woke_at: u64, now: u64) -> bool {
+    call.phase == QUIET && call.since != 0 && call.since >= woke_at && now.wrapping_sub(call.since) < RELEASED_NS
 }
 
 /// Bytes that had arrived at `arrived` were read from such a connection, or its end: the call on it is over. Whether there was
@@ -141,16 +160,24 @@ pub fn ends<T: Table>(
     (call.request != 0).then_some(called)
 }
 
-/// The running thread has read the answer, and goes on with the request of the call.
+/// The running thread has read the answer on the connection whose socket is named `id`, and goes on with the request of the call.
 #[inline(always)]
 pub fn received<T: Table>(
     table: &T,
     thread: &mut ThreadState,
-    call: &DownstreamCall,
+    call: &mut DownstreamCall,
+    id: u64,
     called: bool,
     arrived: u64,
     now: u64,
 ) {
+    thread.runnable.answered(id);
+    call.since = now;
+    let pid = table.running();
+    if called && call.by != pid {
+        // Another thread has called, and it is this one that goes on.
+        thread.takes = takes(thread.takes, true);
+    }
     if thread.activity.is_for(call.request, call.began) {
         thread.activity.charge_on_cpu(now);
         thread.activity.touched = now;
@@ -163,6 +190,11 @@ pub fn received<T: Table>(
         thread.activity.standing.mark(Mark::Away);
         if called {
             thread.activity.calls_changed(now, 0, 1);
+        }
+        if thread.shares_requests() {
+            // Whoever goes on with it finds it.
+            thread.activity.standing.spread();
+            table.park(&mut thread.activity, pid);
         }
     }
 }

@@ -3,6 +3,7 @@
 //! In: the state a thread enters or leaves. Out: its activity parked, dropped, begun or taken over, and its history.
 
 use super::Table;
+use super::activity::Activity;
 use super::limit::LOOK_NS;
 use super::standing::{Custody, Mark};
 use super::thread::ThreadState;
@@ -18,6 +19,8 @@ const KILL: i64 = 62;
 const TGKILL: i64 = 234;
 /// Bytes that a thread writes to wake another one, at most: one to a pipe or pair of sockets, eight to an eventfd.
 pub const WAKE_BYTES: u64 = 8;
+/// What a thread does for its request in so short a time does not count, where two threads could be at the same entry of the table.
+const MOMENT_NS: u64 = 50_000;
 /// Sleeps of a loop for which a result from a pool is remembered.
 const POOL_SLEEPS: u32 = 64;
 /// Wake-ups from thread to thread that a request follows.
@@ -139,8 +142,8 @@ pub fn blocks<T: Table, C: Caller>(table: &T, thread: &mut ThreadState, task: &C
             Component::QueueIdle
         };
         // A thread that is no event loop goes on with its request, whatever it waits for.
-        if !work.is_for_request() || thread.loop_evidence != 0 {
-            if live {
+        if !work.is_for_request() || thread.loop_evidence != 0 || thread.takes != 0 {
+            if live && !(thread.takes != 0 && is_in_table(work, now)) {
                 table.park(work, task.pid());
             }
             work.standing.free();
@@ -153,7 +156,9 @@ pub fn blocks<T: Table, C: Caller>(table: &T, thread: &mut ThreadState, task: &C
             work.standing.free();
         } else if thread.takes != 0 {
             // A thread of a runtime: whatever its request waits for, it need not be this thread that goes on with it.
-            table.park(work, task.pid());
+            if !is_in_table(work, now) {
+                table.park(work, task.pid());
+            }
             work.standing.free();
         } else if !work.standing.is_given() {
             // It may have finished, and the thread that replies may be too busy to be woken.
@@ -172,6 +177,12 @@ pub fn blocks<T: Table, C: Caller>(table: &T, thread: &mut ThreadState, task: &C
         };
     }
     thread.history.push(component, now);
+}
+
+/// Whether the table has what a thread of a runtime knows of its request, but for a moment. Another thread may be about to go on with it.
+#[inline(always)]
+fn is_in_table(work: &Activity, now: u64) -> bool {
+    work.standing.is_tabled() && now.wrapping_sub(work.touched) < MOMENT_NS
 }
 
 /// The thread, which is `task` of `service`, is woken from `state`; its time in that state is accounted already.
@@ -272,6 +283,10 @@ pub fn take_over<T: Table>(
         return;
     }
     giver.activity.charge_on_cpu(now);
+    // They are threads of the same runtime.
+    if thread.takes < giver.takes {
+        thread.takes = giver.takes;
+    }
     // A loop hands a job to a worker.
     let queues = state == State::Lock as u32 && giver.runnable.is_queue();
     // A loop is nobody's worker: threads that read for themselves take from each other what can go on, as those of a runtime do.

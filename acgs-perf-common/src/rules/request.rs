@@ -128,6 +128,7 @@ pub fn answer<T: Table>(table: &T, thread: &mut ThreadState, socket: &mut T::Soc
         return;
     }
     if let Some(entry) = find(table, request, began) {
+        entry.standing.mark(Mark::Taken);
         catch_up_at_reply(entry, thread, pid, now);
         table.fill(socket, entry, now);
         table.offer(socket, entry, service);
@@ -267,7 +268,7 @@ fn thread_wait(thread: &ThreadState) -> Component {
 
 /// How sure it is that a thread takes what others have read, after it has answered a request: one that it took, or not.
 #[inline(always)]
-fn takes(before: u32, took: bool) -> u32 {
+pub fn takes(before: u32, took: bool) -> u32 {
     match took {
         true if before < MAX_TAKES => before + TAKE,
         true => before,

@@ -1,8 +1,10 @@
 //! The requests that an event loop has read from, but not acted for yet, oldest first.
 //!
 //! Some loops act at once for what they read (nginx, Node); others put it in a queue and work that off in order
-//! (asyncio). Which of the two a thread does is learnt from replies, because the socket of a reply
+//! (asyncio, haproxy). Which of the two a thread does is learnt from replies, because the socket of a reply
 //! says for whom it is. In a loop that queues, a downstream call belongs to the request that has waited longest.
+
+use crate::subprogram;
 
 /// Requests remembered, a power of two.
 const LENGTH: u32 = 16;
@@ -14,6 +16,17 @@ const PASSED_OVER: u32 = 8;
 const GONE: u32 = 4;
 /// How sure one can become of either.
 const SURE: u32 = 3;
+/// So much surer one is after a trial; a reply that follows the read of its request weighs 1.
+const TRIAL: u32 = 2;
+/// A trial whose answer has not come after so long gives way to another.
+const TRIAL_NS: u64 = 1_000_000_000;
+/// In `new`, above the bits of the places: a trial is on.
+const ON_TRIAL: u32 = 1 << 31;
+/// In place of the connection of a trial: its answer was read.
+const ANSWERED: u64 = 1;
+/// What a trial is of.
+const QUEUES: u32 = 0;
+const NEW_FIRST: u32 = 1;
 
 /// A queue of requests.
 #[repr(C)]
@@ -24,9 +37,10 @@ pub struct Runnable {
     queues: u32,
     /// 1 if it has acted since it last read.
     acted: u32,
-    /// Bit per place: the request is new, and not one whose call was answered.
+    /// Bit per place: the request is new, and not one whose call was answered. And `ON_TRIAL`.
     new: u32,
-    padding: u32,
+    /// From 0, it takes what it has read in that order, to 2 × `SURE`, it takes new requests before those whose call was answered.
+    new_first: u32,
     requests: [Request; LENGTH as usize],
     /// For whom the loop acted last since it slept.
     last: Request,
@@ -34,6 +48,25 @@ pub struct Runnable {
     end_waiting: u32,
     /// Requests that the loop has acted for before it slept, and that wait for something unknown, oldest first.
     waiting: [u64; WAITING as usize],
+    /// See `tries`.
+    trial: Trial,
+}
+
+/// A call that was for one of two requests.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Trial {
+    /// Name of the connection that it was made on; `ANSWERED`, or 0 for none.
+    connection: u64,
+    /// When it was made.
+    since: u64,
+    /// Names of the sockets of the two: it is for this one if what the trial is of is so,
+    one: u64,
+    /// and for this one if not.
+    other: u64,
+    /// `QUEUES` or `NEW_FIRST`.
+    of: u32,
+    padding: u32,
 }
 
 /// A request: the name of its socket, and the time it was read.
@@ -44,6 +77,20 @@ pub struct Request {
     pub id: u64,
     /// When it was read.
     pub began: u64,
+}
+
+subprogram! {
+    /// See `Runnable::tries`.
+    fn begin_trial = runnable_begin_trial(runnable: &mut Runnable; connection: u64, now: u64) {
+        let trial = &runnable.trial;
+        if trial.connection != 0 && now.wrapping_sub(trial.since) < TRIAL_NS {
+            return;
+        }
+        if let Some((one, other, of)) = runnable.candidates() {
+            runnable.trial = Trial { connection, since: now, one, other, of, padding: 0 };
+            runnable.new |= ON_TRIAL;
+        }
+    }
 }
 
 impl Runnable {
@@ -86,6 +133,80 @@ impl Runnable {
         self.acted = 0;
     }
 
+    /// It is about to call a peer, or to open a connection to one. Where that is the first act after it has read for several requests, what
+    /// it replies to tells for which of them it was: a loop that calls for each request shows nothing else.
+    #[inline(always)]
+    pub fn tries(&mut self, connection: u64, now: u64) {
+        if self.acted == 0 && self.len() > 1 {
+            begin_trial(self, connection, now);
+        }
+    }
+
+    /// Which of its requests a loop takes first: the oldest if it queues, the newest if it acts at once; of those in the queue the oldest,
+    /// or the oldest new one. `candidates` are the two between which the call decides, as far as nothing else has.
+    #[inline(always)]
+    fn candidates(&self) -> Option<(u64, u64, u32)> {
+        let last = self.end.wrapping_sub(1) & (LENGTH - 1);
+        let place = self.oldest_new()?;
+        let (oldest_new, oldest) = (self.requests[(place & (LENGTH - 1)) as usize].id, self.at(self.first).id);
+        if self.is_queue() && oldest != oldest_new {
+            Some((oldest_new, oldest, NEW_FIRST))
+        } else if place != last && self.new >> last & 1 != 0 {
+            Some((oldest_new, self.requests[last as usize].id, QUEUES))
+        } else {
+            None
+        }
+    }
+
+    /// The place of the new request that has waited longest.
+    #[inline(always)]
+    fn oldest_new(&self) -> Option<u32> {
+        for back in 0..LENGTH {
+            if back >= self.len() {
+                break;
+            }
+            let place = self.first.wrapping_add(back) & (LENGTH - 1);
+            if self.new >> place & 1 != 0 && self.requests[place as usize].id != 0 {
+                return Some(place);
+            }
+        }
+        None
+    }
+
+    /// The answer on this connection was read.
+    #[inline(always)]
+    pub fn answered(&mut self, connection: u64) {
+        if self.trial.connection == connection {
+            self.trial.connection = ANSWERED;
+        }
+    }
+
+    /// It replies to this request while a trial is on. The first one after the answer is the one that had called; before that it is one that
+    /// has not.
+    #[inline(always)]
+    fn told(&mut self, id: u64) {
+        let Trial { connection, one, other, of, .. } = self.trial;
+        let is_answered = connection == ANSWERED;
+        if id == one || id == other {
+            self.learn(of, (id == one) == is_answered, TRIAL);
+        } else if !is_answered {
+            return;
+        }
+        self.new &= !ON_TRIAL;
+        self.trial.connection = 0;
+    }
+
+    /// It is surer of this, or less sure.
+    #[inline(always)]
+    fn learn(&mut self, of: u32, is_so: bool, weight: u32) {
+        let sure = if of == QUEUES { &mut self.queues } else { &mut self.new_first };
+        *sure = match is_so {
+            true if *sure + weight < 2 * SURE => *sure + weight,
+            true => 2 * SURE,
+            false => sure.saturating_sub(weight),
+        };
+    }
+
     /// It calls a peer, for this request if it acts at once.
     #[inline(always)]
     pub fn calls_for(&mut self, id: u64) {
@@ -95,10 +216,14 @@ impl Runnable {
         }
     }
 
-    /// The request that has waited longest; when there is none, the one that acted last, which may call several at once.
+    /// The request whose turn it is to call; when there is none, the one that acted last, which may call several at once.
     #[inline(always)]
     pub fn next_to_act(&mut self) -> Option<Request> {
-        if let Some(first) = self.pop() {
+        if let Some(new) = if self.new_first > SURE { self.oldest_new() } else { None } {
+            let place = &mut self.requests[(new & (LENGTH - 1)) as usize];
+            self.last = *place;
+            place.id = 0;
+        } else if let Some(first) = self.pop() {
             self.last = first;
         }
         (self.last.id != 0).then_some(self.last)
@@ -164,6 +289,9 @@ impl Runnable {
     /// A reply shows that the loop acts for this request now: learns from its place, and forgets it.
     #[inline(always)]
     pub fn acts_for(&mut self, id: u64) {
+        if self.new & ON_TRIAL != 0 {
+            self.told(id);
+        }
         let len = self.len();
         if len == 0 {
             return;
@@ -174,11 +302,11 @@ impl Runnable {
         // a peer it would not: a request may go on to wait for a timer then.)
         let last = self.end.wrapping_sub(1) & (LENGTH - 1);
         if len > 1 && self.acted == 0 && self.new >> last & 1 != 0 {
-            if is_first && self.queues < 2 * SURE {
-                self.queues += 1;
+            if is_first {
+                self.learn(QUEUES, true, 1);
             }
-            if is_last && self.queues > 0 {
-                self.queues -= 1;
+            if is_last {
+                self.learn(QUEUES, false, 1);
             }
         }
         self.acted = 1;

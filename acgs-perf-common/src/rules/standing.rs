@@ -61,6 +61,8 @@ pub enum Mark {
     Spilled = 1 << 12,
     /// It began as its thread, which had had nothing to do, was woken: what it turns out to be for did not wait for a thread.
     Woken = 1 << 13,
+    /// In the table: a thread is about to go on with it or to answer it, and no other may put its copy there meanwhile.
+    Taken = 1 << 14,
 }
 
 const ACTIVE: u32 = 1;
@@ -216,6 +218,13 @@ impl Standing {
     #[must_use]
     pub const fn is_done(self) -> bool {
         self.0 & DONE != 0
+    }
+
+    /// Whether another copy of it must not be put into the table.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_out_of_reach(self) -> bool {
+        self.0 & (DONE | Mark::Taken as u32) != 0
     }
 
     /// Whether more than one thread has a copy.

@@ -69,8 +69,8 @@ pub fn park<T: Table>(table: &T, activity: &mut Activity, by: u32) {
     let Some(entry) = place_of(table, request) else { return };
     if entry.request == request {
         let later = entry.began.wrapping_sub(activity.began) as i64;
-        if later > 0 || (later == 0 && entry.standing.is_done()) {
-            return; // another thread has answered it, and may have read the next one of its connection
+        if later > 0 || (later == 0 && (entry.standing.is_out_of_reach() || entry.calls > activity.calls)) {
+            return; // another thread has answered it, and may have read the next one of its connection; or has called a peer for it
         }
     }
     if entry.request == 0

@@ -69,6 +69,18 @@ impl ThreadState {
         self.since != 0 && self.state == State::OnCpu as u32
     }
 
+    /// Whether requests go on in whatever thread can: it leaves them in the table wherever another thread may go on with them.
+    #[inline(always)]
+    pub fn shares_requests(&self) -> bool {
+        self.takes != 0
+    }
+
+    /// Whether who acts next, after it has called a peer, is another request.
+    #[inline(always)]
+    pub fn lets_go_at_calls(&self) -> bool {
+        self.runnable.is_queue() || self.shares_requests()
+    }
+
     /// In what state its time on the run queue counts.
     #[inline(always)]
     pub fn runnable_state(&self) -> u32 {

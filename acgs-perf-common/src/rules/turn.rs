@@ -104,12 +104,14 @@ subprogram! {
 /// it is this request's.
 #[inline(always)]
 pub fn switch_to<T: Table>(table: &T, thread: &mut ThreadState, entry: &mut Activity, wait: &mut Wait, now: u64) {
+    entry.standing.mark(Mark::Taken);
     catch_up(entry, thread, wait, now);
     let work = &mut thread.activity;
     if wait.before != IS_ITS_OWN && work.is_live() {
         table.park(work, table.running());
     }
     copy(work, entry);
+    entry.standing.unmark(Mark::Taken);
     work.standing = entry.standing.resumed();
     work.touched = now;
 }
@@ -130,7 +132,7 @@ pub fn resume<T: Table>(table: &T, thread: &mut ThreadState, how: &Resume, now: 
 /// In a loop that queues: the request that has waited longest is the one that acts now.
 #[inline(always)]
 pub fn turn_to_oldest<T: Table>(table: &T, thread: &mut ThreadState, pid: u32, now: u64) {
-    if !thread.runnable.is_queue() {
+    if !thread.runnable.is_queue() || thread.shares_requests() {
         return;
     }
     let ambiguous = thread.runnable.is_ambiguous();

@@ -145,6 +145,11 @@ impl Queueing {
         Self { at_once }
     }
 
+    /// The same loop, of which nothing is known yet.
+    pub fn unknown(in_flight: usize) -> Self {
+        Self { at_once: AtOnce { truth: Truth::new(1, in_flight, in_flight), thread: 0 } }
+    }
+
     /// Reads all requests, calls a peer for each in order (on a connection that it may open), and replies as the answers come.
     pub fn round(&mut self, requests: &[(u64, u64, u64)], order: &[usize], meanwhile: u64, opens: bool) {
         let server = &mut self.at_once;

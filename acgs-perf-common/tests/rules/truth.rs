@@ -24,6 +24,8 @@ pub enum Phase {
     Ready(usize),
     /// It waits for a worker.
     Pool,
+    /// It waits for a connection.
+    Connection,
 }
 
 /// Time by component, by the index of the component.
@@ -81,6 +83,7 @@ impl Truth {
                 Phase::Ready(thread) if self.world.is_runnable(thread) => Component::RunQueue,
                 Phase::Ready(_) => Component::LoopWait,
                 Phase::Pool => Component::PoolWait,
+                Phase::Connection => Component::ConnectionWait,
             };
             *self.parts[socket].entry(component as u32).or_default() += ns;
         }

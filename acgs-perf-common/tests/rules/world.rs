@@ -214,7 +214,7 @@ impl World {
         }
         for _ in 0..connections {
             let id = world.name();
-            let call = DownstreamCall { request: 0, began: 0, since: 0, phase: QUIET, peer: 1 };
+            let call = DownstreamCall { request: 0, began: 0, since: 0, phase: QUIET, peer: 1, by: 0, padding: 0 };
             world.connections.push(Connection { id, call, next_arrived: 0 });
         }
         world
@@ -364,14 +364,14 @@ impl World {
 
     pub fn read_answer(&mut self, thread: usize, connection: usize) {
         self.runs(thread);
-        let Connection { call, next_arrived, .. } = &mut self.connections[connection];
+        let Connection { id, call, next_arrived } = &mut self.connections[connection];
         let arrived = match std::mem::take(next_arrived) {
             0 => self.now,
             arrived => arrived,
         };
         if let Some(called) = downstream::ends(&self.tables, call, 1, arrived, |_, _| {}) {
             let mut state = self.tables.threads[thread].borrow_mut();
-            downstream::received(&self.tables, &mut state, call, called, arrived, self.now);
+            downstream::received(&self.tables, &mut state, call, *id, called, arrived, self.now);
         }
     }
 

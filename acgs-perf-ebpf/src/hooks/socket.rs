@@ -178,7 +178,7 @@ fn called_back(socket: &mut SocketState, service: u32, bytes: u64) -> Result<(),
     let now = now();
     let arrived = if socket.next_arrived == 0 { now } else { socket.next_arrived };
     socket.next_arrived = 0;
-    downstream::received(&mut socket.call, service, bytes, arrived, now)
+    downstream::received(socket, service, bytes, arrived, now)
 }
 
 #[btf_tracepoint]

@@ -5,7 +5,6 @@
 
 use acgs_perf_common::ledger::Loss;
 use acgs_perf_common::maps::DownstreamWord;
-use acgs_perf_common::rules::call::DownstreamCall;
 use acgs_perf_common::rules::downstream as rules;
 
 use crate::kernel::sock::Sock;
@@ -38,10 +37,11 @@ pub fn sent(sk: Sock, socket: &mut SocketState, service: u32, now: u64) -> Resul
 
 /// The running thread has read from such a connection; the bytes had arrived at `arrived`.
 #[inline(always)]
-pub fn received(call: &mut DownstreamCall, service: u32, bytes: u64, arrived: u64, now: u64) -> Result<(), Loss> {
+pub fn received(socket: &mut SocketState, service: u32, bytes: u64, arrived: u64, now: u64) -> Result<(), Loss> {
     let answered = |peer, latency| downstream::answered(service, peer, latency);
+    let (call, id) = (&mut socket.call, socket.id);
     if let Some(called) = rules::ends(&Requests, call, bytes, arrived, answered) {
-        rules::received(&Requests, thread_state::current()?, call, called, arrived, now);
+        rules::received(&Requests, thread_state::current()?, call, id, called, arrived, now);
     }
     Ok(())
 }

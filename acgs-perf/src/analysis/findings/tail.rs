@@ -87,6 +87,7 @@ fn id(cause: Cause) -> &'static str {
         Cause::Other => "tail_other",
         Cause::EventLoop => "tail_event_loop",
         Cause::Pool => "tail_pool",
+        Cause::Connection => "tail_connection_wait",
         Cause::Unknown => "tail_unknown",
         Cause::Reply => "tail_reply",
         Cause::Nagle => "tail_nagle",
@@ -233,7 +234,7 @@ mod tests {
             assert!(finding.id.starts_with("tail_"), "{finding:?}");
             seen.insert(finding.id);
         }
-        assert_eq!(seen.len(), 20, "{seen:?}");
+        assert_eq!(seen.len(), 21, "{seen:?}");
     }
 
     #[test]

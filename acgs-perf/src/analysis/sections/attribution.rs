@@ -108,10 +108,11 @@ mod tests {
         assert_eq!((component(Component::QueueOther), component(Component::RunQueue)), (150, 160));
         assert_eq!(
             (component(Component::Other), component(Component::PoolWait), component(Component::Unknown)),
-            (250, 270, 280)
+            (250, 270, 290)
         );
-        assert_eq!((row.downstream_ns["others"], row.downstream_ns["peer 15"]), (330, 480));
-        assert_eq!(component(Component::DeliveryNetwork), 510);
+        assert_eq!(component(Component::ConnectionWait), 280);
+        assert_eq!((row.downstream_ns["others"], row.downstream_ns["peer 15"]), (340, 490));
+        assert_eq!(component(Component::DeliveryNetwork), 520);
     }
 
     #[test]

@@ -46,6 +46,8 @@ pub enum Cause {
     EventLoop,
     /// No thread of the pool was free.
     Pool,
+    /// No connection of a pool of connections to a peer was free.
+    Connection,
     /// Not attributed.
     Unknown,
     /// Sending the reply.
@@ -83,6 +85,7 @@ fn cause(component: Component) -> Cause {
         Component::Other => Cause::Other,
         Component::LoopWait => Cause::EventLoop,
         Component::PoolWait => Cause::Pool,
+        Component::ConnectionWait => Cause::Connection,
         Component::Unknown => Cause::Unknown,
         Component::Reply => Cause::Reply,
         Component::DeliveryNagle => Cause::Nagle,

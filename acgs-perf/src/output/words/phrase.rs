@@ -39,6 +39,7 @@ pub fn phrase(part: &Part, cut: &CutReport) -> Phrase {
         Cause::Other => all("blocked in something that has no class of its own"),
         Cause::EventLoop => all("waiting for its own event loop, which was busy with other requests"),
         Cause::Pool => all("waiting for a free thread of the pool"),
+        Cause::Connection => all("waiting for a free connection of the pool of connections to a peer"),
         Cause::Unknown => all("time that could not be attributed"),
         Cause::Reply => all("sending the reply"),
         Cause::Nagle => {

@@ -135,6 +135,10 @@ fn recommendation(explanation: &Explanation) -> String {
             "move blocking and long work off the event loop (thread pool, worker process), or run more workers"
         }
         Cause::Pool => "enlarge the thread pool, or shorten what its threads do",
+        Cause::Connection => {
+            "enlarge the pool of connections to the peer (as far as that serves more calls at a time), hold a connection for less, or make \
+             the calls faster"
+        }
         Cause::Unknown => {
             "see in the exemplars which stretch is unknown; work that is handed to another process is not followed"
         }

@@ -83,6 +83,7 @@ fn each_component_has_its_words() {
         (Component::SendBuffer, "waiting for the client, which takes the reply slowly".into()),
         (Component::LoopWait, "waiting for its own event loop, which was busy with other requests".into()),
         (Component::PoolWait, "waiting for a free thread of the pool".into()),
+        (Component::ConnectionWait, "waiting for a free connection of the pool of connections to a peer".into()),
         (Component::Reply, "sending the reply".into()),
         (
             Component::DeliveryNagle,
