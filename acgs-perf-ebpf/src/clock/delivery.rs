@@ -111,8 +111,9 @@ pub fn closes(socket: &mut SocketState, sk: Sock) {
     }
 }
 
-/// Accounts a held reply up to now, or up to when it had left. Whether some of it is still here.
-#[inline(always)]
+/// Accounts a held reply up to now, or up to when it had left. Whether some of it is still here. It stands by itself, so that programs
+/// which hardly ever need it are small enough to be one function.
+#[inline(never)]
 pub fn settle(socket: &mut SocketState, sk: Sock) -> bool {
     if socket.held & HOLDER == 0 {
         return false;

@@ -6,7 +6,7 @@ use acgs_perf_common::rules::handoff::WAKE_BYTES;
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 
-use super::entry::run;
+use super::entry::{finish, run};
 use super::standby::{LAST, RECEIVED, SENT, marked, on_one_cpu, standby};
 use super::tcp::sample_srtt;
 use crate::clock::{delivery, leave, request};
@@ -183,7 +183,8 @@ fn called_back(socket: &mut SocketState, service: u32, bytes: u64) -> Result<(),
 
 #[btf_tracepoint]
 pub fn sock_send_length(ctx: BtfTracePointContext) -> i32 {
-    run(|| marked(SENT, || sent(ctx.arg(1), || Sock::arg(&ctx, 0))))
+    // Not in a closure, which would be a function by itself: whoever is no service would pay for the call.
+    finish(marked(SENT, || sent(ctx.arg(1), || Sock::arg(&ctx, 0))))
 }
 
 #[btf_tracepoint]
