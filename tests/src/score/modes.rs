@@ -29,7 +29,8 @@ pub struct Mode {
     server: &'static str,
     /// In a network of its own, where nobody else's drops are counted.
     alone: bool,
-    crowd: Crowd,
+    /// How the clients behave.
+    pub crowd: Crowd,
 }
 
 /// Microseconds, exponential with this mean.
@@ -150,6 +151,12 @@ pub const MODES: [Mode; 11] = [
     },
 ];
 
+/// The one of this name.
+pub fn named(name: &str) -> Result<&'static Mode> {
+    let names = || MODES.map(|mode| mode.name).join(", ");
+    MODES.iter().find(|mode| mode.name == name).with_context(|| format!("{name:?} is none of {}", names()))
+}
+
 /// One of them.
 pub fn score_of(mode: &Mode, requests: u64, tolerance: Tolerance) -> Result<Score> {
     let prepare: fn(&mut Command) -> &mut Command = if mode.alone { network::of_its_own } else { |command| command };
@@ -185,6 +192,13 @@ fn window_end(report: &Report) -> u64 {
 mod tests {
     use super::*;
     use crate::truth::script::parse;
+
+    #[test]
+    fn a_mode_has_a_name_of_its_own() {
+        assert!(MODES.iter().all(|mode| named(mode.name).is_ok_and(|found| found.server == mode.server)));
+        let error = named("late").unwrap_err().to_string();
+        assert!(error.contains("slow reader, slow sender"), "{error}");
+    }
 
     #[test]
     fn what_the_clients_ask_for_is_a_script() {
