@@ -13,7 +13,7 @@ const REQUESTS: u64 = 400;
 
 fn seen(name: &str) {
     need_root();
-    one_of_three(|_| score_of(named(name).unwrap(), REQUESTS, SEEN).unwrap().nearness());
+    one_of_three(|_| score_of(named(name).unwrap(), REQUESTS, SEEN, None).unwrap().nearness());
 }
 
 #[test]

@@ -157,10 +157,11 @@ pub fn named(name: &str) -> Result<&'static Mode> {
     MODES.iter().find(|mode| mode.name == name).with_context(|| format!("{name:?} is none of {}", names()))
 }
 
-/// One of them.
-pub fn score_of(mode: &Mode, requests: u64, tolerance: Tolerance) -> Result<Score> {
+/// One of them; the server has this congestion control, or the host's.
+pub fn score_of(mode: &Mode, requests: u64, tolerance: Tolerance, congestion: Option<&str>) -> Result<Score> {
     let prepare: fn(&mut Command) -> &mut Command = if mode.alone { network::of_its_own } else { |command| command };
-    let flags: Vec<&str> = mode.server.split(' ').collect();
+    let congestion = congestion.map(|name| ["--congestion", name]);
+    let flags: Vec<&str> = mode.server.split(' ').chain(congestion.into_iter().flatten()).collect();
     let server = Service::truth_with(program("truth-server"), &flags, prepare)?;
     let recording = Recorder::new(NAME, &format!("pid:{}", server.pid())).start()?;
     let clients = || run(server.address(), &mode.crowd, requests).with_context(|| mode.name.to_owned());
