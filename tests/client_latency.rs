@@ -4,7 +4,7 @@
 //! must be exact in each. Longer runs: `cargo xtask bench accuracy --clients`.
 
 use acgs_perf_tests::harness::need_root;
-use acgs_perf_tests::score::modes::{MODES, score_of};
+use acgs_perf_tests::score::modes::{named, score_of};
 use acgs_perf_tests::score::seen::SEEN;
 use acgs_perf_tests::tries::one_of_three;
 
@@ -13,8 +13,7 @@ const REQUESTS: u64 = 400;
 
 fn seen(name: &str) {
     need_root();
-    let mode = MODES.iter().find(|mode| mode.name == name).unwrap();
-    one_of_three(|_| score_of(mode, REQUESTS, SEEN).unwrap().nearness());
+    one_of_three(|_| score_of(named(name).unwrap(), REQUESTS, SEEN, None).unwrap().nearness());
 }
 
 #[test]

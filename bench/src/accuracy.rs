@@ -24,16 +24,19 @@ pub struct Options {
     /// Only what clients saw.
     #[arg(long)]
     clients: bool,
+    /// Congestion control of their server, such as cubic; without it the host's.
+    #[arg(long, requires = "clients")]
+    congestion: Option<String>,
 }
 
 /// The whole task.
 pub fn accuracy(options: &Options) -> Result<()> {
     prepare::need_root()?;
     prepare::agent_and_programs(false)?;
-    let Options { requests, quantiles, shares, clients } = *options;
+    let Options { requests, quantiles, shares, clients, ref congestion } = *options;
     let all = !(quantiles || shares || clients);
     let (quantiles, shares, seen) = (all || quantiles, all || shares, all || clients);
-    let score = scenario::all(scenario::Options { requests, quantiles, shares, seen })?;
+    let score = scenario::all(scenario::Options { requests, quantiles, shares, seen, congestion: congestion.clone() })?;
     print!("{}\n{}", score.text, score.conclusion());
     ensure!(score.is_met(), "targets were missed");
     Ok(())

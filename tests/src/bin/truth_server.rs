@@ -12,6 +12,7 @@ use acgs_perf_tests::truth::server::{BACKLOG, Mode, Options, Stall, listen, serv
 use acgs_perf_tests::truth::{Distribution, Work};
 use anyhow::{Context, Result};
 use clap::Parser;
+use socket2::SockRef;
 
 /// A TCP server that does what its requests say, and logs its own times.
 #[derive(Parser)]
@@ -48,6 +49,9 @@ struct Cli {
     /// LENGTH_MS,EVERY_MS.
     #[arg(long, num_args = 0..=1, default_missing_value = "200,1000")]
     stall: Option<Stall>,
+    /// Congestion control of its connections, such as cubic; without it the host's.
+    #[arg(long)]
+    congestion: Option<String>,
     /// Connections that wait to be accepted.
     #[arg(long, default_value_t = BACKLOG)]
     backlog: i32,
@@ -101,6 +105,9 @@ fn main() -> Result<()> {
         directory: cli.files.unwrap_or_else(std::env::temp_dir),
     };
     let listener = listen(cli.port, cli.backlog).context("listen")?;
+    if let Some(name) = cli.congestion {
+        SockRef::from(&listener).set_tcp_congestion(name.as_bytes()).with_context(|| format!("--congestion {name}"))?;
+    }
     println!("listening {}", listener.local_addr()?.port());
     serve(&listener, cli.mode, cli.pool, options, &log).context("serve")
 }

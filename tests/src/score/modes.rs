@@ -29,7 +29,8 @@ pub struct Mode {
     server: &'static str,
     /// In a network of its own, where nobody else's drops are counted.
     alone: bool,
-    crowd: Crowd,
+    /// How the clients behave.
+    pub crowd: Crowd,
 }
 
 /// Microseconds, exponential with this mean.
@@ -150,10 +151,17 @@ pub const MODES: [Mode; 11] = [
     },
 ];
 
-/// One of them.
-pub fn score_of(mode: &Mode, requests: u64, tolerance: Tolerance) -> Result<Score> {
+/// The one of this name.
+pub fn named(name: &str) -> Result<&'static Mode> {
+    let names = || MODES.map(|mode| mode.name).join(", ");
+    MODES.iter().find(|mode| mode.name == name).with_context(|| format!("{name:?} is none of {}", names()))
+}
+
+/// One of them; the server has this congestion control, or the host's.
+pub fn score_of(mode: &Mode, requests: u64, tolerance: Tolerance, congestion: Option<&str>) -> Result<Score> {
     let prepare: fn(&mut Command) -> &mut Command = if mode.alone { network::of_its_own } else { |command| command };
-    let flags: Vec<&str> = mode.server.split(' ').collect();
+    let congestion = congestion.map(|name| ["--congestion", name]);
+    let flags: Vec<&str> = mode.server.split(' ').chain(congestion.into_iter().flatten()).collect();
     let server = Service::truth_with(program("truth-server"), &flags, prepare)?;
     let recording = Recorder::new(NAME, &format!("pid:{}", server.pid())).start()?;
     let clients = || run(server.address(), &mode.crowd, requests).with_context(|| mode.name.to_owned());
@@ -185,6 +193,13 @@ fn window_end(report: &Report) -> u64 {
 mod tests {
     use super::*;
     use crate::truth::script::parse;
+
+    #[test]
+    fn a_mode_has_a_name_of_its_own() {
+        assert!(MODES.iter().all(|mode| named(mode.name).is_ok_and(|found| found.server == mode.server)));
+        let error = named("late").unwrap_err().to_string();
+        assert!(error.contains("slow reader, slow sender"), "{error}");
+    }
 
     #[test]
     fn what_the_clients_ask_for_is_a_script() {

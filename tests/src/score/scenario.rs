@@ -67,7 +67,7 @@ pub const SHARES: [Run; 7] = [
 ];
 
 /// What runs.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Options {
     /// Requests of each run.
     pub requests: u64,
@@ -77,6 +77,8 @@ pub struct Options {
     pub shares: bool,
     /// Compare with what clients saw.
     pub seen: bool,
+    /// Congestion control of the server of these; without it the host's.
+    pub congestion: Option<String>,
 }
 
 /// All of it.
@@ -103,7 +105,8 @@ pub fn all(options: Options) -> Result<Score> {
         seen::head(&mut score);
         for mode in &MODES {
             eprintln!("truth-score: {}", mode.name);
-            score.add(modes::score_of(mode, options.requests.min(2_000), SEEN)?);
+            let congestion = options.congestion.as_deref();
+            score.add(modes::score_of(mode, options.requests.min(2_000), SEEN, congestion)?);
         }
     }
     Ok(score)

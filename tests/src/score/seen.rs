@@ -11,7 +11,7 @@
 
 use std::fmt;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::Score;
 use super::quantiles::{QUANTILES, Tolerance, distance};
@@ -115,6 +115,22 @@ pub fn truth(outcome: &Outcome, refused: Option<u64>, end_ns: u64) -> Truth {
     Truth { lives, fates, again }
 }
 
+impl Truth {
+    /// As JSON.
+    pub fn to_json(&self) -> Value {
+        let Fates { answered, abandoned, open, .. } = self.fates;
+        let mut value = json!({ "answered": answered, "abandoned": abandoned, "open": open, "sent_again": self.again });
+        for (name, q) in QUANTILES.into_iter().take(SHOWN) {
+            let (end, ns) = match self.lives.percentile(q) {
+                Percentile::Is(ns) => ("_ns", ns),
+                Percentile::AtLeast(ns) => ("_at_least_ns", ns),
+            };
+            value[format!("{}{end}", name.replace('.', ""))] = json!(ns);
+        }
+        value
+    }
+}
+
 /// The same in the report.
 fn reported(report: &Report, service: &str, counts_refused: bool) -> Fates {
     let integer = |pointer| report.integer(service, pointer);
@@ -198,8 +214,6 @@ fn of_report(distribution: &Value, name: &str) -> Option<Percentile> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
     use crate::truth::stamps::Left;
 
@@ -242,6 +256,8 @@ mod tests {
         ];
         let Truth { lives, fates, again } = truth(&Outcome { seen, ..Outcome::default() }, Some(4), 200);
         assert_eq!(fates, Fates { answered: 2, abandoned: 1, open: 1, refused: Some(4) });
+        let json = Truth { lives: lives.clone(), fates, again }.to_json();
+        assert_eq!([&json["p50_ns"], &json["p999_at_least_ns"]], [&json!(60), &json!(80)], "{json}");
         assert_eq!((lives.0, again), (vec![(30, false), (50, true), (60, true), (80, false)], 1));
     }
 

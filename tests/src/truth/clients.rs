@@ -228,7 +228,7 @@ mod tests {
         let address = listener.local_addr().unwrap();
         thread::spawn(move || serve(&listener, Mode::Threads, 1, Options::default(), &Shared::default()));
         // The kernel begins to stamp a moment after it is asked to.
-        thread::sleep(Duration::from_millis(50));
+        thread::sleep(Duration::from_millis(200));
         let Outcome { seen, unstamped, kept } = run(address, &crowd, requests).unwrap();
         assert_eq!((seen.len() as u64, unstamped), (requests, 0));
         assert_eq!(kept.len(), seen.iter().filter(|seen| seen.end == End::Open).count());

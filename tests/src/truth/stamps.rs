@@ -147,7 +147,7 @@ mod tests {
         let (mut server, _) = listener.accept().unwrap();
         server.set_nodelay(true).unwrap();
         // The kernel begins to stamp what is received a moment after it is asked to.
-        clock::sleep(50_000_000);
+        clock::sleep(200_000_000);
         for _ in 0..3 {
             let before = clock::realtime_now();
             client.send_first(b"hello").unwrap();
