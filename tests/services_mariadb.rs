@@ -83,7 +83,9 @@ fn statements_are_requests_and_farewells_are_none() {
     // Each thread logs in and prepares its statement before.
     report.assert_exact("mariadb", EVENTS + 2 * THREADS);
     let count = |pointer: &str| report.integer("mariadb", pointer);
-    assert_eq!(count("/kinds/farewell"), THREADS);
+    // The server hangs up as soon as it has read the farewell; what it reads before the client has hung up too is counted nowhere.
+    let farewells = count("/kinds/farewell");
+    assert!(farewells <= THREADS, "{farewells}");
     let fates = ["unread", "in_service", "abandoned"].map(|fate| count(&format!("/fates/{fate}/count")));
-    assert_eq!(fates, [0; 3]);
+    assert_eq!((fates, count("/fates/cut_off")), ([0; 3], 0));
 }
