@@ -1,6 +1,6 @@
 //! Services that wait with a time limit, and one that a CPU quota holds back: the report names the wait for what it was.
 //!
-//! Java and Go, which few have at hand, run with `ACGS_PERF_LONG` in the environment; `timers.rs` has servers that wait as they do.
+//! Java, Go and Ruby, which few have at hand, run with `ACGS_PERF_LONG` in the environment; `timers.rs` has servers that wait as they do.
 
 use std::process::Command;
 use std::thread;
@@ -127,6 +127,34 @@ fn goroutines_do_not_wait_for_a_thread() {
             near(shares.sum(&["sleep"]) >= least_sleep, || format!("{shares:?}"))?;
             near(shares.sum(&["sleep", "idle"]) > 80.0, || format!("{shares:?}"))?;
             near(shares.sum(&["pool_wait", "lock"]) < 5.0, || format!("{shares:?}"))
+        });
+    }
+}
+
+#[test]
+fn ruby_threads_that_sleep_are_no_lock() {
+    if !is_long() {
+        return;
+    }
+    need_root();
+    let port = free_port().unwrap();
+    let mut command = Command::new("puma");
+    command
+        .args(["--quiet", "--threads", "8:8", "--bind", &format!("tcp://127.0.0.1:{port}")])
+        .arg(fixture("sleeps.ru"));
+    let service = Service::start(&mut command, port).expect("needs `apt-get install puma`");
+    let url = format!("http://127.0.0.1:{port}/");
+    // Eight of twenty are asleep, and the others wait until Puma accepts them.
+    for (options, clients, sleeps) in [(["-k"].as_slice(), "1", 75.0), (&["-k"], "8", 75.0), (&[], "20", 25.0)] {
+        one_of_three(|_| {
+            let ab =
+                || drop(run(Command::new("ab").args(options).args(["-q", "-n", "400", "-c", clients, &url])).unwrap());
+            let report = recorded(&service, ab);
+            let shares = Shares::of(&report, "waits");
+            println!("{clients} clients: {shares:?}");
+            near(shares.sum(&["sleep"]) > sleeps, || format!("{shares:?}"))?;
+            near(shares.sum(&["sleep", "queue time"]) > 80.0, || format!("{shares:?}"))?;
+            near(shares.sum(&["lock", "pool_wait"]) < 10.0, || format!("{shares:?}"))
         });
     }
 }

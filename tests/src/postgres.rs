@@ -21,8 +21,8 @@ pub fn programs() -> Result<PathBuf> {
     versions.pop().context(missing)
 }
 
-/// A command as the user whom PostgreSQL insists on; it refuses to run as root.
-fn as_postgres(program: &str) -> Result<Command> {
+/// A command as the user whom PostgreSQL insists on; it and its kin refuse to run as root.
+pub fn as_postgres(program: &str) -> Result<Command> {
     let mut command = Command::new("setpriv");
     command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups", "--"]).arg(programs()?.join(program));
     command.current_dir("/");

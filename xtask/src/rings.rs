@@ -81,6 +81,8 @@ impl Ring {
                 "services_gunicorn",
                 "services_proxies",
                 "services_php",
+                "services_pools",
+                "services_mariadb",
                 "services_waits",
                 "services_answers",
                 "services_listening",

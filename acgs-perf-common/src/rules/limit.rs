@@ -21,6 +21,8 @@ const EARLY_PART: u32 = 4;
 const EARLY_NS: u64 = 50_000;
 /// Who has computed for longer between two waits did not only look whether it can go on.
 pub const LOOK_NS: u64 = 100_000;
+/// Limits that differ by less than this part are the same.
+const SAME_PART: u32 = 3;
 /// Futexes that are so near belong to one lock or condition.
 const ONE_LOCK: u64 = 64;
 
@@ -114,19 +116,24 @@ pub fn wakes(thread: &mut ThreadState, now: u64) {
     }
     if now < limit {
         if thread.lapsed != 0 {
-            is_retried(thread);
+            is_retried(thread, limit.wrapping_sub(thread.since));
         }
         return;
     }
     lapses(thread, now);
 }
 
-/// Somebody has woken it, and it had waited for the same before: all of that was one wait for a lock.
+/// Somebody has woken it, and it had waited for the same before: all of that was one wait for a lock. Not so where it had waited with
+/// another limit: Ruby's threads sleep, and then wait for the global lock, on one futex.
 #[inline(always)]
-fn is_retried(thread: &mut ThreadState) {
-    thread.retried = thread.word;
+fn is_retried(thread: &mut ThreadState, span: u64) {
     let lapsed = thread.lapsed;
     thread.lapsed = 0;
+    if !is_as_long(span, thread.lapsed_span) {
+        return;
+    }
+    thread.retried = thread.word;
+    thread.retried_span = span;
     let work = &mut thread.activity;
     if work.standing.is_active() {
         work.slept_for_lock(lapsed);
@@ -144,13 +151,27 @@ fn lapses(thread: &mut ThreadState, now: u64) {
         }
         thread.woke_at = now;
         thread.polled = thread.polled.wrapping_add(now.wrapping_sub(since));
-    } else if thread.state != State::Lock as u32 || is_near(thread.word, thread.retried) {
+    } else if thread.state != State::Lock as u32 || is_look(thread) {
         return;
     } else {
+        thread.lapsed_span = thread.limit.wrapping_sub(since);
         thread.lapsed = thread.lapsed.wrapping_add(now.wrapping_sub(since));
     }
     thread.history.set_last(Component::QueueSleep);
     store(&mut thread.state, State::Sleep as u32);
+}
+
+/// Whether it has waited for a lock, at which it looks again and again.
+#[inline(always)]
+fn is_look(thread: &ThreadState) -> bool {
+    is_near(thread.word, thread.retried) && is_as_long(thread.limit.wrapping_sub(thread.since), thread.retried_span)
+}
+
+/// Whether two limits are the same, but for what passes until the thread blocks.
+#[inline(always)]
+const fn is_as_long(span: u64, other: u64) -> bool {
+    let part = other >> SAME_PART;
+    span.wrapping_sub(other).wrapping_add(part) <= 2 * part
 }
 
 #[inline(always)]

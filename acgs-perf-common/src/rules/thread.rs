@@ -43,6 +43,10 @@ pub struct ThreadState {
     pub lapsed: u64,
     /// A futex for which it is known to wait again and again, with a limit each time, until somebody wakes it.
     pub retried: u64,
+    /// How long each of those waits would have lasted by itself.
+    pub lapsed_span: u64,
+    /// The same of the waits for `retried`.
+    pub retried_span: u64,
     /// When the first of its last waits for events began that ended by themselves, between which it had nothing to do; 0 for none.
     pub slept_since: u64,
     /// How sure it is that the thread is one of a runtime's, each of which goes on with whatever can; see `standing::Mark::Woken`.

@@ -87,6 +87,19 @@ fn who_looks_for_a_lock_again_and_again_waits_for_it() {
     assert_eq!(parts(&world), [(Component::QueueLock, 5 * MS + 1_000)]);
 }
 
+/// Ruby's threads sleep on the futex on which they wait for the global lock, one of them with a limit of its own.
+#[test]
+fn a_sleep_and_a_lock_on_one_futex_are_two_things() {
+    let mut world = reads();
+    for _ in 0..3 {
+        waits(&mut world, Block::LockFor(20 * MS), 20 * MS, By::Interrupt);
+        world.after(2_000);
+        waits(&mut world, Block::LockFor(100 * MS), MS, By::Thread(1, FUTEX, 1));
+    }
+    world.reply(0, 0);
+    assert_eq!(parts(&world), [(Component::Lock, 3 * MS), (Component::Sleep, 60 * MS)]);
+}
+
 #[test]
 fn one_sleep_after_the_other_is_no_lock() {
     let mut world = reads();
