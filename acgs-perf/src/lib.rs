@@ -13,6 +13,8 @@ pub mod live;
 
 pub mod snapshot;
 
+pub mod store;
+
 pub mod engine;
 
 pub mod analysis;
