@@ -5,6 +5,7 @@
 #![deny(clippy::print_stdout, clippy::print_stderr, clippy::exit)]
 
 pub mod sums;
+pub mod time;
 pub mod units;
 
 pub mod discover;
