@@ -24,6 +24,8 @@ pub mod report;
 
 pub mod output;
 
+pub mod serve;
+
 pub mod command;
 
 #[cfg(test)]
