@@ -60,18 +60,8 @@ impl Members {
         let scanner = Scanner::new(specs.clone());
         let (ports, has_new_ports, asked) = (BTreeSet::new(), false, BTreeMap::new());
         let (searched, orphaned, orphaned_since) = (Instant::now(), Vec::new(), Instant::now());
-        let mut members = Self {
-            specs,
-            execed,
-            searched,
-            orphaned,
-            orphaned_since,
-            listed,
-            ports,
-            has_new_ports,
-            asked,
-            scanner,
-        };
+        let mut members =
+            Self { specs, execed, searched, orphaned, orphaned_since, listed, ports, has_new_ports, asked, scanner };
         members.enter(targets, maps);
         members.asked = maps.processes().into_iter().collect();
         match discover::resolve(Path::new("/proc"), &members.specs) {

@@ -22,7 +22,9 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
-use super::metrics::{Exposition, Format, OfServer};
+use super::metrics::{Exposition, OfServer};
+use super::native;
+use super::text::{self, Dialect};
 use super::totals::Totals;
 use super::wire::{News, Query};
 
@@ -138,7 +140,7 @@ impl Server {
             return plain(StatusCode::MISDIRECTED_REQUEST, "name this host by its address, or localhost\n");
         }
         match request.uri().path() {
-            "/metrics" => self.metrics(Format::of_accept(header(ACCEPT))),
+            "/metrics" => self.metrics(header(ACCEPT)),
             "/healthz" => plain(StatusCode::OK, "ok\n"),
             "/readyz" => self.ready(),
             "/api/v1/report" => self.report(request.uri().query().unwrap_or_default()).await,
@@ -149,10 +151,17 @@ impl Server {
         }
     }
 
-    fn metrics(&self, format: Format) -> Response<Text> {
+    fn metrics(&self, accept: &str) -> Response<Text> {
         let state = &mut *self.state.borrow_mut();
-        let text = state.exposition.write(&state.totals, state.server, format);
-        response(StatusCode::OK, format.content_type(), text)
+        let families = state.exposition.families(&state.totals, state.server);
+        if accept.contains(PROTOBUF_NAME) {
+            return response(StatusCode::OK, PROTOBUF, native::render(&families));
+        }
+        let (dialect, kind) = match accept.contains(OPEN_METRICS_NAME) {
+            true => (Dialect::OpenMetrics, OPEN_METRICS),
+            false => (Dialect::Prometheus, TEXT),
+        };
+        response(StatusCode::OK, kind, text::render(&families, dialect))
     }
 
     fn ready(&self) -> Response<Text> {
@@ -196,14 +205,22 @@ impl Server {
     }
 }
 
+/// How a client says that it takes native histograms, and how they are then said to be.
+const PROTOBUF_NAME: &str = "application/vnd.google.protobuf";
+const PROTOBUF: &str = "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited";
+/// The same of OpenMetrics.
+const OPEN_METRICS_NAME: &str = "application/openmetrics-text";
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// What Prometheus has always read.
+const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 const PLAIN: &str = "text/plain; charset=utf-8";
 
 fn plain(status: StatusCode, text: &str) -> Response<Text> {
     response(status, PLAIN, text.to_owned())
 }
 
-fn response(status: StatusCode, kind: &'static str, text: String) -> Response<Text> {
-    let mut response = Response::new(Text(Some(text.into())));
+fn response(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Response<Text> {
+    let mut response = Response::new(Text(Some(body.into())));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));

@@ -2,13 +2,15 @@
 //!
 //! In: what the engine tells. Out: the state of the service, and pages over HTTP. The network-facing process (`side`) is forked before
 //! anything is attached and gives up everything but its connections (`confine`); it is told what is recorded (`link`, `wire`), adds it
-//! up (`totals`), and shows it (`http`, `metrics`).
+//! up (`totals`), and shows it (`http`, `metrics` as `text` or `native` histograms).
 
 mod confine;
 mod http;
 pub mod link;
 mod metrics;
+mod native;
 pub mod notify;
 pub mod side;
+mod text;
 mod totals;
 pub mod wire;
