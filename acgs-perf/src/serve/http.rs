@@ -311,7 +311,7 @@ mod tests {
     use std::net::TcpStream;
 
     use super::*;
-    use crate::snapshot::{Context, Interval, ServiceContext};
+    use crate::snapshot::{Context, ServiceContext};
 
     /// Runs `test` against a server that knows one service and has been told of an interval.
     fn with_server(test: impl FnOnce(std::net::SocketAddr) + Send + 'static) {
@@ -445,7 +445,7 @@ mod tests {
     fn without_news_it_is_not_ready() {
         let server = Server::new(mpsc::channel(1).0);
         assert_eq!(server.ready().status(), StatusCode::SERVICE_UNAVAILABLE);
-        server.take(News::Interval(Box::new(Interval::default())));
+        server.take(News::Interval(Box::default()));
         assert_eq!(server.ready().status(), StatusCode::OK);
     }
 }

@@ -5,6 +5,7 @@
 //! up (`totals`), and shows it (`http`, `metrics` as `text` or `native` histograms).
 
 mod confine;
+mod family;
 mod http;
 pub mod link;
 mod metrics;

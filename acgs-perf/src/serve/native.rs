@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use acgs_perf_common::histogram::{BUCKETS, bucket_high, bucket_low};
 
-use super::metrics::{Family, Histogram, Sample, Type, Value};
+use super::family::{Family, Histogram, Sample, Type, Value};
 use crate::sums::Sums;
 
 /// A power of two has 2^6 buckets.

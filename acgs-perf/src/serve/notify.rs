@@ -82,7 +82,7 @@ mod tests {
         manager.ready("one\ntwo");
         manager.alive();
         manager.reloading(5_000_000);
-        let mut heard = || {
+        let heard = || {
             let mut bytes = [0; 200];
             let len = socket.recv(&mut bytes).unwrap();
             String::from_utf8(bytes[..len].to_vec()).unwrap()

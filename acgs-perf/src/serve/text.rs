@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 
-use super::metrics::{Family, Histogram, Sample, Type, Value};
+use super::family::{Family, Histogram, Sample, Type, Value};
 
 /// Which text is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -13,7 +13,7 @@ use crate::snapshot::fates::REFUSED;
 use crate::snapshot::interval::section;
 use crate::snapshot::open::OpenRequests;
 use crate::snapshot::{Context, Interval, Subject};
-use crate::sums::{Difference as _, Section, Sections, Sums};
+use crate::sums::{Difference as _, Sections, Sums};
 
 /// Sections that are kept whole: none of them grows with what clients do.
 const KEPT: [&str; 4] = [request::COUNTERS, request::LATENCY, request::TIMES, request::FATES];
@@ -95,7 +95,7 @@ impl OfService {
     fn add(&mut self, later: &Sections) {
         for name in KEPT {
             if let Some(section) = later.get(name) {
-                self.sections.entry(name.into()).or_insert_with(Section::new).add(section);
+                self.sections.entry(name.into()).or_default().add(section);
             }
         }
         for row in section(Some(later), attribution::ROWS).values() {
@@ -111,7 +111,7 @@ impl OfService {
 mod tests {
     use super::*;
     use crate::snapshot::ServiceContext;
-    use crate::sums::Row;
+    use crate::sums::{Row, Section};
 
     fn context(names: &[&str]) -> Context {
         let service = |name: &&str| ServiceContext { name: (*name).into(), ..ServiceContext::default() };

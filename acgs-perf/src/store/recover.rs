@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
+use std::ops::Range;
 use std::path::Path;
 
 use super::segment::{self, Run, Timed};
@@ -84,7 +85,17 @@ pub(super) fn index(directory: &Path) -> io::Result<Index> {
 #[derive(Debug)]
 pub(super) struct Reader<'a> {
     directory: &'a Path,
-    last: Option<((usize, u64), Vec<u8>, Vec<std::ops::Range<usize>>)>,
+    last: Option<Last>,
+}
+
+/// A file that was read.
+#[derive(Debug)]
+struct Last {
+    tier: usize,
+    file: u64,
+    bytes: Vec<u8>,
+    /// Where its intervals are.
+    ranges: Vec<Range<usize>>,
 }
 
 impl<'a> Reader<'a> {
@@ -94,14 +105,14 @@ impl<'a> Reader<'a> {
 
     /// The interval at a place; `None` if it is not there any more.
     pub fn interval(&mut self, located: &Located) -> Option<Interval> {
-        let key = (located.tier, located.file);
-        if self.last.as_ref().is_none_or(|(last, ..)| *last != key) {
-            let bytes = fs::read(segment::path(self.directory, located.tier, located.file)).ok()?;
+        let &Located { tier, file, index, .. } = located;
+        if self.last.as_ref().is_none_or(|last| (last.tier, last.file) != (tier, file)) {
+            let bytes = fs::read(segment::path(self.directory, tier, file)).ok()?;
             let ranges = segment::scan(&bytes)?.entries.into_iter().map(|(_, range)| range).collect();
-            self.last = Some((key, bytes, ranges));
+            self.last = Some(Last { tier, file, bytes, ranges });
         }
-        let (_, bytes, ranges) = self.last.as_ref()?;
-        unpack(bytes.get(ranges.get(located.index)?.clone())?)
+        let last = self.last.as_ref()?;
+        unpack(last.bytes.get(last.ranges.get(index)?.clone())?)
     }
 }
 
