@@ -1,5 +1,6 @@
 //! The verbs of the command line, one file or folder each. They print and decide on exit codes; the work is elsewhere.
 
+pub mod alerts;
 mod choice;
 pub(crate) mod deliver;
 pub mod doctor;

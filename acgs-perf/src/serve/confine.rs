@@ -65,6 +65,11 @@ const PROTECTION: u8 = 2;
 /// When something cannot be given up; then the process must not go on.
 pub fn drop_privileges(kept: &[RawFd]) -> io::Result<()> {
     close_others(kept)?;
+    for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
+        // A terminal, or a service manager, means the agent too, and this process ends when that does.
+        // SAFETY: nothing is run on the signal.
+        unsafe { libc::signal(signal, libc::SIG_IGN) };
+    }
     limit(libc::RLIMIT_NOFILE, MAX_DESCRIPTORS)?;
     limit(libc::RLIMIT_CORE, 0)?;
     limit(libc::RLIMIT_FSIZE, 0)?;

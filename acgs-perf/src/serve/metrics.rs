@@ -19,6 +19,7 @@ use super::native;
 use super::totals::{OfService, Totals};
 use crate::live::probes::request::{COUNTERS, FATES, LATENCY, TIMES};
 use crate::snapshot::interval::row;
+use crate::sums::Sums;
 
 /// Near which the bounds of the buckets lie, in µs. Each is moved to the end of the bucket in which it is counted, at most 0.8 %
 /// above, so that counts are exact.
@@ -125,6 +126,13 @@ fn of_requests(page: &mut Page<'_>, totals: &Totals) {
             page.counter(&[("service", service)], count);
         }
     }
+    let help =
+        "Requests answered within the objective's P99: to the end of the bucket that holds it, at most 0.8 % above.";
+    page.head("acgs_perf_requests_within_objective", Type::Counter, help);
+    for (service, of) in &totals.services {
+        let bound = bucket_index(of.objective.p99.as_nanos() as u64).min(BUCKETS - 1);
+        page.counter(&[("service", service)], within(latency(of), bound as u32));
+    }
     let name = "acgs_perf_request_component_seconds";
     page.head(
         name,
@@ -196,10 +204,7 @@ fn histogram_of(
     bounds.sort_unstable();
     bounds.dedup();
     let key = |part: usize| format!("{name} {part} {service}");
-    let within = |bound: u32| {
-        let counts = sums.iter().take_while(|(at, _)| *at <= bound).map(|(_, count)| count);
-        counts.sum::<i64>().max(0) as u64
-    };
+    let within = |bound: u32| within(sums, bound);
     let bounds = bounds.into_iter().map(|bound| (bucket_high(bound), page.rising(key(bound), within(bound as u32))));
     let bounds = bounds.collect();
     let count = page.rising(key(BUCKETS), within(u32::MAX));
@@ -211,6 +216,16 @@ fn histogram_of(
     }
     page.after.fine.insert(key(0), fine.clone());
     page.add(&[("service", service)], Value::Histogram(Histogram { bounds, count, sum_ns, fine }));
+}
+
+fn latency(of: &OfService) -> &Sums {
+    &row(Some(&of.sections), LATENCY, &[Kind::Latency as u32]).sums
+}
+
+/// How many are in this bucket, or below.
+fn within(sums: &Sums, bound: u32) -> u64 {
+    let counts = sums.iter().take_while(|(at, _)| *at <= bound).map(|(_, count)| count);
+    counts.sum::<i64>().max(0) as u64
 }
 
 /// Families that are being made.
