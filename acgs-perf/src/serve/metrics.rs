@@ -323,7 +323,7 @@ pub(super) mod tests {
         let sums = &mut totals.services.get_mut("api").unwrap().sections.get_mut(LATENCY).unwrap();
         let sums = &mut sums.get_mut(&vec![Kind::Latency as u32]).unwrap().sums;
         let (from, _) = sums.iter().find(|(_, count)| *count > 0).unwrap();
-        crate::sums::Difference::add(sums, &crate::sums::Sums::sparse([(from, -1), (BUCKETS as u32 - 1, 1)]));
+        crate::sums::Difference::add(sums, &Sums::sparse([(from, -1), (BUCKETS as u32 - 1, 1)]));
         let after = latency(&totals);
         assert_eq!(after.count, 300_000);
         assert!(before.bounds.iter().zip(&after.bounds).all(|(before, after)| before.1 <= after.1));
