@@ -5,6 +5,7 @@
 #![deny(clippy::print_stdout, clippy::print_stderr, clippy::exit)]
 
 pub mod sums;
+pub mod time;
 pub mod units;
 
 pub mod discover;
@@ -13,6 +14,8 @@ pub mod live;
 
 pub mod snapshot;
 
+pub mod store;
+
 pub mod engine;
 
 pub mod analysis;
@@ -20,6 +23,8 @@ pub mod analysis;
 pub mod report;
 
 pub mod output;
+
+pub mod serve;
 
 pub mod command;
 

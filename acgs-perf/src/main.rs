@@ -4,7 +4,7 @@
 
 use std::process::ExitCode;
 
-use acgs_perf::command::{doctor, record, report, services, verify};
+use acgs_perf::command::{alerts, doctor, record, report, serve, services, verify};
 use acgs_perf::output;
 use clap::{Parser, Subcommand};
 use tracing_subscriber::filter::LevelFilter;
@@ -31,9 +31,15 @@ enum Verb {
     /// Record running services and write a report
     #[command(after_help = record::EXAMPLES)]
     Record(Box<record::Args>),
-    /// Show a report that was written before
+    /// Record for ever, into a ring on disk
+    #[command(after_help = serve::EXAMPLES)]
+    Serve(Box<serve::Args>),
+    /// Show a report that was written before, or a time that `serve` has recorded
     #[command(after_help = report::EXAMPLES)]
     Report(report::Args),
+    /// Write rules for Prometheus from the objectives of the services
+    #[command(after_help = alerts::EXAMPLES)]
+    Alerts(alerts::Args),
     /// List the services that can be recorded on this host
     #[command(after_help = services::EXAMPLES)]
     Services(services::Args),
@@ -54,7 +60,9 @@ fn main() -> ExitCode {
     tracing_subscriber::fmt().with_max_level(level).with_writer(|| output::Log).init();
     let result = match Cli::parse().verb {
         Verb::Record(args) => record::run(&args),
+        Verb::Serve(args) => serve::run(&args),
         Verb::Report(args) => report::run(&args),
+        Verb::Alerts(args) => alerts::run(&args),
         Verb::Services(args) => services::run(&args),
         Verb::Doctor(args) => doctor::run(&args),
         Verb::Verify(args) => verify::run(&args),

@@ -4,7 +4,7 @@
 //!
 //! Data flows from left to right, and a stage knows those to its left only:
 //!
-//!     discover → live → snapshot → engine → analysis → report → output → command
+//!     discover → live → snapshot → store → engine → analysis → report → output → serve → command
 //!
 //! What is in none of these rooms, such as `sums`, `units` and the root of the crate, stands on the ground floor and is not looked
 //! at here; a circle through it is found all the same.
@@ -26,11 +26,13 @@ const STAGES: &[(&str, u32)] = &[
     ("discover/", 0),
     ("live/", 1),
     ("snapshot/", 2),
-    ("engine/", 3),
-    ("analysis/", 4),
-    ("report/", 5),
-    ("output/", 6),
-    ("command/", 7),
+    ("store/", 3),
+    ("engine/", 4),
+    ("analysis/", 5),
+    ("report/", 6),
+    ("output/", 7),
+    ("serve/", 8),
+    ("command/", 9),
 ];
 
 /// The root of the kernel side.

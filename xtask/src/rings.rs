@@ -54,6 +54,7 @@ impl Ring {
                 "kinds",
                 "listening",
                 "capture",
+                "serve",
                 "churn",
                 "timers",
                 "quota",

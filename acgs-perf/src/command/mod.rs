@@ -1,9 +1,12 @@
 //! The verbs of the command line, one file or folder each. They print and decide on exit codes; the work is elsewhere.
 
+pub mod alerts;
+mod choice;
 pub(crate) mod deliver;
 pub mod doctor;
 pub mod open;
 pub mod record;
 pub mod report;
+pub mod serve;
 pub mod services;
 pub mod verify;

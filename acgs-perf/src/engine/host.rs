@@ -49,6 +49,12 @@ pub fn wall_ahead_ns() -> u64 {
     unix_ns().wrapping_sub(monotonic_ns())
 }
 
+/// The kernel's name of this boot; the monotonic clock is one within it.
+pub fn boot_id() -> String {
+    let read = fs::read_to_string("/proc/sys/kernel/random/boot_id");
+    read.map(|text| text.trim_end().to_owned()).unwrap_or_default()
+}
+
 /// CPU time of this process so far, and its largest resident set in bytes.
 pub fn usage() -> (Duration, u64) {
     // SAFETY: rusage consists of integers, for which zero is a value; getrusage fills it.

@@ -18,14 +18,21 @@ use crate::snapshot::Process;
 
 /// At most this many processes are listed per service; all are counted.
 const MAX_LISTED: usize = 512;
-/// How often /proc is scanned whole while a service has no process.
+/// How often /proc is scanned whole while a service has no process: that is what costs most on a large host.
 const SEARCH_EVERY: Duration = Duration::from_secs(1);
+/// How often when it has had none for long.
+const SEARCH_AT_LEAST_EVERY: Duration = Duration::from_secs(20);
+/// Who has waited for a service may wait this part of that time more.
+const PATIENCE: u32 = 8;
 
 /// The processes of the services.
 pub struct Members {
     specs: Vec<ServiceSpec>,
     execed: u64,
     searched: Instant,
+    /// Services without a process, and since when these and no others are.
+    orphaned: Vec<usize>,
+    orphaned_since: Instant,
     listed: Vec<BTreeMap<u32, Process>>,
     /// Ports that belong to services, by network namespace.
     ports: BTreeSet<(u64, u16)>,
@@ -52,8 +59,9 @@ impl Members {
         let listed = specs.iter().map(|_| BTreeMap::new()).collect();
         let scanner = Scanner::new(specs.clone());
         let (ports, has_new_ports, asked) = (BTreeSet::new(), false, BTreeMap::new());
+        let (searched, orphaned, orphaned_since) = (Instant::now(), Vec::new(), Instant::now());
         let mut members =
-            Self { specs, execed, searched: Instant::now(), listed, ports, has_new_ports, asked, scanner };
+            Self { specs, execed, searched, orphaned, orphaned_since, listed, ports, has_new_ports, asked, scanner };
         members.enter(targets, maps);
         members.asked = maps.processes().into_iter().collect();
         match discover::resolve(Path::new("/proc"), &members.specs) {
@@ -107,8 +115,12 @@ impl Members {
         }
         // Once a look: the table has a byte for each possible id, 4 MB where `pid_max` is as high as it goes.
         let members = maps.processes();
-        let orphaned = (0..self.specs.len()).any(|service| !members.iter().any(|(_, of)| *of == service));
-        if orphaned && self.searched.elapsed() >= SEARCH_EVERY {
+        let is_orphaned = |service: &usize| !members.iter().any(|(_, of)| of == service);
+        let orphaned: Vec<usize> = (0..self.specs.len()).filter(is_orphaned).collect();
+        if orphaned != self.orphaned {
+            (self.orphaned, self.orphaned_since) = (orphaned, Instant::now());
+        }
+        if !self.orphaned.is_empty() && self.searched.elapsed() >= search_every(self.orphaned_since.elapsed()) {
             self.search(maps);
         }
         self.add_to_list(&members);
@@ -196,6 +208,11 @@ impl Members {
     }
 }
 
+/// How often to search for services that have been without a process for so long.
+fn search_every(absent: Duration) -> Duration {
+    (absent / PATIENCE).clamp(SEARCH_EVERY, SEARCH_AT_LEAST_EVERY)
+}
+
 /// Makes a process a member. It may have died since /proc was read, and its exit is past: then nobody else would take its id
 /// out of the table, and who gets the id next would be taken for a member. So the look comes after the entry.
 fn enter(maps: &Maps, member: Member, service: usize) {
@@ -208,4 +225,15 @@ fn enter(maps: &Maps, member: Member, service: usize) {
 
 fn comm(pid: u32) -> String {
     std::fs::read_to_string(format!("/proc/{pid}/comm")).map(|comm| comm.trim_end().to_owned()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_missed_for_long_is_looked_for_less_often() {
+        let every = |absent: u64| search_every(Duration::from_secs(absent)).as_secs();
+        assert_eq!([0, 8, 16, 80, 160, 86_400].map(every), [1, 1, 2, 10, 20, 20]);
+    }
 }

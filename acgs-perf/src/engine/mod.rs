@@ -9,7 +9,7 @@
 mod budget;
 mod directory;
 mod exemplars;
-mod host;
+pub mod host;
 mod looks;
 mod members;
 pub mod notes;
@@ -18,7 +18,7 @@ mod scanner;
 pub mod thread;
 pub mod tuning;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
@@ -95,14 +95,31 @@ pub struct Finished {
     pub news: Vec<String>,
 }
 
+/// Programs that are attached, and do not count yet.
+pub struct Prepared {
+    targets: Vec<Target>,
+    tuning: Tuning,
+    session: Session,
+    members: Members,
+    looks: Looks,
+    notes: Notes,
+    statistics: Option<OwnedFd>,
+}
+
 /// A recording under way.
 pub struct Engine {
     tuning: Tuning,
     specs: Vec<ServiceSpec>,
     udp_ports: Vec<Vec<u16>>,
+    /// Names of the services that listen at addresses which were called, as far as somebody asked for them.
+    directory: BTreeMap<String, String>,
+    /// The addresses that were looked for.
+    looked_up: BTreeSet<String>,
     had_processes: bool,
     session: Session,
     members: Members,
+    /// When the window was closed, if that is past.
+    closed_ns: Option<u64>,
     exemplars: Option<Collector>,
     watch: Option<Watch>,
     looks: Looks,
@@ -121,12 +138,12 @@ pub struct Engine {
     _statistics: Option<OwnedFd>,
 }
 
-impl Engine {
-    /// Loads, attaches, and begins to count.
+impl Prepared {
+    /// Loads and attaches.
     ///
     /// # Errors
     /// When this kernel can do nothing of what was asked for, with the reason.
-    pub fn start(setup: Setup) -> anyhow::Result<Self> {
+    pub fn new(setup: Setup) -> anyhow::Result<Self> {
         let Setup { targets, probes, tuning } = setup;
         let statistics = tuning
             .measure_cost
@@ -138,9 +155,16 @@ impl Engine {
         let members = Members::begin(&targets, &mut session.maps);
         session.attach_probes()?;
         let pids = || targets.iter().flat_map(|target| target.pids.iter().copied());
-        let (mut notes, mut looks) = (Notes::default(), Looks::begin(pids()));
+        let (mut notes, looks) = (Notes::default(), Looks::begin(pids()));
         let networks = looks::networks(pids());
         notes.unless(session.begin_sockets(&networks), OLDER_UNKNOWN);
+        Ok(Self { targets, tuning, session, members, looks, notes, statistics })
+    }
+
+    /// Begins to count. `then` is called as soon as that is so: who counted until now closes its window there.
+    #[must_use]
+    pub fn open(self, then: impl FnOnce()) -> Engine {
+        let Self { targets, tuning, mut session, members, mut looks, mut notes, statistics } = self;
         let looked = looks.take(&session, host::monotonic_ns(), Thoroughness::WhereDue, &mut notes);
         // What was counted before the window is no part of the recording.
         let before = snapshot(&session, &Snapshot::default(), Depth::Whole, 0, 0, 0, looked);
@@ -148,13 +172,14 @@ impl Engine {
         let began = Instant::now();
         session.maps.set_wall_clock(host::wall_ahead_ns());
         let at_ns = session.maps.open_window(host::monotonic_ns);
+        then();
         let unix_ns = host::unix_ns();
         // What was lost until now is lost to the recording.
         let ledger = Sums::default();
         let last = Snapshot { at_ns, unix_ns, rest_at_ns: at_ns, ledger, agent_cpu_ns, ..before };
         let exemplars = session.take_ring().map(|ring| Collector::new(ring, &session.maps));
         let watch = tuning.max_overhead.map(|percent| Watch::begin(percent, tuning.measure_cost));
-        Ok(Self {
+        Engine {
             specs: targets.iter().map(|target| target.spec.clone()).collect(),
             udp_ports: targets.iter().map(|target| target.udp_ports.clone()).collect(),
             had_processes: targets.iter().any(|target| !target.pids.is_empty()),
@@ -173,9 +198,31 @@ impl Engine {
             next_glance: began,
             next_interval: began + tuning.interval / tuning.speed,
             died: false,
+            directory: BTreeMap::new(),
+            looked_up: BTreeSet::new(),
+            closed_ns: None,
             _statistics: statistics,
             tuning,
-        })
+        }
+    }
+}
+
+impl Engine {
+    /// Loads, attaches, and begins to count.
+    ///
+    /// # Errors
+    /// When this kernel can do nothing of what was asked for, with the reason.
+    pub fn start(setup: Setup) -> anyhow::Result<Self> {
+        Ok(Prepared::new(setup)?.open(|| {}))
+    }
+
+    /// Lets another recording take over: it begins to count, and this one ends within the same microsecond, so that next to nothing
+    /// is counted twice and nothing by neither. [`Engine::finish`] gives what this one has counted.
+    #[must_use]
+    pub fn hand_over(&mut self, next: Prepared) -> Self {
+        let maps = &self.session.maps;
+        let closed_ns = &mut self.closed_ns;
+        next.open(|| *closed_ns = Some(maps.close_window(host::monotonic_ns)))
     }
 
     /// When counting began.
@@ -228,7 +275,8 @@ impl Engine {
     /// Stops counting, takes everything off, and reads what is there. It does not fail: what is missing is noted.
     #[must_use]
     pub fn finish(mut self) -> Finished {
-        let end_ns = self.session.maps.close_window(host::monotonic_ns);
+        let closed_ns = self.closed_ns;
+        let end_ns = closed_ns.unwrap_or_else(|| self.session.maps.close_window(host::monotonic_ns));
         // At once: what is answered from now on is open in what was recorded.
         let looked = self.looks.take(&self.session, end_ns, Thoroughness::Last, &mut self.notes);
         self.notes.unless(self.session.detach(), UNSETTLED);
@@ -242,21 +290,38 @@ impl Engine {
         let cpu_ns = cpu.as_nanos() as u64;
         let mut end = snapshot(&self.session, &self.last, Depth::Whole, end_ns, host::unix_ns(), cpu_ns, looked);
         count_below_zero(&mut end);
-        let mut ledger: Vec<String> = LOSSES.iter().map(|(name, _)| (*name).to_owned()).collect();
-        if let Some(missed) = self.session.missed(host::recursion_misses) {
-            ledger.push("recursion_misses".to_owned());
-            end.ledger.add(&Sums::sparse([(LOSS_COUNT as u32, missed as i64)]));
-        }
+        let missed = self.session.missed(host::recursion_misses);
+        end.ledger.add(&Sums::sparse(missed.map(|missed| (LOSS_COUNT as u32, missed as i64))));
         let mut last = Interval::between(&self.last, &end);
         if let Some(exemplars) = &mut self.exemplars {
             exemplars.end_interval(&mut last);
         }
-        let directory = self.directory(&end);
-        let agent_cpu_ns = cpu_ns.saturating_sub(self.agent_cpu_before_ns);
-        let cost = Cost { agent_cpu_ns, agent_max_rss_bytes, map_bytes, ..self.cost() };
+        // Who listens may have changed.
+        self.looked_up.clear();
+        self.look_up(&end);
         self.session.maps.unread().into_iter().for_each(|note| self.notes.add(note));
+        let context = self.context_until(end_ns, cpu_ns, agent_max_rss_bytes, map_bytes);
+        let exemplars = self.exemplars.map(Collector::finish).unwrap_or_default();
+        Finished { context, last, exemplars, news: self.notes.take_news() }
+    }
+
+    /// What is recorded, where, and how, so far.
+    pub fn context(&mut self) -> Context {
+        let last = std::mem::take(&mut self.last);
+        self.look_up(&last);
+        self.last = last;
+        let (cpu, agent_max_rss_bytes) = host::usage();
+        self.context_until(self.last.at_ns, cpu.as_nanos() as u64, agent_max_rss_bytes, host::map_bytes())
+    }
+
+    fn context_until(&mut self, end_ns: u64, cpu_ns: u64, agent_max_rss_bytes: u64, map_bytes: u64) -> Context {
+        let mut ledger: Vec<String> = LOSSES.iter().map(|(name, _)| (*name).to_owned()).collect();
+        if self.session.missed(host::recursion_misses).is_some() {
+            ledger.push("recursion_misses".to_owned());
+        }
+        let agent_cpu_ns = cpu_ns.saturating_sub(self.agent_cpu_before_ns);
         let start_ns = self.session.maps.window().0;
-        let context = Context {
+        Context {
             layout: LAYOUT_VERSION,
             agent: env!("CARGO_PKG_VERSION").to_owned(),
             host: host::host(),
@@ -266,13 +331,11 @@ impl Engine {
             ended_by: Ending::default(),
             probes: self.session.probes(),
             ledger,
-            cost,
+            cost: Cost { agent_cpu_ns, agent_max_rss_bytes, map_bytes, ..self.cost() },
             services: self.services(),
-            directory,
-            notes: self.notes.take(),
-        };
-        let exemplars = self.exemplars.map(Collector::finish).unwrap_or_default();
-        Finished { context, last, exemplars, news: self.notes.take_news() }
+            directory: self.directory.clone(),
+            notes: self.notes.all().to_vec(),
+        }
     }
 
     /// Takes exemplars, and every few times new processes.
@@ -335,16 +398,19 @@ impl Engine {
         self.specs.iter().enumerate().map(service).collect()
     }
 
-    /// Names of the services that listen at the addresses that were called.
-    fn directory(&mut self, end: &Snapshot) -> BTreeMap<String, String> {
-        let of_service = |service: usize| end.rest.get(&Subject::service(service))?.get(DOWNSTREAM);
+    /// Finds names of the services that listen at the addresses that were called, for those that nobody has looked for yet: that is a
+    /// walk over /proc.
+    fn look_up(&mut self, state: &Snapshot) {
+        let of_service = |service: usize| state.rest.get(&Subject::service(service))?.get(DOWNSTREAM);
         let called = (0..self.specs.len()).filter_map(of_service).flatten();
-        let addresses: Vec<String> = called.filter_map(|(key, row)| downstream_address(key, &row.label)).collect();
-        if addresses.is_empty() {
-            return BTreeMap::new();
+        let addresses: BTreeSet<String> = called.filter_map(|(key, row)| downstream_address(key, &row.label)).collect();
+        if addresses.is_subset(&self.looked_up) {
+            return;
         }
         let listeners = Listeners::find(&self.specs, &self.session.maps, &mut self.notes);
-        addresses.into_iter().filter_map(|address| Some((address.clone(), listeners.name(&address)?))).collect()
+        let name = |address: &String| Some((address.clone(), listeners.name(address)?));
+        self.directory = addresses.iter().filter_map(name).collect();
+        self.looked_up = addresses;
     }
 
     fn program_costs(&self) -> Result<Vec<ProgramCost>, LiveError> {

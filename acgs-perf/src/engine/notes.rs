@@ -2,6 +2,11 @@
 //!
 //! In: results. Out: notes for the report, and news for whoever runs the engine; nothing is printed here.
 
+/// At most so many notes are kept: one that runs for weeks may fail at the same thing each time, in other words.
+const MAX_NOTES: usize = 200;
+/// Stands for those beyond.
+const MORE: &str = "more went wrong than is noted here";
+
 /// Notes, in the order in which they came.
 #[derive(Debug, Default)]
 pub struct Notes {
@@ -15,8 +20,12 @@ impl Notes {
         self.news.push(news.into());
     }
 
-    /// Adds a note, which is news too.
+    /// Adds a note, which is news too. What was noted before in the same words is neither.
     pub fn add(&mut self, note: String) {
+        if self.all.len() > MAX_NOTES || self.all.contains(&note) {
+            return;
+        }
+        let note = if self.all.len() == MAX_NOTES { MORE.to_owned() } else { note };
         self.tell(note.clone());
         self.all.push(note);
     }
@@ -32,7 +41,23 @@ impl Notes {
     }
 
     /// All notes.
-    pub fn take(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.all)
+    #[must_use]
+    pub fn all(&self) -> &[String] {
+        &self.all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_fails_for_weeks_is_noted_once() {
+        let mut notes = Notes::default();
+        (0..1000).for_each(|_| notes.add("the same".to_owned()));
+        assert_eq!((notes.all().len(), notes.take_news().len()), (1, 1));
+        (0..1000).for_each(|at| notes.add(format!("another {at}")));
+        assert_eq!((notes.all().len(), notes.take_news().len()), (MAX_NOTES + 1, MAX_NOTES));
+        assert_eq!(notes.all().last().map(String::as_str), Some(MORE));
     }
 }

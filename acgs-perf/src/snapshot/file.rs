@@ -4,14 +4,8 @@
 //! length and a zlib stream of MessagePack: the context, chunks of intervals, exemplars, and at the end the SHA-256 of all before.
 //! A file that ends early or was changed gives what stands before the damage.
 
-use std::io::{Read as _, Write as _};
-
 use acgs_perf_common::CONSTITUTIONAL_HASH;
-use flate2::Compression;
-use flate2::read::ZlibDecoder;
-use flate2::write::ZlibEncoder;
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 
 use super::capture::{Capture, Context};
@@ -19,6 +13,7 @@ use super::exemplar::Exemplars;
 use super::interval::Interval;
 use super::model::LAYOUT_VERSION;
 use super::older;
+use super::packed::{pack, unpack};
 use super::timeline::Timeline;
 
 /// Version of the frames; what is in them has a version of its own, `LAYOUT_VERSION`.
@@ -26,8 +21,6 @@ const VERSION: u32 = 1;
 const MAGIC: &str = "acgs-perf capture";
 /// Intervals in a chunk: neighbours are alike, and pack well together.
 const CHUNK: usize = 64;
-/// A frame that unpacks to more than this is no frame of ours.
-const MAX_UNPACKED: u64 = 256 << 20;
 
 const CONTEXT: u8 = b'C';
 const INTERVALS: u8 = b'I';
@@ -159,12 +152,8 @@ fn shorten(capture: &mut Capture, what: &str) -> String {
 }
 
 fn frame(bytes: &mut Vec<u8>, kind: u8, value: &impl Serialize) -> Result<(), CaptureError> {
-    let pack = |error: &dyn std::fmt::Display| CaptureError::Pack(error.to_string());
-    let packed = rmp_serde::to_vec_named(value).map_err(|error| pack(&error))?;
-    let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
-    encoder.write_all(&packed).map_err(|error| pack(&error))?;
-    let payload = encoder.finish().map_err(|error| pack(&error))?;
-    let len = u32::try_from(payload.len()).map_err(|error| pack(&error))?;
+    let payload = pack(value).map_err(CaptureError::Pack)?;
+    let len = u32::try_from(payload.len()).map_err(|error| CaptureError::Pack(error.to_string()))?;
     bytes.push(kind);
     bytes.extend_from_slice(&len.to_le_bytes());
     bytes.extend_from_slice(&payload);
@@ -178,12 +167,6 @@ fn next_frame(bytes: &[u8], at: usize) -> Option<(u8, &[u8], usize)> {
     let begin = at + 5;
     let end = begin.checked_add(u32::from_le_bytes([a, b, c, d]) as usize)?;
     Some((kind, bytes.get(begin..end)?, end))
-}
-
-fn unpack<T: DeserializeOwned>(payload: &[u8]) -> Option<T> {
-    let mut packed = Vec::new();
-    ZlibDecoder::new(payload).take(MAX_UNPACKED).read_to_end(&mut packed).ok()?;
-    rmp_serde::from_slice(&packed).ok()
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ pub mod interval;
 pub mod model;
 mod older;
 pub mod open;
+pub mod packed;
 pub mod read;
 pub mod timeline;
 
@@ -20,4 +21,5 @@ pub use ending::Ending;
 pub use fates::Fates;
 pub use interval::Interval;
 pub use model::{LAYOUT_VERSION, Look, Snapshot, Subject, Subjects};
+pub use older::bring_up;
 pub use timeline::Timeline;

@@ -10,6 +10,9 @@ mod plan;
 mod recorder;
 mod signals;
 
+pub(crate) use plan::parse_percent;
+pub(crate) use recorder::ending;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 

@@ -3,19 +3,18 @@
 //! In: the arguments. Out: a [`Plan`] that can be carried out, or one line that says what, where and what to do.
 
 use std::ffi::OsString;
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 
 use super::Args;
+use crate::command::choice::{Choice, need_root};
 use crate::command::deliver::Destination;
 use crate::discover::Target;
-use crate::discover::{self, ServiceSpec, config};
 use crate::engine::Setup;
 use crate::engine::tuning::Tuning;
 use crate::live::probes::{self, PROBES};
-use crate::{output, report};
+use crate::report;
 
 /// Without `--duration` and without a command.
 const DEFAULT_DURATION: Duration = Duration::from_secs(30);
@@ -72,18 +71,23 @@ impl Plan {
         if let Some(program) = args.command.first() {
             which::which(program).map_err(|e| anyhow::anyhow!("cannot run {}: {e}", program.to_string_lossy()))?;
         }
-        let specs = specs(args)?;
-        // SAFETY: geteuid has no preconditions.
-        if unsafe { libc::geteuid() } != 0 {
-            bail!("`record` needs root, because it loads programs into the kernel; run it with sudo");
-        }
+        let is_listed = !args.services.is_empty();
+        let choice = Choice {
+            services: &args.services,
+            config: args.config.as_deref(),
+            // Of a catalogue, only what runs here is recorded; what was named is recorded also if it starts later, as long as
+            // something was found or a command is about to start it.
+            keeps_absent: is_listed,
+            waits: is_listed && !args.command.is_empty(),
+        };
+        let specs = choice.specs()?;
+        need_root("record")?;
         let output = Destination::new(args.output.as_deref());
         output.check().context("--output")?;
         if let Some(path) = &args.capture {
             report::check_writable(path).context("--capture")?;
         }
-        discover::namespaces::check_pids(Path::new("/proc"))?;
-        let targets = targets(args, &specs)?;
+        let targets = choice.targets(&specs)?;
         let mut tuning = Tuning { interval, measure_cost: args.measure_cost, max_overhead, ..Tuning::default() };
         args.tuning.iter().flat_map(|list| list.split(',')).try_for_each(|text| tune(&mut tuning, text))?;
         let setup = Setup { targets: targets.clone(), probes, tuning };
@@ -102,7 +106,8 @@ fn parse_duration(text: &str) -> anyhow::Result<Duration> {
     Ok(duration)
 }
 
-fn parse_percent(text: &str) -> anyhow::Result<f64> {
+/// Parses what `--max-overhead` takes.
+pub fn parse_percent(text: &str) -> anyhow::Result<f64> {
     match text.parse::<f64>() {
         Ok(percent) if percent > 0.0 && percent <= 100.0 => Ok(percent),
         _ => bail!("--max-overhead {text}: want a percentage above 0 and at most 100, for example 0.5"),
@@ -121,61 +126,6 @@ fn tune(tuning: &mut Tuning, text: &str) -> anyhow::Result<()> {
         }
     }
     Ok(())
-}
-
-/// The services that were asked for.
-fn specs(args: &Args) -> anyhow::Result<Vec<ServiceSpec>> {
-    let config = match &args.config {
-        Some(path) => config::load(path)?,
-        None => config::catalogue()?,
-    };
-    if args.services.is_empty() {
-        return Ok(config.services);
-    }
-    Ok(discover::parse_services(&args.services, config.objective)?)
-}
-
-/// The processes of the services. Of a catalogue, only what runs here is recorded; what was named is recorded also if it
-/// starts later, as long as something was found or a command is about to start it.
-fn targets(args: &Args, specs: &[ServiceSpec]) -> anyhow::Result<Vec<Target>> {
-    let root = Path::new("/proc");
-    let mut targets = discover::resolve(root, specs)?;
-    let named = !args.services.is_empty() || args.config.is_some();
-    if let Some((target, why)) = targets.iter().find_map(|target| Some((target, target.refused.as_ref()?)))
-        && named
-    {
-        bail!("service {}: {why}", target.spec.name);
-    }
-    let found = targets.iter().any(|target| !target.pids.is_empty());
-    if args.services.is_empty() {
-        targets.retain(|target| !target.pids.is_empty());
-    }
-    if !found && (args.services.is_empty() || args.command.is_empty()) {
-        let what = if args.services.is_empty() {
-            "no service of the catalogue runs here".to_owned()
-        } else {
-            format!("nothing matches {}", args.services.join(", "))
-        };
-        let listening = discover::listening(root)?;
-        if listening.is_empty() {
-            bail!("{what}, and nothing listens on this host");
-        }
-        let what = format!("{what}; what listens here, and how to name it:");
-        return Err(output::WithList { what, list: discover::suggestions(&listening) }.into());
-    }
-    for target in targets.iter().filter(|target| target.pids.is_empty()) {
-        output::note(&format!(
-            "{}: nothing matches {} yet; it is recorded from the moment it starts",
-            target.spec.name,
-            target.spec.selector_text()
-        ));
-    }
-    for target in &targets {
-        for note in &target.notes {
-            output::note(&format!("{}: {note}", target.spec.name));
-        }
-    }
-    Ok(targets)
 }
 
 /// Parses a time such as `30s`.

@@ -19,7 +19,7 @@ pub async fn record(plan: &mut Plan) -> anyhow::Result<Capture> {
     // Before anything is attached: from here on a signal ends the recording, not the process.
     let mut signals = Signals::catch()?;
     let announcement = announcement(plan);
-    let mut recording = Recording::start(plan.take_setup(), plan.duration)?;
+    let mut recording = Recording::start(plan.take_setup(), plan.duration, None)?;
     output::say(&announcement);
     let mut intervals = Timeline::default();
     let mut notes = Vec::new();
@@ -45,6 +45,8 @@ pub async fn record(plan: &mut Plan) -> anyhow::Result<Capture> {
                 Some(Event::Interval(interval)) => intervals.push(*interval),
                 Some(Event::News(news)) => output::note(&news),
                 Some(Event::Ended(ended)) => break (ending(ended), libc::SIGINT),
+                // Nobody has asked for these.
+                Some(Event::Context(_) | Event::Replaced(_) | Event::NotReplaced(_)) => {}
                 None => break (Ending::EngineLost, libc::SIGINT),
             },
         }
@@ -57,7 +59,7 @@ pub async fn record(plan: &mut Plan) -> anyhow::Result<Capture> {
         match event {
             Event::Interval(interval) => intervals.push(*interval),
             Event::News(news) => output::note(&news),
-            Event::Ended(_) => {}
+            Event::Ended(_) | Event::Context(_) | Event::Replaced(_) | Event::NotReplaced(_) => {}
         }
     }
     intervals.push(last);
@@ -66,7 +68,8 @@ pub async fn record(plan: &mut Plan) -> anyhow::Result<Capture> {
     Ok(Capture { context, intervals, exemplars })
 }
 
-fn ending(ended: Ended) -> Ending {
+/// What a recording says that ended by itself.
+pub fn ending(ended: Ended) -> Ending {
     match ended {
         Ended::Duration => Ending::Duration,
         Ended::Engine(End::Overhead) => Ending::Overhead,

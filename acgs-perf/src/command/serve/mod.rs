@@ -1,0 +1,126 @@
+//! `acgs-perf serve`: records for ever, into a ring on disk.
+//!
+//! In: the command line. Out: the ring, from which `report --from --to` takes any time that is still there; and metrics over HTTP, from
+//! a process of its own. `plan` checks what can be checked before anything is attached; `keeper` keeps what the engine gives.
+
+mod keeper;
+mod plan;
+mod signals;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+
+use crate::engine::thread::{Event, Recording};
+use crate::output;
+use crate::serve::link::Link;
+use crate::snapshot::Ending;
+use crate::store;
+use keeper::Keeper;
+use plan::Plan;
+use signals::{Received, Signals};
+
+/// Examples for `--help`.
+pub const EXAMPLES: &str = "\
+Examples:
+  sudo acgs-perf serve --config /etc/acgs-perf.toml
+  sudo acgs-perf serve --service api=port:8000 --state-dir /var/lib/acgs-perf
+  sudo acgs-perf serve --config /etc/acgs-perf.toml --listen 127.0.0.1:9187       # and curl http://127.0.0.1:9187/metrics
+  sudo acgs-perf report --from 03:05 --to 03:20       # what happened then, also while it runs
+SIGHUP has it read its configuration again; SIGTERM and SIGINT end it, with exit code 0.";
+
+/// A context is written after so many intervals: what was read of the host may be so old.
+const CONTEXT_EVERY: u32 = 60;
+
+/// Arguments of `acgs-perf serve`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// Record this service; may be given several times [default: the services of the catalogue that run here]
+    #[arg(long = "service", value_name = "NAME=SELECTOR")]
+    pub services: Vec<String>,
+    /// Take services and objectives from this file; SIGHUP has it read again
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where the ring of intervals is
+    #[arg(long, value_name = "DIR", default_value = store::DIRECTORY)]
+    pub state_dir: PathBuf,
+    /// The ring takes at most so much, such as 64M or 1G
+    #[arg(long, value_name = "BYTES", default_value = "64M")]
+    pub state_bytes: String,
+    /// Show metrics at this address of loopback, such as 127.0.0.1:9187; none without it
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub listen: Option<SocketAddr>,
+    /// Which probes to use, separated by commas [default: all but those that cost most, as record]
+    #[arg(long, value_name = "LIST")]
+    pub probes: Option<String>,
+    /// Stop probes, the costliest first, while the measurement takes more than this share of the host's whole CPU capacity
+    #[arg(long, value_name = "PERCENT")]
+    pub max_overhead: Option<String>,
+}
+
+/// Runs the command; errors are for the caller to map to exit code 2.
+///
+/// # Errors
+/// Wrong usage, or an environment in which nothing can be recorded or kept; nothing was recorded then.
+pub fn run(args: &Args) -> anyhow::Result<u8> {
+    let plan = Plan::new(args)?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the event loop")?;
+    runtime.block_on(serve(args, plan))
+}
+
+async fn serve(args: &Args, plan: Plan) -> anyhow::Result<u8> {
+    // Before anything is attached: from here on a signal ends the recording, not the process.
+    let mut signals = Signals::catch().context("cannot catch signals")?;
+    let names = names(&plan);
+    let mut keeper = Keeper::new(plan.ring, plan.side.map(|side| Link::start(side, &args.state_dir)).transpose()?);
+    let mut recording = Recording::start(plan.setup, None, Some(CONTEXT_EVERY))?;
+    let shown = args.listen.map(|address| format!(", metrics at http://{address}/metrics")).unwrap_or_default();
+    output::say(&format!("serving {names} until it is ended; intervals go to {}{shown}", args.state_dir.display()));
+    keeper.ready(&names);
+    let ending = loop {
+        tokio::select! {
+            biased;
+            received = signals.received() => match received {
+                Received::End(ending) => break ending,
+                Received::Reload => reload(args, &recording, &keeper),
+            },
+            event = recording.events.recv() => match event {
+                Some(Event::Ended(ended)) => break super::record::ending(ended),
+                Some(event) => keeper.take(event),
+                None => break Ending::EngineLost,
+            },
+        }
+    };
+    keeper.stopping();
+    let (finished, rest) = recording.finish()?;
+    rest.into_iter().for_each(|event| keeper.take(event));
+    keeper.finish(finished);
+    Ok(match ending {
+        // To be ended is what it waits for.
+        Ending::Terminated | Ending::Interrupted => 0,
+        other => {
+            output::say(&format!("it has ended: {other}"));
+            other.exit_code()
+        }
+    })
+}
+
+/// Reads the configuration again. What is wrong with it is said, and nothing changes then.
+fn reload(args: &Args, recording: &Recording, keeper: &Keeper) {
+    keeper.reloading();
+    match plan::setup(args) {
+        Ok(setup) => recording.replace(setup),
+        Err(error) => {
+            output::complain(
+                &error.context("the configuration is not taken over, and the recording goes on as before"),
+            );
+            keeper.ready_again();
+        }
+    }
+}
+
+fn names(plan: &Plan) -> String {
+    plan.setup.targets.iter().map(|target| target.spec.name.clone()).collect::<Vec<_>>().join(", ")
+}

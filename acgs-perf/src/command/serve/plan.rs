@@ -1,0 +1,101 @@
+//! Everything that can go wrong before an agent serves, checked before anything is attached.
+//!
+//! In: the arguments. Out: a [`Plan`] that can be carried out, or one line that says what, where and what to do.
+
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::net::UnixStream;
+
+use anyhow::{Context as _, bail};
+
+use super::Args;
+use crate::command::choice::{Choice, need_root};
+use crate::command::record::parse_percent;
+use crate::engine::Setup;
+use crate::engine::tuning::Tuning;
+use crate::live::probes::{self, PROBES};
+use crate::serve;
+use crate::store::{self, Limits, Ring};
+
+/// What to record, and where to.
+pub struct Plan {
+    /// What the engine is to do.
+    pub setup: Setup,
+    /// Where intervals go.
+    pub ring: Ring,
+    /// The way to the network-facing process.
+    pub side: Option<UnixStream>,
+}
+
+impl Plan {
+    /// Checks the arguments against each other and against the host.
+    pub fn new(args: &Args) -> anyhow::Result<Self> {
+        if let Some(address) = args.listen.filter(|address| !address.ip().is_loopback()) {
+            bail!(
+                "--listen {address}: only addresses of loopback, because whoever reaches it may read it and there is no TLS yet; \
+                 have a proxy in front of 127.0.0.1:{}",
+                address.port()
+            );
+        }
+        let bytes = parse_bytes(&args.state_bytes)?;
+        let setup = setup(args)?;
+        let ring = Ring::open(&args.state_dir, &Limits::of_bytes(bytes)).context("--state-dir")?;
+        let side = args.listen.map(side).transpose()?;
+        Ok(Self { setup, ring, side })
+    }
+}
+
+/// What to record, as the arguments and the configuration say now.
+pub fn setup(args: &Args) -> anyhow::Result<Setup> {
+    let probes = match &args.probes {
+        Some(list) => probes::parse(list).map_err(|e| anyhow::anyhow!("--probes {list}: {e}"))?,
+        None => PROBES.iter().copied().filter(|probe| probe.default && probe.name != "syscalls").collect(),
+    };
+    let max_overhead = args.max_overhead.as_deref().map(parse_percent).transpose()?;
+    let mut choice =
+        Choice { services: &args.services, config: args.config.as_deref(), keeps_absent: false, waits: false };
+    // Of the catalogue, only what runs here is recorded: each service takes room in the kernel.
+    (choice.keeps_absent, choice.waits) = (choice.is_named(), choice.is_named());
+    let specs = choice.specs()?;
+    need_root("serve")?;
+    Ok(Setup { targets: choice.targets(&specs)?, probes, tuning: Tuning { max_overhead, ..Tuning::default() } })
+}
+
+/// Starts the network-facing process. No thread has been started yet, and nothing is attached.
+fn side(address: SocketAddr) -> anyhow::Result<UnixStream> {
+    let listener = TcpListener::bind(address).with_context(|| format!("--listen {address}"))?;
+    Ok(serve::side::fork(listener).with_context(|| format!("--listen {address}"))?.0)
+}
+
+fn parse_bytes(text: &str) -> anyhow::Result<u64> {
+    let (number, factor) = match text.trim_end_matches(['B', 'i']) {
+        text if text.ends_with(['K', 'k']) => (&text[..text.len() - 1], 1u64 << 10),
+        text if text.ends_with('M') => (&text[..text.len() - 1], 1 << 20),
+        text if text.ends_with('G') => (&text[..text.len() - 1], 1 << 30),
+        text => (text, 1),
+    };
+    let Some(bytes) = number.parse::<u64>().ok().and_then(|number| number.checked_mul(factor)) else {
+        bail!("--state-bytes {text}: want a size, for example 64M or 1G");
+    };
+    if bytes < store::MIN_BYTES {
+        bail!("--state-bytes {text}: too small; the smallest ring is {}M", store::MIN_BYTES >> 20);
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_written_as_people_do() {
+        for (text, bytes) in
+            [("64M", 64 << 20), ("1G", 1 << 30), ("16MiB", 16 << 20), ("16384k", 16 << 20), ("9000000", 9_000_000)]
+        {
+            assert_eq!(parse_bytes(text).unwrap(), bytes, "{text}");
+        }
+        for text in ["", "M", "-64M", "1M", "64T", "99999999999G", "6.4M"] {
+            let error = parse_bytes(text).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("--state-bytes {text}: ")) && !error.contains('\n'), "{error}");
+        }
+    }
+}

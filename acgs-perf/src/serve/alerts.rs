@@ -1,0 +1,151 @@
+//! Rules for Prometheus: how much of each service's requests miss its objective, and when that is worth waking somebody.
+//!
+//! In: services with their objectives. Out: YAML of recording and alerting rules, for the counters of `metrics`. The objective is about
+//! the P99, so that one request in a hundred may be slow: that is the budget. A page is due when it burns 14.4 times as fast as it may
+//! over an hour, and still does over 5 minutes, or 6 times over 6 hours and 30 minutes; a ticket at its own speed over 3 days and 6 hours
+//! (Google, The Site Reliability Workbook, chapter 5).
+
+use std::fmt::Write as _;
+
+use crate::discover::ServiceSpec;
+
+/// One in a hundred.
+const BUDGET: f64 = 0.01;
+/// The times over which the share is recorded.
+const WINDOWS: [&str; 6] = ["5m", "30m", "1h", "6h", "1d", "3d"];
+/// Fewer requests in the longer window than this tell nothing: a single slow one would be a page.
+const MIN_REQUESTS: u32 = 500;
+
+/// How fast the budget burns, over how long and still, and who should know.
+struct Burn {
+    factor: f64,
+    long: &'static str,
+    short: &'static str,
+}
+
+const PAGES: [Burn; 2] =
+    [Burn { factor: 14.4, long: "1h", short: "5m" }, Burn { factor: 6.0, long: "6h", short: "30m" }];
+const TICKETS: [Burn; 1] = [Burn { factor: 1.0, long: "3d", short: "6h" }];
+
+/// The rules for these services.
+#[must_use]
+pub fn rules(services: &[ServiceSpec]) -> String {
+    let mut text = String::from(
+        "# Rules for the metrics of `acgs-perf serve`, made by `acgs-perf alerts`.\ngroups:\n- name: acgs-perf\n  rules:\n",
+    );
+    for service in services {
+        WINDOWS.iter().for_each(|window| record(&mut text, &service.name, window));
+    }
+    alert(&mut text, "AcgsPerfObjective", "page", &PAGES);
+    alert(&mut text, "AcgsPerfObjectiveSlowBurn", "ticket", &TICKETS);
+    text.push_str(OF_AGENT);
+    text
+}
+
+/// What is wrong with the agent itself.
+const OF_AGENT: &str = "  - alert: AcgsPerfNotRecording
+    expr: increase(acgs_perf_intervals_total[5m]) == 0
+    for: 2m
+    labels:
+      severity: ticket
+    annotations:
+      summary: 'acgs-perf on {{ $labels.instance }} records nothing'
+  - alert: AcgsPerfLoses
+    expr: sum by (instance, reason) (increase(acgs_perf_lost_total{reason!=\"recursion_misses\"}[10m])) > 0
+    for: 10m
+    labels:
+      severity: ticket
+    annotations:
+      summary: 'acgs-perf on {{ $labels.instance }} loses events: {{ $labels.reason }}'
+";
+
+fn record(text: &mut String, service: &str, window: &str) {
+    let of = format!("{{service={}}}[{window}]", quoted(service));
+    let rate = |name: &str| format!("sum(rate(acgs_perf_{name}_total{of}))");
+    let lines = [
+        format!("  - record: acgs_perf:slow:ratio_rate{window}"),
+        "    expr: |-".to_owned(),
+        format!("      1 - {}", rate("requests_within_objective")),
+        format!("      / ({}", rate("requests")),
+        // Who got no reply was not served in time.
+        format!("        + {}", rate("requests_abandoned")),
+        format!("        + {})", rate("requests_cut_off")),
+        "    labels:".to_owned(),
+        format!("      service: {}", quoted(service)),
+    ];
+    lines.iter().for_each(|line| text.extend([line.as_str(), "\n"]));
+}
+
+/// An alert for all services: the recorded shares have their names.
+fn alert(text: &mut String, name: &str, severity: &str, burns: &[Burn]) {
+    let _ = writeln!(text, "  - alert: {name}\n    expr: |-");
+    for (at, Burn { factor, long, short }) in burns.iter().enumerate() {
+        // Rounded, because 14.4 × 0.01 is not 0.144 in binary.
+        let limit = (factor * BUDGET * 1e6).round() / 1e6;
+        let or = if at == 0 { "" } else { "or " };
+        let _ = writeln!(text, "      {or}(acgs_perf:slow:ratio_rate{long} > {limit}");
+        let _ = writeln!(text, "        and acgs_perf:slow:ratio_rate{short} > {limit}");
+        let many = format!("sum by (service) (increase(acgs_perf_requests_total[{long}])) >= {MIN_REQUESTS}");
+        let _ = writeln!(text, "        and {many})");
+    }
+    let lines = [
+        "    labels:",
+        &format!("      severity: {severity}"),
+        "    annotations:",
+        "      summary: '{{ $labels.service }}: too many requests are slower than its objective'",
+    ];
+    lines.iter().for_each(|line| text.extend([line, "\n"]));
+}
+
+/// A string in double quotes, which YAML and PromQL read alike.
+fn quoted(text: &str) -> String {
+    let mut quoted = String::from('"');
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            c if c.is_control() => quoted.push('?'),
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::discover::{Objective, parse_services};
+
+    #[test]
+    fn each_service_has_its_rules() {
+        let services = ["api=port:8000".to_owned(), "db=comm:postgres".to_owned()];
+        let services = parse_services(&services, Objective::default()).unwrap();
+        let text = rules(&services);
+        assert_eq!(text.matches("- record: ").count(), 2 * WINDOWS.len());
+        assert_eq!(text.matches("- alert: AcgsPerfObjective\n").count(), 1);
+        assert!(text.contains("(acgs_perf:slow:ratio_rate1h > 0.144\n"), "{text}");
+        for burn in PAGES.iter().chain(&TICKETS) {
+            assert!(WINDOWS.contains(&burn.long) && WINDOWS.contains(&burn.short));
+        }
+        // All of them are in one list, and a block begins where its first line does.
+        assert!(
+            text.lines()
+                .filter(|line| line.contains("- alert:") || line.contains("- record:"))
+                .all(|line| line.starts_with("  - "))
+        );
+        assert!(text.lines().skip_while(|line| !line.contains("expr: |-")).all(|line| !line.starts_with("         (")));
+        // Each counter that a rule uses is one that is shown.
+        let shown =
+            ["requests", "requests_within_objective", "requests_abandoned", "requests_cut_off", "intervals", "lost"];
+        for word in text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|word| word.ends_with("_total"))
+        {
+            let name = word.trim_start_matches("acgs_perf_").trim_end_matches("_total");
+            assert!(shown.contains(&name), "{word}");
+        }
+    }
+
+    #[test]
+    fn names_do_not_leave_their_quotes() {
+        assert_eq!(quoted("a\"b\\c\nd"), "\"a\\\"b\\\\c?d\"");
+    }
+}

@@ -1,0 +1,332 @@
+//! What is shown of the totals: families of counters, gauges and histograms, whatever the format.
+//!
+//! In: the totals. Out: families. The number of series is bounded by the number of services, which is at most 64: about 120 each.
+//!
+//! What is exposed as a counter never falls. The counts behind it may, by a little and for a moment: a reply that grows leaves one
+//! bucket of the latency for another, and whoever scrapes takes a counter that falls for one that began anew. So each series is at least
+//! what it was.
+
+use std::collections::{BTreeMap, HashMap};
+
+use acgs_perf_common::CONSTITUTIONAL_HASH;
+use acgs_perf_common::attribution::COMPONENT_NAMES;
+use acgs_perf_common::fates::{ABANDONED, CUT_OFF};
+use acgs_perf_common::histogram::{BUCKETS, bucket_high, bucket_index};
+use acgs_perf_common::maps::{Counter, Histogram as Kind};
+
+use super::family::{Family, Histogram, Sample, Type, Value};
+use super::native;
+use super::totals::{OfService, Totals};
+use crate::live::probes::request::{COUNTERS, FATES, LATENCY, TIMES};
+use crate::snapshot::interval::row;
+use crate::sums::Sums;
+
+/// Near which the bounds of the buckets lie, in µs. Each is moved to the end of the bucket in which it is counted, at most 0.8 %
+/// above, so that counts are exact.
+pub const BOUNDS_US: [u64; 20] = [
+    10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000,
+    2_500_000, 5_000_000, 10_000_000, 30_000_000,
+];
+
+/// What the network-facing process counts itself.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct OfServer {
+    /// Requests answered.
+    pub answered: u64,
+    /// Connections that were closed because there were too many.
+    pub refused: u64,
+}
+
+/// Makes the families, and knows what was shown last.
+#[derive(Debug, Default)]
+pub struct Exposition {
+    shown: HashMap<String, u64>,
+    fine: HashMap<String, BTreeMap<i32, u64>>,
+}
+
+impl Exposition {
+    /// The totals of now.
+    pub fn families(&mut self, totals: &Totals, server: OfServer) -> Vec<Family> {
+        let mut page = Page { families: Vec::new(), before: self, after: Self::default() };
+        of_agent(&mut page, totals, server);
+        of_requests(&mut page, totals);
+        of_fates(&mut page, totals);
+        for (name, help, section, kind, sum) in [
+            (
+                "acgs_perf_request_latency_seconds",
+                "Time from the arrival of a request to the last byte of its reply.",
+                LATENCY,
+                Kind::Latency,
+                Counter::LatencySum,
+            ),
+            (
+                "acgs_perf_request_queue_time_seconds",
+                "Time from the arrival of a request to its read.",
+                TIMES,
+                Kind::QueueTime,
+                Counter::QueueTimeSum,
+            ),
+            (
+                "acgs_perf_request_service_time_seconds",
+                "Time from the read of a request to the first byte of its reply.",
+                TIMES,
+                Kind::ServiceTime,
+                Counter::ServiceTimeSum,
+            ),
+        ] {
+            page.head(name, Type::Histogram, help);
+            for (service, of) in &totals.services {
+                histogram_of(&mut page, name, service, of, (section, kind, sum));
+            }
+        }
+        let Page { families, after, .. } = page;
+        *self = after;
+        families
+    }
+}
+
+fn of_agent(page: &mut Page<'_>, totals: &Totals, server: OfServer) {
+    let context = totals.context.as_ref();
+    page.head("acgs_perf_build_info", Type::Gauge, "Version of the agent, and the constitutional hash.");
+    let version = context.map_or(env!("CARGO_PKG_VERSION"), |context| &context.agent);
+    page.gauge(&[("version", version), ("constitutional_hash", CONSTITUTIONAL_HASH)], Value::Count(1));
+    page.head("acgs_perf_intervals", Type::Counter, "Intervals recorded.");
+    page.counter(&[], totals.intervals);
+    page.head("acgs_perf_lost", Type::Counter, "What was lost, by reason: the loss ledger.");
+    for (reason, count) in &totals.ledger {
+        page.counter(&[("reason", reason)], *count);
+    }
+    page.head("acgs_perf_agent_cpu_seconds", Type::Counter, "CPU time of the agent, without its kernel programs.");
+    page.counter_nanos(&[], totals.agent_cpu_ns);
+    if let Some(context) = context {
+        page.head("acgs_perf_agent_memory_max_bytes", Type::Gauge, "Largest resident set of the agent.");
+        page.gauge(&[], Value::Count(context.cost.agent_max_rss_bytes));
+        page.head("acgs_perf_kernel_maps_bytes", Type::Gauge, "Memory of the kernel maps.");
+        page.gauge(&[], Value::Count(context.cost.map_bytes));
+        page.head("acgs_perf_probe_active", Type::Gauge, "Whether a probe counts.");
+        for probe in &context.probes {
+            page.gauge(&[("probe", &probe.name)], Value::Count(probe.is_active().into()));
+        }
+    }
+    page.head("acgs_perf_http_requests", Type::Counter, "Requests answered here.");
+    page.counter(&[], server.answered);
+    page.head("acgs_perf_http_connections_refused", Type::Counter, "Connections closed because there were too many.");
+    page.counter(&[], server.refused);
+}
+
+fn of_requests(page: &mut Page<'_>, totals: &Totals) {
+    for (name, help, counter) in [
+        ("acgs_perf_requests", "Requests answered.", Counter::Requests),
+        ("acgs_perf_request_bytes", "Bytes read from clients.", Counter::BytesIn),
+        ("acgs_perf_reply_bytes", "Bytes sent to clients.", Counter::BytesOut),
+    ] {
+        page.head(name, Type::Counter, help);
+        for (service, of) in &totals.services {
+            let count = row(Some(&of.sections), COUNTERS, &[]).sums.count(counter as u32);
+            page.counter(&[("service", service)], count);
+        }
+    }
+    let help =
+        "Requests answered within the objective's P99: to the end of the bucket that holds it, at most 0.8 % above.";
+    page.head("acgs_perf_requests_within_objective", Type::Counter, help);
+    for (service, of) in &totals.services {
+        let bound = bucket_index(of.objective.p99.as_nanos() as u64).min(BUCKETS - 1);
+        page.counter(&[("service", service)], within(latency(of), bound as u32));
+    }
+    let name = "acgs_perf_request_component_seconds";
+    page.head(
+        name,
+        Type::Counter,
+        "Time of the answered requests, by what it went to; the parts add up to the latency.",
+    );
+    for (service, of) in &totals.services {
+        for (component, ns) in of.components().filter(|(_, ns)| *ns > 0) {
+            let component = COMPONENT_NAMES[component as usize].0;
+            page.counter_nanos(&[("service", service), ("component", component)], ns);
+        }
+    }
+    page.head("acgs_perf_objective_latency_seconds", Type::Gauge, "The P99 of the latency must be below this.");
+    for (service, of) in &totals.services {
+        let limit = Value::Nanos(of.objective.p99.as_nanos() as u64);
+        page.gauge(&[("service", service)], limit);
+    }
+}
+
+fn of_fates(page: &mut Page<'_>, totals: &Totals) {
+    for (name, help, word) in [
+        ("acgs_perf_requests_abandoned", "Requests whose client left.", ABANDONED),
+        ("acgs_perf_requests_cut_off", "Requests whose connection the service closed instead of answering.", CUT_OFF),
+    ] {
+        page.head(name, Type::Counter, help);
+        for (service, of) in &totals.services {
+            page.counter(&[("service", service)], row(Some(&of.sections), FATES, &[]).sums.count(word));
+        }
+    }
+    page.head(
+        "acgs_perf_connections_refused",
+        Type::Counter,
+        "What listeners dropped because their queues were full: tries, not clients.",
+    );
+    for (service, of) in &totals.services {
+        if let Some(refused) = of.refused {
+            page.counter(&[("service", service)], refused);
+        }
+    }
+    page.head("acgs_perf_requests_open", Type::Gauge, "Requests without a whole reply at the last look.");
+    let stages = ["unread", "in_service", "undelivered"];
+    let open = || totals.services.iter().filter_map(|(service, of)| Some((service, of.open.as_ref()?.stages())));
+    for (service, open) in open() {
+        for (stage, open) in stages.iter().zip(open) {
+            page.gauge(&[("service", service), ("stage", stage)], Value::Count(open.count));
+        }
+    }
+    page.head("acgs_perf_requests_open_oldest_seconds", Type::Gauge, "Age of the oldest of them.");
+    for (service, open) in open() {
+        for (stage, open) in stages.iter().zip(open) {
+            page.gauge(&[("service", service), ("stage", stage)], Value::Nanos(open.oldest_ns));
+        }
+    }
+}
+
+fn histogram_of(
+    page: &mut Page<'_>,
+    name: &str,
+    service: &str,
+    of: &OfService,
+    (section, kind, sum): (&str, Kind, Counter),
+) {
+    let sums = &row(Some(&of.sections), section, &[kind as u32]).sums;
+    let mut bounds: Vec<usize> = BOUNDS_US.iter().map(|us| bucket_index(us * 1000)).collect();
+    if kind == Kind::Latency {
+        // The objective has a bound of its own, so that what is within it is counted exactly.
+        bounds.push(bucket_index(of.objective.p99.as_nanos() as u64).min(BUCKETS - 1));
+    }
+    bounds.sort_unstable();
+    bounds.dedup();
+    let key = |part: usize| format!("{name} {part} {service}");
+    let within = |bound: u32| within(sums, bound);
+    let bounds = bounds.into_iter().map(|bound| (bucket_high(bound), page.rising(key(bound), within(bound as u32))));
+    let bounds = bounds.collect();
+    let count = page.rising(key(BUCKETS), within(u32::MAX));
+    let sum_ns = page.rising(key(BUCKETS + 1), row(Some(&of.sections), COUNTERS, &[]).sums.count(sum as u32));
+    let mut fine = page.before.fine.get(&key(0)).cloned().unwrap_or_default();
+    for (bucket, count) in native::buckets(sums) {
+        let shown: &mut u64 = fine.entry(bucket).or_default();
+        *shown = count.max(*shown);
+    }
+    page.after.fine.insert(key(0), fine.clone());
+    page.add(&[("service", service)], Value::Histogram(Histogram { bounds, count, sum_ns, fine }));
+}
+
+fn latency(of: &OfService) -> &Sums {
+    &row(Some(&of.sections), LATENCY, &[Kind::Latency as u32]).sums
+}
+
+/// How many are in this bucket, or below.
+fn within(sums: &Sums, bound: u32) -> u64 {
+    let counts = sums.iter().take_while(|(at, _)| *at <= bound).map(|(_, count)| count);
+    counts.sum::<i64>().max(0) as u64
+}
+
+/// Families that are being made.
+struct Page<'a> {
+    families: Vec<Family>,
+    before: &'a Exposition,
+    after: Exposition,
+}
+
+impl Page<'_> {
+    fn head(&mut self, name: &'static str, kind: Type, help: &'static str) {
+        self.families.push(Family { name, kind, help, samples: Vec::new() });
+    }
+
+    fn add(&mut self, labels: &[(&'static str, &str)], value: Value) {
+        let labels = labels.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+        if let Some(family) = self.families.last_mut() {
+            family.samples.push(Sample { labels, value });
+        }
+    }
+
+    fn gauge(&mut self, labels: &[(&'static str, &str)], value: Value) {
+        self.add(labels, value);
+    }
+
+    fn counter(&mut self, labels: &[(&'static str, &str)], value: u64) {
+        let value = self.rising(self.key(labels), value);
+        self.add(labels, Value::Count(value));
+    }
+
+    fn counter_nanos(&mut self, labels: &[(&'static str, &str)], ns: u64) {
+        let ns = self.rising(self.key(labels), ns);
+        self.add(labels, Value::Nanos(ns));
+    }
+
+    fn key(&self, labels: &[(&'static str, &str)]) -> String {
+        format!("{} {labels:?}", self.families.last().map_or("", |family| family.name))
+    }
+
+    /// At least what was shown before.
+    fn rising(&mut self, key: String, value: u64) -> u64 {
+        let value = self.before.shown.get(&key).map_or(value, |before| value.max(*before));
+        self.after.shown.insert(key, value);
+        value
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::analysis::sample;
+
+    /// Those of a capture with 300,000 requests.
+    pub fn totals(name: &str) -> Totals {
+        let capture = sample::capture();
+        let mut totals = Totals::default();
+        let mut context = capture.context.clone();
+        context.services[0].name = name.into();
+        totals.set_context(context);
+        capture.intervals.iter().for_each(|interval| totals.add(&interval));
+        totals
+    }
+
+    #[test]
+    fn a_counter_never_falls() {
+        let mut exposition = Exposition::default();
+        let mut totals = Totals::default();
+        let mut shown = |count| {
+            totals.ledger.insert("x".into(), count);
+            let families = exposition.families(&totals, OfServer::default());
+            let lost = families.into_iter().find(|family| family.name == "acgs_perf_lost").unwrap();
+            match lost.samples[0].value {
+                Value::Count(count) => count,
+                ref other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!([shown(5), shown(4), shown(6)], [5, 5, 6]);
+    }
+
+    #[test]
+    fn a_reply_that_grows_leaves_no_bucket_with_fewer() {
+        let mut totals = totals("api");
+        let mut exposition = Exposition::default();
+        let mut latency = |totals: &Totals| {
+            let families = exposition.families(totals, OfServer::default());
+            let family =
+                families.into_iter().find(|family| family.name == "acgs_perf_request_latency_seconds").unwrap();
+            match family.samples.into_iter().next().unwrap().value {
+                Value::Histogram(histogram) => histogram,
+                other => panic!("{other:?}"),
+            }
+        };
+        let before = latency(&totals);
+        assert_eq!((before.count, before.fine.values().sum::<u64>()), (300_000, 300_000));
+        let sums = &mut totals.services.get_mut("api").unwrap().sections.get_mut(LATENCY).unwrap();
+        let sums = &mut sums.get_mut(&vec![Kind::Latency as u32]).unwrap().sums;
+        let (from, _) = sums.iter().find(|(_, count)| *count > 0).unwrap();
+        crate::sums::Difference::add(sums, &Sums::sparse([(from, -1), (BUCKETS as u32 - 1, 1)]));
+        let after = latency(&totals);
+        assert_eq!(after.count, 300_000);
+        assert!(before.bounds.iter().zip(&after.bounds).all(|(before, after)| before.1 <= after.1));
+        assert!(before.fine.iter().all(|(bucket, count)| after.fine[bucket] >= *count));
+    }
+}

@@ -1,0 +1,147 @@
+//! Downstream peers over several runs: each run numbers them anew, and their times lie under these numbers.
+//!
+//! In: intervals of the first run, then those of the others. Out: the same figures under the numbers of the first.
+
+use std::collections::BTreeMap;
+
+use acgs_perf_common::attribution::{PEER_SLOTS, PEER_WORD};
+
+use crate::live::probes::attribution::{DOWNSTREAM, ROWS};
+use crate::snapshot::exemplar::Exemplar;
+use crate::snapshot::{Interval, Subject};
+use crate::sums::{Difference as _, Key, Section, Sums};
+
+/// What tells a peer: the key without its slot, and the label.
+type Address = (Key, String);
+
+/// The slots of each subject's peers.
+#[derive(Debug, Default)]
+pub struct Peers {
+    slots: BTreeMap<Subject, BTreeMap<Address, u32>>,
+    /// In the run under way: the slot for each of its own, if it is not the first run.
+    of_run: Option<BTreeMap<(Subject, u32), u32>>,
+}
+
+impl Peers {
+    /// Another run begins, and there was one before.
+    pub fn begin_later_run(&mut self) {
+        self.of_run = Some(BTreeMap::new());
+    }
+
+    /// Brings an interval of the run under way to the slots of the first one.
+    pub fn renumber(&mut self, interval: &mut Interval) {
+        for (subject, sections) in &mut interval.subjects {
+            let Some(section) = sections.get_mut(DOWNSTREAM) else { continue };
+            let old = std::mem::take(section);
+            for (key, row) in old {
+                let slot = key.first().copied().unwrap_or(0);
+                let new = self.slot(subject, slot, &key, &row.label);
+                let key = if new == slot { key } else { renamed(&key, new) };
+                section.entry(key).or_default().add(&row);
+            }
+        }
+        let Some(of_run) = &self.of_run else { return };
+        for (subject, sections) in &mut interval.subjects {
+            let to = |slot: u32| of_run.get(&(subject.clone(), slot)).copied().unwrap_or(0);
+            for row in sections.get_mut(ROWS).into_iter().flat_map(Section::values_mut) {
+                row.sums = moved(&row.sums, to);
+            }
+        }
+        for (subject, slowest) in &mut interval.slowest.0 {
+            let to = |slot: u32| of_run.get(&(subject.clone(), slot)).copied().unwrap_or(0);
+            slowest.iter_mut().for_each(|exemplar| renumber(exemplar, to));
+        }
+    }
+
+    /// The slot of a peer: the one it has already, its own if that is free, another free one, or that of the others.
+    fn slot(&mut self, subject: &Subject, slot: u32, key: &Key, label: &str) -> u32 {
+        if slot == 0 {
+            return 0;
+        }
+        let address = (key[1..].to_vec(), label.to_owned());
+        let of_subject = self.slots.entry(subject.clone()).or_default();
+        let Some(of_run) = &mut self.of_run else {
+            of_subject.insert(address, slot);
+            return slot;
+        };
+        let is_free = |slot: &u32| !of_subject.values().any(|used| used == slot);
+        let known = of_subject.get(&address).copied();
+        let new = known.or_else(|| [slot].into_iter().chain(1..PEER_SLOTS as u32).find(is_free)).unwrap_or(0);
+        if new != 0 {
+            of_subject.insert(address, new);
+        }
+        of_run.insert((subject.clone(), slot), new);
+        new
+    }
+}
+
+fn renamed(key: &Key, slot: u32) -> Key {
+    if slot == 0 { vec![0] } else { [&[slot], &key[1..]].concat() }
+}
+
+fn moved(sums: &Sums, to: impl Fn(u32) -> u32) -> Sums {
+    let peers = PEER_WORD as u32..(PEER_WORD + PEER_SLOTS) as u32;
+    let mut words: BTreeMap<u32, i64> = BTreeMap::new();
+    for (word, value) in sums.iter() {
+        let word = if peers.contains(&word) { peers.start + to(word - peers.start) } else { word };
+        *words.entry(word).or_default() += value;
+    }
+    Sums::sparse(words)
+}
+
+fn renumber(exemplar: &mut Exemplar, to: impl Fn(u32) -> u32) {
+    let old = std::mem::take(&mut exemplar.peer_ns);
+    for (slot, ns) in (0..).zip(old) {
+        exemplar.peer_ns[to(slot) as usize] += ns;
+    }
+    exemplar.segments.iter_mut().for_each(|segment| segment.peer = segment.peer.map(&to));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::snapshot::exemplar::Slowest;
+    use crate::sums::{Row, Sections};
+
+    fn interval(peers: &[(u32, u32, i64)]) -> Interval {
+        let row = |ns: i64| Row { sums: Sums::dense([ns]), ..Row::default() };
+        let downstream =
+            peers.iter().map(|(slot, address, ns)| (vec![*slot, 0, 0, 0, *address, 80], row(*ns))).collect();
+        let words = peers.iter().map(|(slot, _, ns)| (PEER_WORD as u32 + slot, *ns));
+        let rows = Section::from([(vec![7], Row { sums: Sums::sparse(words), ..Row::default() })]);
+        let sections = Sections::from([(DOWNSTREAM.into(), downstream), (ROWS.into(), rows)]);
+        let mut exemplar = Exemplar::default();
+        peers.iter().for_each(|(slot, _, ns)| exemplar.peer_ns[*slot as usize] = *ns as u64);
+        Interval {
+            subjects: [(Subject::service(0), sections)].into(),
+            slowest: Slowest([(Subject::service(0), vec![exemplar])].into()),
+            ..Interval::default()
+        }
+    }
+
+    #[test]
+    fn a_peer_keeps_its_number_over_runs() {
+        let mut peers = Peers::default();
+        let mut first = interval(&[(1, 9, 10), (2, 8, 20)]);
+        peers.renumber(&mut first);
+        assert_eq!(first, interval(&[(1, 9, 10), (2, 8, 20)]));
+        peers.begin_later_run();
+        let mut second = interval(&[(1, 8, 1), (2, 9, 2), (3, 7, 4)]);
+        peers.renumber(&mut second);
+        assert_eq!(second, interval(&[(1, 9, 2), (2, 8, 1), (3, 7, 4)]));
+    }
+
+    #[test]
+    fn peers_beyond_the_slots_are_others() {
+        let all: Vec<(u32, u32, i64)> = (1..PEER_SLOTS as u32).map(|slot| (slot, slot, 1)).collect();
+        let mut peers = Peers::default();
+        peers.renumber(&mut interval(&all));
+        peers.begin_later_run();
+        let mut second = interval(&[(1, 99, 5), (2, 2, 6)]);
+        peers.renumber(&mut second);
+        let sections = &second.subjects[&Subject::service(0)];
+        assert_eq!(sections[DOWNSTREAM][&vec![0]].sums.get(0), 5);
+        assert_eq!(sections[ROWS][&vec![7]].sums.get(PEER_WORD as u32), 5);
+        assert_eq!(sections[ROWS][&vec![7]].sums.get(PEER_WORD as u32 + 2), 6);
+    }
+}
