@@ -175,6 +175,24 @@ fn a_cork_holds_what_lies_behind_it() {
 }
 
 #[test]
+fn pieces_that_come_late_are_the_services_own_whatever_waits_meanwhile() {
+    need_root();
+    let server = Server::start().unwrap();
+    let recording = server.recorder().start().unwrap();
+    let mut client = server.connect(None);
+    let pause = 60_000_000;
+    // The end of each piece waits behind the cork.
+    let wish = Wish { pieces: 3, piece: 200_000, pause_ms: 60, how: How::Cork, ..Wish::default() };
+    (0..10).for_each(|_| client.ask(wish, FAST));
+    let report = recording.stop().unwrap();
+    report.assert_nothing_lost(10);
+    let (reply, held) = (component(&report, "reply"), component(&report, "delivery_nagle"));
+    assert!(reply >= 10 * 2 * pause / 100 * 95, "reply {reply}, cork {held}");
+    assert!(held >= 10 * pause / 100 * 90 && held <= sum(&[&client]) - reply, "reply {reply}, cork {held}");
+    assert_percentile(&report, &[&client], 50, Duration::from_millis(2));
+}
+
+#[test]
 fn a_segment_that_is_lost_is_part_of_the_latency() {
     need_root();
     let server = Server::start().unwrap();

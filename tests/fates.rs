@@ -1,7 +1,6 @@
 //! Requests that nobody answered: unread, in service, abandoned, refused. Each is made by a server and clients of our own, which know
 //! how many there are and how long they have waited.
 
-use std::fs;
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
@@ -12,7 +11,7 @@ use std::time::{Duration, Instant};
 use acgs_perf::snapshot::fates::Abandoned;
 use acgs_perf::snapshot::open::{Open, Since};
 use acgs_perf_common::histogram::bucket_index;
-use acgs_perf_tests::fate::{Client, Kind, Server};
+use acgs_perf_tests::fate::{Client, Kind, Server, drops_of};
 use acgs_perf_tests::harness::{free_port, need_root};
 use acgs_perf_tests::hostile::{MESSAGE, in_vm, network};
 use acgs_perf_tests::listening;
@@ -305,14 +304,6 @@ fn what_a_server_drains_after_its_last_reply_is_no_request() {
     }
 }
 
-/// Drops of listening sockets that the network namespace of this thread has counted.
-fn listen_drops() -> u64 {
-    let text = fs::read_to_string("/proc/thread-self/net/netstat").unwrap();
-    let mut lines = text.lines().filter(|line| line.starts_with("TcpExt:")).map(str::split_whitespace);
-    let (names, values) = (lines.next().unwrap(), lines.next().unwrap());
-    names.zip(values).find(|(name, _)| *name == "ListenDrops").unwrap().1.parse().unwrap()
-}
-
 #[test]
 fn what_a_full_accept_queue_drops_is_refused() {
     need_root();
@@ -321,7 +312,7 @@ fn what_a_full_accept_queue_drops_is_refused() {
     let recording = server.record();
     server.freeze();
     let dropped = network::inside(server.pid(), || {
-        let before = listen_drops();
+        let before = network::listen_drops()?;
         let address = SocketAddr::from(([127, 0, 0, 1], server.port()));
         let clients: Vec<Socket> = (0..40)
             .map(|_| {
@@ -334,13 +325,32 @@ fn what_a_full_accept_queue_drops_is_refused() {
         // Some of them try again.
         sleep(Duration::from_millis(2500));
         drop(clients);
-        Ok(listen_drops() - before)
+        Ok(network::listen_drops()? - before)
     });
     let dropped = dropped.unwrap();
     assert!(dropped >= 40, "{dropped} drops are too few to tell");
     let seen = recording.stop();
     assert_eq!(seen.fates.refused.drops, dropped, "{:?}", seen.fates.refused);
     assert_eq!(seen.fates.refused.by_port, [(u32::from(server.port()), dropped)].into());
+}
+
+#[test]
+fn connections_that_are_told_of_with_their_first_bytes_are_not_refused() {
+    need_root();
+    let server = Server::with(Kind::Tcp, 64, "defer", |command| command).unwrap();
+    let recording = server.record();
+    // There is no `ss` in a virtual machine.
+    let drops = || if in_vm() { 100 } else { drops_of(server.port()) };
+    let before = if in_vm() { 0 } else { drops() };
+    for _ in 0..100 {
+        server.connect().ask(Duration::ZERO, 1);
+    }
+    // The listener's own counter has one for the end of each handshake.
+    assert!(drops() - before >= 100);
+    let seen = recording.stop();
+    seen.report.assert_counted("fate", 100, &[]);
+    // In this network others may be refused meanwhile, but not so many.
+    assert!(seen.fates.refused.drops < 50, "{:?}", seen.fates.refused);
 }
 
 #[test]

@@ -94,6 +94,9 @@ crate::kernel_fields! {
         tcp_segment = "tcp_sock"."mss_cache";
         tcp_acknowledged_sent_us = "tcp_sock"."first_tx_mstamp";
         tcp_last_sent = "tcp_sock"."tcp_wstamp_ns";
+        tcp_busy_since = "tcp_sock"."chrono_start";
+        tcp_busy = "tcp_sock"."chrono_stat";
+        socket_flags = "socket"."flags";
         socket_inode = "socket_alloc"."vfs_inode";
         inode_number = "inode"."i_ino";
     }

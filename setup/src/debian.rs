@@ -23,6 +23,7 @@ const SERVICES: &[(&str, &str, &str)] = &[
     ("ab", "apache2-utils", "-V"),
     ("node", "nodejs", "--version"),
     ("ip", "iproute2", "-V"),
+    ("iptables", "iptables", "--version"),
     ("haproxy", "haproxy", "-v"),
     ("curl", "curl", "--version"),
     ("taskset", "util-linux", "--version"),

@@ -3,7 +3,7 @@
 //! In: how the server is to send, and how the client reads and sends. Out: a server process, and clients that know how long each of their
 //! requests took.
 
-use std::io::{BufRead, BufReader, Read as _, Write as _};
+use std::io::{self, BufRead, BufReader, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::fd::AsRawFd as _;
 use std::process::{Child, Command, Stdio};
@@ -112,13 +112,19 @@ impl Server {
 
     /// A client with a receive buffer of so many bytes, or as the kernel makes it.
     pub fn connect(&self, receive_buffer: Option<usize>) -> Client {
-        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-        if let Some(bytes) = receive_buffer {
-            socket.set_recv_buffer_size(bytes).unwrap();
-        }
-        socket.connect(&SocketAddr::from((Ipv4Addr::LOCALHOST, self.port)).into()).unwrap();
-        Client { stream: socket.into(), took: Vec::new() }
+        let stream = connect((Ipv4Addr::LOCALHOST, self.port).into(), receive_buffer).unwrap();
+        Client { stream, took: Vec::new() }
     }
+}
+
+/// A connection with a receive buffer of so many bytes, or as the kernel makes it.
+pub fn connect(target: SocketAddr, receive_buffer: Option<usize>) -> io::Result<TcpStream> {
+    let socket = Socket::new(Domain::for_address(target), Type::STREAM, None)?;
+    if let Some(bytes) = receive_buffer {
+        socket.set_recv_buffer_size(bytes)?;
+    }
+    socket.connect(&target.into())?;
+    Ok(socket.into())
 }
 
 impl Drop for Server {
@@ -222,7 +228,7 @@ impl Client {
                 size_of::<libc::sock_fprog>() as u32,
             )
         };
-        assert_eq!(status, 0, "{}", std::io::Error::last_os_error());
+        assert_eq!(status, 0, "{}", io::Error::last_os_error());
     }
 }
 

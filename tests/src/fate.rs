@@ -19,7 +19,7 @@ use anyhow::{Context, Result};
 use socket2::SockRef;
 use tempfile::TempDir;
 
-use crate::harness::{end, free_port, program};
+use crate::harness::{end, free_port, program, run};
 use crate::recording::{Recorder, Recording};
 use crate::report::Report;
 use crate::signal;
@@ -250,4 +250,12 @@ impl Seen {
     pub fn by_interval(&self) -> Vec<Fates> {
         self.capture.intervals.iter().map(|interval| Fates::of(&interval, &Subject::service(0))).collect()
     }
+}
+
+/// What the kernel says that the listener on this port has dropped so far.
+pub fn drops_of(port: u16) -> u64 {
+    let text = run(Command::new("ss").args(["-tlnmH", &format!("sport = :{port}")])).unwrap();
+    let (_, memory) = text.split_once("skmem:(").expect("the memory of the listener");
+    let mut words = memory.split([',', ')']);
+    words.find_map(|word| word.strip_prefix('d')).unwrap().parse().unwrap()
 }

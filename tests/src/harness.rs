@@ -138,11 +138,20 @@ impl Service {
 
     /// Starts the truth server, which chooses its port itself.
     pub fn truth(program: impl AsRef<OsStr>, arguments: &[&str]) -> Result<Self> {
+        Self::truth_with(program, arguments, |command| command)
+    }
+
+    /// The same; `prepare` changes how it is started.
+    pub fn truth_with(
+        program: impl AsRef<OsStr>,
+        arguments: &[&str],
+        prepare: fn(&mut Command) -> &mut Command,
+    ) -> Result<Self> {
         let directory = tempfile::tempdir()?;
         let mut command = Command::new(program);
         command.args(arguments).arg("--log").arg(directory.path().join("log"));
-        let mut child =
-            command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("start the truth server")?;
+        command.stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut child = prepare(&mut command).spawn().context("start the truth server")?;
         let mut line = String::new();
         if let Some(stdout) = child.stdout.take() {
             BufReader::new(stdout).read_line(&mut line)?;

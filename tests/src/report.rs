@@ -126,7 +126,7 @@ impl Report {
     pub fn assert_counted(&self, name: &str, requests: u64, beside: &[(&str, u64)]) {
         let (counted, losses) = (self.requests(name), self.losses());
         println!("{name}: counted {counted} of {requests}, ledger {losses:?}");
-        let mut beyond = self.beyond(requests);
+        let mut beyond = self.losses_beyond(requests);
         beyond.retain(|(loss, count)| !beside.iter().any(|(name, most)| loss == name && count <= most));
         assert!(
             counted == requests && beyond.is_empty(),
@@ -138,10 +138,11 @@ impl Report {
     /// Nothing was lost of so many requests or waits, but what [`kernel::unavoidable`] allows.
     #[track_caller]
     pub fn assert_nothing_lost(&self, events: u64) {
-        assert!(self.beyond(events).is_empty(), "{:?}", self.losses());
+        assert!(self.losses_beyond(events).is_empty(), "{:?}", self.losses());
     }
 
-    fn beyond(&self, events: u64) -> Vec<(String, u64)> {
+    /// What was lost of so many requests or waits beyond what [`kernel::unavoidable`] allows.
+    pub fn losses_beyond(&self, events: u64) -> Vec<(String, u64)> {
         let mut losses = self.losses();
         losses.retain(|(loss, count)| *count > kernel::unavoidable(loss, events));
         losses

@@ -59,6 +59,7 @@ impl Ring {
                 "quota",
                 "strangers",
                 "accuracy",
+                "client_latency",
                 "shares",
                 "scale",
                 "stall",

@@ -70,6 +70,17 @@ pub fn held_until(progress: &Progress, end: u32, since: u64, now: u64) -> (u64, 
     (if until.wrapping_sub(since) as i64 > 0 { until } else { since }, stage)
 }
 
+/// `until`, but no later than the connection has been busy since `since`: `busy` ticks of `tick_ns`, of which the last one may have
+/// just begun. Where the service sends the next piece of its reply after a pause, and the client acknowledges that before the send returns,
+/// the kernel remembers of the piece before only that it was not busy all the time.
+#[inline(always)]
+#[must_use]
+pub fn at_most_busy(until: u64, since: u64, busy: u32, tick_ns: u32) -> u64 {
+    let most = since.wrapping_add((busy as u64 + 1).wrapping_mul(tick_ns as u64));
+    // Who does not know the length of a tick knows nothing of this.
+    if tick_ns != 0 && until.wrapping_sub(most) as i64 > 0 { most } else { until }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -97,6 +108,13 @@ mod tests {
     fn what_is_still_here_is_held_until_now() {
         assert_eq!(held_until(&Progress { sent: 99, ..SENT }, 100, 10, 200), (200, Stage::Held));
         assert_eq!(held_until(&Progress { sent: 99, ..SENT }, 100, 300, 200), (300, Stage::Held));
+    }
+
+    #[test]
+    fn a_reply_is_not_held_while_nothing_of_it_waits() {
+        assert_eq!(at_most_busy(9_000, 1_000, 2, 1_000), 4_000);
+        assert_eq!(at_most_busy(3_900, 1_000, 2, 1_000), 3_900);
+        assert_eq!(at_most_busy(9_000, 1_000, 2, 0), 9_000);
     }
 
     #[test]

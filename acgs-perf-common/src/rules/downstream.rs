@@ -18,6 +18,10 @@ const RELEASED_NS: u64 = 5_000_000;
 /// Sends of a loop that follow so soon upon the first one belong to the same call: headers, then a body.
 const SAME_CALL_NS: u64 = 1_000_000;
 
+/// On one host an answer can be there before the send that asked for it has returned, which is when the call is seen. What had arrived
+/// longer before is the answer to something else.
+const SEND_RETURNS_NS: u64 = 1_000_000;
+
 /// The running thread begins to open a connection, whose socket is named `id`.
 #[inline(always)]
 pub fn connecting<T: Table>(
@@ -146,9 +150,9 @@ pub fn ends<T: Table>(
     }
     let called = phase == CALLED;
     if called && bytes != 0 {
-        let latency = arrived.wrapping_sub(call.since);
-        if latency as i64 >= 0 {
-            answered(call.peer, latency);
+        let latency = arrived.wrapping_sub(call.since) as i64;
+        if latency > -(SEND_RETURNS_NS as i64) {
+            answered(call.peer, latency.max(0) as u64);
         } else {
             table.lose(Loss::NegativeDifference);
         }

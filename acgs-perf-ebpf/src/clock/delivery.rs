@@ -12,10 +12,11 @@ use acgs_perf_common::{opaque, subprogram};
 use super::record;
 use crate::count::Figures;
 use crate::globals::{attributes, closed_ns};
+use crate::kernel::fate::tick;
 use crate::kernel::sock::Sock;
 use crate::kernel::time::now;
 use crate::kernel::transmit::Transmit;
-use crate::state::socket::{HELD_BEFORE, HOLDER, REPLIED, SocketState, note_arrival};
+use crate::state::socket::{FULL, HELD_BEFORE, HOLDER, REPLIED, SocketState, note_arrival};
 use crate::table::{delivery, exemplar};
 
 /// Shorter holds are not claimed: a send that has put its bytes behind a cork takes that out again.
@@ -24,6 +25,7 @@ const NAGLE: u8 = holder_of(Component::DeliveryNagle);
 /// States of TCP in which this end has not closed.
 const ESTABLISHED: u8 = 1;
 const CLOSE_WAIT: u8 = 8;
+const WINDOW: u8 = holder_of(Component::DeliveryWindow);
 const NETWORK: u8 = holder_of(Component::DeliveryNetwork);
 
 /// `SocketState::held` of a component of the delivery.
@@ -37,27 +39,46 @@ pub fn sent(socket: &mut SocketState, sk: Sock) {
     if let Some(tcp) = Transmit::of(sk) {
         let (written, sent) = (tcp.written(), tcp.sent());
         if written != sent {
-            hold(socket, tcp, written, sent);
+            hold(socket, sk, tcp, written, sent);
         }
     }
 }
 
 #[inline(always)]
-fn hold(socket: &mut SocketState, tcp: Transmit, written: u32, sent: u32) {
+fn hold(socket: &mut SocketState, sk: Sock, tcp: Transmit, written: u32, sent: u32) {
     let part = rules::holder(written, sent, tcp.window_end(), tcp.segment());
-    socket.held = (socket.held & !HOLDER) | holder_of(part);
+    let full = if sk.has_no_space() { FULL } else { 0 };
+    socket.held = (socket.held & !(HOLDER | FULL)) | holder_of(part) | full;
     socket.end = written;
+    socket.busy = tcp.busy();
     // The next look at all sockets is for it too.
     note_arrival();
 }
 
-/// Whether a reply waits of which the service itself is not the reason, so that another send does not end it.
+/// A send found no room for any of its bytes.
 #[inline(always)]
-pub fn is_held_by_others(socket: &SocketState) -> bool {
-    socket.held & HOLDER > NAGLE
+pub fn would_block(socket: &mut SocketState) {
+    socket.held |= FULL;
 }
 
-/// A segment was sent again. The end of the stream, which is sent like a byte, is none of the reply.
+/// The service has sent more: of another reply, so that this one `is_whole`, or of this one. Where it had to wait for room, that time was
+/// those others' who held the reply; where it had not, it was its own, whatever has become of the bytes before meanwhile.
+#[inline(always)]
+pub fn sends_more(socket: &mut SocketState, sk: Sock, is_whole: bool) {
+    if is_whole || (socket.held & FULL != 0 && socket.held & HOLDER != NAGLE) {
+        settle(socket, sk);
+    }
+    socket.held &= !(HOLDER | FULL);
+}
+
+/// Whether the reply, or some of it, was held when the last send returned.
+#[inline(always)]
+pub fn is_held(socket: &SocketState) -> bool {
+    socket.held & HOLDER != 0
+}
+
+/// A segment was sent again: the network has lost it, or a client that reads slowly had no room for it, where more of the reply waits for
+/// that. The end of the stream, which is sent like a byte, is none of the reply.
 #[inline(always)]
 pub fn sent_again(socket: &mut SocketState, sk: Sock) {
     if socket.phase != REPLIED {
@@ -67,8 +88,13 @@ pub fn sent_again(socket: &mut SocketState, sk: Sock) {
     let Some(tcp) = Transmit::of(sk) else { return };
     let end = if matches!(sk.state(), ESTABLISHED | CLOSE_WAIT) { tcp.written() } else { socket.end };
     if rules::is_behind(end, tcp.acknowledged()) {
-        socket.held = (socket.held & !HOLDER) | NETWORK;
+        let holder = if rules::is_behind(end, tcp.window_end()) { WINDOW } else { NETWORK };
+        socket.held = (socket.held & !HOLDER) | holder;
         socket.end = end;
+        // It was busy since the send.
+        let since = socket.arrived.wrapping_add(socket.recorded());
+        let ticks = now().wrapping_sub(since).checked_div(u64::from(tick())).unwrap_or(0);
+        socket.busy = tcp.busy().wrapping_sub(ticks as u32);
         note_arrival();
     }
 }
@@ -85,14 +111,15 @@ pub fn closes(socket: &mut SocketState, sk: Sock) {
     }
 }
 
-/// Accounts a held reply up to now, or up to when it had left. Whether some of it is still here.
-#[inline(always)]
+/// Accounts a held reply up to now, or up to when it had left. Whether some of it is still here. It stands by itself, so that programs
+/// which hardly ever need it are small enough to be one function.
+#[inline(never)]
 pub fn settle(socket: &mut SocketState, sk: Sock) -> bool {
     if socket.held & HOLDER == 0 {
         return false;
     }
     let Some(tcp) = Transmit::of(sk) else { return false };
-    let mut seen = Seen { progress: tcp.progress(), is_here: 0, has_grown: 0 };
+    let mut seen = Seen { progress: tcp.progress(), busy: tcp.busy(), is_here: 0, has_grown: 0, padding: 0 };
     account(socket, &mut seen, now());
     let service = socket.known_service();
     if seen.has_grown != 0 && attributes() && exemplar::is_wanted(socket, service) {
@@ -106,16 +133,22 @@ pub fn settle(socket: &mut SocketState, sk: Sock) -> bool {
 #[repr(C)]
 struct Seen {
     progress: Progress,
+    /// For how many ticks it has been busy.
+    busy: u32,
     /// 1 if some of it is still here.
     is_here: u32,
     /// 1 if its latency is now longer.
     has_grown: u32,
+    /// Linux 6.1 lets nobody pass on what has a hole.
+    padding: u32,
 }
 
 subprogram! {
     fn account = delivery_account(socket: &mut SocketState, seen: &mut Seen; now: u64) {
         let since = socket.arrived.wrapping_add(socket.recorded());
         let (until, stage) = rules::held_until(&seen.progress, socket.end, since, now);
+        let until = rules::at_most_busy(until, since, seen.busy.wrapping_sub(socket.busy), tick());
+        socket.busy = seen.busy;
         let closed = closed_ns();
         let until = if until > closed { closed } else { until };
         let ns = until.wrapping_sub(since);
@@ -153,10 +186,9 @@ fn grows(socket: &mut SocketState, ns: u64) -> bool {
     true
 }
 
-/// The next request is read: what is known of the reply before is all that will be.
+/// The next request begins: what is known of the reply before is all that will be.
 #[inline(always)]
-pub fn ends(socket: &mut SocketState, sk: Sock) {
-    settle(socket, sk);
+pub fn ends(socket: &mut SocketState) {
     if socket.held & HELD_BEFORE != 0 {
         socket.delivery = 0;
         opaque::clear(&mut socket.row[DELIVERY_WORD..DELIVERY_WORD + DELIVERY_COMPONENTS]);

@@ -60,7 +60,7 @@ pub fn received(socket: &mut SocketState, sk: Sock, figures: Figures, bytes: u64
         return false;
     }
     if socket.held != 0 {
-        delivery::ends(socket, sk);
+        delivery::settle(socket, sk);
     }
     let now = now();
     if socket.phase == REPLIED && (arrived == 0 || socket.has_ended != 0 || sk.only_drains()) {
@@ -70,6 +70,7 @@ pub fn received(socket: &mut SocketState, sk: Sock, figures: Figures, bytes: u64
         socket.unclaimed_arrived = arrived;
         return false;
     }
+    delivery::ends(socket);
     if arrived == 0 {
         lose(Loss::ArrivalUnseen);
     }
@@ -101,15 +102,16 @@ pub fn received(socket: &mut SocketState, sk: Sock, figures: Figures, bytes: u64
 /// service that began it: only there is something to take back.
 #[inline(always)]
 pub fn sent(socket: &mut SocketState, sk: Sock, service: u32, bytes: u64) -> Result<(), Loss> {
-    if socket.phase == REPLIED && socket.unclaimed.wrapping_sub(socket.replied) as i64 > 0 {
+    let is_claimed = socket.phase == REPLIED && socket.unclaimed.wrapping_sub(socket.replied) as i64 > 0;
+    if delivery::is_held(socket) {
+        delivery::sends_more(socket, sk, is_claimed);
+    }
+    if is_claimed {
         claim(socket, service);
         if sk.is_over() {
             // The client was gone before this reply to it was.
             leave::abandon(socket, service, now());
         }
-    }
-    if delivery::is_held_by_others(socket) {
-        delivery::settle(socket, sk);
     }
     let recorded = socket.recorded();
     let begins = recorded == UNSENT;
@@ -135,6 +137,7 @@ pub fn sent(socket: &mut SocketState, sk: Sock, service: u32, bytes: u64) -> Res
 subprogram! {
     /// What was read after the last reply was a request after all: this is its reply.
     fn claim = request_claim(socket: &mut SocketState; service: u32) {
+        delivery::ends(socket);
         socket.arrived = socket.unclaimed_arrived;
         if socket.arrived == 0 {
             socket.arrived = socket.unclaimed;

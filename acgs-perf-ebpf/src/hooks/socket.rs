@@ -6,10 +6,10 @@ use acgs_perf_common::rules::handoff::WAKE_BYTES;
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 
-use super::entry::run;
+use super::entry::{finish, run};
 use super::standby::{LAST, RECEIVED, SENT, marked, on_one_cpu, standby};
 use super::tcp::sample_srtt;
-use crate::clock::{leave, request};
+use crate::clock::{delivery, leave, request};
 use crate::count::Figures;
 use crate::globals::{attributes, counts, global};
 use crate::kernel::sock::{AF_INET, AF_INET6, AF_UNIX, Sock};
@@ -28,6 +28,8 @@ const MSG_ERRQUEUE: i32 = 0x2000;
 /// `-EPIPE` and `-ECONNRESET`.
 const BROKEN_PIPE: i32 = -32;
 const RESET: i32 = -104;
+/// `-EAGAIN`.
+const WOULD_BLOCK: i32 = -11;
 /// The round-trip time is sampled at the first request of a connection and then at every 64th.
 const SRTT_EVERY: u16 = 64;
 
@@ -181,7 +183,8 @@ fn called_back(socket: &mut SocketState, service: u32, bytes: u64) -> Result<(),
 
 #[btf_tracepoint]
 pub fn sock_send_length(ctx: BtfTracePointContext) -> i32 {
-    run(|| marked(SENT, || sent(ctx.arg(1), || Sock::arg(&ctx, 0))))
+    // Not in a closure, which would be a function by itself: whoever is no service would pay for the call.
+    finish(marked(SENT, || sent(ctx.arg(1), || Sock::arg(&ctx, 0))))
 }
 
 #[btf_tracepoint]
@@ -203,7 +206,7 @@ pub fn sock_send_length_standby_3(ctx: BtfTracePointContext) -> i32 {
 #[inline(always)]
 pub fn sent(bytes: i32, sk: impl FnOnce() -> Option<Sock>) -> Result<(), Loss> {
     if bytes <= 0 {
-        return if matches!(bytes, BROKEN_PIPE | RESET) { refused(sk) } else { Ok(()) };
+        return if matches!(bytes, BROKEN_PIPE | RESET | WOULD_BLOCK) { failed(bytes, sk) } else { Ok(()) };
     }
     // The running process's service: two may listen on the same port at different addresses or in different namespaces.
     let Some(service) = current_service() else { return Ok(()) };
@@ -230,16 +233,20 @@ pub fn sent(bytes: i32, sk: impl FnOnce() -> Option<Sock>) -> Result<(), Loss> {
     }
 }
 
-/// A send failed because the other end is gone.
+/// A send failed because the other end is gone, or takes no more now.
 #[inline(always)]
-fn refused(sk: impl FnOnce() -> Option<Sock>) -> Result<(), Loss> {
+fn failed(error: i32, sk: impl FnOnce() -> Option<Sock>) -> Result<(), Loss> {
     if let Some(service) = current_service()
         && let Some(sk) = sk()
         && let Some(socket) = SOCKETS.get(sk)
         && socket.opened_by().is_none()
     {
-        leave::found_gone(socket, sk, service);
-        leave::answers_nobody(socket);
+        if error == WOULD_BLOCK {
+            delivery::would_block(socket);
+        } else {
+            leave::found_gone(socket, sk, service);
+            leave::answers_nobody(socket);
+        }
     }
     Ok(())
 }

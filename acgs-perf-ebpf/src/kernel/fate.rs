@@ -14,7 +14,7 @@ use crate::globals::{field, offset};
 #[unsafe(no_mangle)]
 pub static FATES_FIELDS: FatesFields = FatesFields::ZERO;
 
-/// Length of a tick of the kernel's coarse clock in ns.
+/// See `tick`.
 #[unsafe(no_mangle)]
 pub static TICK_NS: u32 = 0;
 
@@ -22,6 +22,8 @@ pub static TICK_NS: u32 = 0;
 const TCP: u16 = 6;
 /// Bit of `sk_flags`: the other end has sent its last byte, which takes a place in the sequence of bytes by itself.
 const DONE: u64 = 1 << 1;
+/// `SOCK_NOSPACE`, a bit of `struct socket`'s flags.
+const NO_SPACE: u64 = 1 << 2;
 /// `sk_shutdown` of a UNIX socket whose other end is gone: neither direction is left.
 const BOTH_WAYS: u8 = 3;
 /// A state of TCP: nothing comes or goes any more.
@@ -92,6 +94,14 @@ impl Sock {
         self.read(field!(FATES_FIELDS.sock_drops)).unwrap_or(0)
     }
 
+    /// Whether a send has found no room for all of its bytes, and there was none since.
+    #[inline(always)]
+    pub fn has_no_space(self) -> bool {
+        let socket: Option<*const u8> = self.read(offset!(sock_socket));
+        let flags: Option<u64> = socket.and_then(|socket| probe(socket, field!(FATES_FIELDS.socket_flags)));
+        flags.unwrap_or(0) & NO_SPACE != 0
+    }
+
     /// Inode of the socket; 0 if no process has it.
     #[inline(always)]
     pub fn inode(self) -> u64 {
@@ -101,8 +111,9 @@ impl Sock {
     }
 }
 
+/// Length of a tick of the kernel's coarse clock in ns; 0 if it is not known.
 #[inline(always)]
-fn tick() -> u32 {
+pub fn tick() -> u32 {
     // SAFETY: the global is read-only memory that the agent filled before the program was loaded.
     unsafe { (&raw const TICK_NS).read_volatile() }
 }

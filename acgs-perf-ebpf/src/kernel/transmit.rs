@@ -9,7 +9,7 @@ use super::fate::FATES_FIELDS;
 use super::memory::load;
 use super::sock::Sock;
 use crate::globals::field;
-use aya_ebpf::helpers::generated::bpf_skc_to_tcp_sock;
+use aya_ebpf::helpers::generated::{bpf_jiffies64, bpf_skc_to_tcp_sock};
 
 /// `struct tcp_sock *`, never null.
 #[derive(Clone, Copy)]
@@ -51,6 +51,17 @@ impl Transmit {
     #[inline(always)]
     pub fn segment(self) -> u32 {
         load(self.0, field!(FATES_FIELDS.tcp_segment))
+    }
+
+    /// Ticks in which the connection has had bytes that were not acknowledged, whoever they waited for: what `ss -i` calls busy.
+    #[inline(always)]
+    pub fn busy(self) -> u32 {
+        let [with_bytes, of_window, of_buffer]: [u32; 3] = load(self.0, field!(FATES_FIELDS.tcp_busy));
+        let since: u32 = load(self.0, field!(FATES_FIELDS.tcp_busy_since));
+        // SAFETY: the helper has no preconditions.
+        let ticks = (unsafe { bpf_jiffies64() } as u32).wrapping_sub(since);
+        let running = if self.written() == self.acknowledged() { 0 } else { ticks };
+        with_bytes.wrapping_add(of_window).wrapping_add(of_buffer).wrapping_add(running)
     }
 
     #[inline(always)]

@@ -31,6 +31,9 @@ pub const HELD_BEFORE: u8 = 1 << 7;
 /// Bit of `SocketState::held`: the reply has gone on after a pause.
 pub const PUSHED: u8 = 1 << 6;
 
+/// Bit of `SocketState::held`: the send buffer was full, so that the service had to wait.
+pub const FULL: u8 = 1 << 5;
+
 /// Recorded latency of a request to which no reply has begun.
 pub const UNSENT: u64 = u64::MAX;
 /// In place of the arrival of an abandoned request: it was answered, and that is counted.
@@ -97,7 +100,7 @@ pub struct SocketState {
     /// Requests read, to sample the round-trip time; wraps.
     pub requests: u16,
     /// In the bits of `HOLDER` what holds the last reply, as the number of the component of the delivery from 1, or 0; `HELD_BEFORE`,
-    /// and `PUSHED`.
+    /// `PUSHED` and `FULL`.
     pub held: u8,
     /// Unused.
     padding: u8,
@@ -140,6 +143,8 @@ pub struct SocketState {
     pub has_sent: u8,
     /// Not 0 once the client has closed its end.
     pub has_ended: u8,
+    /// Ticks in which the connection had been busy, see `kernel::transmit`, when the held reply was last accounted.
+    pub busy: u32,
 }
 
 const _: () = assert!(core::mem::offset_of!(SocketState, id) + 8 == 64);

@@ -1,7 +1,7 @@
 //! Sums of replies that did not leave at once, or went on after a pause, per service.
 //!
-//! In: for how long a reply was held, as far as it is known; the latency before a pause. Out: words as `acgs_perf_common::delivery` lays them out. Such replies are
-//! the exception, so there is one copy for all CPUs.
+//! In: for how long a reply was held, as far as it is known; the latency before a pause. Out: words as `acgs_perf_common::delivery`
+//! lays them out. Such replies are the exception, so there is one copy for all CPUs.
 
 use acgs_perf_common::attribution::{ATTRIBUTION_BUCKETS, attribution_bucket};
 use acgs_perf_common::delivery::{HELD, HELD_BUCKETS, HELD_SUMS, PUSH_BUCKETS, PUSHES, PUSHES_SUM, delivery_base};

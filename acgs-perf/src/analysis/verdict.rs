@@ -9,8 +9,9 @@
 //!    two-sided interval needs, because the lower end exists from the first request on);
 //! 3. the rate is not above `min_rps`: missed if more than one request in a hundred was left in these ways, otherwise not tested,
 //!    because fewer requests came than the objective asks for;
-//! 4. the interval has an upper end and that is below the objective: met;
-//! 5. else: too few requests to tell, either because there is no upper end or because the interval holds the objective.
+//! 4. listeners refused more than one connection for each hundred requests: missed, because who is refused tries again after a second;
+//! 5. the interval has an upper end and that is below the objective: met;
+//! 6. else: too few requests to tell, either because there is no upper end or because the interval holds the objective.
 //!
 //! The interval counts requests without an end that are as old as the objective as slow ones, so that it is never met while they
 //! could turn it.
@@ -20,6 +21,8 @@ use crate::analysis::model::{Because, RequestsReport, ServiceReport, Verdict};
 
 /// One request in this many may be left without an answer.
 const LEFT: u64 = 100;
+/// A client whose connection is refused tries again after this, in ns: RFC 6298's first time-out.
+const RETRY_NS: u64 = 1_000_000_000;
 
 /// Judges a service.
 pub fn judge(service: &mut ServiceReport) {
@@ -28,7 +31,8 @@ pub fn judge(service: &mut ServiceReport) {
     let (verdict, because) = match &service.requests {
         None => (None, Because::NotMeasured),
         Some(requests) => {
-            let (verdict, because) = decide(objective.p99_ns, objective.min_rps, requests, left);
+            let refused = service.refused.as_ref().map_or(0, |refused| refused.drops);
+            let (verdict, because) = decide(objective.p99_ns, objective.min_rps, requests, left, refused);
             (Some(verdict), because)
         }
     };
@@ -49,7 +53,7 @@ pub fn left(service: &ServiceReport) -> u64 {
     }
 }
 
-fn decide(p99_ns: u64, min_rps: f64, requests: &RequestsReport, left: u64) -> (Verdict, Because) {
+fn decide(p99_ns: u64, min_rps: f64, requests: &RequestsReport, left: u64, refused: u64) -> (Verdict, Because) {
     let latency = &requests.latency;
     if latency.count == latency.without_end.unwrap_or(0) {
         return match left {
@@ -72,6 +76,9 @@ fn decide(p99_ns: u64, min_rps: f64, requests: &RequestsReport, left: u64) -> (V
             };
         }
         Some(_) => {}
+    }
+    if refused.saturating_mul(LEFT) > latency.count && p99_ns <= RETRY_NS {
+        return (Verdict::Missed, Because::Refused);
     }
     match interval {
         Some([_, high]) if high < p99_ns => (Verdict::Met, Because::P99AtMost),
@@ -109,7 +116,7 @@ mod tests {
         let latency = with_ages(counts, ages, 5_000_000);
         let count = latency.count;
         let requests = RequestsReport { count, rate_per_s: Some(rate), latency, ..RequestsReport::default() };
-        decide(5_000_000, 100.0, &requests, left)
+        decide(5_000_000, 100.0, &requests, left, 0)
     }
 
     fn verdict(values: impl IntoIterator<Item = u64>, rate: f64) -> (Verdict, Because) {
@@ -133,6 +140,17 @@ mod tests {
             assert_eq!(of(&counts(micros(0..4000)), rate, 41), (Verdict::Missed, Because::LeftAtLowRate));
         }
         assert_eq!(verdict(micros(0..4000), 100.001).0, Verdict::Met);
+    }
+
+    #[test]
+    fn refused_connections_turn_what_would_be_met() {
+        let latency = with_ages(&counts(micros(0..4000)), &Ages::default(), 5_000_000);
+        let requests = RequestsReport { count: 4000, rate_per_s: Some(500.0), latency, ..RequestsReport::default() };
+        let decided = |p99_ns, refused| decide(p99_ns, 100.0, &requests, refused, refused);
+        assert_eq!(decided(5_000_000, 40), (Verdict::Met, Because::P99AtMost));
+        assert_eq!(decided(5_000_000, 41), (Verdict::Missed, Because::Refused));
+        // Who may wait for seconds can be refused once.
+        assert_eq!(decided(1_500_000_000, 41), (Verdict::Met, Because::P99AtMost));
     }
 
     #[test]

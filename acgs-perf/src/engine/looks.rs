@@ -13,13 +13,13 @@ use acgs_perf_common::fates::{AT_LEAST, HELD_REPLY, LISTENING_SOCKET, OLDER, Sig
 
 use super::host::thread_cpu;
 use super::notes::Notes;
+use super::refusals::Refusals;
 use crate::discover::sockets::open_sockets;
 use crate::live::maps::Maps;
 use crate::live::session::Session;
 use crate::snapshot::open::{OpenRequest, Since, client};
 use crate::snapshot::read::Looked;
 use crate::snapshot::{Look, Subject};
-use crate::sums::{Row, Section, Sums};
 use crate::units::ip;
 
 /// Of the time, a look may take one part in so many of a CPU: with 10,000 sockets there is one a second, with 100,000 one every few.
@@ -30,10 +30,7 @@ const MAX_PROCESSES: usize = 64;
 /// The looks of a recording.
 #[derive(Default)]
 pub struct Looks {
-    /// Drops of each listening socket at the last look, by inode.
-    drops: BTreeMap<u64, u32>,
-    /// Their sums since the first look.
-    refused: BTreeMap<Subject, Section>,
+    refusals: Refusals,
     has_looked: bool,
     found_open: bool,
     /// No look before this moment but the last.
@@ -53,10 +50,17 @@ pub enum Thoroughness {
 }
 
 impl Looks {
+    /// Before the first look; `pids` are the processes of the services.
+    pub fn begin(pids: impl Iterator<Item = u32>) -> Self {
+        let mut looks = Self::default();
+        looks.refusals.begin(pids);
+        looks
+    }
+
     /// Looks, if that is due; `at_ns` is when, on the clock of the programs.
     pub fn take(&mut self, session: &Session, at_ns: u64, how: Thoroughness, notes: &mut Notes) -> Looked {
         let look = self.look(session, at_ns, how, notes);
-        Looked { look, refused: self.refused.clone() }
+        Looked { look, refused: self.refusals.by_service() }
     }
 
     fn look(&mut self, session: &Session, at_ns: u64, how: Thoroughness, notes: &mut Notes) -> Option<Look> {
@@ -79,7 +83,7 @@ impl Looks {
         let (mut look, cpu) = (nothing(), thread_cpu());
         let walked = kernel.walk(|seen| {
             if seen.kind == LISTENING_SOCKET {
-                self.add_listener(seen);
+                self.refusals.add(seen);
             } else {
                 add_request(&mut look, seen);
             }
@@ -88,6 +92,7 @@ impl Looks {
             self.note(notes, &error.to_string());
             return None;
         }
+        self.refusals.bound(|| session.maps.processes());
         self.has_looked = true;
         self.found_open = !look.open.is_empty();
         self.not_before = Some(began + (thread_cpu().saturating_sub(cpu)) * SHARE);
@@ -99,19 +104,6 @@ impl Looks {
         if !std::mem::replace(&mut self.failed, true) {
             notes.add(format!("requests without a reply are not known: {why}"));
         }
-    }
-
-    /// Of a listener that was there already the first look says from where on is counted; another one begins at 0.
-    fn add_listener(&mut self, seen: &Sighting) {
-        let before = self.drops.insert(seen.inode, seen.drops);
-        let before = before.unwrap_or(if seen.flags & OLDER == 0 { 0 } else { seen.drops });
-        let dropped = seen.drops.wrapping_sub(before);
-        // Another socket with the same inode.
-        let dropped = if dropped > u32::MAX / 2 { seen.drops } else { dropped };
-        let section = self.refused.entry(Subject::service(seen.service as usize)).or_default();
-        let row = section.entry(vec![seen.port]).or_default();
-        // The second word says that the listener was looked at, also where it has dropped nothing.
-        *row = Row { sums: Sums::dense([row.sums.get(0) + i64::from(dropped), row.sums.get(1) + 1]), ..Row::default() };
     }
 }
 
@@ -226,23 +218,5 @@ mod tests {
         let open = &look.open[&Subject::service(0)].unread;
         let since: Vec<Since> = open.listed.iter().map(|request| request.since).collect();
         assert_eq!((open.count, open.older, since), (3, 2, vec![Since::Arrival, Since::LastBytes, Since::AtLeast]));
-    }
-
-    #[test]
-    fn drops_count_from_the_first_look_and_those_of_new_listeners_from_the_begin() {
-        let mut looks = Looks::default();
-        let kind = LISTENING_SOCKET;
-        let at = |inode, drops, flags| Sighting { inode, drops, flags, port: 80, kind, ..Sighting::default() };
-        let sum = |looks: &Looks| looks.refused[&Subject::service(0)][&vec![80]].sums.get(0);
-        looks.add_listener(&at(7, 100, OLDER));
-        assert_eq!(sum(&looks), 0);
-        looks.add_listener(&at(7, 103, OLDER));
-        looks.add_listener(&at(8, 2, 0));
-        assert_eq!(sum(&looks), 5);
-        // The counter wraps; and a new socket may get the inode of one that is gone.
-        looks.add_listener(&at(9, u32::MAX, OLDER));
-        looks.add_listener(&at(9, 1, OLDER));
-        looks.add_listener(&at(7, 1, 0));
-        assert_eq!(sum(&looks), 5 + 2 + 1);
     }
 }

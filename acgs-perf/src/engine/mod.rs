@@ -13,6 +13,7 @@ mod host;
 mod looks;
 mod members;
 pub mod notes;
+mod refusals;
 mod scanner;
 pub mod thread;
 pub mod tuning;
@@ -136,8 +137,9 @@ impl Engine {
         session.attach_process_hooks()?;
         let members = Members::begin(&targets, &mut session.maps);
         session.attach_probes()?;
-        let (mut notes, mut looks) = (Notes::default(), Looks::default());
-        let networks = looks::networks(targets.iter().flat_map(|target| target.pids.iter().copied()));
+        let pids = || targets.iter().flat_map(|target| target.pids.iter().copied());
+        let (mut notes, mut looks) = (Notes::default(), Looks::begin(pids()));
+        let networks = looks::networks(pids());
         notes.unless(session.begin_sockets(&networks), OLDER_UNKNOWN);
         let looked = looks.take(&session, host::monotonic_ns(), Thoroughness::WhereDue, &mut notes);
         // What was counted before the window is no part of the recording.

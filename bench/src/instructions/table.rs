@@ -30,7 +30,8 @@ makes its slow requests before the rounds, so that none of the others is).
 ";
 
 const SHAPES: &str = "Shapes. **redis**: one thread with epoll on 16 connections; a client sends on all of them, then reads from all.
-**nginx**: two workers behind one listener, HTTP over 8 connections of 30 requests each. **switch**: one connection, both ends sleep
+**nginx**: two workers behind one listener, HTTP over 8 connections of 30 requests each. **nginx-corked**: the same, header
+and body of each reply sent behind a cork, as nginx does with `tcp_nopush`. **switch**: one connection, both ends sleep
 until the other has sent. **bystander-switch**: the same by a service that is not recorded, while the other three are.
 **bystander-calls**: `getppid` by a process that is not recorded. Client and server run on the one CPU and yield it only by
 sleeping, so that the number of requests per wake-up does not depend on the scheduler's mood. A request counts all that both ends

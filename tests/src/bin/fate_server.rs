@@ -1,18 +1,19 @@
 //! `fate-server`: a server that answers when the request says so, or never.
 //!
-//! In: `tcp PORT` or `unix PATH`, the length of the accept queue, and `threads` or `keep`. Out: `listening`, then replies. A request has
+//! In: `tcp PORT` or `unix PATH`, the length of the accept queue, and `threads`, `defer` or `keep`. Out: `listening`, then replies. A request has
 //! [`SIZE`] bytes: the milliseconds to wait, and the bytes of the reply, of which 0 means that there will be none. `threads`: each
-//! connection has a thread. `keep`: each connection is answered once and kept open, without a thread.
+//! connection has a thread. `defer`: so, but the kernel tells of a connection only when its first bytes are there. `keep`: each connection is answered once and kept open, without a thread.
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::os::fd::AsRawFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::thread;
 use std::time::Duration;
 
 use acgs_perf_tests::fate::{SIZE, parse};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use socket2::{Domain, Socket, Type};
 
 trait Connection: Read + Write + Send {}
@@ -48,10 +49,28 @@ fn serve(keeps: bool, connections: impl Iterator<Item = Box<dyn Connection>>) {
     }
 }
 
+/// For a second at most.
+fn defer(socket: &Socket) -> Result<()> {
+    let seconds: libc::c_int = 1;
+    let len = size_of::<libc::c_int>() as libc::socklen_t;
+    // SAFETY: the option is an integer of that length.
+    let set = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_DEFER_ACCEPT,
+            std::ptr::from_ref(&seconds).cast(),
+            len,
+        )
+    };
+    ensure!(set == 0, "TCP_DEFER_ACCEPT: {}", io::Error::last_os_error());
+    Ok(())
+}
+
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [kind, place, queue, mode] = arguments.as_slice() else {
-        bail!("usage: fate-server tcp|unix PORT|PATH QUEUE threads|keep");
+        bail!("usage: fate-server tcp|unix PORT|PATH QUEUE threads|defer|keep");
     };
     let (queue, keeps) = (queue.parse().context("QUEUE")?, mode == "keep");
     match kind.as_str() {
@@ -59,6 +78,9 @@ fn main() -> Result<()> {
             let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
             socket.set_reuse_address(true)?;
             socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, place.parse().context("PORT")?)).into())?;
+            if mode == "defer" {
+                defer(&socket)?;
+            }
             socket.listen(queue)?;
             println!("listening");
             let accept = || Some(Box::new(TcpStream::from(socket.accept().ok()?.0)) as Box<dyn Connection>);

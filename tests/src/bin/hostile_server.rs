@@ -8,7 +8,7 @@ use acgs_perf_tests::clock;
 use acgs_perf_tests::hostile::Kind;
 use acgs_perf_tests::hostile::passing::{pass, take};
 use acgs_perf_tests::hostile::server::{play_duets, serve, serve_unix, stay_silent};
-use acgs_perf_tests::truth::server::listen;
+use acgs_perf_tests::truth::server::{BACKLOG, listen};
 use anyhow::{Context, Result};
 use clap::Parser;
 
@@ -59,7 +59,7 @@ fn main() -> Result<()> {
         let (kind, peers, count) = (cli.kind, cli.peer.clone(), cli.count);
         std::thread::spawn(move || serve(kind, &listener, &peers, count));
     }
-    let listener = listen(cli.port).context("listen")?;
+    let listener = listen(cli.port, BACKLOG).context("listen")?;
     if let Some(path) = cli.unix {
         match cli.kind {
             Kind::Passes => return pass(&listener, &path),

@@ -8,10 +8,11 @@ use acgs_perf_tests::clock;
 use acgs_perf_tests::signal::on_sigterm;
 use acgs_perf_tests::truth::log::Shared;
 use acgs_perf_tests::truth::script::HELP;
-use acgs_perf_tests::truth::server::{Mode, Options, Stall, listen, serve};
+use acgs_perf_tests::truth::server::{BACKLOG, Mode, Options, Stall, listen, serve};
 use acgs_perf_tests::truth::{Distribution, Work};
 use anyhow::{Context, Result};
 use clap::Parser;
+use socket2::SockRef;
 
 /// A TCP server that does what its requests say, and logs its own times.
 #[derive(Parser)]
@@ -44,9 +45,16 @@ struct Cli {
     /// Where the files are whose disk is waited for.
     #[arg(long)]
     files: Option<PathBuf>,
-    /// Stop the event loop for 200 ms once a second.
+    /// Stop the event loop, or with --mode threads the thread that accepts connections, for so long from time to time;
+    /// LENGTH_MS,EVERY_MS.
+    #[arg(long, num_args = 0..=1, default_missing_value = "200,1000")]
+    stall: Option<Stall>,
+    /// Congestion control of its connections, such as cubic; without it the host's.
     #[arg(long)]
-    stall: bool,
+    congestion: Option<String>,
+    /// Connections that wait to be accepted.
+    #[arg(long, default_value_t = BACKLOG)]
+    backlog: i32,
     /// Bytes of a fixed-size request and of its reply.
     #[arg(long, default_value_t = 64)]
     message: usize,
@@ -89,13 +97,17 @@ fn main() -> Result<()> {
         message: cli.message,
         work: cli.work,
         distribution: cli.service,
-        stall: cli.stall.then_some(Stall { length_ns: 200_000_000, every_ns: 1_000_000_000 }),
+        stall: cli.stall,
         script: cli.script,
         peers: cli.peer,
+        in_pieces: false,
         fault_ns: cli.fault * 1000,
         directory: cli.files.unwrap_or_else(std::env::temp_dir),
     };
-    let listener = listen(cli.port).context("listen")?;
+    let listener = listen(cli.port, cli.backlog).context("listen")?;
+    if let Some(name) = cli.congestion {
+        SockRef::from(&listener).set_tcp_congestion(name.as_bytes()).with_context(|| format!("--congestion {name}"))?;
+    }
     println!("listening {}", listener.local_addr()?.port());
     serve(&listener, cli.mode, cli.pool, options, &log).context("serve")
 }

@@ -42,6 +42,21 @@ pub fn inside<T: Send>(pid: u32, work: impl FnOnce() -> Result<T> + Send) -> Res
     })
 }
 
+/// Runs `work`, and what it starts, in a network of its own.
+pub fn alone<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    let leave = || {
+        // SAFETY: unshare takes flags; only this thread, which ends soon, changes its namespace.
+        if unsafe { libc::unshare(libc::CLONE_NEWNET) } != 0 {
+            return Err(io::Error::last_os_error()).context("new namespace");
+        }
+        loopback_up().context("loopback")
+    };
+    thread::scope(|scope| {
+        let alone = scope.spawn(|| leave().and_then(|()| work()));
+        alone.join().map_err(|_| anyhow!("the thread in the namespace panicked"))?
+    })
+}
+
 /// Runs `work` in a network of its own, in which all that arrives is handled by one CPU, in an interrupt.
 pub fn steered<T: Send>(cpu: u32, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
     let steer = || -> Result<()> {
@@ -75,6 +90,16 @@ pub fn steered<T: Send>(cpu: u32, work: impl FnOnce() -> Result<T> + Send) -> Re
 pub fn set(name: &str, value: &str) -> Result<()> {
     let path = format!("/proc/sys/net/{name}");
     fs::write(&path, value).with_context(|| format!("write {value} to {path}"))
+}
+
+/// Drops of listening sockets that the network namespace of this thread has counted.
+pub fn listen_drops() -> Result<u64> {
+    let path = "/proc/thread-self/net/netstat";
+    let text = fs::read_to_string(path).with_context(|| format!("read {path}"))?;
+    let mut lines = text.lines().filter(|line| line.starts_with("TcpExt:")).map(str::split_whitespace);
+    let (names, values) = lines.next().zip(lines.next()).with_context(|| format!("{path}: no TcpExt"))?;
+    let drops = names.zip(values).find(|(name, _)| *name == "ListenDrops");
+    Ok(drops.with_context(|| format!("{path}: no ListenDrops"))?.1.parse()?)
 }
 
 fn loopback_up() -> io::Result<()> {

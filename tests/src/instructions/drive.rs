@@ -88,17 +88,23 @@ fn one(arm: &Arm, rounds: usize, directory: &Path) -> Result<()> {
 fn rounds_of(arm: &Arm, shape: Shape, rounds: usize, loaded: &[Program]) -> io::Result<u64> {
     let mut load = Load::new(shape)?;
     let requests = load.requests();
-    let all = requests * (1 + 2 * rounds as u64);
-    while shape.is_recorded() && load.sent() * 100 < all * SLOW_PERCENT {
-        load.slow()?;
-    }
-    sleep(SEEN);
+    let some_slow = |load: &mut Load| {
+        let enough = load.sent() + requests * (1 + rounds as u64) * SLOW_PERCENT / 100;
+        while shape.is_recorded() && load.sent() < enough {
+            load.slow()?;
+        }
+        sleep(SEEN);
+        io::Result::Ok(())
+    };
+    some_slow(&mut load)?;
     // What is done for the first time is done differently.
     load.round()?;
     println!("whole\t{}\t{}\t{}\t{requests}", arm.name, shape.name(), total(&mut load, rounds)?);
     if loaded.is_empty() {
         return Ok(load.sent());
     }
+    // The P99 is that of an interval, and another one may have begun.
+    some_slow(&mut load)?;
     for (name, Account { runs, time }) in accounts(&mut load, loaded, rounds)? {
         println!("program\t{}\t{}\t{name}\t{runs}\t{time}\t{requests}", arm.name, shape.name());
     }

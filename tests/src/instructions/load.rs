@@ -31,7 +31,7 @@ impl Load {
         let count = match shape {
             Shape::Redis => REDIS_CONNECTIONS,
             Shape::Switch | Shape::BystanderSwitch => 1,
-            Shape::Nginx | Shape::BystanderCalls => 0,
+            Shape::Nginx | Shape::Corked | Shape::BystanderCalls => 0,
         };
         let streams = (0..count).map(|_| connect(shape)).collect::<io::Result<_>>()?;
         Ok(Self { shape, streams, sent: 0 })
@@ -41,7 +41,7 @@ impl Load {
     pub fn requests(&self) -> u64 {
         let count = match self.shape {
             Shape::Redis => REDIS_CONNECTIONS * BATCHES,
-            Shape::Nginx => HTTP_CONNECTIONS * KEEP_ALIVE * CYCLES,
+            Shape::Nginx | Shape::Corked => HTTP_CONNECTIONS * KEEP_ALIVE * CYCLES,
             Shape::Switch | Shape::BystanderSwitch => EXCHANGES,
             Shape::BystanderCalls => CALLS,
         };
@@ -57,7 +57,7 @@ impl Load {
     pub fn round(&mut self) -> io::Result<()> {
         match self.shape {
             Shape::Redis => (0..BATCHES).try_for_each(|_| self.batch()),
-            Shape::Nginx => (0..CYCLES).try_for_each(|_| self.visit(HTTP_CONNECTIONS, HTTP_REQUEST)),
+            Shape::Nginx | Shape::Corked => (0..CYCLES).try_for_each(|_| self.visit(HTTP_CONNECTIONS, HTTP_REQUEST)),
             Shape::Switch | Shape::BystanderSwitch => (0..EXCHANGES).try_for_each(|_| self.exchange(b'm')),
             Shape::BystanderCalls => {
                 for _ in 0..CALLS {
@@ -83,7 +83,7 @@ impl Load {
                 self.sent += 1;
                 batch(&mut self.streams[..1], REDIS_SLOW, &mut [0; REDIS_REPLY.len()])
             }
-            Shape::Nginx => self.visit(1, HTTP_SLOW),
+            Shape::Nginx | Shape::Corked => self.visit(1, HTTP_SLOW),
             Shape::Switch | Shape::BystanderSwitch => self.exchange(SLOW_MARK),
             Shape::BystanderCalls => Ok(()),
         }

@@ -1,4 +1,4 @@
-//! What `cost-instructions` does in a virtual machine that counts instructions: a fixed number of requests, in four shapes and a
+//! What `cost-instructions` does in a virtual machine that counts instructions: a fixed number of requests, in five shapes and a
 //! loop of system calls, with what an arm attaches and without.
 //!
 //! In: the arms. Out: lines of figures on the console, which `cargo xtask bench instructions` reads. In that machine a nanosecond
@@ -19,6 +19,8 @@ pub enum Shape {
     Redis,
     /// Two workers behind one listener, HTTP with keep-alive, as nginx does.
     Nginx,
+    /// The same with the header and the body of each reply sent behind a cork, as nginx does with Debian's configuration.
+    Corked,
     /// One connection; each end sleeps until the other has sent.
     Switch,
     /// The same by a service that nobody records.
@@ -28,8 +30,8 @@ pub enum Shape {
 }
 
 /// All of them, in the order in which they run.
-pub const SHAPES: [Shape; 5] =
-    [Shape::Redis, Shape::Nginx, Shape::Switch, Shape::BystanderSwitch, Shape::BystanderCalls];
+pub const SHAPES: [Shape; 6] =
+    [Shape::Redis, Shape::Nginx, Shape::Corked, Shape::Switch, Shape::BystanderSwitch, Shape::BystanderCalls];
 
 impl Shape {
     /// Its name in the output; for a service also its name in the report.
@@ -37,6 +39,7 @@ impl Shape {
         match self {
             Self::Redis => "redis",
             Self::Nginx => "nginx",
+            Self::Corked => "nginx-corked",
             Self::Switch => "switch",
             Self::BystanderSwitch => "bystander-switch",
             Self::BystanderCalls => "bystander-calls",
@@ -55,13 +58,14 @@ impl Shape {
             Self::Nginx => Some(5001),
             Self::Switch => Some(5002),
             Self::BystanderSwitch => Some(5003),
+            Self::Corked => Some(5004),
             Self::BystanderCalls => None,
         }
     }
 
     /// Whether the agent is told to record it.
     pub fn is_recorded(self) -> bool {
-        matches!(self, Self::Redis | Self::Nginx | Self::Switch)
+        matches!(self, Self::Redis | Self::Nginx | Self::Corked | Self::Switch)
     }
 }
 

@@ -7,6 +7,7 @@ use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 
 use acgs_perf_load::epoll::{Epoll, READABLE, Ready};
+use socket2::SockRef;
 
 use crate::clock;
 
@@ -56,7 +57,8 @@ pub fn serve(shape: Shape) -> io::Result<()> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
     match shape {
         Shape::Redis => redis(&listener),
-        Shape::Nginx => nginx(&listener),
+        Shape::Nginx => nginx(&listener, reply),
+        Shape::Corked => nginx(&listener, reply_corked),
         _ => ping_pong(&listener),
     }
 }
@@ -89,7 +91,21 @@ fn redis(listener: &TcpListener) -> io::Result<()> {
     })
 }
 
-fn nginx(listener: &TcpListener) -> io::Result<()> {
+/// Sends header and body at once; how many bytes.
+fn reply(stream: &mut TcpStream) -> io::Result<usize> {
+    stream.write_vectored(&[IoSlice::new(HTTP_HEAD), IoSlice::new(&HTTP_BODY)])
+}
+
+/// Sends first the one and then the other; neither leaves before the cork is taken out.
+fn reply_corked(stream: &mut TcpStream) -> io::Result<usize> {
+    let socket = SockRef::from(&*stream);
+    socket.set_tcp_cork(true)?;
+    let sent = stream.write(HTTP_HEAD)? + stream.write(&HTTP_BODY)?;
+    SockRef::from(&*stream).set_tcp_cork(false)?;
+    Ok(sent)
+}
+
+fn nginx(listener: &TcpListener, reply: fn(&mut TcpStream) -> io::Result<usize>) -> io::Result<()> {
     for _ in 1..WORKERS {
         // SAFETY: this process has one thread, so that the child may do anything.
         match unsafe { libc::fork() } {
@@ -107,8 +123,11 @@ fn nginx(listener: &TcpListener) -> io::Result<()> {
         if bytes == HTTP_SLOW {
             clock::sleep(SLOW_NS);
         }
-        let sent = stream.write_vectored(&[IoSlice::new(HTTP_HEAD), IoSlice::new(&HTTP_BODY)])?;
-        if sent == HTTP_REPLY { Ok(answered + 1 < KEEP_ALIVE) } else { Err(io::Error::other("a reply in parts")) }
+        if reply(stream)? == HTTP_REPLY {
+            Ok(answered + 1 < KEEP_ALIVE)
+        } else {
+            Err(io::Error::other("a reply in parts"))
+        }
     })
 }
 

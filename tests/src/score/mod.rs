@@ -8,8 +8,10 @@
 //! send itself delivers the bytes. So latency and queue time are true within an interval, and the error is the distance
 //! from it. Without a stamp the interval begins when the client sent.
 
+pub mod modes;
 pub mod quantiles;
 pub mod scenario;
+pub mod seen;
 pub mod shares;
 pub mod truth;
 

@@ -24,6 +24,13 @@ pub struct Tolerance {
     pub quantiles: usize,
 }
 
+impl Tolerance {
+    /// How far from this truth a report may be.
+    pub fn allowed(self, truth_ns: u64) -> u64 {
+        (truth_ns / self.part).max(self.floor_ns)
+    }
+}
+
 /// What is claimed: 1 %, or 3 µs where that is more, up to p99.99. For a bench on a quiet machine.
 pub const CLAIMED: Tolerance = Tolerance { part: 100, floor_ns: 3_000, quantiles: 5 };
 /// What a test may assert where others use the machine: an interrupt between the kernel's event and the stamp moves the
@@ -45,14 +52,18 @@ pub struct Quantile {
     pub allowed: u64,
 }
 
+/// How far two intervals are from each other; 0 where they meet.
+pub fn distance(one: (u64, u64), other: (u64, u64)) -> u64 {
+    other.0.saturating_sub(one.1).max(one.0.saturating_sub(other.1))
+}
+
 /// Compares all quantiles of one time.
 pub fn compare(truth: &Bounds, report: &Histogram<u64>, tolerance: Tolerance) -> Vec<Quantile> {
     let one = |(name, q): (&'static str, f64)| {
         let truth = (quantile(&truth.low, q), quantile(&truth.high, q));
         let value = report.value_at_quantile(q);
         let report = (report.lowest_equivalent(value), report.highest_equivalent(value));
-        let off = report.0.saturating_sub(truth.1).max(truth.0.saturating_sub(report.1));
-        Quantile { name, truth, report, off, allowed: (truth.0 / tolerance.part).max(tolerance.floor_ns) }
+        Quantile { name, truth, report, off: distance(truth, report), allowed: tolerance.allowed(truth.0) }
     };
     QUANTILES.into_iter().take(tolerance.quantiles).map(one).collect()
 }

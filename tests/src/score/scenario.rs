@@ -8,7 +8,9 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
+use super::modes::{self, MODES};
 use super::quantiles::{self, CLAIMED, Times, Tolerance};
+use super::seen::{self, SEEN};
 use super::shares::{self, Attribution};
 use super::{Score, Truth};
 use crate::harness::{Service, run};
@@ -65,7 +67,7 @@ pub const SHARES: [Run; 7] = [
 ];
 
 /// What runs.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Options {
     /// Requests of each run.
     pub requests: u64,
@@ -73,6 +75,10 @@ pub struct Options {
     pub quantiles: bool,
     /// Compare components.
     pub shares: bool,
+    /// Compare with what clients saw.
+    pub seen: bool,
+    /// Congestion control of the server of these; without it the host's.
+    pub congestion: Option<String>,
 }
 
 /// All of it.
@@ -92,6 +98,15 @@ pub fn all(options: Options) -> Result<Score> {
         for run in &SHARES {
             eprintln!("truth-score: {}", run.0);
             score.add(shares_of(run, options.requests.min(4_000))?);
+        }
+    }
+    if options.seen {
+        score.line("\n### What clients saw, by their kernels' stamps\n");
+        seen::head(&mut score);
+        for mode in &MODES {
+            eprintln!("truth-score: {}", mode.name);
+            let congestion = options.congestion.as_deref();
+            score.add(modes::score_of(mode, options.requests.min(2_000), SEEN, congestion)?);
         }
     }
     Ok(score)

@@ -3,18 +3,12 @@
 //! In: a socket. Out: bytes, when they were read, and when they had arrived, on CLOCK_MONOTONIC. The stamp is taken where
 //! the packet enters the network stack, a few µs before the socket is readable.
 
-use std::io::{self, IoSliceMut};
+use std::io;
 use std::net::TcpStream;
-use std::os::fd::{AsFd, AsRawFd};
-use std::{mem, ptr};
+use std::os::fd::AsFd;
 
+use super::control;
 use crate::clock;
-
-/// Room for one control message with a timespec.
-const CONTROL: usize = 64;
-
-#[repr(align(8))]
-struct Control([u8; CONTROL]);
 
 /// What a read gave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,55 +23,21 @@ pub struct Received {
 
 /// Asks for the stamps; sockets that a listening one accepts inherit it.
 pub fn ask(socket: impl AsFd) -> io::Result<()> {
-    let on: libc::c_int = 1;
-    let fd = socket.as_fd().as_raw_fd();
-    // SAFETY: `on` is valid for its size.
-    let status = unsafe {
-        libc::setsockopt(
-            fd,
-            libc::SOL_SOCKET,
-            libc::SO_TIMESTAMPNS,
-            ptr::from_ref(&on).cast(),
-            size_of_val(&on) as libc::socklen_t,
-        )
-    };
-    if status == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    control::set(socket, libc::SO_TIMESTAMPNS, 1)
 }
 
 /// Reads once.
 pub fn receive(stream: &TcpStream, buffer: &mut [u8]) -> io::Result<Received> {
-    let mut control = Control([0; CONTROL]);
-    let mut slice = IoSliceMut::new(buffer);
-    // SAFETY: an all-zero msghdr is valid.
-    let mut message: libc::msghdr = unsafe { mem::zeroed() };
-    // `IoSliceMut` has the layout of iovec.
-    message.msg_iov = ptr::from_mut(&mut slice).cast();
-    message.msg_iovlen = 1;
-    message.msg_control = control.0.as_mut_ptr().cast();
-    message.msg_controllen = CONTROL;
-    // SAFETY: `message` and what it points to are valid during the call.
-    let count = unsafe { libc::recvmsg(stream.as_raw_fd(), &mut message, 0) };
+    let mut stamp = None;
+    let count = control::receive(stream, buffer, 0, |level, kind, data| {
+        if (level, kind) == (libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS) {
+            stamp = control::time(data);
+        }
+    })?;
     let read_ns = clock::now();
-    if count < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    let arrived_ns = stamp(&message).map_or(0, |stamp| {
-        // The stamp is of another clock: as long ago on that as on this.
-        read_ns.saturating_sub(clock::realtime_now().saturating_sub(stamp))
-    });
-    Ok(Received { count: count as usize, read_ns, arrived_ns })
-}
-
-/// The stamp in a message's control data, on CLOCK_REALTIME.
-fn stamp(message: &libc::msghdr) -> Option<u64> {
-    // SAFETY: recvmsg filled in the message, and its control buffer is still there.
-    let header = unsafe { libc::CMSG_FIRSTHDR(message).as_ref() }?;
-    if (header.cmsg_level, header.cmsg_type) != (libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS) {
-        return None;
-    }
-    // SAFETY: the data of such a message is a timespec, perhaps not aligned.
-    let time: libc::timespec = unsafe { libc::CMSG_DATA(header).cast::<libc::timespec>().read_unaligned() };
-    Some(time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64)
+    // The stamp is of another clock: as long ago on that as on this.
+    let arrived_ns = stamp.map_or(0, |stamp| read_ns.saturating_sub(clock::realtime_now().saturating_sub(stamp)));
+    Ok(Received { count, read_ns, arrived_ns })
 }
 
 #[cfg(test)]

@@ -11,10 +11,11 @@ use acgs_perf_common::attribution::Component;
 
 use super::arrival::{Received, receive};
 use super::frame;
-use super::inbox::Inbox;
+use super::inbox::{Inbox, Request};
 use super::log::Record;
 use super::meter::{add_running, waited};
 use super::run::{Run, Wait, Want};
+use super::script::Pieces;
 use super::tools::Tools;
 use super::world::{Steps, World};
 use crate::clock;
@@ -57,15 +58,37 @@ impl Worker {
                     Record { id: request.id.unwrap_or(0), arrived_ns, read_ns, thread, ..Record::default() };
                 let steps = self.tools.steps(&request.text)?;
                 self.run(steps, &mut record)?;
-                stream.write_all(&request.reply(message))?;
-                record.sent_ns = clock::now();
-                record.first_sent_ns = record.sent_ns;
+                self.reply(&mut stream, &request, &mut record)?;
                 let end = self.tools.meter.sample_from(record.sent_ns);
                 add_running(&mut record, start, end);
                 record.close();
                 self.tools.log.push(record);
             }
         }
+    }
+
+    /// Sends the reply, in pieces where the script says so, and notes when.
+    fn reply(&mut self, stream: &mut TcpStream, request: &Request, record: &mut Record) -> io::Result<()> {
+        let message = self.tools.world.options.message;
+        let Some(Pieces { count, bytes, pause_ns, nagle }) = self.tools.reply.take() else {
+            stream.write_all(&request.reply(message, 0))?;
+            record.sent_ns = clock::now();
+            record.first_sent_ns = record.sent_ns;
+            return Ok(());
+        };
+        let reply = request.reply(message, count * bytes);
+        stream.set_nodelay(!nagle)?;
+        for piece in reply.chunks(bytes.max(1)) {
+            if record.first_sent_ns > 0 && pause_ns > 0 {
+                self.tools.meter.blocked(record, Component::Reply, || clock::sleep(pause_ns));
+            }
+            stream.write_all(piece)?;
+            record.sent_ns = clock::now();
+            if record.first_sent_ns == 0 {
+                record.first_sent_ns = record.sent_ns;
+            }
+        }
+        Ok(())
     }
 
     /// Does a script.

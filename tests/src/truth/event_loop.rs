@@ -244,7 +244,7 @@ impl EventLoop {
     fn reply(&mut self, (key, serial): (usize, u64), request: &Request, record: &mut Record) -> bool {
         let message = self.tools.world.options.message;
         let Some(client) = self.clients.get(key).filter(|client| client.serial == serial) else { return false };
-        let sent = (&*client.stream).write_all(&request.reply(message)).is_ok();
+        let sent = (&*client.stream).write_all(&request.reply(message, 0)).is_ok();
         record.sent_ns = clock::now();
         record.first_sent_ns = record.sent_ns;
         sent

@@ -10,7 +10,7 @@ pub const MAGIC: [u8; 4] = *b"ACGT";
 /// Bytes before the text.
 pub const HEADER: usize = 16;
 /// Longest text.
-pub const MAX_TEXT: usize = 64 * 1024;
+pub const MAX_TEXT: usize = 1 << 20;
 
 /// A frame.
 pub fn encode(id: u64, text: &[u8]) -> Vec<u8> {

@@ -17,10 +17,14 @@ pub struct Request {
 }
 
 impl Request {
-    /// The reply. A frame's text is the moment just before it is sent, by which the caller tells its peer's time from its own.
-    pub fn reply(&self, message: usize) -> Vec<u8> {
+    /// The reply, with at least so many bytes. A frame's text begins with the moment just before it is sent, by which the caller tells its peer's time from its own.
+    pub fn reply(&self, message: usize, least: usize) -> Vec<u8> {
         match self.id {
-            Some(id) => frame::encode(id, &clock::now().to_le_bytes()),
+            Some(id) => {
+                let mut text = clock::now().to_le_bytes().to_vec();
+                text.resize(least.saturating_sub(frame::HEADER).max(text.len()), b'r');
+                frame::encode(id, &text)
+            }
             None => vec![b'x'; message],
         }
     }
@@ -84,8 +88,11 @@ mod tests {
 
     #[test]
     fn replies_have_the_size_or_the_number_of_their_request() {
-        assert_eq!(Request { id: None, text: Vec::new() }.reply(32).len(), 32);
-        let reply = Request { id: Some(5), text: Vec::new() }.reply(32);
-        assert_eq!(frame::decode(&reply).unwrap().map(|(id, text, _)| (id, text.len())), Some((5, 8)));
+        assert_eq!(Request { id: None, text: Vec::new() }.reply(32, 0).len(), 32);
+        let framed = |least| {
+            let reply = Request { id: Some(5), text: Vec::new() }.reply(32, least);
+            frame::decode(&reply).unwrap().map(|(id, _, used)| (id, used))
+        };
+        assert_eq!([framed(0), framed(1000)], [Some((5, 24)), Some((5, 1000))]);
     }
 }

@@ -86,6 +86,10 @@ pub struct Options {
     /// Stay on this CPU.
     #[arg(long)]
     pub cpu: Option<usize>,
+    /// Clients that behave in one of the ways of `bench accuracy --clients`, such as `slow reader`; prints what they saw by their
+    /// kernel's stamps.
+    #[arg(long, requires = "requests", conflicts_with_all = ["rate", "script", "http", "send", "log", "hold", "duration"])]
+    pub clients: Option<String>,
     /// Connect, print `connected`, and begin when a line comes in.
     #[arg(long)]
     pub hold: bool,

@@ -7,6 +7,8 @@
 
 pub mod arrival;
 pub mod blocking;
+pub mod clients;
+pub mod control;
 mod disk;
 mod event_loop;
 mod fault;
@@ -20,6 +22,7 @@ pub mod protocol;
 mod run;
 pub mod script;
 pub mod server;
+pub mod stamps;
 mod tools;
 pub mod work;
 mod world;

@@ -133,7 +133,7 @@ impl Pool {
                 unsafe { libc::write(self.wake.as_raw_fd(), one.as_ptr().cast(), one.len()) };
                 continue;
             }
-            if (&*stream).write_all(&request.reply(message)).is_ok() {
+            if (&*stream).write_all(&request.reply(message, 0)).is_ok() {
                 record.sent_ns = clock::now();
                 record.first_sent_ns = record.sent_ns;
                 let end = worker.tools.meter.sample_from(record.sent_ns);

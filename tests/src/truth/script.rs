@@ -16,10 +16,13 @@
 //! | `fault:N` | N page faults that another thread answers after a time |
 //! | `call:PEER`, `call:PEER[SCRIPT]` | asks another truth server (`--peer`), whose request carries the script |
 //! | `parallel[SCRIPT\|SCRIPT]` | all of these at once: their calls and sleeps overlap |
+//! | `reply:N,BYTES,US`, `reply:N,BYTES,US,nagle` | the reply, where the script ends, is N sends of so many bytes with a pause before each but the first; with Nagle's algorithm. Only in a thread per connection |
 //!
 //! Items are separated by `;`. An empty script is `work`.
 
 use std::fmt;
+
+use super::frame;
 
 /// The items, for a command line's help.
 pub const HELP: &str = "\
@@ -31,7 +34,8 @@ Items of a script, separated by `;` (times in µs):
   fsync:N  odirect:N                 writes that are synced; reads past the page cache
   allocate:KB  fault:N               fresh pages; page faults that are answered after a time
   call:PEER  call:PEER[SCRIPT]       ask another truth server (--peer NAME=ADDRESS of this one)
-  parallel[SCRIPT|SCRIPT]            all at once";
+  parallel[SCRIPT|SCRIPT]            all at once
+  reply:N,BYTES,US[,nagle]           the reply in N sends with pauses between (--mode threads)";
 
 /// One item; times in ns.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,7 +64,25 @@ pub enum Item {
     Call(String, String),
     /// Branches.
     Parallel(Vec<Vec<Item>>),
+    /// How the reply is sent.
+    Reply(Pieces),
 }
+
+/// A reply in pieces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pieces {
+    /// How many.
+    pub count: usize,
+    /// Bytes of each.
+    pub bytes: usize,
+    /// Before each but the first.
+    pub pause_ns: u64,
+    /// With Nagle's algorithm.
+    pub nagle: bool,
+}
+
+/// Least bytes of a reply: those of the usual one.
+const LEAST_REPLY: usize = 24;
 
 /// Why a text is no script.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -144,8 +166,9 @@ fn item(text: &str, depth: usize) -> Result<Item, Wrong> {
         (["lock", lock, us], None) => Ok(Item::Lock(name(lock)?, vec![Item::Spin(micros(us)?)])),
         (["lock", lock], Some(inner)) => {
             let items = sequence(inner, depth + 1)?;
-            let simple =
-                |item: &Item| !matches!(item, Item::Call(..) | Item::Parallel(_) | Item::Lock(..) | Item::Stop(_));
+            let simple = |item: &Item| {
+                !matches!(item, Item::Call(..) | Item::Parallel(_) | Item::Lock(..) | Item::Stop(_) | Item::Reply(_))
+            };
             if items.iter().all(simple) {
                 Ok(Item::Lock(name(lock)?, items))
             } else {
@@ -161,6 +184,14 @@ fn item(text: &str, depth: usize) -> Result<Item, Wrong> {
         (["call", peer], Some(inner)) => {
             sequence_or_work(inner, depth + 1)?;
             Ok(Item::Call(name(peer)?, inner.to_owned()))
+        }
+        (["reply", pieces], None) => {
+            let words: Vec<&str> = pieces.split(',').collect();
+            let ([count, bytes, us] | [count, bytes, us, "nagle"]) = words[..] else { return Err(wrong()) };
+            let (count, bytes) = (number(count)? as usize, number(bytes)? as usize);
+            let whole = count.checked_mul(bytes).is_some_and(|all| (LEAST_REPLY..=frame::MAX_TEXT).contains(&all));
+            let pieces = Pieces { count, bytes, pause_ns: micros(us)?, nagle: words.len() > 3 };
+            if whole { Ok(Item::Reply(pieces)) } else { Err(wrong()) }
         }
         (["parallel"], Some(inner)) => {
             let branches = split(inner, '|')?;
@@ -194,12 +225,15 @@ mod tests {
         ];
         assert_eq!(script, want);
         assert_eq!(parse(""), Ok(vec![Item::Work]));
+        let pieces = Pieces { count: 3, bytes: 100, pause_ns: 5_000, nagle: false };
+        let want = vec![Item::Reply(pieces), Item::Reply(Pieces { nagle: true, ..pieces })];
+        assert_eq!(parse("reply:3,100,5;reply:3,100,5,nagle"), Ok(want));
     }
 
     #[test]
     fn the_help_names_each_item() {
         let words = ["spin", "sleep", "block", "work", "lock", "stop", "fsync", "odirect", "allocate", "fault", "call"];
-        assert!(words.iter().chain(&["parallel"]).all(|word| HELP.contains(&format!("  {word}"))), "{HELP}");
+        assert!(words.iter().chain(&["parallel", "reply"]).all(|word| HELP.contains(&format!("  {word}"))), "{HELP}");
     }
 
     #[test]
@@ -231,6 +265,11 @@ mod tests {
             "spin:1]",
             "lock:a[call:b]",
             "lock::1",
+            "reply:3,100",
+            "reply:3,100,5,cork",
+            "reply:0,100,5",
+            "reply:1,9999999,5",
+            "lock:a[reply:1,100,5]",
         ];
         for text in wrong {
             assert!(parse(text).is_err(), "{text}");

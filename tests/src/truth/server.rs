@@ -16,9 +16,10 @@ use super::log::Shared;
 use super::pool::Pool;
 use super::world::World;
 pub use super::world::{Options, Stall};
+use crate::clock;
 
-/// As many connections as come at once before one is accepted.
-const BACKLOG: i32 = 4096;
+/// As many connections as come at once before one is accepted, unless told otherwise.
+pub const BACKLOG: i32 = 4096;
 /// A thousand threads must fit.
 const STACK: usize = 256 * 1024;
 
@@ -37,19 +38,20 @@ pub enum Mode {
 }
 
 /// Listens on a loopback port; 0 takes a free one.
-pub fn listen(port: u16) -> io::Result<TcpListener> {
+pub fn listen(port: u16, backlog: i32) -> io::Result<TcpListener> {
     let address: SocketAddr = ([127, 0, 0, 1], port).into();
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     socket.bind(&address.into())?;
     arrival::ask(&socket)?;
-    socket.listen(BACKLOG)?;
+    socket.listen(backlog)?;
     Ok(socket.into())
 }
 
 /// Serves for ever; `pool` is the number of workers.
 pub fn serve(listener: &TcpListener, mode: Mode, pool: usize, options: Options, log: &Shared) -> io::Result<()> {
-    let world = World::new(options, log.clone())?;
+    let in_pieces = mode == Mode::Threads;
+    let world = World::new(Options { in_pieces, ..options }, log.clone())?;
     let pool = match mode {
         Mode::Threads => return threads(listener, &world),
         Mode::Epoll => None,
@@ -59,13 +61,22 @@ pub fn serve(listener: &TcpListener, mode: Mode, pool: usize, options: Options, 
 }
 
 fn threads(listener: &TcpListener, world: &Arc<World>) -> io::Result<()> {
+    let stall = world.options.stall;
+    let mut next_stall = stall.map(|stall| clock::now() + stall.every_ns);
     for seed in 1.. {
+        if let (Some(stall), Some(next)) = (stall, next_stall.as_mut())
+            && clock::now() >= *next
+        {
+            // Nobody may have come since the last one was due.
+            *next = clock::now() + stall.every_ns;
+            clock::sleep(stall.length_ns);
+        }
         let (stream, _) = listener.accept()?;
         stream.set_nodelay(true)?;
         let world = Arc::clone(world);
         let work = move || {
             if let Err(error) = Worker::new(&world, seed).and_then(|mut worker| worker.serve(stream))
-                && error.kind() != io::ErrorKind::ConnectionReset
+                && !matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)
             {
                 eprintln!("truth-server: {error}");
             }
@@ -89,7 +100,7 @@ mod tests {
     const MILLISECOND: u64 = 1_000_000;
 
     fn start(mode: Mode, peers: Vec<(String, SocketAddr)>) -> (SocketAddr, Shared) {
-        let listener = listen(0).unwrap();
+        let listener = listen(0, BACKLOG).unwrap();
         let (address, log) = (listener.local_addr().unwrap(), Shared::default());
         let shared = log.clone();
         thread::spawn(move || serve(&listener, mode, 2, Options { peers, ..Options::default() }, &shared));

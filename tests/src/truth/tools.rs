@@ -12,6 +12,7 @@ use super::disk::Disk;
 use super::fault::{Faults, allocate};
 use super::log::{Buffer, Record};
 use super::meter::Meter;
+use super::script::Pieces;
 use super::work::Source;
 use super::world::{Step, Steps, World};
 use crate::clock;
@@ -24,6 +25,8 @@ pub struct Tools {
     pub world: Arc<World>,
     pub meter: Meter,
     pub log: Buffer,
+    /// How the reply of the script that ran last is to be sent, if not in one piece.
+    pub reply: Option<Pieces>,
     source: Source,
     disk: Disk,
     faults: Option<Faults>,
@@ -38,6 +41,7 @@ impl Tools {
             world: Arc::clone(world),
             meter: Meter::new()?,
             log: world.log.buffer(),
+            reply: None,
             source: Source::new(world.options.distribution, seed),
             disk: Disk::new(&world.options.directory),
             faults: None,
@@ -128,6 +132,7 @@ impl Tools {
                     self.meter.blocked(record, Component::Fault, || faults.fault(*times))?;
                 }
             }
+            Step::Reply(pieces) => self.reply = Some(*pieces),
             Step::Call(..) | Step::Parallel(_) => {}
         }
         Ok(())

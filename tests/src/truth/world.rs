@@ -6,19 +6,35 @@ use std::collections::HashMap;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use super::log::{MAX_PEERS, Shared};
-use super::script::{self, Item};
+use super::script::{self, Item, Pieces};
 use super::{Distribution, Work};
 
-/// A pause that stops the event loop now and then.
+/// A pause that stops the event loop, or the thread that accepts connections, now and then.
 #[derive(Clone, Copy, Debug)]
 pub struct Stall {
     /// Length of a pause.
     pub length_ns: u64,
     /// From the start of one pause to the start of the next.
     pub every_ns: u64,
+}
+
+impl FromStr for Stall {
+    type Err = String;
+
+    /// `LENGTH_MS,EVERY_MS`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let numbers: Option<Vec<u64>> = text.split(',').map(|number| number.parse().ok()).collect();
+        match numbers.as_deref() {
+            Some([length, every]) if (1..60_000).contains(every) && length < every => {
+                Ok(Self { length_ns: length * 1_000_000, every_ns: every * 1_000_000 })
+            }
+            _ => Err(format!("{text}: want LENGTH_MS,EVERY_MS")),
+        }
+    }
 }
 
 /// What to serve.
@@ -30,12 +46,14 @@ pub struct Options {
     pub work: Work,
     /// How long they are.
     pub distribution: Distribution,
-    /// Pauses of the event loop.
+    /// Pauses of the event loop, or of the thread that accepts.
     pub stall: Option<Stall>,
     /// Script of requests that bring none.
     pub script: String,
     /// Name and address of the servers that a script can call.
     pub peers: Vec<(String, SocketAddr)>,
+    /// Whether a script can say how the reply is sent.
+    pub in_pieces: bool,
     /// How long a fault lasts.
     pub fault_ns: u64,
     /// Where the files are whose disk is waited for.
@@ -51,6 +69,7 @@ impl Default for Options {
             stall: None,
             script: String::new(),
             peers: Vec::new(),
+            in_pieces: false,
             fault_ns: 1_000_000,
             directory: std::env::temp_dir(),
         }
@@ -71,6 +90,7 @@ pub enum Step {
     Fault(u64),
     Call(usize, Arc<[u8]>),
     Parallel(Vec<Steps>),
+    Reply(Pieces),
 }
 
 /// A script that is ready to run.
@@ -129,6 +149,8 @@ impl World {
             Item::Parallel(branches) => {
                 Step::Parallel(branches.iter().map(|items| self.steps(items)).collect::<Result<_, _>>()?)
             }
+            Item::Reply(_) if !self.options.in_pieces => return Err("reply: only with --mode threads".to_owned()),
+            Item::Reply(pieces) => Step::Reply(*pieces),
         })
     }
 

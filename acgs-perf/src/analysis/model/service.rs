@@ -103,7 +103,7 @@ pub enum Verdict {
     /// Both parts hold: the whole confidence interval of the P99 is below the objective, and the rate is above its.
     Met,
     /// The P99 is at or above its objective beyond doubt; or requests were left without an answer, or refused, at a rate that is not above
-    /// its; or nothing was answered, though there was something to answer.
+    /// its; or more than a few connections were refused; or nothing was answered, though there was something to answer.
     Missed,
     /// The requests seen cannot decide.
     // As schema version 1 called it.
@@ -139,6 +139,8 @@ pub enum Because {
     LowRate,
     /// The rate is not above the objective, and requests were left without an answer, or refused.
     LeftAtLowRate,
+    /// Listeners refused more than one connection for each hundred requests.
+    Refused,
     /// The window has no length, so there is no rate.
     NoRate,
 }

@@ -69,6 +69,13 @@ fn decided(service: &ServiceReport) -> String {
             rate(per_second),
             rate(objective.min_rps)
         ),
+        Because::Refused => {
+            let refused = service.refused.as_ref().map_or(0, |refused| refused.drops);
+            format!(
+                "a full queue dropped {} connections, whose clients try again after a second or more ({count})",
+                grouped(refused)
+            )
+        }
         Because::NoRate => "the window has no length, so there is no rate".into(),
     }
 }
