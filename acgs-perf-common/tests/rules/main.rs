@@ -3,6 +3,7 @@
 mod invariants;
 mod limits;
 mod orders;
+mod proxies;
 mod scenarios;
 mod servers;
 mod socket;
