@@ -50,7 +50,9 @@ fn assert_percentile(report: &Report, clients: &[&Client], percent: usize, slack
 fn assert_held(report: &Report, count: u64, part: &str, of: u64) {
     assert_eq!(report.integer(NAME, "/requests/delivery/count"), count);
     let held = component(report, part);
-    assert!(held * 100 >= of * 90 && held <= of, "{part}: {held} of {of} ns");
+    // In emulation the clients' own clocks run on while they wait for a CPU.
+    let least = if in_vm() { 80 } else { 90 };
+    assert!(held * 100 >= of * least && held <= of, "{part}: {held} of {of} ns");
 }
 
 #[test]

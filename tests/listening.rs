@@ -12,7 +12,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use acgs_perf_tests::harness::{free_port, need_root, program, run};
-use acgs_perf_tests::hostile::{MESSAGE, network};
+use acgs_perf_tests::hostile::{MESSAGE, in_vm, network};
 use acgs_perf_tests::listening::{Server, ask, ask_on, fast_open, mptcp, tcp};
 use acgs_perf_tests::recording::{Recorder, agent};
 use acgs_perf_tests::report::Report;
@@ -339,7 +339,7 @@ fn a_passed_listening_socket_counts_where_it_is_served() {
             let first = early.unwrap_or_else(|| place.connect().unwrap());
             if during {
                 ask(&first, 1).unwrap();
-                sleep(Duration::from_millis(1500));
+                sleep(if in_vm() { Duration::from_secs(6) } else { Duration::from_millis(1500) });
             }
             ask(&first, EACH).unwrap();
             ask_on(CONNECTIONS, EACH, || place.connect()).unwrap();
