@@ -8,6 +8,7 @@ use acgs_perf_tests::delivery::{Client, FAST, How, Losing, Reading, Server, Wish
 use acgs_perf_tests::harness::need_root;
 use acgs_perf_tests::hostile::in_vm;
 use acgs_perf_tests::report::Report;
+use acgs_perf_tests::vm;
 
 const NAME: &str = "delivery";
 /// Reads 8 KiB every 2 ms.
@@ -51,7 +52,7 @@ fn assert_held(report: &Report, count: u64, part: &str, of: u64) {
     assert_eq!(report.integer(NAME, "/requests/delivery/count"), count);
     let held = component(report, part);
     // In emulation the clients' own clocks run on while they wait for a CPU.
-    let least = if in_vm() { 80 } else { 90 };
+    let least = vm::amount(90, 80);
     assert!(held * 100 >= of * least && held <= of, "{part}: {held} of {of} ns");
 }
 
@@ -135,7 +136,7 @@ fn a_send_that_waits_for_the_client_is_not_idle() {
     assert_percentile(&report, &[&client], 50, Duration::ZERO);
     let (blocked, held) = (component(&report, "send_buffer"), component(&report, "delivery_window"));
     let of = sum(&[&client]);
-    assert!((blocked + held) * 100 >= of * 90 && blocked > held, "{blocked} and {held} of {of} ns");
+    assert!((blocked + held) * 100 >= of * vm::amount(90, 80) && blocked > held, "{blocked} and {held} of {of} ns");
 }
 
 #[test]

@@ -17,6 +17,7 @@ use tempfile::TempDir;
 use crate::harness::{end, target, wait};
 use crate::report::Report;
 use crate::signal;
+use crate::vm;
 
 /// How long the agent may take to attach: most of it is the kernel's verifier, which in software emulation is some thirty
 /// times slower.
@@ -190,7 +191,7 @@ impl Recording {
 
     /// Ends the recording as [`Recording::stop`] does; gives the report, and its text as it was written.
     pub fn stop_with_text(mut self) -> Result<(Report, String)> {
-        thread::sleep(Duration::from_millis(200));
+        thread::sleep(settles());
         self.signal(libc::SIGINT)?;
         let status = wait(&mut self.child, Duration::from_secs(60))?.context("the agent does not end")?;
         ensure!(status.success(), "the agent: {status}");
@@ -200,12 +201,17 @@ impl Recording {
 
     /// Ends the recording with SIGINT and gives the report. What was just sent is given time to arrive.
     pub fn stop(self) -> Result<Report> {
-        thread::sleep(Duration::from_millis(200));
+        thread::sleep(settles());
         self.signal(libc::SIGINT)?;
         let (status, said, report) = self.finish()?;
         ensure!(status.success(), "the agent: {status}\n{said}");
         report.with_context(|| format!("no report\n{said}"))
     }
+}
+
+/// Time in which a send whose bytes have arrived returns. In emulation one CPU runs after the other, for 100 ms at least.
+fn settles() -> Duration {
+    Duration::from_millis(vm::amount(200, 2_000))
 }
 
 impl Drop for Recording {
