@@ -137,21 +137,23 @@ impl Truth {
         }
     }
 
-    /// The share of the time of all replies that was given to the wrong component, in percent.
+    /// The share of the time of all replies that was given to the wrong component, in percent; less than [`CLAIMED_NS`] of a reply is none.
     pub fn wrong_percent(&self) -> f64 {
         let (mut wrong, mut all) = (0, 0);
         for (reply, truth) in self.answers() {
             let said = service_parts(reply);
             all += reply.sent - reply.read;
             let components = said.keys().chain(truth.keys()).collect::<std::collections::BTreeSet<_>>();
-            for component in components {
-                let of = |parts: &Parts| parts.get(component).copied().unwrap_or(0);
-                wrong += of(truth).saturating_sub(of(&said));
-            }
+            let of = |parts: &Parts, component: &u32| parts.get(component).copied().unwrap_or(0);
+            let missing = components.into_iter().map(|part| of(truth, part).saturating_sub(of(&said, part)));
+            wrong += missing.sum::<u64>().saturating_sub(CLAIMED_NS);
         }
         100.0 * wrong as f64 / (all as f64).max(1.0)
     }
 }
+
+/// Nothing below is claimed of a single request.
+const CLAIMED_NS: u64 = 2_000;
 
 /// The parts of the service time that are not 0.
 pub fn service_parts(reply: &Reply) -> Parts {
