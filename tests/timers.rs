@@ -18,7 +18,7 @@ fn most() -> f64 {
 
 /// At most this much is a wrong answer.
 fn little(percent: u64) -> f64 {
-    vm::amount(percent, 4 * percent) as f64
+    vm::amount(percent, 6 * percent) as f64
 }
 
 fn server(arguments: &[&str]) -> Service {
