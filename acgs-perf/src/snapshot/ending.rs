@@ -35,12 +35,14 @@ pub enum Ending {
     OverheadNotKnown,
     /// The engine ended by itself.
     EngineLost,
+    /// It is a time out of a longer recording.
+    Range,
     /// Something that this version does not know.
     Other(String),
 }
 
 /// Those without a number, by their text.
-const TEXTS: [(Ending, &str); 10] = [
+const TEXTS: [(Ending, &str); 11] = [
     (Ending::Duration, "duration"),
     (Ending::Interrupted, "interrupted"),
     (Ending::Terminated, "terminated"),
@@ -51,6 +53,7 @@ const TEXTS: [(Ending, &str); 10] = [
     (Ending::Overhead, "overhead"),
     (Ending::OverheadNotKnown, "overhead not known"),
     (Ending::EngineLost, "the engine ended"),
+    (Ending::Range, "end of the time asked for"),
 ];
 const EXITED: &str = "command exited with ";
 const KILLED: &str = "command was ended by signal ";
@@ -60,7 +63,7 @@ impl Ending {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Duration | Self::Interrupted | Self::CommandFinished => 0,
+            Self::Duration | Self::Interrupted | Self::CommandFinished | Self::Range => 0,
             // As shells show a process that these have ended.
             Self::Terminated => 143,
             Self::HungUp => 129,

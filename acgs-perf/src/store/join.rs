@@ -16,8 +16,6 @@ use crate::units::{duration, timestamp};
 const NAMED_GAPS: usize = 5;
 /// Processes that are listed per service.
 const MAX_LISTED: usize = 512;
-/// What `window.ended_by` says.
-const RANGE: &str = "end of the time asked for";
 
 /// A recording that is put together.
 #[derive(Debug, Default)]
@@ -126,7 +124,7 @@ impl Joiner {
         let mut context = self.context.unwrap_or_default();
         context.duration_ns = self.duration_ns;
         context.cost.agent_cpu_ns = self.agent_cpu_ns;
-        context.ended_by = Ending::Other(RANGE.to_owned());
+        context.ended_by = Ending::Range;
         let mut exemplars = self.exemplars;
         // A sample would be one of what fell out of the slowest.
         exemplars

@@ -40,6 +40,7 @@ fn without_reply(service: &ServiceReport) -> u64 {
 mod tests {
     use crate::analysis::model::{Figure, Report, Unit};
     use crate::analysis::sample::{self, assessed};
+    use crate::snapshot::Ending;
 
     fn figures(report: Report) -> Option<Vec<Figure>> {
         let findings = assessed(report).findings;
@@ -58,6 +59,15 @@ mod tests {
         let expected = [("latency", 2), ("attribution", 1)]
             .map(|(place, more)| Figure::new("requests", answered + more, Unit::Count).of(place).against(answered));
         assert_eq!(figures(report).expect("they disagree"), expected);
+    }
+
+    #[test]
+    fn of_a_time_out_of_a_longer_recording_the_counts_may_differ() {
+        let mut report = sample::whole();
+        report.services[1].requests.as_mut().expect("there are some").queue_time.count += 2;
+        assert!(figures(report.clone()).is_some());
+        report.window.ended_by = Ending::Range;
+        assert_eq!(figures(report), None);
     }
 
     #[test]
