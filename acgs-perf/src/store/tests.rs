@@ -86,7 +86,8 @@ fn assert_sum(capture: &Capture, pushed: &[Interval]) {
     let whole = capture.intervals.whole();
     let within = |interval: &&Interval| interval.start_ns >= whole.start_ns && interval.end_ns() <= whole.end_ns();
     let pushed: Vec<Interval> = pushed.iter().filter(within).cloned().collect();
-    assert_eq!(whole, sum(&pushed));
+    // Without the figures, of which there are thousands.
+    assert!(whole == sum(&pushed), "{} intervals from {}", pushed.len(), whole.start_ns);
     assert_eq!(capture.context.duration_ns, pushed.len() as u64 * SECOND);
     assert_eq!(capture.context.start_ns, whole.start_ns);
 }
@@ -193,12 +194,13 @@ fn a_changed_byte_is_no_count() {
 #[test]
 fn the_ring_stays_within_its_bytes_and_forgets_the_oldest_first() {
     let directory = tempfile::tempdir().unwrap();
-    let limit = 200_000;
+    // The finest tier has room for what the next one has not summed up yet.
+    let limit = 400_000;
     let mut ring = Ring::open(directory.path(), &limits(limit)).unwrap();
     ring.begin("boot", &context(0, &["x"])).unwrap();
     let mut state = 3;
     let mut pushed = Vec::new();
-    for at in 0..600 {
+    for at in 0..1500 {
         let mut next = interval(at, 1, &mut state);
         // Some that hardly pack, as of a busy host.
         let words: Vec<(u32, i64)> = (0..1000).map(|word| (word, random(&mut state) as i64)).collect();
@@ -216,7 +218,7 @@ fn the_ring_stays_within_its_bytes_and_forgets_the_oldest_first() {
     }
     let capture = read(directory.path(), &ALL);
     assert_sum(&capture, &pushed);
-    assert_eq!(capture.intervals.whole().end_ns(), 600 * SECOND);
+    assert_eq!(capture.intervals.whole().end_ns(), 1500 * SECOND);
     assert!(capture.intervals.whole().start_ns > 0);
     let files = fs::read_dir(directory.path()).unwrap().count();
     assert!(files < 60, "{files} files");
