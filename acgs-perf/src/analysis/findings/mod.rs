@@ -14,8 +14,7 @@ pub use fates::{ABANDONED, CUT_OFF, IN_SERVICE, REFUSED, UNDELIVERED, UNREAD};
 pub use quota::CPU_QUOTA;
 pub use tail::NOT_CONSERVED;
 
-use super::verdict::missed_for_latency;
-use crate::analysis::model::{Figure, Finding, ProbeStatus, Report, ServiceReport, Severity, Unit, Verdict};
+use crate::analysis::model::{Because, Figure, Finding, ProbeStatus, Report, ServiceReport, Severity, Unit, Verdict};
 use crate::snapshot::Ending;
 use start::{finding, of_service};
 
@@ -87,7 +86,8 @@ fn objective_missed(service: &ServiceReport) -> Option<Finding> {
     if service.objective.verdict != Some(Verdict::Missed) {
         return None;
     }
-    let severity = if missed_for_latency(service) { Severity::Critical } else { Severity::Warning };
+    let is_mild = service.objective.because == Some(Because::LeftAtLowRate);
+    let severity = if is_mild { Severity::Warning } else { Severity::Critical };
     Some(of_service(OBJECTIVE_MISSED, severity, service, against_objective(service)))
 }
 
@@ -167,6 +167,16 @@ mod tests {
         let mut report = sample::whole();
         report.services.truncate(1);
         report
+    }
+
+    #[test]
+    fn who_refuses_connections_misses_its_objective_beyond_doubt() {
+        let mut service = sample::whole().services.remove(1);
+        for (because, severity) in [(Because::Refused, Severity::Critical), (Because::LeftAtLowRate, Severity::Warning)]
+        {
+            (service.objective.verdict, service.objective.because) = (Some(Verdict::Missed), Some(because));
+            assert_eq!(objective_missed(&service).map(|finding| finding.severity), Some(severity), "{because:?}");
+        }
     }
 
     #[test]
