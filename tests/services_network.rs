@@ -17,7 +17,7 @@ use acgs_perf_load::{Client, Plan};
 use acgs_perf_tests::harness::{Service, end, free_port, is_long, need_root, program, python};
 use acgs_perf_tests::recording::agent;
 use acgs_perf_tests::report::Report;
-use acgs_perf_tests::serving::{Serving, get};
+use acgs_perf_tests::serving::{Serving, get, value};
 use acgs_perf_tests::signal;
 use serde_json::Value;
 
@@ -127,7 +127,8 @@ fn now() -> u64 {
 
 fn metric(address: SocketAddr, name: &str) -> f64 {
     let text = get(address, "/metrics").unwrap();
-    let line = text.lines().find(|line| line.starts_with(&format!("{name} "))).unwrap_or_else(|| panic!("{name}: {text}"));
+    let line =
+        text.lines().find(|line| line.starts_with(&format!("{name} "))).unwrap_or_else(|| panic!("{name}: {text}"));
     line.rsplit(' ').next().unwrap().parse().unwrap()
 }
 
@@ -259,7 +260,10 @@ fn a_collector_is_known_by_its_certificate_and_what_it_refuses_is_counted() {
     for child in children.split_whitespace() {
         let status = fs::read_to_string(format!("/proc/{child}/status")).unwrap();
         let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).unwrap().trim().to_owned();
-        assert_eq!((field("CapEff:"), field("Seccomp:"), field("NoNewPrivs:")), ("0".repeat(16), "2".into(), "1".into()));
+        assert_eq!(
+            (field("CapEff:"), field("Seccomp:"), field("NoNewPrivs:")),
+            ("0".repeat(16), "2".into(), "1".into())
+        );
         assert!(field("Uid:").starts_with("65534"), "{status}");
         let resident: u64 = field("RssAnon:").split(' ').next().unwrap().parse().unwrap();
         assert!(resident < 16 << 10, "{resident} KiB");
@@ -382,11 +386,70 @@ fn what_is_no_secret_is_refused_before_anything_is_attached() {
         said
     };
     let path = |name: &str| secrets.path(name).display().to_string();
-    let said = refused(&["--listen", "127.0.0.1:0", "--tls-cert", &path("server.pem"), "--tls-key", &path("client.key")]);
+    let said =
+        refused(&["--listen", "127.0.0.1:0", "--tls-cert", &path("server.pem"), "--tls-key", &path("client.key")]);
     assert!(said.contains("--tls-cert, --tls-key"), "{said}");
     fs::set_permissions(secrets.path("server.key"), fs::Permissions::from_mode(0o644)).unwrap();
-    let said = refused(&["--listen", "127.0.0.1:0", "--tls-cert", &path("server.pem"), "--tls-key", &path("server.key")]);
+    let said =
+        refused(&["--listen", "127.0.0.1:0", "--tls-cert", &path("server.pem"), "--tls-key", &path("server.key")]);
     assert!(said.contains("--tls-key") && said.contains("chmod 0640"), "{said}");
     let said = refused(&["--otlp", "ftp://nowhere"]);
     assert!(said.contains("want http://HOST:4318"), "{said}");
+}
+
+/// A Prometheus that scrapes over TLS with the token; ended when dropped.
+struct Prometheus(Child);
+
+impl Prometheus {
+    fn start(at: SocketAddr, target: SocketAddr, secrets: &Secrets, data: &Path) -> Self {
+        let [ca, token] = ["ca.pem", "token"].map(|name| secrets.path(name).display().to_string());
+        let config = data.join("prometheus.yml");
+        let text = format!(
+            "global: {{scrape_interval: 1s}}\nscrape_configs:\n- job_name: acgs-perf\n  scheme: https\n  tls_config: {{ca_file: {ca}}}\n  \
+             authorization: {{credentials_file: {token}}}\n  static_configs: [{{targets: ['{target}']}}]\n"
+        );
+        fs::write(&config, text).unwrap();
+        let mut command = Command::new("prometheus");
+        command.arg(format!("--config.file={}", config.display()));
+        command.arg(format!("--storage.tsdb.path={}", data.join("tsdb").display()));
+        command.args([
+            &format!("--web.listen-address={at}"),
+            "--enable-feature=native-histograms",
+            "--log.level=error",
+        ]);
+        Self(command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap())
+    }
+}
+
+impl Drop for Prometheus {
+    fn drop(&mut self) {
+        end(&mut self.0, libc::SIGKILL);
+    }
+}
+
+#[test]
+fn a_prometheus_scrapes_over_tls_with_the_token() {
+    need_root();
+    let (server, secrets) = (truth(), Secrets::new());
+    let [state, data] = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let (address, at) = (loopback(), loopback());
+    let since = now();
+    let mut command = serve(&server, state.path());
+    command.args(["--listen", &address.to_string(), "--tls-cert"]).arg(secrets.path("server.pem"));
+    command.arg("--tls-key").arg(secrets.path("server.key")).arg("--token-file").arg(secrets.path("token"));
+    let agent = Serving::start(&mut command);
+    let _prometheus = Prometheus::start(at, address, &secrets, data.path());
+    ask(&server, 5_000);
+    let latency = "acgs_perf_request_latency_seconds{service=\"truth\"}";
+    wait_until("not all is scraped", || {
+        value(at, &format!("histogram_count({latency})")).is_ok_and(|count| count >= 5_000.0)
+    });
+    assert_eq!(value(at, &format!("histogram_count({latency})")).unwrap(), 5_000.0);
+    assert_eq!(value(at, "acgs_perf_requests_total{service=\"truth\"}").unwrap(), 5_000.0);
+    let scraped = value(at, &format!("histogram_quantile(0.99, {latency})")).unwrap() * 1e9;
+    let report = report(state.path(), since);
+    report.assert_exact("truth", 5_000);
+    let reported = report.0["services"][0]["requests"]["latency"]["p99_ns"].as_f64().unwrap();
+    assert!((scraped / reported - 1.0).abs() < 0.025, "{scraped} and {reported} ns");
+    agent.stop();
 }
