@@ -164,7 +164,7 @@ impl Exporter {
                 Ok(mut line) => {
                     let outcome = self.manner.deliver(&mut line, signal, &message).await;
                     // A line on which no answer came may still bring it.
-                    self.line = Some(line).filter(|_| !matches!(outcome, Outcome::NotNow(..)));
+                    self.line = Some(line).filter(|_| !matches!(outcome, Outcome::NotNow(..) | Outcome::Fails(_)));
                     outcome
                 }
                 Err(why) => Outcome::NotNow(why, None),
@@ -211,7 +211,7 @@ impl Exporter {
         if let Some(line) = self.line.take().filter(|line| !line.is_closed()) {
             return Ok(Ok(line));
         }
-        self.ask(Ask::Connection).await?;
+        self.ask(Ask::Connection(self.counts)).await?;
         Ok(match handed::take(&self.agent).await? {
             Some(connection) => self.manner.open(connection).await,
             None => Err(String::from_utf8_lossy(&self.answer(MAX_WHY).await?).into_owned()),

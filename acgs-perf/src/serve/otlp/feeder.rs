@@ -19,6 +19,7 @@ use super::super::wire::{self, News};
 use super::endpoint::Endpoint;
 use super::handed;
 use super::talk::{Ask, Feed, MAX_ASK, Progress};
+use crate::engine::host::unix_ns;
 use crate::output;
 use crate::snapshot::Context;
 use crate::store::{Follower, Next, Piece, Position};
@@ -139,7 +140,15 @@ impl Feeder {
     fn answer(&mut self) -> io::Result<()> {
         loop {
             match wire::receive::<Ask>(&self.stream, MAX_ASK)? {
-                Ask::Connection => self.connect()?,
+                Ask::Connection(counts) => {
+                    self.progress.counts = counts;
+                    self.progress.behind_ns = match self.position.unix_end_ns {
+                        0 => 0,
+                        end_ns => unix_ns().saturating_sub(end_ns),
+                    };
+                    self.tell();
+                    self.connect()?;
+                }
                 Ask::Next(counts) => {
                     self.progress.counts = counts;
                     if let Some(given) = self.given.take() {
@@ -178,10 +187,16 @@ impl Feeder {
                 (state.kept_ns, state.is_ending)
             };
             let missing_ns = match self.follower.next(&self.position, PIECE_NS, is_ending) {
+                Ok(Next::Piece(piece)) if piece.interval.len_ns == 0 => {
+                    // It was removed while we looked.
+                    self.progress.lost_ns += piece.lost_ns;
+                    self.position = piece.behind;
+                    continue;
+                }
                 Ok(Next::Piece(piece)) => return *piece,
                 Ok(Next::Missing(missing_ns)) => missing_ns,
                 // A disk that gives nothing now.
-                Err(_) => u64::MAX - kept_ns,
+                Err(_) => PIECE_NS,
             };
             self.progress.behind_ns = PIECE_NS.saturating_sub(missing_ns);
             self.tell();
@@ -199,8 +214,7 @@ impl Feeder {
         let Piece { interval, run, context, behind, lost_ns, repeated_ns } = piece;
         self.progress.lost_ns += lost_ns;
         self.progress.repeated_ns += repeated_ns;
-        let now = crate::engine::host::unix_ns();
-        self.progress.behind_ns = now.saturating_sub(behind.unix_end_ns).saturating_add(interval.len_ns);
+        self.progress.behind_ns = unix_ns().saturating_sub(behind.unix_end_ns).saturating_add(interval.len_ns);
         self.tell();
         let is_known = self.context.as_ref() == Some(&context);
         let told = (!is_known).then(|| Box::new(context.clone()));

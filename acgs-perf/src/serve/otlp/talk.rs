@@ -15,7 +15,7 @@ pub const MAX_FEED: usize = 64 << 20;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Ask {
     /// A connection to the collector. The answer is a byte with a descriptor, or a byte and why not.
-    Connection,
+    Connection(Counts),
     /// The next piece. The one before is done with.
     Next(Counts),
 }
