@@ -16,7 +16,7 @@ use acgs_perf_common::maps::{Counter, Histogram as Kind};
 
 use super::family::{Family, Histogram, Sample, Type, Value};
 use super::native;
-use super::otlp::Progress;
+use super::progress::Progress;
 use super::totals::{OfService, Totals};
 use crate::live::probes::request::{COUNTERS, FATES, LATENCY, TIMES};
 use crate::snapshot::interval::row;

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::access::Access;
-use super::otlp::Progress;
+use super::progress::Progress;
 use crate::snapshot::{Context, Interval};
 
 /// A message to the network-facing process is at most this long: the report of a day of many services.

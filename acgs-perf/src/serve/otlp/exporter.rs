@@ -20,6 +20,7 @@ use tokio::time::sleep;
 use super::super::child::{self, READY};
 use super::super::confine::{self, Way};
 use super::super::http::block_on;
+use super::super::progress::Counts;
 use super::super::{tls, wire};
 use super::deliver::{Line, Manner, Outcome, Signal};
 use super::delta::Owed;
@@ -27,7 +28,7 @@ use super::endpoint::Endpoint;
 use super::handed;
 use super::metrics::{self, Time};
 use super::spans;
-use super::talk::{Ask, Counts, Feed, MAX_FEED};
+use super::talk::{Ask, Feed, MAX_FEED};
 use crate::output;
 use crate::snapshot::Context;
 

@@ -15,10 +15,11 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::Builder;
 use std::time::{Duration, Instant};
 
+use super::super::progress::Progress;
 use super::super::wire::{self, News};
 use super::endpoint::Endpoint;
 use super::handed;
-use super::talk::{Ask, Feed, MAX_ASK, Progress};
+use super::talk::{Ask, Feed, MAX_ASK};
 use crate::engine::host::unix_ns;
 use crate::output;
 use crate::snapshot::Context;

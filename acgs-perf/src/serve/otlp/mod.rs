@@ -19,4 +19,3 @@ mod words;
 pub use endpoint::Endpoint;
 pub use exporter::{Config, fork};
 pub use feeder::{Feeder, Kept};
-pub use talk::Progress;
