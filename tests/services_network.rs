@@ -6,15 +6,16 @@
 
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use acgs_perf_load::{Client, Plan};
-use acgs_perf_tests::harness::{Service, end, free_port, is_long, need_root, program, python};
+use acgs_perf_tests::harness::{Service, end, free_port, is_long, need_root, program};
+use acgs_perf_tests::network::{Collector, Secrets, TOKEN, hostile, loopback, wait_until};
 use acgs_perf_tests::recording::agent;
 use acgs_perf_tests::report::Report;
 use acgs_perf_tests::serving::{Serving, get, value};
@@ -25,7 +26,6 @@ const RATE: u32 = 1_000;
 const LIMIT: Duration = Duration::from_secs(60);
 /// An interval, and the time that it takes to be kept.
 const KEPT: Duration = Duration::from_millis(1_600);
-const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
 fn truth() -> Service {
     Service::truth(program("truth-server"), &["--mode", "threads"]).unwrap()
@@ -40,81 +40,6 @@ fn serve(server: &Service, state: &Path) -> Command {
     let mut command = Command::new(agent());
     command.args(["serve", "--service", &format!("truth=port:{}", server.port), "--state-dir"]).arg(state);
     command
-}
-
-fn loopback() -> SocketAddr {
-    SocketAddr::from(([127, 0, 0, 1], free_port().unwrap()))
-}
-
-fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let limit = Instant::now() + LIMIT;
-    while !is_so() {
-        assert!(Instant::now() < limit, "{what}");
-        thread::sleep(Duration::from_millis(100));
-    }
-}
-
-/// Certificates, keys and a token as an operator has them.
-struct Secrets(tempfile::TempDir);
-
-impl Secrets {
-    fn new() -> Self {
-        let secrets = Self(tempfile::tempdir().unwrap());
-        let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("../acgs-perf/fixtures/tls");
-        for entry in fs::read_dir(from).unwrap() {
-            let entry = entry.unwrap();
-            secrets.write(entry.file_name().to_str().unwrap(), &fs::read(entry.path()).unwrap());
-        }
-        secrets.write("token", TOKEN.as_bytes());
-        secrets
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn write(&self, name: &str, bytes: &[u8]) {
-        fs::write(self.path(name), bytes).unwrap();
-        fs::set_permissions(self.path(name), fs::Permissions::from_mode(0o600)).unwrap();
-    }
-}
-
-/// The collector; ended when dropped.
-struct Collector {
-    child: Child,
-    control: SocketAddr,
-}
-
-impl Collector {
-    fn start(port: u16, kind: &str, secrets: Option<&Secrets>) -> Self {
-        let control = loopback();
-        let mut command = Command::new(python("python").unwrap());
-        command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/otlp_receiver.py"));
-        command.args([&port.to_string(), kind, &control.port().to_string()]);
-        if let Some(secrets) = secrets {
-            command.arg(secrets.path("server.pem")).arg(secrets.path("server.key"));
-        }
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
-        let collector = Self { child, control };
-        wait_until("the collector does not stand", || get(control, "/").is_ok());
-        collector
-    }
-
-    /// What it has got.
-    fn seen(&self) -> Value {
-        self.answer("")
-    }
-
-    /// Has it answer so from now on.
-    fn answer(&self, mode: &str) -> Value {
-        serde_json::from_str(&get(self.control, &format!("/{mode}")).unwrap()).unwrap()
-    }
-}
-
-impl Drop for Collector {
-    fn drop(&mut self) {
-        end(&mut self.child, libc::SIGKILL);
-    }
 }
 
 fn requests(seen: &Value) -> u64 {
@@ -452,4 +377,33 @@ fn a_prometheus_scrapes_over_tls_with_the_token() {
     let reported = report.0["services"][0]["requests"]["latency"]["p99_ns"].as_f64().unwrap();
     assert!((scraped / reported - 1.0).abs() < 0.025, "{scraped} and {reported} ns");
     agent.stop();
+}
+
+#[test]
+fn a_hostile_collector_harms_nobody() {
+    need_root();
+    let server = truth();
+    let mut agents = ["http", "grpc"].map(|scheme| {
+        let (directory, address) = (tempfile::tempdir().unwrap(), loopback());
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("{scheme}://{}", listener.local_addr().unwrap());
+        thread::spawn(move || hostile(&listener));
+        let mut command = serve(&server, directory.path());
+        let agent = Serving::start(command.args(["--listen", &address.to_string(), "--otlp", &url]));
+        (agent, directory, address)
+    });
+    let since = now();
+    ask(&server, 12_000);
+    for (agent, directory, address) in &mut agents {
+        wait_until("nothing is tried again", || metric(*address, "acgs_perf_otlp_connections_total") >= 6.0);
+        assert!(metric(*address, "acgs_perf_otlp_behind_seconds") > 10.0);
+        let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", agent.child.id())).unwrap();
+        assert_eq!(children.split_whitespace().count(), 2, "{:?}", agent.said());
+        for child in children.split_whitespace() {
+            let status = fs::read_to_string(format!("/proc/{child}/status")).unwrap();
+            let resident = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap().trim();
+            assert!(resident.split(' ').next().unwrap().parse::<u64>().unwrap() < 16 << 10, "{resident}");
+        }
+        report(directory.path(), since).assert_exact("truth", 12_000);
+    }
 }
