@@ -396,7 +396,7 @@ fn a_hostile_collector_harms_nobody() {
     ask(&server, 12_000);
     for (agent, directory, address) in &mut agents {
         wait_until("nothing is tried again", || metric(*address, "acgs_perf_otlp_connections_total") >= 6.0);
-        assert!(metric(*address, "acgs_perf_otlp_behind_seconds") > 10.0);
+        wait_until("it is not behind", || metric(*address, "acgs_perf_otlp_behind_seconds") > 5.0);
         let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", agent.child.id())).unwrap();
         assert_eq!(children.split_whitespace().count(), 2, "{:?}", agent.said());
         for child in children.split_whitespace() {

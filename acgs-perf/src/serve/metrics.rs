@@ -141,7 +141,7 @@ fn of_export(page: &mut Page<'_>, export: &Progress) {
         "Recorded time that was not sent: the ring had it no more.",
     );
     page.counter_nanos(&[], export.lost_ns);
-    page.head("acgs_perf_otlp_behind_seconds", Type::Gauge, "Recorded time that the collector has not taken yet.");
+    page.head("acgs_perf_otlp_behind_seconds", Type::Gauge, "Age of the end of what the collector has taken.");
     page.gauge(&[], Value::Nanos(export.behind_ns));
 }
 

@@ -32,7 +32,7 @@ pub struct Progress {
     pub repeated_ns: u64,
     /// Recorded time that the ring had no more.
     pub lost_ns: u64,
-    /// Recorded time that the collector has not taken yet.
+    /// Age of the end of what the collector has taken; at the moment at which something was told.
     pub behind_ns: u64,
 }
 

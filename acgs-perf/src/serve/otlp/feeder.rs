@@ -101,7 +101,10 @@ impl Feeder {
     pub fn new(stream: UnixStream, endpoint: Endpoint, ring: &Path) -> io::Result<Self> {
         let file = ring.join(POSITION);
         let known = fs::read(&file).ok().and_then(|bytes| serde_json::from_slice::<Position>(&bytes).ok());
-        let (follower, position) = Follower::new(ring, known)?;
+        let (follower, mut position) = Follower::new(ring, known)?;
+        if position.unix_end_ns == 0 {
+            position.unix_end_ns = unix_ns();
+        }
         let (kept, progress) = (Kept::default(), Progress::default());
         Ok(Self {
             stream,
@@ -143,10 +146,7 @@ impl Feeder {
             match wire::receive::<Ask>(&self.stream, MAX_ASK)? {
                 Ask::Connection(counts) => {
                     self.progress.counts = counts;
-                    self.progress.behind_ns = match self.position.unix_end_ns {
-                        0 => 0,
-                        end_ns => unix_ns().saturating_sub(end_ns),
-                    };
+                    self.progress.behind_ns = unix_ns().saturating_sub(self.position.unix_end_ns);
                     self.tell();
                     self.connect()?;
                 }

@@ -93,7 +93,9 @@ fn of_service(all: &mut Metrics<'_>, service: &ServiceContext, of: Option<&Secti
             section(of, REFUSED).values().map(|row| row.sums.get(0)).sum(),
         ),
     ];
-    for (name, what, unit, difference) in counts {
+    let is_known = |name: &str| name != "acgs_perf.connections.refused" || !section(of, REFUSED).is_empty();
+    // What was not looked at is not 0.
+    for (name, what, unit, difference) in counts.into_iter().filter(|(name, ..)| is_known(name)) {
         let point = all.count(name, None, difference);
         all.sum(name, what, unit, vec![point]);
     }
@@ -172,6 +174,9 @@ fn of_agent(all: &mut Metrics<'_>, context: &Context, interval: &Interval) {
         ("acgs_perf.agent.memory.max", "Largest resident set of the agent.", context.cost.agent_max_rss_bytes),
         ("acgs_perf.agent.kernel_maps", "Memory of the kernel maps.", context.cost.map_bytes),
     ] {
+        if bytes == 0 {
+            continue;
+        }
         let point = all.gauge(None, bytes as f64);
         all.metric(name, what, "By", 5, &list(&[point]));
     }
