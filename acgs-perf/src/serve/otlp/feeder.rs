@@ -110,6 +110,8 @@ impl Feeder {
         if position.unix_end_ns == 0 {
             position.unix_end_ns = unix_ns();
         }
+        // An agent that is started anew before the collector has taken anything begins there too.
+        drop(save(&file, &position));
         let (kept, progress) = (Kept::default(), Progress::default());
         Ok(Self {
             stream,
