@@ -157,7 +157,7 @@ fn a_collector_gets_each_request_once_through_an_outage_over_grpc() {
 #[test]
 fn a_collector_is_known_by_its_certificate_and_what_it_refuses_is_counted() {
     need_root();
-    let (server, secrets) = (truth(), Secrets::new());
+    let (server, secrets) = (truth(), Secrets::written());
     let directory = tempfile::tempdir().unwrap();
     let (port, address) = (free_port().unwrap(), loopback());
     let collector = Collector::start(port, "grpc", Some(&secrets));
@@ -224,7 +224,7 @@ fn shown(address: SocketAddr) -> String {
 #[test]
 fn who_comes_over_the_network_speaks_tls_and_has_the_token() {
     need_root();
-    let (server, secrets) = (truth(), Secrets::new());
+    let (server, secrets) = (truth(), Secrets::written());
     let directory = tempfile::tempdir().unwrap();
     let address = loopback();
     let since = now();
@@ -282,7 +282,7 @@ fn who_comes_over_the_network_speaks_tls_and_has_the_token() {
 #[test]
 fn clients_are_known_by_their_certificates() {
     need_root();
-    let (server, secrets) = (truth(), Secrets::new());
+    let (server, secrets) = (truth(), Secrets::written());
     let directory = tempfile::tempdir().unwrap();
     let address = loopback();
     let mut command = serve(&server, directory.path());
@@ -302,7 +302,7 @@ fn clients_are_known_by_their_certificates() {
 #[test]
 fn what_is_no_secret_is_refused_before_anything_is_attached() {
     need_root();
-    let (server, secrets) = (truth(), Secrets::new());
+    let (server, secrets) = (truth(), Secrets::written());
     let directory = tempfile::tempdir().unwrap();
     let refused = |arguments: &[&str]| {
         let output = serve(&server, directory.path()).args(arguments).stdin(Stdio::null()).output().unwrap();
@@ -355,7 +355,7 @@ impl Drop for Prometheus {
 #[test]
 fn a_prometheus_scrapes_over_tls_with_the_token() {
     need_root();
-    let (server, secrets) = (truth(), Secrets::new());
+    let (server, secrets) = (truth(), Secrets::written());
     let [state, data] = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
     let (address, at) = (loopback(), loopback());
     let since = now();

@@ -39,7 +39,7 @@ pub struct Secrets(tempfile::TempDir);
 
 impl Secrets {
     /// All of them, in a directory that is removed when dropped.
-    pub fn new() -> Self {
+    pub fn written() -> Self {
         let secrets = Self(tempfile::tempdir().unwrap());
         let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("../acgs-perf/fixtures/tls");
         for entry in fs::read_dir(from).unwrap() {
