@@ -248,7 +248,7 @@ impl Ring {
 
     fn try_write(&mut self, tier: usize, timed: &Timed) -> io::Result<()> {
         let entry = Entry::of(&timed.interval, timed.unix_end_ns);
-        let frame = segment::interval(&entry, &timed.interval)?;
+        let frame = segment::interval(&entry, &timed.interval, tier)?;
         let limit = self.bytes * self.rungs[tier].tier.percent / 100;
         let is_full = |(_, writer): &(u64, Writer)| {
             let is_long = writer.len_ns >= self.rungs[tier].tier.keep_ns / FILES;

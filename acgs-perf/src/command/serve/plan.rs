@@ -57,7 +57,7 @@ pub fn setup(args: &Args) -> anyhow::Result<Setup> {
     (choice.keeps_absent, choice.waits) = (choice.is_named(), choice.is_named());
     let specs = choice.specs()?;
     need_root("serve")?;
-    Ok(Setup { targets: choice.targets(&specs)?, probes, tuning: Tuning { max_overhead, ..Tuning::default() } })
+    Ok(Setup { targets: choice.targets(&specs)?, probes, tuning: Tuning { max_overhead, ..Tuning::always_on() } })
 }
 
 /// Starts the network-facing process. No thread has been started yet, and nothing is attached.
