@@ -28,6 +28,12 @@ pub struct Tuning {
 }
 
 impl Tuning {
+    /// Whether the kernel times its programs, at least from time to time.
+    #[must_use]
+    pub fn is_timed(&self) -> bool {
+        self.measure_cost || self.max_overhead.is_some()
+    }
+
     /// For a recording that never ends, of which nobody asks for more than the intervals: it wakes no more often than new processes
     /// have to be looked for.
     #[must_use]
