@@ -95,9 +95,7 @@ impl Maps {
             let map = ebpf.take_map(name).ok_or(LiveError::Map { name, reason: "not in the object".into() })?;
             tables.insert(name, map);
         }
-        let nothing = Array::empty()?;
-        let maps =
-            Self { services, shards, arrays, tables, nothing, unread: RefCell::default(), shared: RefCell::default() };
+        let maps = Self { arrays, tables, ..Self::none(services, shards)? };
         for name in ARRAYS {
             if !maps.arrays.contains_key(name) {
                 return Err(LiveError::Map { name, reason: "not an array in the object".into() });
@@ -106,6 +104,15 @@ impl Maps {
         maps.array("SWITCHES").set(OPENED, NEVER);
         maps.array("SWITCHES").set(CLOSED, NEVER);
         Ok(maps)
+    }
+
+    /// None yet.
+    ///
+    /// # Errors
+    /// When there is no memory for a page.
+    pub fn none(services: usize, shards: u32) -> Result<Self, LiveError> {
+        let (arrays, tables, nothing) = (BTreeMap::new(), BTreeMap::new(), Array::empty()?);
+        Ok(Self { services, shards, arrays, tables, nothing, unread: RefCell::default(), shared: RefCell::default() })
     }
 
     /// Number of services.
