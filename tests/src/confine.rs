@@ -13,6 +13,8 @@ use std::process::{Child, Command};
 
 /// Commands of bpf(2), include/uapi/linux/bpf.h.
 pub const BPF_MAP_GET_NEXT_KEY: u32 = 4;
+/// `BPF_MAP_LOOKUP_BATCH`.
+pub const BPF_MAP_LOOKUP_BATCH: u32 = 24;
 /// Turns statistics on.
 pub const BPF_ENABLE_STATS: u32 = 32;
 
