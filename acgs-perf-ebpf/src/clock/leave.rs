@@ -135,6 +135,9 @@ pub fn closed(socket: &mut SocketState, sk: Sock, client_first: bool) {
     {
         // A reset that answers a reply: there was nobody left to take it.
         take_back(socket);
+    } else if socket.phase == REPLIED && client_first && socket.unclaimed_arrived > socket.replied {
+        // Read with the end of the stream behind it, and it got no reply.
+        fates::farewell(socket.known_service());
     }
 }
 
