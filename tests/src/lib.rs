@@ -18,6 +18,7 @@ pub mod recording;
 pub mod redis;
 pub mod report;
 pub mod score;
+pub mod serving;
 pub mod signal;
 pub mod tries;
 pub mod truth;

@@ -60,6 +60,8 @@ impl Ring {
                 "listening",
                 "capture",
                 "serve",
+                "rights",
+                "serve_lasts",
                 "churn",
                 "timers",
                 "quota",

@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 
 use crate::engine::thread::{Event, Recording};
+use crate::live::rights;
 use crate::output;
 use crate::serve::link::Link;
 use crate::snapshot::Ending;
@@ -73,9 +74,14 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
 async fn serve(args: &Args, plan: Plan) -> anyhow::Result<u8> {
     // Before anything is attached: from here on a signal ends the recording, not the process.
     let mut signals = Signals::catch().context("cannot catch signals")?;
+    // The network-facing process has been given away; from here on no thread has more than it takes to start a recording.
+    rights::keep(rights::RECORD_TIMED).and_then(|()| rights::hide_memory()).context("cannot give up capabilities")?;
+    store::check_writable(&args.state_dir).context("--state-dir")?;
     let names = names(&plan);
     let mut keeper = Keeper::new(plan.ring, plan.side.map(|side| Link::start(side, &args.state_dir)).transpose()?);
     let mut recording = Recording::start(plan.setup, None, Some(CONTEXT_EVERY))?;
+    // For a configuration that is read again; the engine's thread loads what it says.
+    rights::keep(rights::LOOK).context("cannot give up capabilities")?;
     let shown = args.listen.map(|address| format!(", metrics at http://{address}/metrics")).unwrap_or_default();
     output::say(&format!("serving {names} until it is ended; intervals go to {}{shown}", args.state_dir.display()));
     keeper.ready(&names);

@@ -37,7 +37,7 @@ impl Plan {
             );
         }
         let bytes = parse_bytes(&args.state_bytes)?;
-        let setup = setup(args)?;
+        let setup = setup_if(args, || need_root("serve"))?;
         let ring = Ring::open(&args.state_dir, &Limits::of_bytes(bytes)).context("--state-dir")?;
         let side = args.listen.map(side).transpose()?;
         Ok(Self { setup, ring, side })
@@ -45,7 +45,15 @@ impl Plan {
 }
 
 /// What to record, as the arguments and the configuration say now.
+///
+/// # Errors
+/// What is wrong with them.
 pub fn setup(args: &Args) -> anyhow::Result<Setup> {
+    setup_if(args, || Ok(()))
+}
+
+/// The same if, once the services are understood, `allowed` has nothing against it.
+fn setup_if(args: &Args, allowed: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<Setup> {
     let probes = match &args.probes {
         Some(list) => probes::parse(list).map_err(|e| anyhow::anyhow!("--probes {list}: {e}"))?,
         None => PROBES.iter().copied().filter(|probe| probe.default && probe.name != "syscalls").collect(),
@@ -56,8 +64,8 @@ pub fn setup(args: &Args) -> anyhow::Result<Setup> {
     // Of the catalogue, only what runs here is recorded: each service takes room in the kernel.
     (choice.keeps_absent, choice.waits) = (choice.is_named(), choice.is_named());
     let specs = choice.specs()?;
-    need_root("serve")?;
-    Ok(Setup { targets: choice.targets(&specs)?, probes, tuning: Tuning { max_overhead, ..Tuning::default() } })
+    allowed()?;
+    Ok(Setup { targets: choice.targets(&specs)?, probes, tuning: Tuning { max_overhead, ..Tuning::always_on() } })
 }
 
 /// Starts the network-facing process. No thread has been started yet, and nothing is attached.
