@@ -81,6 +81,7 @@ impl Ring {
                 "overhead",
             ],
             Self::Services => &[
+                "services_network",
                 "services_redis",
                 "services_nginx",
                 "services_uvicorn",

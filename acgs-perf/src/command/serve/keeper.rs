@@ -3,21 +3,29 @@
 //! In: events of the engine. Out: the ring; lines on standard error when something goes wrong, and when it is well again.
 
 use std::io;
+use std::time::Duration;
 
 use crate::engine::Finished;
 use crate::engine::host::{boot_id, monotonic_ns, wall_ahead_ns};
 use crate::engine::thread::Event;
 use crate::output;
+use crate::serve::access::Access;
 use crate::serve::link::Link;
 use crate::serve::notify::Manager;
+use crate::serve::otlp::Kept;
 use crate::serve::wire::News;
 use crate::snapshot::{Context, Interval};
 use crate::store::Ring;
+
+/// At the end the collector has so long for the rest; the next agent has it too.
+const EXPORTED_WITHIN: Duration = Duration::from_secs(3);
 
 /// Keeps what is recorded.
 pub struct Keeper {
     ring: Ring,
     link: Option<Link>,
+    /// Who exports what is kept.
+    kept: Option<Kept>,
     manager: Manager,
     boot: String,
     /// Whether a run has begun.
@@ -31,11 +39,12 @@ pub struct Keeper {
 
 impl Keeper {
     /// Nothing kept yet.
-    pub fn new(ring: Ring, link: Option<Link>) -> Self {
+    pub fn new(ring: Ring, link: Option<Link>, kept: Option<Kept>) -> Self {
         let manager = Manager::of_environment();
         Self {
             ring,
             link,
+            kept,
             manager,
             boot: boot_id(),
             has_run: false,
@@ -90,6 +99,14 @@ impl Keeper {
     /// The recording is over.
     pub fn finish(mut self, finished: Finished) {
         self.end_run(finished);
+        if let Some(kept) = &self.kept {
+            kept.end(EXPORTED_WITHIN);
+        }
+    }
+
+    /// From now on these are let in.
+    pub fn let_in(&mut self, access: Access) {
+        self.tell(News::Access(Box::new(access)));
     }
 
     /// The first context of a run begins it.
@@ -125,8 +142,12 @@ impl Keeper {
         }
         // The time of day of now may have been set since the interval has ended, by which it is a moment wrong.
         let unix_end_ns = interval.end_ns().wrapping_add(wall_ahead_ns());
+        let len_ns = interval.len_ns;
         let written = self.ring.push(interval, unix_end_ns);
         self.note_write(written);
+        if let Some(kept) = &self.kept {
+            kept.add(len_ns);
+        }
     }
 
     /// Tells the network-facing process, as long as there is one.
