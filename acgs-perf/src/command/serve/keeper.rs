@@ -8,6 +8,7 @@ use crate::engine::Finished;
 use crate::engine::host::{boot_id, monotonic_ns, wall_ahead_ns};
 use crate::engine::thread::Event;
 use crate::output;
+use crate::serve::alerts::watch::Watch;
 use crate::serve::link::Link;
 use crate::serve::notify::Manager;
 use crate::serve::wire::News;
@@ -18,6 +19,7 @@ use crate::store::Ring;
 pub struct Keeper {
     ring: Ring,
     link: Option<Link>,
+    watch: Option<Watch>,
     manager: Manager,
     boot: String,
     /// Whether a run has begun.
@@ -31,11 +33,12 @@ pub struct Keeper {
 
 impl Keeper {
     /// Nothing kept yet.
-    pub fn new(ring: Ring, link: Option<Link>) -> Self {
+    pub fn new(ring: Ring, link: Option<Link>, watch: Option<Watch>) -> Self {
         let manager = Manager::of_environment();
         Self {
             ring,
             link,
+            watch,
             manager,
             boot: boot_id(),
             has_run: false,
@@ -87,7 +90,7 @@ impl Keeper {
         }
     }
 
-    /// The recording is over.
+    /// The recording is over. Returns when the state of the alerts is written.
     pub fn finish(mut self, finished: Finished) {
         self.end_run(finished);
     }
@@ -96,6 +99,9 @@ impl Keeper {
     fn take_context(&mut self, context: &Context) {
         if self.link.is_some() {
             self.tell(News::Context(Box::new(context.clone())));
+        }
+        if let Some(watch) = &mut self.watch {
+            watch.set_context(context);
         }
         if self.has_run && context.start_ns == self.run_start_ns {
             self.ring.set_context(context);
@@ -123,10 +129,16 @@ impl Keeper {
         if self.link.is_some() {
             self.tell(News::Interval(Box::new(interval.clone())));
         }
+        let end_ns = interval.end_ns();
+        let counts = self.watch.as_mut().map(|watch| watch.count(&interval));
         // The time of day of now may have been set since the interval has ended, by which it is a moment wrong.
-        let unix_end_ns = interval.end_ns().wrapping_add(wall_ahead_ns());
+        let unix_end_ns = end_ns.wrapping_add(wall_ahead_ns());
         let written = self.ring.push(interval, unix_end_ns);
         self.note_write(written);
+        // Only now: who asks why finds it in the ring.
+        if let Some((watch, counts)) = self.watch.as_mut().zip(counts) {
+            watch.tell(counts, end_ns);
+        }
     }
 
     /// Tells the network-facing process, as long as there is one.

@@ -14,6 +14,7 @@ use anyhow::Context as _;
 
 use crate::engine::thread::{Event, Recording};
 use crate::output;
+use crate::serve::alerts::watch::Watch;
 use crate::serve::link::Link;
 use crate::snapshot::Ending;
 use crate::store;
@@ -51,6 +52,18 @@ pub struct Args {
     /// Show metrics at this address of loopback, such as 127.0.0.1:9187; none without it
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub listen: Option<SocketAddr>,
+    /// Give alerts as JSON to this program on standard input; a whole path [default: that of the configuration, and standard error]
+    #[arg(long, value_name = "PROGRAM")]
+    pub alert_command: Option<String>,
+    /// Post alerts as JSON to this URL of loopback, such as http://127.0.0.1:9095/hook
+    #[arg(long, value_name = "URL")]
+    pub alert_webhook: Option<String>,
+    /// Watch no objective: a Prometheus does (`acgs-perf alerts`)
+    #[arg(long, conflicts_with_all = ["alert_command", "alert_webhook"])]
+    pub no_alerts: bool,
+    /// For tests: the windows of alerts pass so many times as fast
+    #[arg(long, value_name = "FACTOR", hide = true, default_value_t = 1)]
+    pub alert_speed: u32,
     /// Which probes to use, separated by commas [default: all but those that cost most, as record]
     #[arg(long, value_name = "LIST")]
     pub probes: Option<String>,
@@ -74,7 +87,8 @@ async fn serve(args: &Args, plan: Plan) -> anyhow::Result<u8> {
     // Before anything is attached: from here on a signal ends the recording, not the process.
     let mut signals = Signals::catch().context("cannot catch signals")?;
     let names = names(&plan);
-    let mut keeper = Keeper::new(plan.ring, plan.side.map(|side| Link::start(side, &args.state_dir)).transpose()?);
+    let link = plan.side.map(|side| Link::start(side, &args.state_dir)).transpose()?;
+    let mut keeper = Keeper::new(plan.ring, link, plan.alerts.map(Watch::start).transpose()?);
     let mut recording = Recording::start(plan.setup, None, Some(CONTEXT_EVERY))?;
     let shown = args.listen.map(|address| format!(", metrics at http://{address}/metrics")).unwrap_or_default();
     output::say(&format!("serving {names} until it is ended; intervals go to {}{shown}", args.state_dir.display()));

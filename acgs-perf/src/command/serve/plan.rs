@@ -10,10 +10,14 @@ use anyhow::{Context as _, bail};
 use super::Args;
 use crate::command::choice::{Choice, need_root};
 use crate::command::record::parse_percent;
+use crate::discover::config;
 use crate::engine::Setup;
 use crate::engine::tuning::Tuning;
 use crate::live::probes::{self, PROBES};
 use crate::serve;
+use crate::serve::alerts::runner::Runner;
+use crate::serve::alerts::target::Targets;
+use crate::serve::alerts::watch;
 use crate::store::{self, Limits, Ring};
 
 /// What to record, and where to.
@@ -24,6 +28,8 @@ pub struct Plan {
     pub ring: Ring,
     /// The way to the network-facing process.
     pub side: Option<UnixStream>,
+    /// Who watches the objectives.
+    pub alerts: Option<watch::Setup>,
 }
 
 impl Plan {
@@ -40,7 +46,8 @@ impl Plan {
         let setup = setup(args)?;
         let ring = Ring::open(&args.state_dir, &Limits::of_bytes(bytes)).context("--state-dir")?;
         let side = args.listen.map(side).transpose()?;
-        Ok(Self { setup, ring, side })
+        let alerts = if args.no_alerts { None } else { Some(alerts(args)?) };
+        Ok(Self { setup, ring, side, alerts })
     }
 }
 
@@ -64,6 +71,17 @@ pub fn setup(args: &Args) -> anyhow::Result<Setup> {
 fn side(address: SocketAddr) -> anyhow::Result<UnixStream> {
     let listener = TcpListener::bind(address).with_context(|| format!("--listen {address}"))?;
     Ok(serve::side::fork(listener).with_context(|| format!("--listen {address}"))?.0)
+}
+
+/// Starts the process that tells alerts, if they are to be told to anybody. What the command line names counts before the configuration.
+fn alerts(args: &Args) -> anyhow::Result<watch::Setup> {
+    let config = args.config.as_deref().map(config::load).transpose()?.map(|config| config.alerts).unwrap_or_default();
+    let command: Vec<String> = args.alert_command.clone().map_or(config.command, |program| vec![program]);
+    let targets = Targets::new(&command, args.alert_webhook.as_deref().or(config.webhook.as_deref()))?;
+    let kinds = targets.kinds();
+    let runner = (!kinds.is_empty()).then(|| Runner::fork(targets)).transpose().context("alerts")?;
+    let runner = runner.map(|runner| (runner, kinds));
+    Ok(watch::Setup { directory: args.state_dir.clone(), runner, speed: args.alert_speed.max(1) })
 }
 
 fn parse_bytes(text: &str) -> anyhow::Result<u64> {
