@@ -283,7 +283,13 @@ mod tests {
         assert_eq!(redis.name, "redis");
         assert_eq!(redis.objective, Objective { p99: Duration::from_millis(1), min_rps: 1000.0 });
         assert_eq!(config.services[2].selector_text(), "comm:nginx,port:8443");
-        assert_eq!(config.alerts.command, ["/usr/local/bin/page-somebody", "--team", "acgs"]);
+        assert_eq!(config.alerts, Alerts::default());
+        let told =
+            read("[alerts]\ncommand = [\"/bin/x\", \"--y\"]\nwebhook = \"http://127.0.0.1:1/\"\n").unwrap().alerts;
+        assert_eq!(
+            (told.command.join(" "), told.webhook.as_deref()),
+            ("/bin/x --y".into(), Some("http://127.0.0.1:1/"))
+        );
         assert_eq!(config.services[4].selector_text(), "unit:acgs-audit or unix:/run/acgs/audit.sock");
     }
 

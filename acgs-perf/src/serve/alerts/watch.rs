@@ -15,7 +15,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
-use super::burn::Severity;
+use super::burn::{LONGEST, Severity};
 use super::counts::Counter;
 use super::event::Event;
 use super::explain;
@@ -205,13 +205,18 @@ impl Watcher {
                 self.tell(changes);
             }
             Message::Counts { counts, end_ns } => {
+                let before = self.begin.map(|_| minute(self.state.clock_s));
                 let now_s = self.clock(end_ns);
+                let now = minute(now_s);
                 for (service, counts) in self.services.iter().zip(counts) {
-                    self.state.machine.add(service, minute(now_s), counts);
+                    // An interval may be longer than a minute: all of these were recorded.
+                    let passed = before.map_or(now, |before| before + 1).max(now.saturating_sub(LONGEST))..now;
+                    passed.for_each(|minute| self.state.machine.add(service, minute, Counts::default()));
+                    self.state.machine.add(service, now, counts);
                 }
                 if now_s >= self.evaluated_s + EVALUATE {
                     self.evaluated_s = now_s;
-                    let changes = self.state.machine.evaluate(minute(now_s));
+                    let changes = self.state.machine.evaluate(now);
                     self.tell(changes);
                 }
             }
@@ -274,7 +279,11 @@ impl Watcher {
         let Some((at, parcel)) = self.state.outbox.next(now_s) else { return };
         let to = parcel.to;
         match runner.tell(to, &parcel.body) {
-            Ok(Ok(())) => self.state.outbox.arrived(at),
+            Ok(Ok(())) => {
+                self.state.outbox.arrived(at);
+                // At once, so that the next agent does not tell it again.
+                self.save();
+            }
             Ok(Err(why)) => match self.state.outbox.failed(at, now_s) {
                 Some(Fate::FirstFailure) => output::note(&format!("alert not told yet: {} {why}", to.name())),
                 Some(Fate::GivenUp) => output::note(&format!("alert not told: {} {why}", to.name())),

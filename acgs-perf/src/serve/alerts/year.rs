@@ -127,8 +127,11 @@ fn each_of_twenty_incidents_is_one_page_in_time_and_over_in_time() {
         assert!(matches!((first.step, last.step), (Step::Fired(_), Step::Resolved(_))), "{pair:?}");
         let took = fired - start;
         assert!(took <= incident.promise(), "{took} minutes, {} promised", incident.promise());
-        let left = over - (start + incident.minutes);
-        assert!(left <= 30 + 5 + 1, "{left} minutes after the end");
+        let end = start + incident.minutes;
+        let left = over - end;
+        // The nightly job, by which 8 % are slow, is not calm.
+        let night = if end / DAY != over / DAY || over % DAY < 60 { 30 } else { 0 };
+        assert!(left <= 30 + 5 + 1 + night, "{left} minutes after the end");
     }
     // Of what burns on, or did for long, a ticket may tell too; but never of what is being paged.
     for (minute, change) in changes.iter().filter(|(_, change)| change.severity == Severity::Ticket) {
