@@ -24,26 +24,41 @@ use serde_json::Value;
 const RATE: u32 = 500;
 const LIMIT: Duration = Duration::from_secs(90);
 
-/// A server under a load of which so many of a thousand are slow.
+/// Servers, the first of them under a load of which so many of a thousand are slow.
 struct Load {
-    server: Service,
+    servers: Vec<(&'static str, Service)>,
+    scripts: [&'static str; 2],
     slow: AtomicU64,
     ends: AtomicBool,
 }
 
+fn truth(arguments: &[&str]) -> Service {
+    Service::truth(program("truth-server"), &[&["--mode", "threads"], arguments].concat()).unwrap()
+}
+
 impl Load {
     fn new() -> Self {
-        let server = Service::truth(program("truth-server"), &["--mode", "threads"]).unwrap();
-        Self { server, slow: AtomicU64::new(0), ends: AtomicBool::new(false) }
+        Self::of(vec![("truth", truth(&[]))], ["", "sleep:60000"])
+    }
+
+    /// A server that asks another one, which is the slow one.
+    fn behind() -> Self {
+        let db = truth(&[]);
+        let api = truth(&["--peer", &format!("db={}", db.address())]);
+        Self::of(vec![("api", api), ("db", db)], ["call:db", "call:db[sleep:60000]"])
+    }
+
+    fn of(servers: Vec<(&'static str, Service)>, scripts: [&'static str; 2]) -> Self {
+        Self { servers, scripts, slow: AtomicU64::new(0), ends: AtomicBool::new(false) }
     }
 
     fn run(&self) {
-        let mut seed = 0;
+        let ([fast, slow], mut seed) = (self.scripts, 0);
         while !self.ends.load(Ordering::Relaxed) {
             seed += 1;
             let share = self.slow.load(Ordering::Relaxed) as f64 / 1000.0;
-            let messages = messages("").with_slow(request("sleep:60000"), share, seed);
-            let mut client = Client::new(self.server.address(), 48, messages, false).unwrap();
+            let messages = messages(fast).with_slow(request(slow), share, seed);
+            let mut client = Client::new(self.servers[0].1.address(), 48, messages, false).unwrap();
             client.open().unwrap();
             let plan = Plan { rate: Some(RATE), requests: u64::from(RATE), limit: LIMIT };
             client.run(plan).unwrap();
@@ -76,10 +91,10 @@ fn places() -> (tempfile::TempDir, PathBuf) {
 
 fn serve(load: &Load, directory: &Path, command: &[&str], webhook: &str, speed: u32) -> Command {
     let config = directory.join("config.toml");
-    let text = format!(
-        "[services]\ntruth = {{ selector = \"port:{}\", p99_ms = 30 }}\n[alerts]\ncommand = {command:?}\nwebhook = {webhook:?}\n",
-        load.server.port
-    );
+    let service =
+        |(name, server): &(&str, Service)| format!("{name} = {{ selector = \"port:{}\", p99_ms = 30 }}\n", server.port);
+    let services: String = load.servers.iter().map(service).collect();
+    let text = format!("[services]\n{services}[alerts]\ncommand = {command:?}\nwebhook = {webhook:?}\n");
     fs::write(&config, text).unwrap();
     let mut agent = Command::new(agent());
     agent.arg("serve").arg("--config").arg(config).arg("--state-dir").arg(directory.join("state"));
@@ -195,6 +210,36 @@ fn what_is_slow_is_paged_once_with_its_cause_and_its_end_is_told() {
 }
 
 #[test]
+fn who_waits_for_the_slow_one_is_not_paged_again() {
+    need_root();
+    let load = Load::behind();
+    let (directory, seen) = places();
+    let (url, events) = webhook();
+    let shell = ["/bin/sh", "-c", &script(&seen)];
+    thread::scope(|scope| {
+        let _ends = Ends(&load);
+        scope.spawn(|| load.run());
+        let mut agent = Serving::start(&mut serve(&load, directory.path(), &shell, &url, 120));
+        // So that the report knows who listens where, and both have had requests.
+        thread::sleep(Duration::from_secs(5));
+        load.set_slow(500);
+        let told = events.recv_timeout(LIMIT).unwrap();
+        assert_eq!(told["status"], "firing", "{told}");
+        let line = agent.wait_for(" too, as page-");
+        assert!(line.contains(told["id"].as_str().unwrap()), "{line}");
+        load.set_slow(0);
+        let over = events.recv_timeout(LIMIT).unwrap();
+        assert_eq!(
+            (&over["status"], &over["services"]),
+            (&"resolved".into(), &serde_json::json!(["api", "db"])),
+            "{over}"
+        );
+        assert_eq!(over["id"], told["id"]);
+        agent.stop();
+    });
+}
+
+#[test]
 fn what_burns_slowly_is_a_ticket_and_no_page() {
     need_root();
     let load = Load::new();
@@ -230,7 +275,7 @@ fn who_cannot_be_told_is_named_before_anything_is_attached() {
         ("--alert-webhook", "http://10.0.0.1:80/", "not on loopback"),
     ] {
         let mut command = Command::new(agent());
-        let service = format!("truth=port:{}", load.server.port);
+        let service = format!("truth=port:{}", load.servers[0].1.port);
         command.args(["serve", "--service", &service, option, value, "--state-dir"]).arg(directory.path());
         let output = command.output().unwrap();
         let said = String::from_utf8(output.stderr).unwrap();

@@ -151,6 +151,7 @@ impl Panel {
                 "filterValues": { "le": 1e-9 },
                 "legend": { "show": true },
                 "rowsFrame": { "layout": "auto" },
+                "showValue": "never",
                 "tooltip": { "mode": "single", "showColorScale": false, "yHistogram": true },
                 "yAxis": { "axisPlacement": "left", "reverse": false, "unit": self.unit },
             }),

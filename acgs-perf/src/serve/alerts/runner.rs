@@ -165,8 +165,9 @@ fn post(webhook: &Webhook, body: &str, limit: Duration) -> Answer {
     let Webhook { address, path } = webhook;
     let said = || -> io::Result<String> {
         let end = Instant::now() + limit;
+        let left = || end.saturating_duration_since(Instant::now()).max(LOOK);
         let mut stream = TcpStream::connect_timeout(address, limit)?;
-        stream.set_write_timeout(Some(limit))?;
+        stream.set_write_timeout(Some(left()))?;
         let len = body.len();
         write!(
             stream,
@@ -175,12 +176,12 @@ fn post(webhook: &Webhook, body: &str, limit: Duration) -> Answer {
         // The first line of the reply is enough.
         let mut reply = Vec::new();
         while reply.len() < 1024 && !reply.contains(&b'\n') {
-            let left = end.saturating_duration_since(Instant::now());
-            stream.set_read_timeout(Some(left.max(LOOK)))?;
+            stream.set_read_timeout(Some(left()))?;
             let mut some = [0; 256];
             match stream.read(&mut some)? {
                 0 => break,
-                _ if left.is_zero() => return Err(io::ErrorKind::TimedOut.into()),
+                // Who says it byte by byte has no more time than others.
+                _ if Instant::now() >= end => return Err(io::ErrorKind::TimedOut.into()),
                 len => reply.extend_from_slice(&some[..len]),
             }
         }

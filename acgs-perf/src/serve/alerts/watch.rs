@@ -292,7 +292,7 @@ impl Watcher {
             // It is told after the next start.
             Err(_) if self.ends.load(Ordering::Relaxed) => {}
             Err(error) => {
-                output::note(&format!("the process that tells alerts is gone ({error}); they are told here only"));
+                output::note(&format!("the process that tells alerts does not answer ({error}); they are told here only"));
                 self.setup.runner = None;
             }
         }
