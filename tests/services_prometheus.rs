@@ -46,7 +46,7 @@ fn rules(directory: &Path) -> String {
     path.display().to_string()
 }
 
-/// A counter that rises by so much in each minute, as promtool writes it.
+/// A counter that rises by so much at each look, as promtool writes it.
 fn rising(parts: &[(u64, u64)]) -> String {
     let (mut sum, mut text) = (0, Vec::new());
     for (minutes, by) in parts {
@@ -57,11 +57,11 @@ fn rising(parts: &[(u64, u64)]) -> String {
     text.join(" ")
 }
 
-/// A test of promtool's: so many slow of 6,000 a minute, and which alerts there are then.
-fn case(slow: &[(u64, u64)], expected: &[(&str, &str, &str)]) -> String {
+/// A test of promtool's: a look every so many minutes, so many slow of 6,000 at each, and which alerts there are then.
+fn case(every: u64, slow: &[(u64, u64)], expected: &[(&str, &str, &str)]) -> String {
     let within: Vec<_> = slow.iter().map(|(minutes, slow)| (*minutes, 6_000 - slow)).collect();
     let all: Vec<_> = slow.iter().map(|(minutes, _)| (*minutes, 6_000)).collect();
-    let mut text = String::from("- interval: 1m\n  input_series:\n");
+    let mut text = format!("- interval: {every}m\n  input_series:\n");
     for (name, values) in [
         ("requests_total", rising(&all)),
         ("requests_within_objective_total", rising(&within)),
@@ -89,40 +89,35 @@ fn the_rules_fire_on_incidents_and_are_silent_in_health() {
     let rules = rules(directory.path());
     promtool(&["check", "rules", &rules], "");
     let (page, ticket) = ("AcgsPerfObjective", "AcgsPerfObjectiveSlowBurn");
-    let cases = [
-        // Healthy, with 0.4 % slow, and a bad minute.
-        case(
-            &[(720, 24), (1, 3_000), (720, 24)],
-            &[("12h", page, ""), ("12h1m", page, ""), ("12h10m", page, ""), ("24h", page, ""), ("24h", ticket, "")],
-        ),
-        // An hour in which nothing is in time: paged within ten minutes, and over within 35.
-        case(
-            &[(720, 12), (60, 6_000), (300, 12)],
-            &[
-                ("12h6m", page, ""),
-                ("12h10m", page, "page"),
-                ("13h", page, "page"),
-                ("13h35m", page, ""),
-                ("17h", page, ""),
-            ],
-        ),
-        // 30 %: 14.4 % of an hour are 29 minutes.
-        case(
-            &[(720, 12), (90, 1_800), (200, 12)],
-            &[("12h20m", page, ""), ("12h32m", page, "page"), ("14h30m", page, "")],
-        ),
-        // 8 %: 6 % of six hours are four and a half.
-        case(&[(720, 12), (420, 480), (200, 12)], &[("16h", page, ""), ("17h", page, "page"), ("20h", page, "")]),
-        // 3 %: for nobody's sleep, and 1 % of three days.
-        case(
-            &[(4_320, 12), (1_800, 180), (600, 12)],
-            &[("90h", page, ""), ("78h", ticket, ""), ("98h", ticket, "ticket"), ("110h", ticket, "")],
-        ),
-    ];
-    let path = directory.path().join("test.yml");
-    let text = format!("rule_files: [rules.yml]\nevaluation_interval: 1m\ntests:\n{}", cases.concat());
-    fs::write(&path, text).unwrap();
-    promtool(&["test", "rules", &path.display().to_string()], "");
+    let check = |every: u64, cases: &[String]| {
+        let path = directory.path().join("test.yml");
+        let head = format!("rule_files: [rules.yml]\nevaluation_interval: {every}m\ntests:\n");
+        fs::write(&path, head + &cases.concat()).unwrap();
+        promtool(&["test", "rules", &path.display().to_string()], "");
+    };
+    let health = [("8h", page, ""), ("8h1m", page, ""), ("8h10m", page, ""), ("9h", page, ""), ("9h", ticket, "")];
+    // An hour in which nothing is in time: paged within ten minutes, and over within 35.
+    let outage = [("8h6m", page, ""), ("8h10m", page, "page"), ("9h", page, "page"), ("9h35m", page, "")];
+    check(
+        1,
+        &[
+            // 0.4 % slow, and a bad minute.
+            case(1, &[(480, 24), (1, 3_000), (60, 24)], &health),
+            case(1, &[(480, 12), (60, 6_000), (60, 12)], &outage),
+            // 30 %: 14.4 % of an hour are 29 minutes.
+            case(
+                1,
+                &[(480, 12), (90, 1_800), (90, 12)],
+                &[("8h20m", page, ""), ("8h32m", page, "page"), ("10h30m", page, "")],
+            ),
+        ],
+    );
+    // 8 %: 6 % of six hours are four and a half.
+    let slowly = [("16h", page, ""), ("17h", page, "page"), ("20h", page, "")];
+    check(5, &[case(5, &[(144, 12), (84, 480), (40, 12)], &slowly)]);
+    // 3 %: for nobody's sleep, and 1 % of three days.
+    let burn = [("90h", page, ""), ("78h", ticket, ""), ("98h", ticket, "ticket"), ("110h", ticket, "")];
+    check(30, &[case(30, &[(144, 12), (60, 180), (20, 12)], &burn)]);
 }
 
 /// A Prometheus that scrapes the agent each second; ended when dropped.
