@@ -41,6 +41,8 @@ pub const HELD_REPLY: u32 = 2;
 pub const OLDER: u32 = 1;
 /// `Sighting::flags`: nor does the kernel know when that was; it was there when the recording began.
 pub const AT_LEAST: u32 = 2;
+/// `Sighting::flags`: a listening socket with `TCP_DEFER_ACCEPT`.
+pub const DEFERS: u32 = 4;
 
 /// What a look tells of one socket.
 #[repr(C)]
@@ -63,7 +65,7 @@ pub struct Sighting {
     pub service: u32,
     /// [`OPEN_REQUEST`], [`LISTENING_SOCKET`] or [`HELD_REPLY`].
     pub kind: u32,
-    /// [`OLDER`] and [`AT_LEAST`].
+    /// [`OLDER`], [`AT_LEAST`] and [`DEFERS`].
     pub flags: u32,
     /// Connections and first segments that a listening socket has dropped since it was made; wraps.
     pub drops: u32,

@@ -25,7 +25,9 @@ fn version(release: &str) -> (u32, u32) {
 /// How many losses of this kind the running kernel makes unavoidable among so many requests or waits; the ledger rightly
 /// counts them.
 ///
-/// Before 6.2 a program that interrupts another while that looks for a thread's storage is refused the storage. In emulation a
+/// Before 6.2 a program that interrupts another while that looks for a thread's storage is refused the storage. Since then only a
+/// new thread is, where its program interrupts the kernel on that CPU while it makes or frees the storage of another (anybody's,
+/// for the kernel has one word per CPU for all): the thread's next event makes it. In emulation a
 /// virtual CPU stands still in any place for a long time: between the queueing of bytes and the word that they are ready, which
 /// a reader then outruns, and inside a program, which the next interrupt then finds running.
 ///
@@ -34,6 +36,7 @@ fn version(release: &str) -> (u32, u32) {
 pub fn unavoidable(loss: &str, events: u64) -> u64 {
     match loss {
         "thread_storage_refused" if older_than(6, 2) => 5 + events / 50,
+        "thread_storage_refused" => events / 2_000,
         "arrival_unseen" if vm::inside() => 5 + events / 50,
         "recursion_misses" if preemptible() => u64::MAX,
         "recursion_misses" if vm::inside() => 5 + events / 10,

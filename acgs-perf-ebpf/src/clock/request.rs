@@ -47,6 +47,11 @@ pub fn received(socket: &mut SocketState, sk: Sock, figures: Figures, bytes: u64
     socket.next_arrived = 0;
     figures.add(Counter::BytesIn, bytes);
     if socket.phase == READ {
+        if arrived != 0 && delivery::has_sent_unseen(socket, sk) {
+            // The reply is out, and who sent it has not come back yet; the client was faster.
+            asks_again(socket, arrived);
+            return false;
+        }
         // More of the same request.
         socket.bytes_in += bytes;
         if socket.has_sent == 0 {
@@ -71,6 +76,9 @@ pub fn received(socket: &mut SocketState, sk: Sock, figures: Figures, bytes: u64
         return false;
     }
     delivery::ends(socket);
+    if socket.requests == 0 {
+        delivery::note_end(socket, sk);
+    }
     if arrived == 0 {
         lose(Loss::ArrivalUnseen);
     }
@@ -98,6 +106,21 @@ pub fn received(socket: &mut SocketState, sk: Sock, figures: Figures, bytes: u64
     true
 }
 
+/// A read while the request before it looks unanswered, but is not: kept like what is read behind a reply, until there is that.
+#[inline(always)]
+fn asks_again(socket: &mut SocketState, arrived: u64) {
+    if !has_asked_again(socket) {
+        socket.unclaimed = now();
+        socket.unclaimed_arrived = arrived;
+    }
+}
+
+/// Whether [`asks_again`] was called since the request was read.
+#[inline(always)]
+fn has_asked_again(socket: &SocketState) -> bool {
+    socket.unclaimed.wrapping_sub(socket.read) as i64 > 0
+}
+
 /// A process of `service` sent `bytes`. Who goes on with a reply, to whom the socket was passed, adds to the figures of the
 /// service that began it: only there is something to take back.
 #[inline(always)]
@@ -123,9 +146,13 @@ pub fn sent(socket: &mut SocketState, sk: Sock, service: u32, bytes: u64) -> Res
         }
         return Ok(());
     }
-    let now = now();
+    let mut now = now();
     socket.bytes_out += bytes;
     if begins {
+        if has_asked_again(socket) {
+            // The client had all of it then.
+            now = socket.unclaimed_arrived;
+        }
         begins_reply(socket, sk, figures, now)?;
     } else {
         goes_on(socket, sk, figures, recorded, now);

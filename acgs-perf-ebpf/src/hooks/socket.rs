@@ -31,7 +31,7 @@ const RESET: i32 = -104;
 /// `-EAGAIN`.
 const WOULD_BLOCK: i32 = -11;
 /// The round-trip time is sampled at the first request of a connection and then at every 64th.
-const SRTT_EVERY: u16 = 64;
+const SRTT_EVERY: u8 = 64;
 
 #[btf_tracepoint]
 pub fn sk_data_ready(ctx: BtfTracePointContext) -> i32 {

@@ -7,7 +7,7 @@
 
 use core::ffi::c_void;
 
-use acgs_perf_common::fates::{AT_LEAST, HELD_REPLY, LISTENING_SOCKET, OLDER, OPEN_REQUEST, Sighting};
+use acgs_perf_common::fates::{AT_LEAST, DEFERS, HELD_REPLY, LISTENING_SOCKET, OLDER, OPEN_REQUEST, Sighting};
 use acgs_perf_common::ledger::Loss;
 use aya_ebpf::helpers::generated::bpf_seq_write;
 
@@ -60,7 +60,7 @@ fn look(meta: *const u8, sk: Sock) -> Result<(), Loss> {
     if sk.state() == TCP_LISTEN {
         learn(sk);
         if let Some(service) = service_of_listener(sk) {
-            let flags = if socket.older != 0 { OLDER } else { 0 };
+            let flags = if socket.older != 0 { OLDER } else { 0 } | if sk.defers_accept() { DEFERS } else { 0 };
             let (kind, port, inode, drops) = (LISTENING_SOCKET, u32::from(sk.local_port()), sk.inode(), sk.drops());
             write(meta, &Sighting { kind, port, service, inode, drops, flags, ..Sighting::default() });
         }

@@ -87,6 +87,13 @@ impl Sock {
         most != NO_FIELD as usize && probe::<u32>(self.0, most).is_some_and(|most| most != 0)
     }
 
+    /// Whether a listener makes a connection only once the client has sent something.
+    #[inline(always)]
+    pub fn defers_accept(self) -> bool {
+        let tries = field!(SOCKET_FIELDS.defers_accept);
+        tries != NO_FIELD as usize && probe::<u8>(self.0, tries).is_some_and(|tries| tries != 0)
+    }
+
     /// Whether a TCP socket is a further path of a connection of MPTCP that is there already.
     #[inline(always)]
     pub fn is_further_path(self) -> bool {

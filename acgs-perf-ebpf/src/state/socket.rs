@@ -98,12 +98,12 @@ pub struct SocketState {
     /// 1 if only the components of a request that was computed in one go can be other than 0 in `row`.
     pub is_narrow: u8,
     /// Requests read, to sample the round-trip time; wraps.
-    pub requests: u16,
+    pub requests: u8,
     /// In the bits of `HOLDER` what holds the last reply, as the number of the component of the delivery from 1, or 0; `HELD_BEFORE`,
     /// `PUSHED` and `FULL`.
     pub held: u8,
-    /// Unused.
-    padding: u8,
+    /// Where the last send that has returned ended, folded; see `clock::delivery`.
+    pub written: u16,
     /// Bytes of the request.
     pub bytes_in: u64,
     /// Bytes of the reply so far.

@@ -6,13 +6,14 @@
 //! `sk_drops` counts more than what was refused: with `TCP_DEFER_ACCEPT`, as Apache and nginx's `deferred` set it, the last segment of each
 //! handshake, because it is the data behind it that makes the connection; segments that a filter of the socket drops; some that came too late
 //! to a full queue twice. The namespace counts what was refused, and nothing else, for all its listeners together. So a listener
-//! has refused the lower of the two.
+//! has refused the lower of the two; and one with `TCP_DEFER_ACCEPT` no more than what is left when the others of its namespace have
+//! theirs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use acgs_perf_common::fates::{OLDER, Sighting};
+use acgs_perf_common::fates::{DEFERS, OLDER, Sighting};
 
 use crate::snapshot::Subject;
 use crate::sums::{Row, Section, Sums};
@@ -31,8 +32,10 @@ pub struct Refusals {
     has_grown: bool,
     /// What each network namespace had refused at the first look.
     networks: BTreeMap<PathBuf, u64>,
-    /// What all namespaces of a service have refused since, as far as that is known.
-    most: BTreeMap<Subject, u64>,
+    /// Ports of services whose listeners have `TCP_DEFER_ACCEPT`.
+    deferring: BTreeMap<Subject, BTreeSet<u32>>,
+    /// What the namespaces of a service have refused since, as far as that is known.
+    most: BTreeMap<Subject, BTreeMap<PathBuf, u64>>,
 }
 
 impl Refusals {
@@ -56,6 +59,9 @@ impl Refusals {
         // Another socket with the same inode.
         let dropped = if dropped > u32::MAX / 2 { seen.drops } else { dropped };
         self.has_grown |= dropped > 0;
+        if seen.flags & DEFERS != 0 {
+            self.deferring.entry(Subject::service(seen.service as usize)).or_default().insert(seen.port);
+        }
         let section = self.dropped.entry(Subject::service(seen.service as usize)).or_default();
         let row = section.entry(vec![seen.port]).or_default();
         *row = refused(row.sums.get(0) + i64::from(dropped), row.sums.get(1) + 1);
@@ -67,23 +73,20 @@ impl Refusals {
         if !std::mem::take(&mut self.has_grown) {
             return;
         }
-        let mut known: BTreeMap<(Subject, PathBuf), u64> = BTreeMap::new();
+        let mut known: BTreeMap<Subject, BTreeMap<PathBuf, u64>> = BTreeMap::new();
         for (pid, service) in processes() {
             let Some(network) = network_of(pid) else { continue };
-            let key = (Subject::service(service), network);
-            if !known.contains_key(&key)
+            let of_service = known.entry(Subject::service(service)).or_default();
+            if !of_service.contains_key(&network)
                 && let Some(now) = counted(pid)
             {
-                let before = self.networks.get(&key.1).copied().unwrap_or_default();
-                known.insert(key, now.saturating_sub(before));
+                let before = self.networks.get(&network).copied().unwrap_or_default();
+                of_service.insert(network, now.saturating_sub(before));
             }
         }
-        let mut most: BTreeMap<Subject, u64> = BTreeMap::new();
-        for ((subject, _), refused) in known {
-            *most.entry(subject).or_default() += refused;
-        }
+        known.retain(|_, of_service| !of_service.is_empty());
         // Of a service that has gone the last figure stands.
-        self.most.extend(most);
+        self.most.extend(known);
     }
 
     /// By service and port. The second word says that the listener was looked at, also where it has refused nothing.
@@ -91,13 +94,32 @@ impl Refusals {
     pub fn by_service(&self) -> BTreeMap<Subject, Section> {
         let mut all = self.dropped.clone();
         for (subject, section) in &mut all {
-            let Some(most) = self.most.get(subject) else { continue };
-            let most = i64::try_from(*most).unwrap_or(i64::MAX);
-            for row in section.values_mut() {
-                *row = refused(row.sums.get(0).min(most), row.sums.get(1));
+            let Some(networks) = self.most.get(subject) else { continue };
+            for (key, row) in section.iter_mut() {
+                let others = if self.defers(subject, key) { self.refused_by_others(networks) } else { 0 };
+                let most = i64::try_from(networks.values().sum::<u64>()).unwrap_or(i64::MAX);
+                *row = refused(row.sums.get(0).min((most - others).max(0)), row.sums.get(1));
             }
         }
         all
+    }
+
+    /// What listeners without `TCP_DEFER_ACCEPT` have refused in these namespaces.
+    fn refused_by_others(&self, networks: &BTreeMap<PathBuf, u64>) -> i64 {
+        let is_there = |own: &BTreeMap<PathBuf, u64>| own.keys().any(|network| networks.contains_key(network));
+        let mut sum = 0;
+        for (subject, section) in &self.dropped {
+            if self.most.get(subject).is_some_and(is_there) {
+                let others = section.iter().filter(|(key, _)| !self.defers(subject, key));
+                sum += others.map(|(_, row)| row.sums.get(0)).sum::<i64>();
+            }
+        }
+        sum
+    }
+
+    fn defers(&self, subject: &Subject, key: &[u32]) -> bool {
+        let ports = self.deferring.get(subject);
+        ports.is_some_and(|ports| key.first().is_some_and(|port| ports.contains(port)))
     }
 }
 
@@ -131,6 +153,10 @@ mod tests {
 
     fn at(inode: u64, drops: u32, flags: u32) -> Sighting {
         Sighting { inode, drops, flags, port: 80, kind: LISTENING_SOCKET, ..Sighting::default() }
+    }
+
+    fn network(refused: u64) -> BTreeMap<PathBuf, u64> {
+        BTreeMap::from([(PathBuf::from("net:[1]"), refused)])
     }
 
     fn sum(refusals: &Refusals) -> i64 {
@@ -170,13 +196,29 @@ mod tests {
     #[test]
     fn a_service_that_has_gone_keeps_its_figure() {
         let mut refusals = Refusals::default();
-        refusals.most.insert(Subject::service(0), 3);
+        refusals.most.insert(Subject::service(0), network(3));
         refusals.add(&at(7, 5, 0));
         refusals.bound(Vec::new);
         assert_eq!(sum(&refusals), 3);
         // Of one whose namespace was never seen the listeners' own count stands.
         refusals.most.clear();
         assert_eq!(sum(&refusals), 5);
+    }
+
+    #[test]
+    fn one_that_defers_has_refused_only_what_the_others_have_not() {
+        let mut refusals = Refusals::default();
+        // Its handshakes, beside another that has refused 40 of the namespace's 42.
+        refusals.add(&at(7, 1_000, DEFERS));
+        refusals.add(&Sighting { service: 1, port: 81, ..at(8, 40, 0) });
+        for service in 0..2 {
+            refusals.most.insert(Subject::service(service), network(42));
+        }
+        assert_eq!(sum(&refusals), 2);
+        assert_eq!(refusals.by_service()[&Subject::service(1)][&vec![81]].sums.get(0), 40);
+        // In a namespace of its own the other takes nothing.
+        refusals.most.insert(Subject::service(1), BTreeMap::from([(PathBuf::from("net:[2]"), 40)]));
+        assert_eq!(sum(&refusals), 42);
     }
 
     #[test]
