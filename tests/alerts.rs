@@ -21,7 +21,7 @@ use acgs_perf_tests::serving::Serving;
 use acgs_perf_tests::truth::protocol::{messages, request};
 use serde_json::Value;
 
-const RATE: u32 = 500;
+const RATE: u32 = 250;
 const LIMIT: Duration = Duration::from_secs(90);
 
 /// Servers, the first of them under a load of which so many of a thousand are slow.
@@ -38,14 +38,14 @@ fn truth(arguments: &[&str]) -> Service {
 
 impl Load {
     fn new() -> Self {
-        Self::of(vec![("truth", truth(&[]))], ["", "sleep:60000"])
+        Self::of(vec![("truth", truth(&[]))], ["", "sleep:400000"])
     }
 
     /// A server that asks another one, which is the slow one.
     fn behind() -> Self {
         let db = truth(&[]);
         let api = truth(&["--peer", &format!("db={}", db.address())]);
-        Self::of(vec![("api", api), ("db", db)], ["call:db", "call:db[sleep:60000]"])
+        Self::of(vec![("api", api), ("db", db)], ["call:db", "call:db[sleep:400000]"])
     }
 
     fn of(servers: Vec<(&'static str, Service)>, scripts: [&'static str; 2]) -> Self {
@@ -58,7 +58,7 @@ impl Load {
             seed += 1;
             let share = self.slow.load(Ordering::Relaxed) as f64 / 1000.0;
             let messages = messages(fast).with_slow(request(slow), share, seed);
-            let mut client = Client::new(self.servers[0].1.address(), 48, messages, false).unwrap();
+            let mut client = Client::new(self.servers[0].1.address(), 96, messages, false).unwrap();
             client.open().unwrap();
             let plan = Plan { rate: Some(RATE), requests: u64::from(RATE), limit: LIMIT };
             client.run(plan).unwrap();
@@ -91,8 +91,9 @@ fn places() -> (tempfile::TempDir, PathBuf) {
 
 fn serve(load: &Load, directory: &Path, command: &[&str], webhook: &str, speed: u32) -> Command {
     let config = directory.join("config.toml");
-    let service =
-        |(name, server): &(&str, Service)| format!("{name} = {{ selector = \"port:{}\", p99_ms = 30 }}\n", server.port);
+    let service = |(name, server): &(&str, Service)| {
+        format!("{name} = {{ selector = \"port:{}\", p99_ms = 150 }}\n", server.port)
+    };
     let services: String = load.servers.iter().map(service).collect();
     let text = format!("[services]\n{services}[alerts]\ncommand = {command:?}\nwebhook = {webhook:?}\n");
     fs::write(&config, text).unwrap();
@@ -184,7 +185,7 @@ fn what_is_slow_is_paged_once_with_its_cause_and_its_end_is_told() {
         assert_eq!(told["constitutional_hash"], "cdd01ef066bc6cf2");
         assert_eq!(told["cause"]["component"], "sleep", "{told}");
         assert!(!told["findings"].as_array().unwrap().is_empty(), "{told}");
-        assert!(told["objective_p99_ns"] == 30_000_000 && told["evidence"]["burn"].is_number(), "{told}");
+        assert!(told["objective_p99_ns"] == 150_000_000 && told["evidence"]["burn"].is_number(), "{told}");
 
         // The command got the same, as nobody who may do nothing.
         let line = wait_for_lines(&seen, 1).remove(0);

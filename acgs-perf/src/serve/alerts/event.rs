@@ -48,12 +48,12 @@ pub struct Evidence {
     pub short: Window,
 }
 
-/// What takes the time of the slowest requests.
+/// What takes the time of the slow requests.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Cause {
     /// Name of the component.
     pub component: String,
-    /// Of the time of the slowest requests, how much this is.
+    /// Of the time of the slow requests, how much this is.
     pub share: f64,
     /// The downstream peer, where that is what they wait for.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -137,7 +137,7 @@ fn command(words: &[String], body: &str, limit: Duration) -> Answer {
     }
     let ended = wait(&mut child, limit);
     let group = child.id() as libc::pid_t;
-    // SAFETY: it takes numbers; the group is the child's own. Nothing of it is left behind.
+    // SAFETY: it takes numbers; the group is the child's own, and none of it is left behind.
     unsafe { libc::kill(-group, libc::SIGKILL) };
     let status = match ended {
         Some(status) => status,

@@ -292,7 +292,9 @@ impl Watcher {
             // It is told after the next start.
             Err(_) if self.ends.load(Ordering::Relaxed) => {}
             Err(error) => {
-                output::note(&format!("the process that tells alerts does not answer ({error}); they are told here only"));
+                output::note(&format!(
+                    "the process that tells alerts does not answer ({error}); they are told here only"
+                ));
                 self.setup.runner = None;
             }
         }
@@ -313,4 +315,62 @@ impl Watcher {
 
 fn minute(seconds: u64) -> u32 {
     u32::try_from(seconds / 60).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::serve::alerts::pages::Pages;
+
+    const SLOW: Counts = Counts { requests: 600, slow: 600 };
+
+    fn setup(directory: &std::path::Path, speed: u32) -> Setup {
+        Setup { directory: directory.to_owned(), runner: None, speed }
+    }
+
+    fn watcher(directory: &std::path::Path, speed: u32) -> Watcher {
+        let mut watcher = Watcher::new(setup(directory, speed), Arc::default());
+        watcher.take(Message::Services { host: "h".into(), names: vec!["a".into()] });
+        watcher
+    }
+
+    fn at(second: u64) -> Message {
+        Message::Counts { counts: vec![SLOW], end_ns: second * SECOND }
+    }
+
+    #[test]
+    fn its_clock_passes_with_the_kernels_and_never_goes_back() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut first = watcher(directory.path(), 60);
+        first.take(at(100));
+        let begin = first.state.clock_s;
+        assert!(begin.abs_diff(unix_ns() / SECOND) < 5);
+        first.take(at(105));
+        assert_eq!(first.state.clock_s, begin + 300);
+        // An older moment, as of a reload, and a time of day that is set back before the next start.
+        first.take(at(101));
+        assert_eq!(first.state.clock_s, begin + 300);
+        first.state.clock_s += 1_000_000;
+        first.save();
+        let mut next = watcher(directory.path(), 1);
+        next.take(at(7));
+        assert_eq!(next.state.clock_s, begin + 1_000_300);
+    }
+
+    #[test]
+    fn what_is_due_outlives_the_thread_and_an_agent_without_targets_waits_for_nobody() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut watch = Watch::start(setup(directory.path(), 60)).unwrap();
+        watch.send(Message::Services { host: "h".into(), names: vec!["a".into()] });
+        // More than fit in the way to the thread.
+        (0..200).for_each(|second| watch.send(at(second)));
+        while !watch.waiting.is_empty() {
+            watch.send(at(200));
+            std::thread::yield_now();
+        }
+        drop(watch);
+        let (state, why) = State::load(directory.path());
+        assert_eq!((why, state.outbox == Default::default()), (None, true));
+        assert_ne!(state.pages, Pages::default());
+    }
 }

@@ -122,17 +122,18 @@ fn each_of_twenty_incidents_is_one_page_in_time_and_over_in_time() {
     let pages: Vec<_> = changes.iter().filter(|(_, change)| change.severity == Severity::Page).collect();
     let told: Vec<_> = pages.iter().map(|(at, change)| (at, matches!(change.step, Step::Fired(_)))).collect();
     assert_eq!(pages.len(), 40, "{starts:?}: {told:?}");
+    let mut prolonged = 0;
     for ((start, incident), pair) in starts.iter().zip(&INCIDENTS).zip(pages.chunks(2)) {
         let [(fired, first), (over, last)] = pair else { panic!("{pair:?}") };
         assert!(matches!((first.step, last.step), (Step::Fired(_), Step::Resolved(_))), "{pair:?}");
         let took = fired - start;
         assert!(took <= incident.promise(), "{took} minutes, {} promised", incident.promise());
-        let end = start + incident.minutes;
-        let left = over - end;
-        // The nightly job, by which 8 % are slow, is not calm.
-        let night = if end / DAY != over / DAY || over % DAY < 60 { 30 } else { 0 };
-        assert!(left <= 30 + 5 + 1 + night, "{left} minutes after the end");
+        let left = over - (start + incident.minutes);
+        // The nightly job, and a hiccup of half of the requests for two minutes, are not calm: then it is another half hour.
+        assert!(left <= 30 + 5 + 1 + 30, "{left} minutes after the end");
+        prolonged += u32::from(left > 30 + 5 + 1);
     }
+    assert!(prolonged <= 3, "{prolonged} took longer");
     // Of what burns on, or did for long, a ticket may tell too; but never of what is being paged.
     for (minute, change) in changes.iter().filter(|(_, change)| change.severity == Severity::Ticket) {
         let is_during = starts.iter().zip(&INCIDENTS).any(|(start, of)| (*start..start + of.minutes).contains(minute));
