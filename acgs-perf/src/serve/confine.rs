@@ -89,6 +89,14 @@ pub fn drop_privileges(kept: &[RawFd]) -> io::Result<()> {
     limit(libc::RLIMIT_CORE, 0)?;
     limit(libc::RLIMIT_FSIZE, 0)?;
     limit(libc::RLIMIT_MEMLOCK, 0)?;
+    become_nobody()
+}
+
+/// Gives up user, groups and capabilities, for ever; the process ends when its parent does.
+///
+/// # Errors
+/// When something cannot be given up; then the process must not go on.
+pub(super) fn become_nobody() -> io::Result<()> {
     // SAFETY: these calls take numbers, and the first an empty list.
     unsafe {
         // An agent that is not root has a user that owns nothing but the ring, which cannot be opened here.
@@ -148,7 +156,7 @@ fn filter(way: Way) -> Result<BpfProgram, seccompiler::BackendError> {
 }
 
 /// Closes all descriptors but these and standard error; input and output lead nowhere.
-fn close_others(kept: &[RawFd]) -> io::Result<()> {
+pub(super) fn close_others(kept: &[RawFd]) -> io::Result<()> {
     let null = c"/dev/null";
     // SAFETY: the path ends in a zero; the descriptors are numbers.
     unsafe {
@@ -169,7 +177,7 @@ fn close_others(kept: &[RawFd]) -> io::Result<()> {
     Ok(())
 }
 
-fn limit(what: libc::__rlimit_resource_t, most: u64) -> io::Result<()> {
+pub(super) fn limit(what: libc::__rlimit_resource_t, most: u64) -> io::Result<()> {
     let limit = libc::rlimit { rlim_cur: most, rlim_max: most };
     // SAFETY: `limit` outlives the call, which reads it.
     check(unsafe { libc::setrlimit(what, &raw const limit) }).map(drop)

@@ -16,6 +16,7 @@ use anyhow::Context as _;
 use crate::engine::thread::{Event, Recording};
 use crate::live::rights;
 use crate::output;
+use crate::serve::alerts::watch::Watch;
 use crate::serve::link::Link;
 use crate::snapshot::Ending;
 use crate::store;
@@ -56,6 +57,18 @@ pub struct Args {
     /// Who comes over the network, and who is told
     #[command(flatten)]
     pub network: network::Args,
+    /// Give alerts as JSON to this program on standard input; a whole path [default: that of the configuration, and standard error]
+    #[arg(long, value_name = "PROGRAM")]
+    pub alert_command: Option<String>,
+    /// Post alerts as JSON to this URL of loopback, such as http://127.0.0.1:9095/hook
+    #[arg(long, value_name = "URL")]
+    pub alert_webhook: Option<String>,
+    /// Watch no objective: a Prometheus does (`acgs-perf alerts`)
+    #[arg(long, conflicts_with_all = ["alert_command", "alert_webhook"])]
+    pub no_alerts: bool,
+    /// For tests: the windows of alerts pass so many times as fast
+    #[arg(long, value_name = "FACTOR", hide = true, default_value_t = 1)]
+    pub alert_speed: u32,
     /// Which probes to use, separated by commas [default: all but those that cost most, as record]
     #[arg(long, value_name = "LIST")]
     pub probes: Option<String>,
@@ -84,7 +97,7 @@ async fn serve(args: &Args, plan: Plan) -> anyhow::Result<u8> {
     let names = names(&plan);
     let link = plan.side.map(|side| Link::start(side, &args.state_dir)).transpose()?;
     let kept = plan.feeder.map(|feeder| feeder.start(link.as_ref().map(Link::teller))).transpose()?;
-    let mut keeper = Keeper::new(plan.ring, link, kept);
+    let mut keeper = Keeper::new(plan.ring, link, kept, plan.alerts.map(Watch::start).transpose()?);
     let mut recording = Recording::start(plan.setup, None, Some(CONTEXT_EVERY))?;
     // For a configuration that is read again; the engine's thread loads what it says.
     rights::keep(rights::LOOK).context("cannot give up capabilities")?;

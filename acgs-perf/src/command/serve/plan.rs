@@ -11,12 +11,16 @@ use anyhow::{Context as _, bail};
 use super::Args;
 use crate::command::choice::{Choice, need_root};
 use crate::command::record::parse_percent;
+use crate::discover::config;
 use crate::engine::Setup;
 use crate::engine::tuning::Tuning;
 use crate::live::probes::{self, PROBES};
 use crate::serve;
 use crate::serve::access::Access;
 use crate::serve::otlp::{self, Config, Feeder};
+use crate::serve::alerts::runner::Runner;
+use crate::serve::alerts::target::Targets;
+use crate::serve::alerts::watch;
 use crate::store::{self, Limits, Ring};
 
 /// What to record, and where to.
@@ -29,6 +33,8 @@ pub struct Plan {
     pub side: Option<UnixStream>,
     /// What feeds the process that exports.
     pub feeder: Option<Feeder>,
+    /// Who watches the objectives.
+    pub alerts: Option<watch::Setup>,
 }
 
 impl Plan {
@@ -41,7 +47,8 @@ impl Plan {
         let ring = Ring::open(&args.state_dir, &Limits::of_bytes(bytes)).context("--state-dir")?;
         let side = args.listen.map(|address| side(address, &access)).transpose()?;
         let feeder = exporting.map(|config| feeder(&config, &args.state_dir)).transpose()?;
-        Ok(Self { setup, ring, side, feeder })
+        let alerts = if args.no_alerts { None } else { Some(alerts(args)?) };
+        Ok(Self { setup, ring, side, feeder, alerts })
     }
 }
 
@@ -80,6 +87,17 @@ fn feeder(config: &Config, ring: &Path) -> anyhow::Result<Feeder> {
     let to = config.endpoint.authority();
     let stream = otlp::fork(config).with_context(|| format!("--otlp {to}"))?;
     Feeder::new(stream, config.endpoint.clone(), ring).with_context(|| format!("--otlp {to}"))
+}
+
+/// Starts the process that tells alerts, if they are to be told to anybody. What the command line names counts before the configuration.
+fn alerts(args: &Args) -> anyhow::Result<watch::Setup> {
+    let config = args.config.as_deref().map(config::load).transpose()?.map(|config| config.alerts).unwrap_or_default();
+    let command: Vec<String> = args.alert_command.clone().map_or(config.command, |program| vec![program]);
+    let targets = Targets::new(&command, args.alert_webhook.as_deref().or(config.webhook.as_deref()))?;
+    let kinds = targets.kinds();
+    let runner = (!kinds.is_empty()).then(|| Runner::fork(targets)).transpose().context("alerts")?;
+    let runner = runner.map(|runner| (runner, kinds));
+    Ok(watch::Setup { directory: args.state_dir.clone(), runner, speed: args.alert_speed.max(1) })
 }
 
 fn parse_bytes(text: &str) -> anyhow::Result<u64> {
