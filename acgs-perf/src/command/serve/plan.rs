@@ -17,10 +17,10 @@ use crate::engine::tuning::Tuning;
 use crate::live::probes::{self, PROBES};
 use crate::serve;
 use crate::serve::access::Access;
-use crate::serve::otlp::{self, Config, Feeder};
 use crate::serve::alerts::runner::Runner;
 use crate::serve::alerts::target::Targets;
 use crate::serve::alerts::watch;
+use crate::serve::otlp::{self, Config, Feeder};
 use crate::store::{self, Limits, Ring};
 
 /// What to record, and where to.
