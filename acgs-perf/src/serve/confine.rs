@@ -80,8 +80,9 @@ pub enum Way {
 /// When something cannot be given up; then the process must not go on.
 pub fn drop_privileges(kept: &[RawFd]) -> io::Result<()> {
     close_others(kept)?;
-    for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
-        // A terminal, or a service manager, means the agent too, and this process ends when that does.
+    for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGXFSZ] {
+        // A terminal, or a service manager, means the agent too, and this process ends when that does. Standard error may be a file, which is
+        // not to be written here: that is an error and no end.
         // SAFETY: nothing is run on the signal.
         unsafe { libc::signal(signal, libc::SIG_IGN) };
     }
@@ -293,6 +294,9 @@ mod tests {
             }
             let output = inside.output().unwrap();
             assert_eq!(output.status.code(), Some(42), "{way:?}: {}", String::from_utf8_lossy(&output.stderr));
+            // What it says to a file is lost, and it lives.
+            let status = inside.stderr(tempfile::tempfile().unwrap()).status().unwrap();
+            assert_eq!(status.code(), Some(42), "{way:?}: {status}");
         }
     }
 

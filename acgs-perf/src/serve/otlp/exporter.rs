@@ -29,7 +29,6 @@ use super::handed;
 use super::metrics::{self, Time};
 use super::spans;
 use super::talk::{Ask, Feed, MAX_FEED};
-use crate::output;
 use crate::snapshot::Context;
 
 /// The pause after the first try that failed; it doubles with each.
@@ -38,6 +37,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// A message on which the collector fails so often is refused.
 const FAILS: u32 = 6;
 const MAX_WHY: usize = 1 << 10;
+/// Characters of a note; the agent takes a little more.
+const MAX_NOTE: usize = 500;
 
 /// What it is to know.
 #[derive(Clone)]
@@ -176,20 +177,20 @@ impl Exporter {
                     self.counts.messages += 1;
                     *(if signal == Signal::Metrics { &mut self.counts.points } else { &mut self.counts.spans }) +=
                         taken;
-                    self.is_back();
+                    self.is_back().await?;
                     if rejected > 0 {
-                        self.refuse(parts - taken, &why);
+                        self.refuse(parts - taken, &why).await?;
                     }
                     return Ok(());
                 }
                 Outcome::Refused(why) => {
-                    self.refuse(parts, &why);
+                    self.refuse(parts, &why).await?;
                     return Ok(());
                 }
                 Outcome::Fails(why) => {
                     fails += 1;
                     if fails >= FAILS {
-                        self.refuse(parts, &why);
+                        self.refuse(parts, &why).await?;
                         return Ok(());
                     }
                     (why, None)
@@ -200,7 +201,7 @@ impl Exporter {
             tries += 1;
             // The first may be a line that was closed because it was idle.
             if tries > 1 {
-                self.is_gone(&why);
+                self.is_gone(&why).await?;
             }
             sleep(patience.unwrap_or_else(|| about(pause))).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
@@ -219,32 +220,35 @@ impl Exporter {
         })
     }
 
-    fn is_gone(&mut self, why: &str) {
-        if !self.is_away {
-            self.is_away = true;
-            let to = self.manner.endpoint.authority();
-            output::note(&format!(
-                "--otlp {to}: {why}; what was recorded stays in the ring, and is sent when it can be"
-            ));
-        }
-    }
-
-    fn is_back(&mut self) {
+    async fn is_gone(&mut self, why: &str) -> io::Result<()> {
         if self.is_away {
-            self.is_away = false;
-            output::note(&format!("--otlp {}: takes what was recorded again", self.manner.endpoint.authority()));
+            return Ok(());
         }
+        self.is_away = true;
+        self.note(format!("{why}; what was recorded stays in the ring, and is sent when it can be")).await
     }
 
-    fn refuse(&mut self, parts: u64, why: &str) {
-        self.counts.rejected += parts;
-        if !self.has_refused {
-            self.has_refused = true;
-            let to = self.manner.endpoint.authority();
-            output::note(&format!(
-                "--otlp {to}: has refused {parts} points or spans: {why}; later ones are counted in acgs_perf_otlp_rejected_total"
-            ));
+    async fn is_back(&mut self) -> io::Result<()> {
+        if !self.is_away {
+            return Ok(());
         }
+        self.is_away = false;
+        self.note("takes what was recorded again".to_owned()).await
+    }
+
+    async fn refuse(&mut self, parts: u64, why: &str) -> io::Result<()> {
+        self.counts.rejected += parts;
+        if self.has_refused {
+            return Ok(());
+        }
+        self.has_refused = true;
+        let later = "later ones are counted in acgs_perf_otlp_rejected_total";
+        self.note(format!("has refused {parts} points or spans: {why}; {later}")).await
+    }
+
+    /// Has the agent say it: standard error may be a file, which is not to be written here.
+    async fn note(&mut self, text: String) -> io::Result<()> {
+        self.ask(Ask::Note(text.chars().take(MAX_NOTE).collect())).await
     }
 }
 

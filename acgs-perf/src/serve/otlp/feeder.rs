@@ -32,6 +32,9 @@ const CONNECTS_WITHIN: Duration = Duration::from_secs(5);
 const MAX_ADDRESSES: usize = 4;
 /// How far the collector has got is in this file of the ring's directory.
 const POSITION: &str = "otlp.position";
+/// Lines that are said for the other process in such a time.
+const MAX_NOTES: u32 = 10;
+const NOTES_WITHIN: Duration = Duration::from_secs(60);
 /// Who looks into the ring after an error looks again after this.
 const AGAIN_AFTER: Duration = Duration::from_secs(5);
 
@@ -88,6 +91,8 @@ pub struct Feeder {
     given: Option<Position>,
     file: PathBuf,
     context: Option<Context>,
+    /// Since when so many lines were said for the other process.
+    notes: Option<(Instant, u32)>,
     kept: Kept,
     progress: Progress,
     teller: Option<SyncSender<News>>,
@@ -105,6 +110,8 @@ impl Feeder {
         if position.unix_end_ns == 0 {
             position.unix_end_ns = unix_ns();
         }
+        // An agent that is started anew before the collector has taken anything begins there too.
+        drop(save(&file, &position));
         let (kept, progress) = (Kept::default(), Progress::default());
         Ok(Self {
             stream,
@@ -114,6 +121,7 @@ impl Feeder {
             given: None,
             file,
             context: None,
+            notes: None,
             kept,
             progress,
             teller: None,
@@ -150,6 +158,7 @@ impl Feeder {
                     self.tell();
                     self.connect()?;
                 }
+                Ask::Note(text) => self.note(&text),
                 Ask::Next(counts) => {
                     self.progress.counts = counts;
                     if let Some(given) = self.given.take() {
@@ -161,6 +170,18 @@ impl Feeder {
                     self.give(piece)?;
                 }
             }
+        }
+    }
+
+    /// Says what the other process would say, but not without end.
+    fn note(&mut self, text: &str) {
+        let (since, count) = self.notes.get_or_insert_with(|| (Instant::now(), 0));
+        if since.elapsed() > NOTES_WITHIN {
+            (*since, *count) = (Instant::now(), 0);
+        }
+        *count += 1;
+        if *count <= MAX_NOTES {
+            output::note(&format!("--otlp {}: {text}", self.endpoint.authority()));
         }
     }
 

@@ -13,12 +13,14 @@ pub const MAX_ASK: usize = 4 << 10;
 pub const MAX_FEED: usize = 64 << 20;
 
 /// What the exporting process asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Ask {
     /// A connection to the collector. The answer is a byte with a descriptor, or a byte and why not.
     Connection(Counts),
     /// The next piece. The one before is done with.
     Next(Counts),
+    /// Nothing: a user should know this.
+    Note(String),
 }
 
 /// A piece of what was recorded.
