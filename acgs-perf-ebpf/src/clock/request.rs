@@ -71,8 +71,9 @@ pub fn received(socket: &mut SocketState, sk: Sock, figures: Figures, bytes: u64
     if socket.phase == REPLIED && (arrived == 0 || socket.has_ended != 0 || sk.only_drains()) {
         // Nothing has come since the read before, or perhaps only the end of the stream, which arrives as bytes do; or this end will
         // send no more: it is the rest of what was answered, unless a reply of its own follows.
-        socket.unclaimed = now;
-        socket.unclaimed_arrived = arrived;
+        if socket.unclaimed_arrived == 0 || socket.unclaimed.wrapping_sub(socket.replied) as i64 <= 0 {
+            (socket.unclaimed, socket.unclaimed_arrived) = (now, arrived);
+        }
         return false;
     }
     delivery::ends(socket);
