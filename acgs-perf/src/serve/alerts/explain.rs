@@ -100,7 +100,7 @@ fn cause(of: &ServiceReport) -> Option<Cause> {
     let (name, text, _) = all.max_by(|a, b| a.2.total_cmp(&b.2))?;
     // Without slow requests this is no number, and no cause.
     let share = time(&slow, name) / latency;
-    if !(share >= CAUSE) {
+    if share.is_nan() || share < CAUSE {
         return None;
     }
     let mut peers: BTreeMap<&str, u64> = BTreeMap::new();

@@ -113,7 +113,8 @@ mod tests {
     #[test]
     fn sums_are_those_of_the_minutes() {
         let mut history = History::default();
-        let counts = |minute: u32| Counts { requests: i64::from(minute % 7 + 1), slow: i64::from(minute % 3 == 0) };
+        let counts =
+            |minute: u32| Counts { requests: i64::from(minute % 7 + 1), slow: i64::from(minute.is_multiple_of(3)) };
         for now in 0..3 * LONGEST {
             if now % 11 != 0 {
                 history.add(now, counts(now));

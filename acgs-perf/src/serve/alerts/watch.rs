@@ -239,7 +239,7 @@ impl Watcher {
                 Step::Fired(due) => self.fired(&service, severity, &due, &now),
                 Step::Resolved(because) => {
                     if let Some(event) = self.state.pages.resolved(&service, severity, because, &now) {
-                        output::say(&format!("alert over: {}", event.summary));
+                        output::say_as(NOTICE, &format!("alert over: {}", event.summary));
                         self.send(&event);
                     }
                 }
@@ -257,7 +257,7 @@ impl Watcher {
         let explanation = explain::explain(&self.setup.directory, service, from_ns, to_ns);
         match self.state.pages.fired(service, severity, due, explanation, now) {
             Told::Event(event) => {
-                output::say(&format!("alert ({}): {}", severity.name(), event.summary));
+                output::say_as(priority(severity), &format!("alert ({}): {}", severity.name(), event.summary));
                 self.send(&event);
             }
             Told::Joined(id) => output::say(&format!("alert ({}): {service} too, as {id}", severity.name())),
@@ -310,6 +310,16 @@ impl Watcher {
             }
             Err(_) => {}
         }
+    }
+}
+
+/// As syslog counts.
+const NOTICE: u8 = 5;
+
+fn priority(severity: Severity) -> u8 {
+    match severity {
+        Severity::Page => 2,
+        Severity::Ticket => 4,
     }
 }
 
