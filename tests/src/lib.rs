@@ -7,6 +7,7 @@ pub mod clock;
 pub mod confine;
 pub mod delivery;
 pub mod fate;
+pub mod grafana;
 pub mod harness;
 pub mod hostile;
 pub mod instructions;

@@ -13,6 +13,8 @@ use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule, TargetArch,
 };
 
+use crate::live::rights;
+
 /// User and group that own nothing: `nobody` everywhere.
 const NOBODY: u32 = 65_534;
 /// Connections, the pipe, the event loop, and a few.
@@ -88,18 +90,31 @@ pub fn drop_privileges(kept: &[RawFd]) -> io::Result<()> {
     limit(libc::RLIMIT_CORE, 0)?;
     limit(libc::RLIMIT_FSIZE, 0)?;
     limit(libc::RLIMIT_MEMLOCK, 0)?;
+    become_nobody()
+}
+
+/// Gives up user, groups and capabilities, for ever; the process ends when its parent does.
+///
+/// # Errors
+/// When something cannot be given up; then the process must not go on.
+pub(super) fn become_nobody() -> io::Result<()> {
     // SAFETY: these calls take numbers, and the first an empty list.
     unsafe {
-        check(libc::setgroups(0, std::ptr::null()))?;
-        check(libc::setresgid(NOBODY, NOBODY, NOBODY))?;
-        // Gives up all capabilities too.
-        check(libc::setresuid(NOBODY, NOBODY, NOBODY))?;
-        check(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))?;
-        check(libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0))?;
+        // An agent that is not root has a user that owns nothing but the ring, which cannot be opened here.
+        if libc::geteuid() == 0 {
+            check(libc::setgroups(0, std::ptr::null()))?;
+            check(libc::setresgid(NOBODY, NOBODY, NOBODY))?;
+            check(libc::setresuid(NOBODY, NOBODY, NOBODY))?;
+        }
+        rights::keep(rights::NONE)?;
+        rights::hide_memory()?;
         // Only now: a change of the user takes it back.
         check(libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0))?;
     }
-    no_capabilities()
+    match rights::held()?.is_nothing() {
+        true => Ok(()),
+        false => Err(io::Error::other("capabilities are left")),
+    }
 }
 
 /// The second step: no file, no new socket, no other process, nothing of the kernel's but what is on the list.
@@ -142,7 +157,7 @@ fn filter(way: Way) -> Result<BpfProgram, seccompiler::BackendError> {
 }
 
 /// Closes all descriptors but these and standard error; input and output lead nowhere.
-fn close_others(kept: &[RawFd]) -> io::Result<()> {
+pub(super) fn close_others(kept: &[RawFd]) -> io::Result<()> {
     let null = c"/dev/null";
     // SAFETY: the path ends in a zero; the descriptors are numbers.
     unsafe {
@@ -163,28 +178,10 @@ fn close_others(kept: &[RawFd]) -> io::Result<()> {
     Ok(())
 }
 
-fn limit(what: libc::__rlimit_resource_t, most: u64) -> io::Result<()> {
+pub(super) fn limit(what: libc::__rlimit_resource_t, most: u64) -> io::Result<()> {
     let limit = libc::rlimit { rlim_cur: most, rlim_max: most };
     // SAFETY: `limit` outlives the call, which reads it.
     check(unsafe { libc::setrlimit(what, &raw const limit) }).map(drop)
-}
-
-/// Fails if a capability is left.
-fn no_capabilities() -> io::Result<()> {
-    #[repr(C)]
-    struct Head {
-        version: u32,
-        pid: i32,
-    }
-    // _LINUX_CAPABILITY_VERSION_3: two sets of effective, permitted, inheritable.
-    let mut head = Head { version: 0x2008_0522, pid: 0 };
-    let mut sets = [[0u32; 3]; 2];
-    // SAFETY: both outlive the call, and are as large as that version says.
-    check_long(unsafe { libc::syscall(libc::SYS_capget, &raw mut head, sets.as_mut_ptr()) })?;
-    match sets.iter().flatten().all(|set| *set == 0) {
-        true => Ok(()),
-        false => Err(io::Error::other("capabilities are left")),
-    }
 }
 
 fn check(result: i32) -> io::Result<i32> {

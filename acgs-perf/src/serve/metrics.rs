@@ -164,23 +164,29 @@ fn of_requests(page: &mut Page<'_>, totals: &Totals) {
         let bound = bucket_index(of.objective.p99.as_nanos() as u64).min(BUCKETS - 1);
         page.counter(&[("service", service)], within(latency(of), bound as u32));
     }
-    let name = "acgs_perf_request_component_seconds";
-    page.head(
-        name,
-        Type::Counter,
-        "Time of the answered requests, by what it went to; the parts add up to the latency.",
-    );
-    for (service, of) in &totals.services {
-        for (component, ns) in of.components().filter(|(_, ns)| *ns > 0) {
-            let component = COMPONENT_NAMES[component as usize].0;
-            page.counter_nanos(&[("service", service), ("component", component)], ns);
-        }
-    }
+    of_components(page, totals);
     page.head("acgs_perf_objective_latency_seconds", Type::Gauge, "The P99 of the latency must be below this.");
     for (service, of) in &totals.services {
         let limit = Value::Nanos(of.objective.p99.as_nanos() as u64);
         page.gauge(&[("service", service)], limit);
     }
+}
+
+fn of_components(page: &mut Page<'_>, totals: &Totals) {
+    let mut family = |name, help, slow: bool| {
+        page.head(name, Type::Counter, help);
+        for (service, of) in &totals.services {
+            let all = if slow { of.slow_components().collect() } else { of.components().collect::<Vec<_>>() };
+            for (component, ns) in all.into_iter().filter(|(_, ns)| *ns > 0) {
+                let component = COMPONENT_NAMES[component as usize].0;
+                page.counter_nanos(&[("service", service), ("component", component)], ns);
+            }
+        }
+    };
+    let help = "Time of the answered requests, by what it went to; the parts add up to the latency.";
+    family("acgs_perf_request_component_seconds", help, false);
+    let help = "The same of those that took longer than the objective, by more than 6 %.";
+    family("acgs_perf_slow_request_component_seconds", help, true);
 }
 
 fn of_fates(page: &mut Page<'_>, totals: &Totals) {

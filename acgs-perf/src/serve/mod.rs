@@ -2,7 +2,7 @@
 //!
 //! In: what the engine tells. Out: the state of the service, and pages over HTTP. The network-facing process (`side`) is forked before
 //! anything is attached and gives up everything but its connections (`confine`); it is told what is recorded (`link`, `wire`), adds it
-//! up (`totals`), and shows it (`http`, `metrics` as `text` or `native` histograms). `alerts` makes rules for who scrapes it.
+//! up (`totals`), and shows it (`http`, `metrics` as `text` or `native` histograms). `alerts` says who is woken, and when.
 
 pub mod access;
 pub mod alerts;

@@ -23,7 +23,7 @@ mod tests;
 
 pub use follow::{Follower, Next, Piece, Position};
 pub use read::{Found, ReadError, Wanted, capture};
-pub use ring::{Limits, OpenError, Ring, Tier};
+pub use ring::{Limits, OpenError, Ring, Tier, check_writable};
 
 /// Where the ring is unless somebody says otherwise.
 pub const DIRECTORY: &str = "/var/lib/acgs-perf";

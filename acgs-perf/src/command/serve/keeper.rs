@@ -10,6 +10,7 @@ use crate::engine::host::{boot_id, monotonic_ns, wall_ahead_ns};
 use crate::engine::thread::Event;
 use crate::output;
 use crate::serve::access::Access;
+use crate::serve::alerts::watch::Watch;
 use crate::serve::link::Link;
 use crate::serve::notify::Manager;
 use crate::serve::otlp::Kept;
@@ -26,6 +27,7 @@ pub struct Keeper {
     link: Option<Link>,
     /// Who exports what is kept.
     kept: Option<Kept>,
+    watch: Option<Watch>,
     manager: Manager,
     boot: String,
     /// Whether a run has begun.
@@ -39,12 +41,13 @@ pub struct Keeper {
 
 impl Keeper {
     /// Nothing kept yet.
-    pub fn new(ring: Ring, link: Option<Link>, kept: Option<Kept>) -> Self {
+    pub fn new(ring: Ring, link: Option<Link>, kept: Option<Kept>, watch: Option<Watch>) -> Self {
         let manager = Manager::of_environment();
         Self {
             ring,
             link,
             kept,
+            watch,
             manager,
             boot: boot_id(),
             has_run: false,
@@ -96,7 +99,7 @@ impl Keeper {
         }
     }
 
-    /// The recording is over.
+    /// The recording is over. Returns when the state of the alerts is written.
     pub fn finish(mut self, finished: Finished) {
         self.end_run(finished);
         if let Some(kept) = &self.kept {
@@ -113,6 +116,9 @@ impl Keeper {
     fn take_context(&mut self, context: &Context) {
         if self.link.is_some() {
             self.tell(News::Context(Box::new(context.clone())));
+        }
+        if let Some(watch) = &mut self.watch {
+            watch.set_context(context);
         }
         if self.has_run && context.start_ns == self.run_start_ns {
             self.ring.set_context(context);
@@ -140,13 +146,19 @@ impl Keeper {
         if self.link.is_some() {
             self.tell(News::Interval(Box::new(interval.clone())));
         }
+        let end_ns = interval.end_ns();
+        let counts = self.watch.as_mut().map(|watch| watch.count(&interval));
         // The time of day of now may have been set since the interval has ended, by which it is a moment wrong.
-        let unix_end_ns = interval.end_ns().wrapping_add(wall_ahead_ns());
+        let unix_end_ns = end_ns.wrapping_add(wall_ahead_ns());
         let len_ns = interval.len_ns;
         let written = self.ring.push(interval, unix_end_ns);
         self.note_write(written);
         if let Some(kept) = &self.kept {
             kept.add(len_ns);
+        }
+        // Only now: who asks why finds it in the ring.
+        if let Some((watch, counts)) = self.watch.as_mut().zip(counts) {
+            watch.tell(counts, end_ns);
         }
     }
 

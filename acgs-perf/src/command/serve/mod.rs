@@ -14,7 +14,9 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 
 use crate::engine::thread::{Event, Recording};
+use crate::live::rights;
 use crate::output;
+use crate::serve::alerts::watch::Watch;
 use crate::serve::link::Link;
 use crate::snapshot::Ending;
 use crate::store;
@@ -55,6 +57,18 @@ pub struct Args {
     /// Who comes over the network, and who is told
     #[command(flatten)]
     pub network: network::Args,
+    /// Give alerts as JSON to this program on standard input; a whole path [default: that of the configuration, and standard error]
+    #[arg(long, value_name = "PROGRAM")]
+    pub alert_command: Option<String>,
+    /// Post alerts as JSON to this URL of loopback, such as http://127.0.0.1:9095/hook
+    #[arg(long, value_name = "URL")]
+    pub alert_webhook: Option<String>,
+    /// Watch no objective: a Prometheus does (`acgs-perf alerts`)
+    #[arg(long, conflicts_with_all = ["alert_command", "alert_webhook"])]
+    pub no_alerts: bool,
+    /// For tests: the windows of alerts pass so many times as fast
+    #[arg(long, value_name = "FACTOR", hide = true, default_value_t = 1)]
+    pub alert_speed: u32,
     /// Which probes to use, separated by commas [default: all but those that cost most, as record]
     #[arg(long, value_name = "LIST")]
     pub probes: Option<String>,
@@ -77,11 +91,16 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
 async fn serve(args: &Args, plan: Plan) -> anyhow::Result<u8> {
     // Before anything is attached: from here on a signal ends the recording, not the process.
     let mut signals = Signals::catch().context("cannot catch signals")?;
+    // The network-facing process has been given away; from here on no thread has more than it takes to start a recording.
+    rights::keep(rights::RECORD_TIMED).and_then(|()| rights::hide_memory()).context("cannot give up capabilities")?;
+    store::check_writable(&args.state_dir).context("--state-dir")?;
     let names = names(&plan);
     let link = plan.side.map(|side| Link::start(side, &args.state_dir)).transpose()?;
     let kept = plan.feeder.map(|feeder| feeder.start(link.as_ref().map(Link::teller))).transpose()?;
-    let mut keeper = Keeper::new(plan.ring, link, kept);
+    let mut keeper = Keeper::new(plan.ring, link, kept, plan.alerts.map(Watch::start).transpose()?);
     let mut recording = Recording::start(plan.setup, None, Some(CONTEXT_EVERY))?;
+    // For a configuration that is read again; the engine's thread loads what it says.
+    rights::keep(rights::LOOK).context("cannot give up capabilities")?;
     let scheme = if args.network.tls_cert.is_some() { "https" } else { "http" };
     let shown = args.listen.map(|address| format!(", metrics at {scheme}://{address}/metrics")).unwrap_or_default();
     output::say(&format!("serving {names} until it is ended; intervals go to {}{shown}", args.state_dir.display()));

@@ -11,11 +11,15 @@ use anyhow::{Context as _, bail};
 use super::Args;
 use crate::command::choice::{Choice, need_root};
 use crate::command::record::parse_percent;
+use crate::discover::config;
 use crate::engine::Setup;
 use crate::engine::tuning::Tuning;
 use crate::live::probes::{self, PROBES};
 use crate::serve;
 use crate::serve::access::Access;
+use crate::serve::alerts::runner::Runner;
+use crate::serve::alerts::target::Targets;
+use crate::serve::alerts::watch;
 use crate::serve::otlp::{self, Config, Feeder};
 use crate::store::{self, Limits, Ring};
 
@@ -29,6 +33,8 @@ pub struct Plan {
     pub side: Option<UnixStream>,
     /// What feeds the process that exports.
     pub feeder: Option<Feeder>,
+    /// Who watches the objectives.
+    pub alerts: Option<watch::Setup>,
 }
 
 impl Plan {
@@ -37,16 +43,25 @@ impl Plan {
         let access = args.network.access(args.listen)?;
         let exporting = args.network.exporting()?;
         let bytes = parse_bytes(&args.state_bytes)?;
-        let setup = setup(args)?;
+        let setup = setup_if(args, || need_root("serve"))?;
         let ring = Ring::open(&args.state_dir, &Limits::of_bytes(bytes)).context("--state-dir")?;
         let side = args.listen.map(|address| side(address, &access)).transpose()?;
         let feeder = exporting.map(|config| feeder(&config, &args.state_dir)).transpose()?;
-        Ok(Self { setup, ring, side, feeder })
+        let alerts = if args.no_alerts { None } else { Some(alerts(args)?) };
+        Ok(Self { setup, ring, side, feeder, alerts })
     }
 }
 
 /// What to record, as the arguments and the configuration say now.
+///
+/// # Errors
+/// What is wrong with them.
 pub fn setup(args: &Args) -> anyhow::Result<Setup> {
+    setup_if(args, || Ok(()))
+}
+
+/// The same if, once the services are understood, `allowed` has nothing against it.
+fn setup_if(args: &Args, allowed: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<Setup> {
     let probes = match &args.probes {
         Some(list) => probes::parse(list).map_err(|e| anyhow::anyhow!("--probes {list}: {e}"))?,
         None => PROBES.iter().copied().filter(|probe| probe.default && probe.name != "syscalls").collect(),
@@ -57,8 +72,8 @@ pub fn setup(args: &Args) -> anyhow::Result<Setup> {
     // Of the catalogue, only what runs here is recorded: each service takes room in the kernel.
     (choice.keeps_absent, choice.waits) = (choice.is_named(), choice.is_named());
     let specs = choice.specs()?;
-    need_root("serve")?;
-    Ok(Setup { targets: choice.targets(&specs)?, probes, tuning: Tuning { max_overhead, ..Tuning::default() } })
+    allowed()?;
+    Ok(Setup { targets: choice.targets(&specs)?, probes, tuning: Tuning { max_overhead, ..Tuning::always_on() } })
 }
 
 /// Starts the network-facing process. No thread has been started yet, and nothing is attached.
@@ -72,6 +87,17 @@ fn feeder(config: &Config, ring: &Path) -> anyhow::Result<Feeder> {
     let to = config.endpoint.authority();
     let stream = otlp::fork(config).with_context(|| format!("--otlp {to}"))?;
     Feeder::new(stream, config.endpoint.clone(), ring).with_context(|| format!("--otlp {to}"))
+}
+
+/// Starts the process that tells alerts, if they are to be told to anybody. What the command line names counts before the configuration.
+fn alerts(args: &Args) -> anyhow::Result<watch::Setup> {
+    let config = args.config.as_deref().map(config::load).transpose()?.map(|config| config.alerts).unwrap_or_default();
+    let command: Vec<String> = args.alert_command.clone().map_or(config.command, |program| vec![program]);
+    let targets = Targets::new(&command, args.alert_webhook.as_deref().or(config.webhook.as_deref()))?;
+    let kinds = targets.kinds();
+    let runner = (!kinds.is_empty()).then(|| Runner::fork(targets)).transpose().context("alerts")?;
+    let runner = runner.map(|runner| (runner, kinds));
+    Ok(watch::Setup { directory: args.state_dir.clone(), runner, speed: args.alert_speed.max(1) })
 }
 
 fn parse_bytes(text: &str) -> anyhow::Result<u64> {
