@@ -106,7 +106,7 @@ fn queue(waiting: &mut VecDeque<News>, news: News) {
 }
 
 /// What these threads do takes no right of root's.
-fn drop_rights() {
+pub(super) fn drop_rights() {
     if let Err(error) = rights::keep(rights::NONE) {
         tracing::warn!("cannot give up capabilities: {error}");
     }

@@ -15,6 +15,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::Builder;
 use std::time::{Duration, Instant};
 
+use super::super::link::drop_rights;
 use super::super::progress::Progress;
 use super::super::wire::{self, News};
 use super::endpoint::Endpoint;
@@ -137,6 +138,8 @@ impl Feeder {
         self.tell();
         let kept = self.kept.clone();
         Builder::new().name("acgs-export".into()).stack_size(512 << 10).spawn(move || {
+            // What it reads and writes are the ring's own files.
+            drop_rights();
             let kept = self.kept.clone();
             // The other process is gone, as at the end of the agent.
             if self.answer().is_err() && !kept.state().is_ending {
