@@ -28,6 +28,9 @@ const SERVICES: &[(&str, &str, &str)] = &[
     ("curl", "curl", "--version"),
     ("taskset", "util-linux", "--version"),
     ("runuser", "util-linux", "--version"),
+    // 19 MB to fetch.
+    ("prometheus", "prometheus", "--version"),
+    ("promtool", "prometheus", "--version"),
 ];
 
 /// What only the long tests of services need, by the same columns.

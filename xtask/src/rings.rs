@@ -62,6 +62,7 @@ impl Ring {
                 "serve",
                 "rights",
                 "serve_lasts",
+                "alerts",
                 "churn",
                 "timers",
                 "quota",
@@ -81,6 +82,7 @@ impl Ring {
                 "overhead",
             ],
             Self::Services => &[
+                "services_network",
                 "services_redis",
                 "services_nginx",
                 "services_uvicorn",
@@ -97,6 +99,7 @@ impl Ring {
                 "services_postgres",
                 "services_node",
                 "services_stack",
+                "services_prometheus",
                 "causes",
             ],
             Self::Host | Self::OtherKernel => &[],

@@ -20,7 +20,7 @@ use crate::state::socket::{FULL, HELD_BEFORE, HOLDER, REPLIED, SocketState, note
 use crate::table::{delivery, exemplar};
 
 /// Shorter holds are not claimed: a send that has put its bytes behind a cork takes that out again.
-const CLEAR_NS: u64 = 2_000;
+const CLEAR_NS: u64 = 3_000;
 const NAGLE: u8 = holder_of(Component::DeliveryNagle);
 /// States of TCP in which this end has not closed.
 const ESTABLISHED: u8 = 1;
@@ -48,8 +48,10 @@ pub fn sent(socket: &mut SocketState, sk: Sock) {
 #[inline(always)]
 fn hold(socket: &mut SocketState, sk: Sock, tcp: Transmit, written: u32, sent: u32) {
     let part = rules::holder(written, sent, tcp.window_end(), tcp.segment());
-    let full = if sk.has_no_space() { FULL } else { 0 };
-    socket.held = (socket.held & !(HOLDER | FULL)) | holder_of(part) | full;
+    let holder = holder_of(part);
+    // Of less than a segment nobody asks, and the answer is dear.
+    let full = if holder != NAGLE && sk.has_no_space() { FULL } else { 0 };
+    socket.held = (socket.held & !(HOLDER | FULL)) | holder | full;
     socket.end = written;
     socket.busy = tcp.busy();
     // The next look at all sockets is for it too.
@@ -143,6 +145,10 @@ pub fn settle(socket: &mut SocketState, sk: Sock) -> bool {
         return false;
     }
     let Some(tcp) = Transmit::of(sk) else { return false };
+    if has_left_at_once(socket, tcp) {
+        socket.held &= !HOLDER;
+        return false;
+    }
     let mut seen = Seen { progress: tcp.progress(), busy: tcp.busy(), is_here: 0, has_grown: 0, padding: 0 };
     account(socket, &mut seen, now());
     let service = socket.known_service();
@@ -151,6 +157,14 @@ pub fn settle(socket: &mut SocketState, sk: Sock) -> bool {
         exemplar::offer_sums(socket, service);
     }
     seen.is_here != 0
+}
+
+/// Whether the client has all of it, and it had left so soon that nobody claims it was held: behind a cork that is taken out at once.
+#[inline(always)]
+fn has_left_at_once(socket: &SocketState, tcp: Transmit) -> bool {
+    let since = socket.arrived.wrapping_add(socket.recorded());
+    !rules::is_behind(socket.end, tcp.acknowledged())
+        && tcp.acknowledged_sent_at().wrapping_sub(since) as i64 <= CLEAR_NS as i64
 }
 
 /// What is seen of a connection with a held reply.

@@ -113,16 +113,31 @@ pub fn half_closed(socket: &mut SocketState) {
     }
 }
 
-/// A connection of TCP is over; `client_first` if the client's end was closed before this one.
+/// Whose end of a connection was closed first.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum First {
+    Client,
+    Service,
+    /// A reset ended both at once.
+    Nobody,
+}
+
+/// A connection of TCP is over.
 #[inline(always)]
-pub fn closed(socket: &mut SocketState, sk: Sock, client_first: bool) {
-    // The end of a stream arrives as bytes do. Had bytes been unread when it came, the client would have left then.
-    let may_be_unread = socket.next_arrived != 0 && (socket.left != 0 || !client_first);
+pub fn closed(socket: &mut SocketState, sk: Sock, first: First) {
+    let may_be_unread = socket.next_arrived != 0
+        && match first {
+            // The end of a stream arrives as bytes do. Had bytes been unread when it came, the client would have left then.
+            First::Client => socket.left != 0,
+            // What came after that it would only have drained.
+            First::Service => false,
+            First::Nobody => true,
+        };
     if is_in_service(socket) || (may_be_unread && is_unread(socket, sk)) {
         let Some(service) = service_of(socket, || service_of_listener(sk)) else { return };
         if socket.left != 0 || sk.error() != 0 {
             abandon(socket, service, now());
-        } else if client_first {
+        } else if first == First::Client {
             // Its end came with its last bytes.
             abandon(socket, service, 0);
         } else {
@@ -135,9 +150,8 @@ pub fn closed(socket: &mut SocketState, sk: Sock, client_first: bool) {
     {
         // A reset that answers a reply: there was nobody left to take it.
         take_back(socket);
-    } else if socket.phase == REPLIED && client_first && socket.unclaimed_arrived > socket.replied {
-        // Read with the end of the stream behind it, and it got no reply.
-        fates::farewell(socket.known_service());
+    } else if socket.phase == REPLIED && first == First::Client && socket.unclaimed_arrived > socket.replied {
+        unclaimed(socket, now());
     }
 }
 
@@ -194,6 +208,18 @@ subprogram! {
         } else {
             fates::abandoned(service, waited);
         }
+    }
+}
+
+subprogram! {
+    /// What was read behind the last reply, with the end of the stream behind it, got no reply. One that is still under way goes to
+    /// nobody.
+    fn unclaimed = leave_unclaimed(socket: &mut SocketState; now: u64) {
+        socket.next_arrived = socket.unclaimed_arrived;
+        let service = socket.known_service();
+        abandon(socket, service, now);
+        socket.arrived = socket.gone;
+        socket.phase = IDLE;
     }
 }
 

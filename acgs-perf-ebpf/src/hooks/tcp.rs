@@ -7,6 +7,7 @@ use aya_ebpf::programs::BtfTracePointContext;
 
 use super::entry::run;
 use super::standby::on_one_cpu;
+use crate::clock::leave::First;
 use crate::clock::{self, delivery, leave};
 use crate::count::Figures;
 use crate::globals::{attributes, global};
@@ -23,9 +24,11 @@ const ESTABLISHED_STATE: i32 = 1;
 const SYN_SENT: i32 = 2;
 const SYN_RECV: i32 = 3;
 const FIN_WAIT1: i32 = 4;
+const FIN_WAIT2: i32 = 5;
 const CLOSE: i32 = 7;
 const CLOSE_WAIT: i32 = 8;
 const LAST_ACK: i32 = 9;
+const CLOSING: i32 = 11;
 const LISTEN: i32 = 10;
 const TIME_WAIT: u8 = 6;
 const LISTENING: u8 = 10;
@@ -201,6 +204,16 @@ fn closes(sk: Sock) -> Result<(), Loss> {
     Ok(())
 }
 
+/// Whose end was closed first, by the state before the last.
+#[inline(always)]
+fn first(old: i32) -> First {
+    match old {
+        CLOSE_WAIT | LAST_ACK => First::Client,
+        FIN_WAIT1 | FIN_WAIT2 | CLOSING => First::Service,
+        _ => First::Nobody,
+    }
+}
+
 #[inline(always)]
 fn closed(sk: Sock, old: i32) -> Result<(), Loss> {
     if !sk.has_storage() {
@@ -212,7 +225,7 @@ fn closed(sk: Sock, old: i32) -> Result<(), Loss> {
     }
     let Some(service) = socket.opened_by() else {
         delivery::settle(socket, sk);
-        leave::closed(socket, sk, matches!(old, CLOSE_WAIT | LAST_ACK));
+        leave::closed(socket, sk, first(old));
         return Ok(());
     };
     if global!(TCP_ACTIVE) == 0 {

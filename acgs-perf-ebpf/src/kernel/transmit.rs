@@ -64,14 +64,19 @@ impl Transmit {
         with_bytes.wrapping_add(of_window).wrapping_add(of_buffer).wrapping_add(running)
     }
 
+    /// When the segment was sent, the last time, that was acknowledged last.
+    #[inline(always)]
+    pub fn acknowledged_sent_at(self) -> u64 {
+        load::<u64>(self.0, field!(FATES_FIELDS.tcp_acknowledged_sent_us)).wrapping_mul(1_000)
+    }
+
     #[inline(always)]
     pub fn progress(self) -> Progress {
-        let acknowledged_sent_us: u64 = load(self.0, field!(FATES_FIELDS.tcp_acknowledged_sent_us));
         Progress {
             written: self.written(),
             sent: self.sent(),
             acknowledged: self.acknowledged(),
-            acknowledged_sent_at: acknowledged_sent_us.wrapping_mul(1_000),
+            acknowledged_sent_at: self.acknowledged_sent_at(),
             last_sent_at: load(self.0, field!(FATES_FIELDS.tcp_last_sent)),
         }
     }

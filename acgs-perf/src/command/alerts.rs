@@ -8,7 +8,7 @@ use anyhow::Context as _;
 
 use super::choice::Choice;
 use crate::output;
-use crate::serve::alerts::rules;
+use crate::serve::alerts::rules::rules;
 
 /// Examples for `--help`.
 pub const EXAMPLES: &str = "\

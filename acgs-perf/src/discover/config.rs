@@ -43,6 +43,19 @@ pub struct Config {
     pub objective: Objective,
     /// The services in the order of the file; those of the catalogue when the file has no `[services]`.
     pub services: Vec<ServiceSpec>,
+    /// Whom `serve` tells that an objective is missed.
+    pub alerts: Alerts,
+}
+
+/// Whom `serve` tells that an objective is missed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Alerts {
+    /// A program and its arguments; none if it is empty.
+    #[serde(default)]
+    pub command: Vec<String>,
+    /// A URL on loopback.
+    pub webhook: Option<String>,
 }
 
 /// The built-in catalogue of services.
@@ -78,6 +91,7 @@ struct Document {
     constitution: Option<Constitution>,
     objective: Option<FileObjective>,
     services: Option<Services>,
+    alerts: Option<Alerts>,
 }
 
 type Services = std::collections::HashMap<Spanned<String>, Spanned<Value>>;
@@ -131,7 +145,7 @@ fn parse(text: &str, name: &str, directory: &Path) -> Result<Config, DiscoverErr
         // What the file says about the objective holds for the catalogue too.
         None => catalogue()?.services.into_iter().map(|spec| ServiceSpec { objective, ..spec }).collect(),
     };
-    Ok(Config { objective, services })
+    Ok(Config { objective, services, alerts: file.alerts.unwrap_or_default() })
 }
 
 /// The document's SHA-256 must begin with the constitutional hash.
@@ -269,6 +283,13 @@ mod tests {
         assert_eq!(redis.name, "redis");
         assert_eq!(redis.objective, Objective { p99: Duration::from_millis(1), min_rps: 1000.0 });
         assert_eq!(config.services[2].selector_text(), "comm:nginx,port:8443");
+        assert_eq!(config.alerts, Alerts::default());
+        let told =
+            read("[alerts]\ncommand = [\"/bin/x\", \"--y\"]\nwebhook = \"http://127.0.0.1:1/\"\n").unwrap().alerts;
+        assert_eq!(
+            (told.command.join(" "), told.webhook.as_deref()),
+            ("/bin/x --y".into(), Some("http://127.0.0.1:1/"))
+        );
         assert_eq!(config.services[4].selector_text(), "unit:acgs-audit or unix:/run/acgs/audit.sock");
     }
 
@@ -293,6 +314,7 @@ mod tests {
                 "constitutional_hash = \"00\"",
                 "acgs-perf.toml:1: constitutional_hash is \"00\", this build carries \"cdd01",
             ),
+            ("[alerts]\nmail = 1", "acgs-perf.toml:2: unknown field `mail`, expected `command` or `webhook`"),
             ("[objective]\np99_ms = 0", ":2: p99_ms is 0"),
             ("[objective]\nmin_rps = -1.0", ":2: min_rps is -1"),
             ("[objective]\np99_ms = nan", ":2: p99_ms is NaN"),

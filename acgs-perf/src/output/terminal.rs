@@ -4,6 +4,7 @@
 //! a closed terminal, is no reason to end a recording: what goes to standard error is lost then, and nothing here panics.
 
 use std::io::{self, ErrorKind, IsTerminal as _, Write};
+use std::os::unix::fs::MetadataExt as _;
 
 use super::page::{Page, WithList, escaped};
 
@@ -30,6 +31,24 @@ pub fn print_json(text: &str) -> io::Result<()> {
 /// Says one line on standard error.
 pub fn say(line: &str) {
     to_stderr(&Page::of(&format!("{NAME}{line}")));
+}
+
+/// Says one line on standard error that matters so much, as syslog counts: 2 is critical, 4 a warning, 5 worth a notice. Where standard
+/// error is the journal, it is told.
+pub fn say_as(priority: u8, line: &str) {
+    to_stderr(&Page::of(&tagged(is_journal().then_some(priority), line)));
+}
+
+fn tagged(priority: Option<u8>, line: &str) -> String {
+    let tag = priority.map(|priority| format!("<{priority}>")).unwrap_or_default();
+    format!("{tag}{NAME}{line}")
+}
+
+/// Whether standard error leads to systemd's journal: it says in the environment which file that is.
+fn is_journal() -> bool {
+    let Ok(told) = std::env::var("JOURNAL_STREAM") else { return false };
+    let Ok(about) = std::fs::metadata("/proc/self/fd/2") else { return false };
+    told == format!("{}:{}", about.dev(), about.ino())
 }
 
 /// Says one line on standard error that a user should know.
@@ -87,6 +106,12 @@ mod tests {
         fn flush(&mut self) -> io::Result<()> {
             Err(self.0.into())
         }
+    }
+
+    #[test]
+    fn the_journal_is_told_how_much_it_matters() {
+        assert_eq!((tagged(Some(2), "x"), tagged(None, "x")), ("<2>acgs-perf: x".into(), "acgs-perf: x".into()));
+        assert!(!is_journal());
     }
 
     #[test]

@@ -16,6 +16,7 @@ use acgs_perf_common::maps::{Counter, Histogram as Kind};
 
 use super::family::{Family, Histogram, Sample, Type, Value};
 use super::native;
+use super::progress::Progress;
 use super::totals::{OfService, Totals};
 use crate::live::probes::request::{COUNTERS, FATES, LATENCY, TIMES};
 use crate::snapshot::interval::row;
@@ -35,6 +36,12 @@ pub struct OfServer {
     pub answered: u64,
     /// Connections that were closed because there were too many.
     pub refused: u64,
+    /// Connections on which no TLS came about.
+    pub handshakes_failed: u64,
+    /// Requests without the token.
+    pub unauthorized: u64,
+    /// How far the collector has got; `None` if there is none.
+    pub export: Option<Progress>,
 }
 
 /// Makes the families, and knows what was shown last.
@@ -112,6 +119,30 @@ fn of_agent(page: &mut Page<'_>, totals: &Totals, server: OfServer) {
     page.counter(&[], server.answered);
     page.head("acgs_perf_http_connections_refused", Type::Counter, "Connections closed because there were too many.");
     page.counter(&[], server.refused);
+    page.head("acgs_perf_http_handshakes_failed", Type::Counter, "Connections on which no TLS came about.");
+    page.counter(&[], server.handshakes_failed);
+    page.head("acgs_perf_http_unauthorized", Type::Counter, "Requests without the token.");
+    page.counter(&[], server.unauthorized);
+    if let Some(export) = server.export {
+        of_export(page, &export);
+    }
+}
+
+fn of_export(page: &mut Page<'_>, export: &Progress) {
+    for (name, help, count) in export.counters() {
+        page.head(name, Type::Counter, help);
+        page.counter(&[], count);
+    }
+    page.head("acgs_perf_otlp_repeated_seconds", Type::Counter, "Recorded time that was sent twice.");
+    page.counter_nanos(&[], export.repeated_ns);
+    page.head(
+        "acgs_perf_otlp_lost_seconds",
+        Type::Counter,
+        "Recorded time that was not sent: the ring had it no more.",
+    );
+    page.counter_nanos(&[], export.lost_ns);
+    page.head("acgs_perf_otlp_behind_seconds", Type::Gauge, "Age of the end of what the collector has taken.");
+    page.gauge(&[], Value::Nanos(export.behind_ns));
 }
 
 fn of_requests(page: &mut Page<'_>, totals: &Totals) {
@@ -133,23 +164,29 @@ fn of_requests(page: &mut Page<'_>, totals: &Totals) {
         let bound = bucket_index(of.objective.p99.as_nanos() as u64).min(BUCKETS - 1);
         page.counter(&[("service", service)], within(latency(of), bound as u32));
     }
-    let name = "acgs_perf_request_component_seconds";
-    page.head(
-        name,
-        Type::Counter,
-        "Time of the answered requests, by what it went to; the parts add up to the latency.",
-    );
-    for (service, of) in &totals.services {
-        for (component, ns) in of.components().filter(|(_, ns)| *ns > 0) {
-            let component = COMPONENT_NAMES[component as usize].0;
-            page.counter_nanos(&[("service", service), ("component", component)], ns);
-        }
-    }
+    of_components(page, totals);
     page.head("acgs_perf_objective_latency_seconds", Type::Gauge, "The P99 of the latency must be below this.");
     for (service, of) in &totals.services {
         let limit = Value::Nanos(of.objective.p99.as_nanos() as u64);
         page.gauge(&[("service", service)], limit);
     }
+}
+
+fn of_components(page: &mut Page<'_>, totals: &Totals) {
+    let mut family = |name, help, slow: bool| {
+        page.head(name, Type::Counter, help);
+        for (service, of) in &totals.services {
+            let all = if slow { of.slow_components().collect() } else { of.components().collect::<Vec<_>>() };
+            for (component, ns) in all.into_iter().filter(|(_, ns)| *ns > 0) {
+                let component = COMPONENT_NAMES[component as usize].0;
+                page.counter_nanos(&[("service", service), ("component", component)], ns);
+            }
+        }
+    };
+    let help = "Time of the answered requests, by what it went to; the parts add up to the latency.";
+    family("acgs_perf_request_component_seconds", help, false);
+    let help = "The same of those that took longer than the objective, by more than 6 %.";
+    family("acgs_perf_slow_request_component_seconds", help, true);
 }
 
 fn of_fates(page: &mut Page<'_>, totals: &Totals) {

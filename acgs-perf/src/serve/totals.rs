@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use acgs_perf_common::attribution::{ALL, Component, component_word};
+use acgs_perf_common::attribution::{ALL, Component, attribution_bucket, component_word};
 
 use crate::discover::Objective;
 use crate::live::probes::{attribution, request};
@@ -25,6 +25,8 @@ pub struct OfService {
     pub sections: Sections,
     /// Time of its requests by `Component`.
     components: Sums,
+    /// The same of those that took longer than the objective.
+    slow_components: Sums,
     /// What its listeners dropped; `None` before one was looked at.
     pub refused: Option<u64>,
     /// The requests that were open at the last look; `None` before the first.
@@ -36,7 +38,12 @@ pub struct OfService {
 impl OfService {
     /// Time of its requests by component.
     pub fn components(&self) -> impl Iterator<Item = (Component, u64)> {
-        ALL.into_iter().map(|component| (component, self.components.count(component_word(component) as u32)))
+        by_component(&self.components)
+    }
+
+    /// The same of those that took longer than the objective, by more than a bucket of the attribution (6 %).
+    pub fn slow_components(&self) -> impl Iterator<Item = (Component, u64)> {
+        by_component(&self.slow_components)
     }
 }
 
@@ -91,6 +98,10 @@ impl Totals {
     }
 }
 
+fn by_component(sums: &Sums) -> impl Iterator<Item = (Component, u64)> {
+    ALL.into_iter().map(|component| (component, sums.count(component_word(component) as u32)))
+}
+
 impl OfService {
     fn add(&mut self, later: &Sections) {
         for name in KEPT {
@@ -98,8 +109,12 @@ impl OfService {
                 self.sections.entry(name.into()).or_default().add(section);
             }
         }
-        for row in section(Some(later), attribution::ROWS).values() {
+        let slow = attribution_bucket(self.objective.p99.as_nanos() as u64) as u32;
+        for (bucket, row) in section(Some(later), attribution::ROWS) {
             self.components.add(&row.sums);
+            if bucket.first().is_some_and(|bucket| *bucket > slow) {
+                self.slow_components.add(&row.sums);
+            }
         }
         for row in section(Some(later), REFUSED).values() {
             *self.refused.get_or_insert(0) += row.sums.count(0);

@@ -4,16 +4,23 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 
 use anyhow::{Context as _, bail};
 
 use super::Args;
 use crate::command::choice::{Choice, need_root};
 use crate::command::record::parse_percent;
+use crate::discover::config;
 use crate::engine::Setup;
 use crate::engine::tuning::Tuning;
 use crate::live::probes::{self, PROBES};
 use crate::serve;
+use crate::serve::access::Access;
+use crate::serve::alerts::runner::Runner;
+use crate::serve::alerts::target::Targets;
+use crate::serve::alerts::watch;
+use crate::serve::otlp::{self, Config, Feeder};
 use crate::store::{self, Limits, Ring};
 
 /// What to record, and where to.
@@ -24,23 +31,24 @@ pub struct Plan {
     pub ring: Ring,
     /// The way to the network-facing process.
     pub side: Option<UnixStream>,
+    /// What feeds the process that exports.
+    pub feeder: Option<Feeder>,
+    /// Who watches the objectives.
+    pub alerts: Option<watch::Setup>,
 }
 
 impl Plan {
     /// Checks the arguments against each other and against the host.
     pub fn new(args: &Args) -> anyhow::Result<Self> {
-        if let Some(address) = args.listen.filter(|address| !address.ip().is_loopback()) {
-            bail!(
-                "--listen {address}: only addresses of loopback, because whoever reaches it may read it and there is no TLS yet; \
-                 have a proxy in front of 127.0.0.1:{}",
-                address.port()
-            );
-        }
+        let access = args.network.access(args.listen)?;
+        let exporting = args.network.exporting()?;
         let bytes = parse_bytes(&args.state_bytes)?;
         let setup = setup_if(args, || need_root("serve"))?;
         let ring = Ring::open(&args.state_dir, &Limits::of_bytes(bytes)).context("--state-dir")?;
-        let side = args.listen.map(side).transpose()?;
-        Ok(Self { setup, ring, side })
+        let side = args.listen.map(|address| side(address, &access)).transpose()?;
+        let feeder = exporting.map(|config| feeder(&config, &args.state_dir)).transpose()?;
+        let alerts = if args.no_alerts { None } else { Some(alerts(args)?) };
+        Ok(Self { setup, ring, side, feeder, alerts })
     }
 }
 
@@ -69,9 +77,27 @@ fn setup_if(args: &Args, allowed: impl FnOnce() -> anyhow::Result<()>) -> anyhow
 }
 
 /// Starts the network-facing process. No thread has been started yet, and nothing is attached.
-fn side(address: SocketAddr) -> anyhow::Result<UnixStream> {
+fn side(address: SocketAddr, access: &Access) -> anyhow::Result<UnixStream> {
     let listener = TcpListener::bind(address).with_context(|| format!("--listen {address}"))?;
-    Ok(serve::side::fork(listener).with_context(|| format!("--listen {address}"))?.0)
+    serve::side::fork(listener, access).with_context(|| format!("--listen {address}"))
+}
+
+/// Starts the process that exports, as early.
+fn feeder(config: &Config, ring: &Path) -> anyhow::Result<Feeder> {
+    let to = config.endpoint.authority();
+    let stream = otlp::fork(config).with_context(|| format!("--otlp {to}"))?;
+    Feeder::new(stream, config.endpoint.clone(), ring).with_context(|| format!("--otlp {to}"))
+}
+
+/// Starts the process that tells alerts, if they are to be told to anybody. What the command line names counts before the configuration.
+fn alerts(args: &Args) -> anyhow::Result<watch::Setup> {
+    let config = args.config.as_deref().map(config::load).transpose()?.map(|config| config.alerts).unwrap_or_default();
+    let command: Vec<String> = args.alert_command.clone().map_or(config.command, |program| vec![program]);
+    let targets = Targets::new(&command, args.alert_webhook.as_deref().or(config.webhook.as_deref()))?;
+    let kinds = targets.kinds();
+    let runner = (!kinds.is_empty()).then(|| Runner::fork(targets)).transpose().context("alerts")?;
+    let runner = runner.map(|runner| (runner, kinds));
+    Ok(watch::Setup { directory: args.state_dir.clone(), runner, speed: args.alert_speed.max(1) })
 }
 
 fn parse_bytes(text: &str) -> anyhow::Result<u64> {

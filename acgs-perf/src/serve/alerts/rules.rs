@@ -1,31 +1,16 @@
 //! Rules for Prometheus: how much of each service's requests miss its objective, and when that is worth waking somebody.
 //!
-//! In: services with their objectives. Out: YAML of recording and alerting rules, for the counters of `metrics`. The objective is about
-//! the P99, so that one request in a hundred may be slow: that is the budget. A page is due when it burns 14.4 times as fast as it may
-//! over an hour, and still does over 5 minutes, or 6 times over 6 hours and 30 minutes; a ticket at its own speed over 3 days and 6 hours
-//! (Google, The Site Reliability Workbook, chapter 5).
+//! In: services with their objectives. Out: YAML of recording and alerting rules, for the counters of `metrics`; the burn rates are
+//! those of `burn`. Refused connections are tries, so that who tries again is counted again: as in the verdict, that is no reason to
+//! look away.
 
 use std::fmt::Write as _;
 
+use super::burn::{Burn, MIN_REQUESTS, Severity, window};
 use crate::discover::ServiceSpec;
 
-/// One in a hundred.
-const BUDGET: f64 = 0.01;
 /// The times over which the share is recorded.
 const WINDOWS: [&str; 6] = ["5m", "30m", "1h", "6h", "1d", "3d"];
-/// Fewer requests in the longer window than this tell nothing: a single slow one would be a page.
-const MIN_REQUESTS: u32 = 500;
-
-/// How fast the budget burns, over how long and still, and who should know.
-struct Burn {
-    factor: f64,
-    long: &'static str,
-    short: &'static str,
-}
-
-const PAGES: [Burn; 2] =
-    [Burn { factor: 14.4, long: "1h", short: "5m" }, Burn { factor: 6.0, long: "6h", short: "30m" }];
-const TICKETS: [Burn; 1] = [Burn { factor: 1.0, long: "3d", short: "6h" }];
 
 /// The rules for these services.
 #[must_use]
@@ -36,8 +21,8 @@ pub fn rules(services: &[ServiceSpec]) -> String {
     for service in services {
         WINDOWS.iter().for_each(|window| record(&mut text, &service.name, window));
     }
-    alert(&mut text, "AcgsPerfObjective", "page", &PAGES);
-    alert(&mut text, "AcgsPerfObjectiveSlowBurn", "ticket", &TICKETS);
+    alert(&mut text, "AcgsPerfObjective", Severity::Page);
+    alert(&mut text, "AcgsPerfObjectiveSlowBurn", Severity::Ticket);
     text.push_str(OF_AGENT);
     text
 }
@@ -69,7 +54,9 @@ fn record(text: &mut String, service: &str, window: &str) {
         format!("      / ({}", rate("requests")),
         // Who got no reply was not served in time.
         format!("        + {}", rate("requests_abandoned")),
-        format!("        + {})", rate("requests_cut_off")),
+        format!("        + {}", rate("requests_cut_off")),
+        // Nobody looks at listeners of UNIX sockets.
+        format!("        + ({} or vector(0)))", rate("connections_refused")),
         "    labels:".to_owned(),
         format!("      service: {}", quoted(service)),
     ];
@@ -77,11 +64,11 @@ fn record(text: &mut String, service: &str, window: &str) {
 }
 
 /// An alert for all services: the recorded shares have their names.
-fn alert(text: &mut String, name: &str, severity: &str, burns: &[Burn]) {
+fn alert(text: &mut String, name: &str, severity: Severity) {
     let _ = writeln!(text, "  - alert: {name}\n    expr: |-");
-    for (at, Burn { factor, long, short }) in burns.iter().enumerate() {
-        // Rounded, because 14.4 × 0.01 is not 0.144 in binary.
-        let limit = (factor * BUDGET * 1e6).round() / 1e6;
+    for (at, burn) in severity.burns().iter().enumerate() {
+        let Burn { long, short, .. } = *burn;
+        let (limit, long, short) = (burn.limit(), window(long), window(short));
         let or = if at == 0 { "" } else { "or " };
         let _ = writeln!(text, "      {or}(acgs_perf:slow:ratio_rate{long} > {limit}");
         let _ = writeln!(text, "        and acgs_perf:slow:ratio_rate{short} > {limit}");
@@ -90,7 +77,7 @@ fn alert(text: &mut String, name: &str, severity: &str, burns: &[Burn]) {
     }
     let lines = [
         "    labels:",
-        &format!("      severity: {severity}"),
+        &format!("      severity: {}", severity.name()),
         "    annotations:",
         "      summary: '{{ $labels.service }}: too many requests are slower than its objective'",
     ];
@@ -124,8 +111,8 @@ mod tests {
         assert_eq!(text.matches("- record: ").count(), 2 * WINDOWS.len());
         assert_eq!(text.matches("- alert: AcgsPerfObjective\n").count(), 1);
         assert!(text.contains("(acgs_perf:slow:ratio_rate1h > 0.144\n"), "{text}");
-        for burn in PAGES.iter().chain(&TICKETS) {
-            assert!(WINDOWS.contains(&burn.long) && WINDOWS.contains(&burn.short));
+        for burn in Severity::ALL.iter().flat_map(|severity| severity.burns()) {
+            assert!([burn.long, burn.short].iter().all(|minutes| WINDOWS.contains(&window(*minutes).as_str())));
         }
         // All of them are in one list, and a block begins where its first line does.
         assert!(
@@ -135,8 +122,15 @@ mod tests {
         );
         assert!(text.lines().skip_while(|line| !line.contains("expr: |-")).all(|line| !line.starts_with("         (")));
         // Each counter that a rule uses is one that is shown.
-        let shown =
-            ["requests", "requests_within_objective", "requests_abandoned", "requests_cut_off", "intervals", "lost"];
+        let shown = [
+            "requests",
+            "requests_within_objective",
+            "requests_abandoned",
+            "requests_cut_off",
+            "connections_refused",
+            "intervals",
+            "lost",
+        ];
         for word in text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|word| word.ends_with("_total"))
         {
             let name = word.trim_start_matches("acgs_perf_").trim_end_matches("_total");
