@@ -42,9 +42,7 @@ impl Scanner {
         let (looks, to_do) = channel();
         let (answers, found) = channel();
         let started = thread::Builder::new().name("acgs-scan".into()).stack_size(512 << 10).spawn(move || {
-            if let Err(error) = rights::keep(rights::LOOK) {
-                tracing::warn!("cannot give up capabilities: {error}");
-            }
+            rights::keep_in_thread(rights::LOOK);
             let root = Path::new("/proc");
             while let Ok(look) = to_do.recv() {
                 let answer = match look {

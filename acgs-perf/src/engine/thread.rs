@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::{End, Engine, Finished, Prepared, Setup, Step};
-use crate::live::rights;
+use crate::live::{memory, rights};
 use crate::snapshot::{Context, Interval};
 
 /// What happens while a recording runs.
@@ -167,6 +167,8 @@ impl Run {
         if self.contexts_every.is_some() {
             let context = self.engine.context();
             self.tell(Event::Context(Box::new(context)));
+            // From time to time: a recording without end should take no more than it needs now.
+            memory::give_heap_back();
         }
     }
 

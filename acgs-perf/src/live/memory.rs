@@ -38,6 +38,15 @@ pub fn give_code_back() {
     }
 }
 
+/// Gives free memory between what is in use back, by whole pages.
+pub fn give_heap_back() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: malloc_trim has no preconditions.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
 /// The addresses of a mapping, if it is code of a file: `55d0-55e0 r-xp 00001000 fe:01 77 /usr/bin/x`.
 fn code_of_file(line: &str) -> Option<(usize, usize)> {
     let mut fields = line.split_ascii_whitespace();

@@ -11,7 +11,7 @@ mod entries;
 pub mod hooks;
 pub mod look;
 pub mod maps;
-mod memory;
+pub mod memory;
 pub mod needs;
 pub mod offsets;
 pub mod preemption;
@@ -136,9 +136,5 @@ pub fn start(chosen: &[&probes::ProbeSpec], services: usize, debug: &Debug) -> R
 fn give_back() {
     session::give_object_back();
     memory::give_code_back();
-    #[cfg(target_env = "gnu")]
-    // SAFETY: malloc_trim has no preconditions.
-    unsafe {
-        libc::malloc_trim(0);
-    }
+    memory::give_heap_back();
 }

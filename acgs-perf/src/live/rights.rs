@@ -158,6 +158,13 @@ pub fn keep(rights: &[Right]) -> io::Result<()> {
     }
 }
 
+/// The same at the begin of a thread that can do its work all the same if the kernel refuses; that is in the log then.
+pub fn keep_in_thread(rights: &[Right]) {
+    if let Err(error) = keep(rights) {
+        tracing::warn!("cannot give up capabilities: {error}");
+    }
+}
+
 /// Has the kernel show nothing of this process's memory to others, and write none of it to a disk when it dies.
 ///
 /// # Errors

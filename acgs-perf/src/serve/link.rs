@@ -44,13 +44,13 @@ impl Link {
         let (writes, reads) = (stream.try_clone()?, stream.try_clone()?);
         let broken = Arc::clone(&is_broken);
         Builder::new().name("acgs-tell".into()).stack_size(256 << 10).spawn(move || {
-            drop_rights();
+            rights::keep_in_thread(rights::NONE);
             tell(&writes, &to_write);
             broken.store(true, Ordering::Relaxed);
         })?;
         let (answers, directory) = (news.clone(), directory.to_owned());
         Builder::new().name("acgs-answer".into()).spawn(move || {
-            drop_rights();
+            rights::keep_in_thread(rights::NONE);
             answer(&reads, &answers, &directory);
         })?;
         Ok(Self { stream, news, waiting: VecDeque::new(), is_broken })
@@ -102,13 +102,6 @@ fn queue(waiting: &mut VecDeque<News>, news: News) {
         // Also of two runs: nothing was counted between, so that the older one's context is of no use any more.
         (Some(News::Context(before)), News::Context(context)) => *before = context,
         (_, news) => waiting.push_back(news),
-    }
-}
-
-/// What these threads do takes no right of root's.
-pub(super) fn drop_rights() {
-    if let Err(error) = rights::keep(rights::NONE) {
-        tracing::warn!("cannot give up capabilities: {error}");
     }
 }
 

@@ -27,6 +27,7 @@ use super::runner::Runner;
 use super::state::State;
 use super::target::Kind;
 use crate::engine::host::{monotonic_ns, unix_ns};
+use crate::live::rights;
 use crate::output;
 use crate::snapshot::{Context, Interval};
 
@@ -92,7 +93,10 @@ impl Watch {
         let runner = setup.runner.as_ref().map(|(runner, _)| runner.handle()).transpose()?;
         let ends = Arc::new(AtomicBool::new(false));
         let ending = Arc::clone(&ends);
-        let run = move || Watcher::new(setup, ending).run(&receiver);
+        let run = move || {
+            rights::keep_in_thread(rights::NONE);
+            Watcher::new(setup, ending).run(&receiver);
+        };
         let thread = Builder::new().name("acgs-alert".into()).spawn(run)?;
         Ok(Self {
             counter: Counter::default(),

@@ -15,13 +15,13 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::Builder;
 use std::time::{Duration, Instant};
 
-use super::super::link::drop_rights;
 use super::super::progress::Progress;
 use super::super::wire::{self, News};
 use super::endpoint::Endpoint;
 use super::handed;
 use super::talk::{Ask, Feed, MAX_ASK};
 use crate::engine::host::unix_ns;
+use crate::live::rights;
 use crate::output;
 use crate::snapshot::Context;
 use crate::store::{Follower, Next, Piece, Position};
@@ -138,8 +138,7 @@ impl Feeder {
         self.tell();
         let kept = self.kept.clone();
         Builder::new().name("acgs-export".into()).stack_size(512 << 10).spawn(move || {
-            // What it reads and writes are the ring's own files.
-            drop_rights();
+            rights::keep_in_thread(rights::NONE);
             let kept = self.kept.clone();
             // The other process is gone, as at the end of the agent.
             if self.answer().is_err() && !kept.state().is_ending {
