@@ -5,17 +5,13 @@
 //! environment (`cargo xtask test --long`) 600,000 of each, otherwise 20,000 connections and 6,000 processes.
 
 use std::fs;
-use std::io::{Read as _, Write as _};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::thread;
 
-use acgs_perf_tests::harness::{Service, need_root};
-use acgs_perf_tests::hostile::{Kind, MESSAGE, ask, request, start};
+use acgs_perf_tests::harness::need_root;
+use acgs_perf_tests::hostile::churn::{BATCH, fork, visits};
+use acgs_perf_tests::hostile::{Kind, ask, start};
 use acgs_perf_tests::recording::{Recorder, Recording};
-use socket2::{Domain, Socket, Type};
 
-/// Requests that make a thousand processes each.
-const BATCH: u32 = 1000;
 /// What the agent may grow by, in KiB: the intervals of a recording may take 3 MiB, and twice that while they are merged.
 const GROWTH_KIB: u64 = 8 << 10;
 
@@ -28,32 +24,6 @@ fn memory(recording: &Recording) -> u64 {
     let status = fs::read_to_string(format!("/proc/{}/status", recording.pid())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
     line.trim().trim_end_matches(" kB").parse().unwrap()
-}
-
-/// A connection from an address of its own, with one request.
-fn visit(server: SocketAddr, client: u32) {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    let [_, a, b, c] = (client + 0x0001_0000).to_be_bytes();
-    socket.bind(&SocketAddr::from((Ipv4Addr::new(127, a, b, c), 0)).into()).unwrap();
-    socket.connect(&server.into()).unwrap();
-    let mut stream = TcpStream::from(socket);
-    stream.write_all(&request(0)).unwrap();
-    stream.read_exact(&mut [0; MESSAGE]).unwrap();
-}
-
-fn visits(server: &Service, clients: std::ops::Range<u32>) {
-    let address = server.address();
-    let half = clients.start + (clients.end - clients.start) / 2;
-    thread::scope(|scope| {
-        for part in [clients.start..half, half..clients.end] {
-            scope.spawn(move || part.for_each(|client| visit(address, client)));
-        }
-    });
-}
-
-/// Has so many thousand processes come and go.
-fn fork(forks: &Service, batches: u32) {
-    (0..batches).for_each(|_| ask(forks, 1, 1, BATCH).unwrap());
 }
 
 #[test]

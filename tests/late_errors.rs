@@ -159,7 +159,9 @@ fn tables_that_cannot_be_read_are_notes_in_the_report() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("report.json");
     let mut command = record(&server);
-    let command = confine::refuse(command.arg("--output").arg(&path), &[Refuse::Bpf(confine::BPF_MAP_GET_NEXT_KEY)]);
+    // Neither many at once nor one by one.
+    let refused = [Refuse::Bpf(confine::BPF_MAP_LOOKUP_BATCH), Refuse::Bpf(confine::BPF_MAP_GET_NEXT_KEY)];
+    let command = confine::refuse(command.arg("--output").arg(&path), &refused);
     let output = recorded(command, &server);
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     assert_whole(&path);
@@ -170,6 +172,21 @@ fn tables_that_cannot_be_read_are_notes_in_the_report() {
         assert!(note.contains("Operation not permitted"), "{note}");
         assert!(String::from_utf8_lossy(&output.stderr).contains(note.as_str()), "{note}");
     }
+}
+
+#[test]
+fn tables_that_do_not_come_at_once_are_read_one_by_one() {
+    need_root();
+    let server = truth();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("report.json");
+    let mut command = record(&server);
+    let refused = [Refuse::Bpf(confine::BPF_MAP_LOOKUP_BATCH)];
+    let output = recorded(confine::refuse(command.arg("--output").arg(&path), &refused), &server);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let report = Report::read(&path).unwrap();
+    assert!(!report.found("measurement_incomplete"), "{}", report.0["notes"]);
+    assert!(!report.service("truth")["tcp"]["peers"].as_array().unwrap().is_empty());
 }
 
 /// Without a descriptor to be had, the threads cannot be walked, /proc cannot be read, and no file can be written.

@@ -55,7 +55,11 @@ fn main() -> ExitCode {
     // Large blocks (the kernel's BTF, the object) go back to the system as soon as they are freed; by default glibc
     // raises this threshold at the first such free and keeps the later ones.
     // SAFETY: mallopt only sets a parameter of the allocator.
-    unsafe { libc::mallopt(libc::M_MMAP_THRESHOLD, 128 * 1024) };
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, 128 * 1024);
+        // One heap for all threads: they seldom ask for memory at the same time, and what one has freed another can use.
+        libc::mallopt(libc::M_ARENA_MAX, 1);
+    }
     let level = std::env::var("ACGS_PERF_LOG").ok().and_then(|level| level.parse().ok()).unwrap_or(LevelFilter::WARN);
     tracing_subscriber::fmt().with_max_level(level).with_writer(|| output::Log).init();
     let result = match Cli::parse().verb {

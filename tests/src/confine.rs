@@ -13,6 +13,8 @@ use std::process::{Child, Command};
 
 /// Commands of bpf(2), include/uapi/linux/bpf.h.
 pub const BPF_MAP_GET_NEXT_KEY: u32 = 4;
+/// `BPF_MAP_LOOKUP_BATCH`.
+pub const BPF_MAP_LOOKUP_BATCH: u32 = 24;
 /// Turns statistics on.
 pub const BPF_ENABLE_STATS: u32 = 32;
 
@@ -45,6 +47,25 @@ pub fn small_disks<'a>(command: &'a mut Command, directories: &[&Path]) -> &'a m
     };
     // SAFETY: as said above.
     unsafe { command.pre_exec(mount) }
+}
+
+/// Leaves a process these capabilities and no others, by their numbers; it stays root by name.
+pub fn with_only<'a>(command: &'a mut Command, kept: &[u32]) -> &'a mut Command {
+    let kept = kept.iter().fold(0u64, |kept, number| kept | 1 << number);
+    let drop = move || {
+        // SAFETY: between fork and exec only system calls are made, with numbers. What is in neither of the two sets nobody gains by exec.
+        unsafe {
+            check(libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0))?;
+            for number in (0..64u32).filter(|number| kept & 1 << number == 0) {
+                if libc::prctl(libc::PR_CAPBSET_READ, number, 0, 0, 0) == 1 {
+                    check(libc::prctl(libc::PR_CAPBSET_DROP, number, 0, 0, 0))?;
+                }
+            }
+        }
+        Ok(())
+    };
+    // SAFETY: as said above.
+    unsafe { command.pre_exec(drop) }
 }
 
 /// Answers some system calls with EPERM, in the process and in all that it starts.

@@ -13,6 +13,7 @@ pub mod hostile;
 pub mod instructions;
 pub mod kernel;
 pub mod listening;
+pub mod network;
 pub mod nginx;
 pub mod postgres;
 pub mod recording;

@@ -60,6 +60,8 @@ impl Ring {
                 "listening",
                 "capture",
                 "serve",
+                "rights",
+                "serve_lasts",
                 "alerts",
                 "churn",
                 "timers",
@@ -80,6 +82,7 @@ impl Ring {
                 "overhead",
             ],
             Self::Services => &[
+                "services_network",
                 "services_redis",
                 "services_nginx",
                 "services_uvicorn",

@@ -7,6 +7,7 @@ use std::path::Path;
 use anyhow::bail;
 
 use crate::discover::{self, ServiceSpec, Target, config};
+use crate::live::rights;
 use crate::output;
 
 /// What the command line names.
@@ -89,13 +90,21 @@ impl Choice<'_> {
     }
 }
 
+/// Whether this process may load programs into the kernel and look at the processes of others: as root, or as somebody who was given
+/// what that takes.
+#[must_use]
+pub fn may_record() -> bool {
+    // SAFETY: geteuid has no preconditions.
+    let is_root = unsafe { libc::geteuid() } == 0;
+    is_root || rights::held().is_ok_and(|held| held.lacks(rights::RECORD).is_empty())
+}
+
 /// Fails unless this process may load programs into the kernel.
 ///
 /// # Errors
 /// When it may not.
 pub fn need_root(verb: &str) -> anyhow::Result<()> {
-    // SAFETY: geteuid has no preconditions.
-    if unsafe { libc::geteuid() } != 0 {
+    if !may_record() {
         bail!("`{verb}` needs root, because it loads programs into the kernel; run it with sudo");
     }
     discover::namespaces::check_pids(Path::new("/proc"))?;

@@ -8,7 +8,9 @@ use anyhow::Context as _;
 use clap::ValueEnum;
 use serde::Serialize;
 
+use crate::command::choice::may_record;
 use crate::live::probes::{self, PROBES};
+use crate::live::rights::{self, Right};
 use crate::live::status::ProbeStatus;
 use crate::live::{self, Debug, hooks, session};
 use crate::output::Page;
@@ -46,9 +48,38 @@ struct Diagnosis {
     constitutional_hash: &'static str,
     can_record: bool,
     checks: Vec<Check>,
+    capabilities: Capabilities,
     probes: Vec<ProbeState>,
     #[serde(skip_serializing_if = "Option::is_none")]
     programs: Option<Vec<ProgramState>>,
+}
+
+/// What this process could use of root's power, and what the verbs keep of it once they record.
+#[derive(Serialize)]
+struct Capabilities {
+    held: Vec<Right>,
+    /// `serve`, and what `record` has until the report is written.
+    recording: &'static [Right],
+    /// The same with --max-overhead or --measure-cost.
+    recording_timed: &'static [Right],
+    /// `record`, for the report, and for a COMMAND that has to be ended.
+    writing: &'static [Right],
+    /// The process that --listen starts.
+    network_facing: &'static [Right],
+}
+
+impl Capabilities {
+    fn now() -> Self {
+        let all = rights::RECORD_TIMED.iter().chain(rights::WRITE_AND_KILL).copied();
+        let held = rights::held().map(|held| all.filter(|right| held.has(*right)).collect());
+        Self {
+            held: held.unwrap_or_default(),
+            recording: rights::RECORD,
+            recording_timed: rights::RECORD_TIMED,
+            writing: rights::WRITE_AND_KILL,
+            network_facing: rights::NONE,
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -113,8 +144,7 @@ fn diagnose(load: bool) -> Diagnosis {
     let fit = btf.as_ref().map_or(Ok(()), |btf| live::needs::check(btf, &release));
     let unfit = fit.err().map(|error| error.to_string());
     check("kernel", unfit.is_none(), unfit.clone().unwrap_or(release));
-    // SAFETY: geteuid has no preconditions.
-    let root = unsafe { libc::geteuid() } == 0;
+    let root = may_record();
     check("root", root, if root { "yes".into() } else { "no; recording needs it, run with sudo".into() });
     let pids = discover::namespaces::check_pids(Path::new("/proc"));
     check("process ids", pids.is_ok(), pids.err().map_or("the kernel's own".into(), |error| error.to_string()));
@@ -162,6 +192,7 @@ fn diagnose(load: bool) -> Diagnosis {
         constitutional_hash: acgs_perf_common::CONSTITUTIONAL_HASH,
         can_record,
         checks,
+        capabilities: Capabilities::now(),
         probes: probes.into_iter().map(with_purpose).collect(),
         programs,
     }
@@ -184,6 +215,14 @@ fn text(diagnosis: &Diagnosis) -> Page {
         let mark = if check.ok { "ok  " } else { "FAIL" };
         page.line(&format!("{mark}  {:<16} {}", check.name, check.detail));
     }
+    let rights = &diagnosis.capabilities;
+    let names = |rights: &[Right]| if rights.is_empty() { "none".to_owned() } else { rights::names(rights) };
+    page.line("");
+    page.line(&format!("capabilities held here       {}", names(&rights.held)));
+    page.line(&format!("kept while recording         {}", names(rights.recording)));
+    page.line(&format!("  with --max-overhead        {}", names(rights.recording_timed)));
+    page.line(&format!("kept by record to write      {}", names(rights.writing)));
+    page.line(&format!("kept by serve's --listen     {}", names(rights.network_facing)));
     for probe in &diagnosis.probes {
         let state = if probe.state == "active" { "can run" } else { &probe.state };
         page.line("");

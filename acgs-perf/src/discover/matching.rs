@@ -71,7 +71,7 @@ impl<'a> Matcher<'a> {
         if let Some((service, _)) = self.direct(scan, process) {
             return Some(service);
         }
-        let has_pid = self.services.iter().flatten().any(|alternative| alternative.has_pid);
+        let has_pid = self.takes_descendants();
         let mut child = process;
         let mut same = true;
         for ancestor in scan.ancestors(process) {
@@ -85,6 +85,11 @@ impl<'a> Matcher<'a> {
             }
         }
         None
+    }
+
+    /// Whether a descendant may belong to a service whatever it executes.
+    pub(super) fn takes_descendants(&self) -> bool {
+        self.services.iter().flatten().any(|alternative| alternative.has_pid)
     }
 
     /// The first service that a process matches itself, and whether its descendants join whatever they execute.

@@ -123,10 +123,12 @@ pub struct Joined {
     pub sockets: Vec<(u64, u16, usize)>,
 }
 
-/// Says to which service each of these processes belongs. Reads only these processes and their ancestors.
+/// Says to which service each of these processes belongs. Reads only these processes, and
+/// of their ancestors those that may matter.
 pub fn resolve_pids(root: &Path, specs: &[ServiceSpec], pids: &[u32]) -> Joined {
-    let scan = Scan::of_few(root, processes::with_ancestors(root, pids, std::process::id()));
     let matcher = Matcher::new(specs);
+    let processes = processes::with_ancestors(root, pids, std::process::id(), matcher.takes_descendants());
+    let scan = Scan::of_few(root, processes);
     let mut joined = Joined::default();
     for index in pids.iter().filter_map(|pid| scan.index(*pid)) {
         let Some(service) = matcher.service_of(&scan, index) else { continue };

@@ -5,7 +5,7 @@
 //! per process. A process that exits meanwhile is left out, or shows nothing; neither is an error.
 
 use std::cell::OnceCell;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
@@ -153,17 +153,28 @@ pub fn all(root: &Path, skip: u32) -> io::Result<Vec<Process>> {
     Ok(pids.into_iter().filter(|pid| *pid != skip).filter_map(|pid| Process::read(root, pid)).collect())
 }
 
-/// Reads the named processes and all their ancestors, except `skip`.
-pub fn with_ancestors(root: &Path, pids: &[u32], skip: u32) -> Vec<Process> {
-    let mut seen = HashSet::from([0, skip]);
-    let mut processes = Vec::new();
+/// Reads the named processes and, except `skip`, their ancestors: all of them, or those that execute the same file and the next one.
+pub fn with_ancestors(root: &Path, pids: &[u32], skip: u32, all: bool) -> Vec<Process> {
+    let mut processes: Vec<Process> = Vec::new();
+    let mut known: HashMap<u32, usize> = HashMap::new();
     for pid in pids {
-        let mut next = *pid;
-        while seen.insert(next)
-            && let Some(process) = Process::read(root, next)
-        {
-            next = process.ppid;
-            processes.push(process);
+        let (mut next, mut child) = (*pid, None);
+        let mut passed = HashSet::from([0, skip]);
+        // Reading is no atomic act, and might show a cycle.
+        while passed.insert(next) {
+            let at = match known.get(&next) {
+                Some(at) => *at,
+                None => {
+                    let Some(process) = Process::read(root, next) else { break };
+                    known.insert(next, processes.len());
+                    processes.push(process);
+                    processes.len() - 1
+                }
+            };
+            if !all && child.is_some_and(|child: usize| !processes[child].same_executable(&processes[at])) {
+                break;
+            }
+            (next, child) = (processes[at].ppid, Some(at));
         }
     }
     processes
@@ -223,8 +234,24 @@ mod tests {
         tree.process(5_000_001, 5_000_003, "a", "/a");
         tree.process(5_000_002, 5_000_001, "b", "/b");
         tree.process(5_000_003, 5_000_002, "c", "/c");
-        assert_eq!(with_ancestors(tree.root(), &[5_000_002, 5_000_003], 0).len(), 3);
-        assert_eq!(with_ancestors(tree.root(), &[5_000_009], 0).len(), 0);
+        assert_eq!(with_ancestors(tree.root(), &[5_000_002, 5_000_003], 0, true).len(), 3);
+        assert_eq!(with_ancestors(tree.root(), &[5_000_009], 0, true).len(), 0);
+    }
+
+    #[test]
+    fn ancestors_are_read_as_far_as_they_execute_the_same_file() {
+        let tree = Tree::new();
+        tree.process(5_000_001, 1, "init", "/init");
+        tree.process(5_000_002, 5_000_001, "sh", "/sh");
+        tree.process(5_000_003, 5_000_002, "a", "/a");
+        tree.process(5_000_004, 5_000_003, "a", "/a");
+        let read = |pids: &[u32], all| {
+            with_ancestors(tree.root(), pids, 0, all).iter().map(|process| process.pid).collect::<Vec<_>>()
+        };
+        assert_eq!(read(&[5_000_004], false), [5_000_004, 5_000_003, 5_000_002]);
+        // Also where another process was read on the way.
+        assert_eq!(read(&[5_000_003, 5_000_004], false), [5_000_003, 5_000_002, 5_000_004]);
+        assert_eq!(read(&[5_000_004], true), [5_000_004, 5_000_003, 5_000_002, 5_000_001]);
     }
 
     #[test]

@@ -30,16 +30,40 @@ pub fn listens_at(pid: u32, fd: RawFd, inode: u64, path: &str) -> Option<bool> {
     }
 }
 
+/// Whether one of these descriptors of a process is a socket that listens, or cannot be asked whether it does.
+pub fn listens(pid: u32, mut descriptors: impl Iterator<Item = RawFd>) -> bool {
+    let process = match open_process(pid) {
+        Ok(process) => process,
+        // It is gone, and has nothing any more.
+        Err(error) => return error.raw_os_error() != Some(libc::ESRCH),
+    };
+    descriptors.any(|fd| match lend_of(&process, fd) {
+        Ok(socket) => option(&socket, libc::SO_ACCEPTCONN) != Some(0),
+        // Closed, or the process is gone.
+        Err(error) => !matches!(error.raw_os_error(), Some(libc::EBADF | libc::ESRCH)),
+    })
+}
+
 fn lend(pid: u32, fd: RawFd) -> io::Result<OwnedFd> {
-    let owned = |result: libc::c_long| match RawFd::try_from(result) {
+    lend_of(&open_process(pid)?, fd)
+}
+
+fn open_process(pid: u32) -> io::Result<OwnedFd> {
+    // SAFETY: the call takes integers, and sets the close-on-exec flag of what it makes.
+    owned(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })
+}
+
+fn lend_of(process: &OwnedFd, fd: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: as in `open_process`.
+    owned(unsafe { libc::syscall(libc::SYS_pidfd_getfd, process.as_raw_fd(), fd, 0) })
+}
+
+fn owned(result: libc::c_long) -> io::Result<OwnedFd> {
+    match RawFd::try_from(result) {
         // SAFETY: the kernel has just made this descriptor for us.
         Ok(fd) if fd >= 0 => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
         _ => Err(io::Error::last_os_error()),
-    };
-    // SAFETY: both calls take integers, and set the close-on-exec flag of what they make.
-    let process = owned(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })?;
-    // SAFETY: as above.
-    owned(unsafe { libc::syscall(libc::SYS_pidfd_getfd, process.as_raw_fd(), fd, 0) })
+    }
 }
 
 fn option(socket: &OwnedFd, name: i32) -> Option<i32> {
@@ -104,6 +128,18 @@ mod tests {
         let name = format!("acgs-perf-{}\0x", std::process::id());
         let hidden = UnixListener::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
         assert_eq!(ask(&hidden, &format!("@{}", name.replace('\0', "@"))), Some(true));
+    }
+
+    #[test]
+    fn a_process_that_listens_says_so() {
+        let own = std::process::id();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let fds = [client.as_raw_fd(), listener.as_raw_fd()];
+        assert!(listens(own, fds.into_iter()));
+        assert!(!listens(own, fds[..1].iter().copied()), "a connection does not listen");
+        assert!(!listens(own, [1 << 20].into_iter()), "what is closed does not listen");
+        assert!(!listens(u32::MAX / 4, fds.into_iter()), "who is gone does not listen");
     }
 
     /// A process binds a path with a newline, behind which a line says that its TCP socket listens at another path.

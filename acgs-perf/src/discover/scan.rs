@@ -14,6 +14,9 @@ use super::proof;
 use super::sockets::{self, Endpoint, Listening, Open};
 use super::udp_sockets::{self, UdpSocket};
 
+/// With more sockets than this, a look at what listens costs less than to ask each of them.
+const MAX_ASKED: usize = 256;
+
 /// The processes of one moment.
 pub(super) struct Scan<'a> {
     root: &'a Path,
@@ -22,6 +25,9 @@ pub(super) struct Scan<'a> {
     listening: OnceCell<Vec<Listening>>,
     /// Several at one inode where the table of UNIX sockets was made to lie about it.
     by_inode: OnceCell<HashMap<u64, Vec<usize>>>,
+    /// The sockets that each process has open.
+    open: Vec<OnceCell<Vec<Open>>>,
+    may_listen: Vec<OnceCell<bool>>,
     held: Vec<OnceCell<Vec<usize>>>,
     /// UDP sockets by network namespace.
     udp: RefCell<HashMap<u64, Rc<[UdpSocket]>>>,
@@ -33,10 +39,12 @@ pub(super) struct Scan<'a> {
 impl<'a> Scan<'a> {
     pub(super) fn new(root: &'a Path, processes: Vec<Process>) -> Self {
         let by_pid = processes.iter().enumerate().map(|(index, process)| (process.pid, index)).collect();
+        let open = processes.iter().map(|_| OnceCell::new()).collect();
+        let may_listen = processes.iter().map(|_| OnceCell::new()).collect();
         let held = processes.iter().map(|_| OnceCell::new()).collect();
         let (listening, by_inode, disproved) = (OnceCell::new(), OnceCell::new(), RefCell::default());
         let udp = RefCell::default();
-        Self { root, processes, by_pid, listening, by_inode, held, udp, disproved, few: false }
+        Self { root, processes, by_pid, listening, by_inode, open, may_listen, held, udp, disproved, few: false }
     }
 
     /// The same for a few processes, of which most hold no socket.
@@ -91,10 +99,25 @@ impl<'a> Scan<'a> {
         })
     }
 
+    /// The sockets that a process has open.
+    pub(super) fn open(&self, index: usize) -> &[Open] {
+        let read = || sockets::open_sockets(self.processes[index].directory()).unwrap_or_default();
+        self.open[index].get_or_init(read)
+    }
+
     /// Whether a process may hold a listening socket at all. To find out what listens took the kernel 10 ms (walks through
-    /// its table of connections, which may be 512,000 slots long), a look at few processes' descriptors much less.
+    /// its table of connections, which may be 512,000 slots long), to ask the few sockets of few processes some µs.
     pub(super) fn may_listen(&self, index: usize) -> bool {
-        !self.few || sockets::open_sockets(self.processes[index].directory()).is_ok_and(|open| !open.is_empty())
+        !self.few || *self.may_listen[index].get_or_init(|| self.says_it_listens(index))
+    }
+
+    /// Whether a socket of a process says that it listens, or cannot be asked.
+    fn says_it_listens(&self, index: usize) -> bool {
+        let open = self.open(index);
+        if open.is_empty() || open.len() > MAX_ASKED || self.root != Path::new("/proc") {
+            return !open.is_empty();
+        }
+        proof::listens(self.processes[index].pid, open.iter().map(|open| open.fd))
     }
 
     /// The listening sockets that a process holds.
@@ -125,9 +148,10 @@ impl<'a> Scan<'a> {
                 }
                 by_inode
             });
-            let open = sockets::open_sockets(self.processes[index].directory()).unwrap_or_default();
-            let listed =
-                open.iter().flat_map(|open| by_inode.get(&open.inode).into_iter().flatten().map(move |at| (open, *at)));
+            let listed = self
+                .open(index)
+                .iter()
+                .flat_map(|open| by_inode.get(&open.inode).into_iter().flatten().map(move |at| (open, *at)));
             let proved = listed.filter(|(open, socket)| self.is_proved(index, open, *socket));
             let mut held: Vec<usize> = proved.map(|(_, socket)| socket).collect();
             held.sort_unstable();

@@ -7,7 +7,6 @@ use std::path::Path;
 
 use super::scan::Scan;
 use super::selector::Term;
-use super::sockets::open_sockets;
 
 /// A UDP socket with who holds it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,9 +22,9 @@ pub struct UdpHolder {
 /// The UDP sockets of these processes, by index.
 pub(super) fn held(scan: &Scan<'_>, processes: impl IntoIterator<Item = usize>) -> Vec<UdpHolder> {
     let mut held = Vec::new();
-    for process in processes.into_iter().map(|index| &scan.processes()[index]) {
+    for index in processes {
         // Most processes have no socket, and then nobody needs to know what their namespace has.
-        let open = open_sockets(process.directory()).unwrap_or_default();
+        let (process, open) = (&scan.processes()[index], scan.open(index));
         if open.is_empty() {
             continue;
         }

@@ -31,6 +31,8 @@ const SAMPLE_BUDGET: u64 = 16;
 pub struct Collector {
     ring: RingBuf<MapData>,
     services: Vec<OfService>,
+    /// Whether those of the whole recording are kept, too.
+    keeps_whole: bool,
     looked: bool,
     /// State of a small generator of random numbers for the sample; its quality does not matter.
     random: u64,
@@ -50,9 +52,9 @@ struct OfService {
 impl Collector {
     /// Nothing kept yet, and nothing wanted before the first look.
     #[must_use]
-    pub fn new(ring: RingBuf<MapData>, maps: &Maps) -> Self {
+    pub fn new(ring: RingBuf<MapData>, maps: &Maps, keeps_whole: bool) -> Self {
         let services = (0..maps.services()).map(|_| OfService::default()).collect();
-        let mut all = Self { ring, services, looked: false, random: 0x9e37_79b9_7f4a_7c15 };
+        let mut all = Self { ring, services, keeps_whole, looked: false, random: 0x9e37_79b9_7f4a_7c15 };
         all.set_gate(maps);
         all
     }
@@ -73,7 +75,7 @@ impl Collector {
             self.random ^= self.random >> 7;
             self.random ^= self.random << 17;
             if let Some(of) = self.services.get_mut(record.service as usize) {
-                of.add(&record, self.random, maps);
+                of.add(&record, self.keeps_whole.then_some(self.random), maps);
             }
         }
     }
@@ -107,9 +109,10 @@ impl Collector {
                 maps.read_histograms(request::LATENCY, service as u32, [Histogram::Latency as u32], &mut sections);
                 of.p99 = low_end_of_p99(&row(Some(&sections), request::LATENCY, &[Histogram::Latency as u32]).sums);
             }
-            let slowest = if self.looked { of.wanted(few) } else { u64::MAX };
+            let slowest = if self.looked { of.wanted(few, self.keeps_whole) } else { u64::MAX };
+            let sample = if self.looked && self.keeps_whole { of.p99.min(slowest) } else { u64::MAX };
             maps.set_gate(service, Gate::Slowest, slowest);
-            maps.set_gate(service, Gate::AboveP99, if self.looked { of.p99.min(slowest) } else { u64::MAX });
+            maps.set_gate(service, Gate::AboveP99, sample);
             maps.set_gate(service, Gate::SlowestBudget, SLOWEST_BUDGET);
             maps.set_gate(service, Gate::AboveP99Budget, SAMPLE_BUDGET);
         }
@@ -125,29 +128,41 @@ impl Collector {
 
 impl OfService {
     /// From which latency on a request is worth a record, as one of the slowest of all or of this interval. Until there are enough
-    /// of all, that is each if there are few requests. Otherwise what is below the P99 of the interval before is worth none:
-    /// it would only crowd the sample of those above.
-    fn wanted(&self, few: bool) -> u64 {
+    /// of all, or where none of all are kept, of this interval, that is each if there are few requests. Otherwise what is below the P99 of
+    /// the interval before is worth none: it would only crowd the sample of those above.
+    fn wanted(&self, few: bool, keeps_whole: bool) -> u64 {
         let beyond = |kept: &[Exemplar], limit: usize| {
             kept.last().filter(|_| kept.len() >= limit).map(|last| last.latency_ns() + 1)
         };
-        match beyond(&self.whole.slowest, KEPT) {
+        let of_interval = beyond(&self.slowest, KEPT_PER_INTERVAL);
+        let of_all = if keeps_whole { beyond(&self.whole.slowest, KEPT) } else { of_interval };
+        match of_all {
             None if few => 0,
             None => self.p99,
-            Some(of_all) => of_all.min(beyond(&self.slowest, KEPT_PER_INTERVAL).unwrap_or(self.p99)),
+            Some(of_all) => of_all.min(of_interval.unwrap_or(self.p99)),
         }
     }
 
-    fn add(&mut self, record: &ExemplarRecord, random: u64, maps: &Maps) {
+    /// Takes a record; `random` decides whether it comes into the sample of the whole recording, if there is one.
+    fn add(&mut self, record: &ExemplarRecord, random: Option<u64>, maps: &Maps) {
         let latency = record.row[LATENCY_WORD];
-        // Names only for what is kept, at least for now: each is a file of /proc, and most records are not kept.
-        let is_kept = self.whole.would_keep(latency, random)
+        let request =
+            [record.arrived, record.read.saturating_sub(record.arrived), record.first.saturating_sub(record.read)];
+        let is_wanted = random.is_some_and(|random| self.whole.would_keep(latency, random))
             || self.slowest.len() < KEPT_PER_INTERVAL
             || self.slowest.last().is_some_and(|last| last.latency_ns() < latency);
-        let comm = |pid: u32| if is_kept { maps.comm(pid) } else { String::new() };
+        // Most records are neither, and to read one takes memory, and a file of /proc for each name in it.
+        let is_known = || self.slowest.iter().chain(self.whole.all()).any(|known| known.times() == request);
+        if !is_wanted && !is_known() {
+            self.whole.pass();
+            return;
+        }
+        let comm = |pid: u32| if is_wanted { maps.comm(pid) } else { String::new() };
         let exemplar = exemplar(record, &comm);
-        add_to_slowest(&mut self.slowest, exemplar.clone(), KEPT_PER_INTERVAL);
-        self.whole.add(exemplar, random);
+        if let Some(random) = random {
+            self.whole.add(exemplar.clone(), random);
+        }
+        add_to_slowest(&mut self.slowest, exemplar, KEPT_PER_INTERVAL);
     }
 }
 
@@ -233,13 +248,21 @@ mod tests {
     #[test]
     fn ordinary_requests_are_wanted_only_until_there_are_enough() {
         let mut of = OfService { p99: 500, ..OfService::default() };
-        assert_eq!((of.wanted(true), of.wanted(false)), (0, 500));
+        assert_eq!((of.wanted(true, true), of.wanted(false, true)), (0, 500));
         of.whole.slowest = kept(&[1000; KEPT]);
         // A new interval wants its own slowest, and nothing ordinary, however few requests there are.
-        assert_eq!((of.wanted(true), of.wanted(false)), (500, 500));
+        assert_eq!((of.wanted(true, true), of.wanted(false, true)), (500, 500));
         of.slowest = kept(&[900, 800, 700]);
-        assert_eq!((of.wanted(true), of.wanted(false)), (701, 701));
+        assert_eq!((of.wanted(true, true), of.wanted(false, true)), (701, 701));
         of.whole.slowest = kept(&[600; KEPT]);
-        assert_eq!(of.wanted(false), 601);
+        assert_eq!(of.wanted(false, true), 601);
+    }
+
+    #[test]
+    fn where_none_of_all_are_kept_each_interval_has_its_slowest() {
+        let mut of = OfService { p99: 500, ..OfService::default() };
+        assert_eq!((of.wanted(true, false), of.wanted(false, false)), (0, 500));
+        of.slowest = kept(&[400, 300, 200]);
+        assert_eq!((of.wanted(true, false), of.wanted(false, false)), (201, 201));
     }
 }

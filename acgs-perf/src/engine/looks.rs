@@ -92,6 +92,7 @@ impl Looks {
             self.note(notes, &error.to_string());
             return None;
         }
+        self.refusals.end_look();
         self.refusals.bound(|| session.maps.processes());
         self.has_looked = true;
         self.found_open = !look.open.is_empty();

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use acgs_perf_common::ledger::Loss;
+use acgs_perf_common::maps::Counter;
 
 use super::scanner::{Found, Scanner};
 use crate::discover::selector::Term;
@@ -22,6 +23,8 @@ const MAX_LISTED: usize = 512;
 const SEARCH_EVERY: Duration = Duration::from_secs(1);
 /// How often when it has had none for long.
 const SEARCH_AT_LEAST_EVERY: Duration = Duration::from_secs(20);
+/// How often the table of members is gone over though nothing tells that it has changed.
+const MEMBERS_EVERY: Duration = Duration::from_secs(1);
 /// Who has waited for a service may wait this part of that time more.
 const PATIENCE: u32 = 8;
 
@@ -40,6 +43,18 @@ pub struct Members {
     /// The members when /proc was last asked: who belongs to another service since has been moved by the kernel side, which knows better.
     asked: BTreeMap<u32, usize>,
     scanner: Scanner,
+    /// The members at the last look at the whole table, and what has to change for another one.
+    members: Vec<(u32, usize)>,
+    seen: Seen,
+}
+
+/// What tells that there may be other members than before. What the kernel side takes in by itself, because it listens, nothing tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Seen {
+    execed: u64,
+    forked_or_exited: u64,
+    /// When the table is gone over though nothing tells.
+    until: Instant,
 }
 
 impl Members {
@@ -58,10 +73,21 @@ impl Members {
         let (_, execed) = maps.execed_since(u64::MAX);
         let listed = specs.iter().map(|_| BTreeMap::new()).collect();
         let scanner = Scanner::new(specs.clone());
-        let (ports, has_new_ports, asked) = (BTreeSet::new(), false, BTreeMap::new());
-        let (searched, orphaned, orphaned_since) = (Instant::now(), Vec::new(), Instant::now());
-        let mut members =
-            Self { specs, execed, searched, orphaned, orphaned_since, listed, ports, has_new_ports, asked, scanner };
+        let now = Instant::now();
+        let mut members = Self {
+            specs,
+            execed,
+            searched: now,
+            orphaned: Vec::new(),
+            orphaned_since: now,
+            listed,
+            ports: BTreeSet::new(),
+            has_new_ports: false,
+            asked: BTreeMap::new(),
+            scanner,
+            members: Vec::new(),
+            seen: Seen { execed: 0, forked_or_exited: 0, until: now },
+        };
         members.enter(targets, maps);
         members.asked = maps.processes().into_iter().collect();
         match discover::resolve(Path::new("/proc"), &members.specs) {
@@ -113,9 +139,8 @@ impl Members {
                 }
             }
         }
-        // Once a look: the table has a byte for each possible id, 4 MB where `pid_max` is as high as it goes.
-        let members = maps.processes();
-        let is_orphaned = |service: &usize| !members.iter().any(|(_, of)| of == service);
+        self.look_at_members(maps);
+        let is_orphaned = |service: &usize| !self.members.iter().any(|(_, of)| of == service);
         let orphaned: Vec<usize> = (0..self.specs.len()).filter(is_orphaned).collect();
         if orphaned != self.orphaned {
             (self.orphaned, self.orphaned_since) = (orphaned, Instant::now());
@@ -123,8 +148,28 @@ impl Members {
         if !self.orphaned.is_empty() && self.searched.elapsed() >= search_every(self.orphaned_since.elapsed()) {
             self.search(maps);
         }
+        let members = std::mem::take(&mut self.members);
         self.add_to_list(&members);
-        !members.is_empty()
+        self.members = members;
+        !self.members.is_empty()
+    }
+
+    /// Goes over the table of members if there may be others than before: it has a byte for each possible id, 4 MB where `pid_max` is as
+    /// high as it goes, which takes half a millisecond.
+    fn look_at_members(&mut self, maps: &Maps) {
+        let of_service = |service: u32| {
+            [Counter::Forked, Counter::Exited]
+                .map(|counter| maps.counter(service, counter as u32))
+                .into_iter()
+                .sum::<u64>()
+        };
+        let forked_or_exited = (0..maps.services() as u32).map(of_service).fold(0, u64::wrapping_add);
+        let now = Instant::now();
+        let seen = Seen { execed: self.execed, forked_or_exited, ..self.seen };
+        if seen != self.seen || self.seen.until <= now {
+            self.members = maps.processes();
+            self.seen = Seen { until: now + MEMBERS_EVERY, ..seen };
+        }
     }
 
     /// Whether ports have joined since the last call on which somebody may have listened before.
@@ -200,6 +245,8 @@ impl Members {
 
     /// Makes a process a member, unless it is one, or has been moved since /proc was asked: by a call of listen on a wanted port.
     fn enter_one(&mut self, maps: &Maps, member: Member, service: usize) {
+        // Whether anything comes of it or not: the table is gone over at the next call.
+        self.seen.until = Instant::now();
         match maps.service_of(member.pid) {
             Some(now) if now == service => {}
             Some(now) if self.asked.get(&member.pid) != Some(&now) => self.look_at(vec![member.pid], maps),

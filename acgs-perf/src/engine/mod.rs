@@ -42,12 +42,8 @@ use members::Members;
 use notes::Notes;
 use tuning::Tuning;
 
-/// How often exemplars are taken from the ring buffer.
-const GLANCE_EVERY: Duration = Duration::from_millis(64);
 /// What is missing where the threads could not be walked.
 const NOT_REFRESHED: &str = "what threads have counted themselves is in a later interval";
-/// New programs are looked for every so many times.
-const LOOK_EVERY: u32 = 3;
 
 /// What is missing where sockets cannot be gone over.
 const OLDER_UNKNOWN: &str = "requests from before the recording are not known";
@@ -177,7 +173,7 @@ impl Prepared {
         // What was lost until now is lost to the recording.
         let ledger = Sums::default();
         let last = Snapshot { at_ns, unix_ns, rest_at_ns: at_ns, ledger, agent_cpu_ns, ..before };
-        let exemplars = session.take_ring().map(|ring| Collector::new(ring, &session.maps));
+        let exemplars = session.take_ring().map(|ring| Collector::new(ring, &session.maps, tuning.keeps_exemplars));
         let watch = tuning.max_overhead.map(|percent| Watch::begin(percent, tuning.measure_cost));
         Engine {
             specs: targets.iter().map(|target| target.spec.clone()).collect(),
@@ -262,7 +258,7 @@ impl Engine {
             }
         }
         if self.next_glance <= now {
-            self.next_glance = next(self.next_glance, GLANCE_EVERY / self.tuning.speed, now);
+            self.next_glance = next(self.next_glance, self.tuning.glance / self.tuning.speed, now);
             self.glance();
         }
         if self.next_interval <= now {
@@ -340,7 +336,7 @@ impl Engine {
 
     /// Takes exemplars, and every few times new processes.
     fn glance(&mut self) {
-        if self.glances % LOOK_EVERY == LOOK_EVERY - 1 {
+        if self.glances % self.tuning.look_every == self.tuning.look_every - 1 {
             self.session.tell();
             let is_alive = self.members.tick(&mut self.session.maps);
             if self.members.take_new_ports() {

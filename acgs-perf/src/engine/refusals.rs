@@ -21,11 +21,16 @@ use crate::sums::{Row, Section, Sums};
 /// The counter of a network namespace.
 const COUNTER: &str = "ListenDrops";
 
+/// Who was not seen by so many looks is gone.
+const GONE_AFTER: u64 = 8;
+
 /// What was refused since the first look.
 #[derive(Default)]
 pub struct Refusals {
-    /// `sk_drops` of each listener at the last look, by inode.
-    last: BTreeMap<u64, u32>,
+    /// `sk_drops` of each listener at the last look, and at which look that was, by inode.
+    last: BTreeMap<u64, (u32, u64)>,
+    /// The number of the look under way.
+    look: u64,
     /// Their growth, and the number of looks.
     dropped: BTreeMap<Subject, Section>,
     /// Whether it has grown since `bounded`.
@@ -53,7 +58,7 @@ impl Refusals {
 
     /// Of a listener that was there already the first look says from where on is counted; another one begins at 0.
     pub fn add(&mut self, seen: &Sighting) {
-        let before = self.last.insert(seen.inode, seen.drops);
+        let before = self.last.insert(seen.inode, (seen.drops, self.look)).map(|(drops, _)| drops);
         let before = before.unwrap_or(if seen.flags & OLDER == 0 { 0 } else { seen.drops });
         let dropped = seen.drops.wrapping_sub(before);
         // Another socket with the same inode.
@@ -65,6 +70,14 @@ impl Refusals {
         let section = self.dropped.entry(Subject::service(seen.service as usize)).or_default();
         let row = section.entry(vec![seen.port]).or_default();
         *row = refused(row.sums.get(0) + i64::from(dropped), row.sums.get(1) + 1);
+    }
+
+    /// A look has gone over all listeners: those that some looks have not seen are gone. One look may pass a listener, where sockets
+    /// beside it in the kernel's table are closed meanwhile.
+    pub fn end_look(&mut self) {
+        let look = self.look;
+        self.last.retain(|_, (_, seen)| *seen + GONE_AFTER > look);
+        self.look += 1;
     }
 
     /// Reads the counters of the namespaces, if a listener has dropped anything since. After the listeners, so that what they have refused
@@ -176,6 +189,20 @@ mod tests {
         refusals.add(&at(9, 1, OLDER));
         refusals.add(&at(7, 1, 0));
         assert_eq!(sum(&refusals), 5 + 2 + 1);
+    }
+
+    #[test]
+    fn listeners_that_are_gone_take_no_memory() {
+        let mut refusals = Refusals::default();
+        for inode in 0..1_000 {
+            refusals.add(&at(inode, 2, 0));
+            refusals.add(&at(1_000, 7, 0));
+            refusals.end_look();
+        }
+        assert_eq!((sum(&refusals), refusals.last.len()), (2 * 1_000 + 7, 1 + GONE_AFTER as usize));
+        // An inode that comes again is another socket's.
+        refusals.add(&at(3, 5, 0));
+        assert_eq!(sum(&refusals), 2 * 1_000 + 7 + 5);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::discover::{self, Joined, ServiceSpec, Target};
+use crate::live::rights;
 
 /// How long the engine waits for an answer that is nearly there.
 const PATIENCE: Duration = Duration::from_millis(20);
@@ -41,6 +42,9 @@ impl Scanner {
         let (looks, to_do) = channel();
         let (answers, found) = channel();
         let started = thread::Builder::new().name("acgs-scan".into()).stack_size(512 << 10).spawn(move || {
+            if let Err(error) = rights::keep(rights::LOOK) {
+                tracing::warn!("cannot give up capabilities: {error}");
+            }
             let root = Path::new("/proc");
             while let Ok(look) = to_do.recv() {
                 let answer = match look {

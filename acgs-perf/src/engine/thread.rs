@@ -7,9 +7,11 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel, sync_channel}
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
+use anyhow::Context as _;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::{End, Engine, Finished, Prepared, Setup, Step};
+use crate::live::rights;
 use crate::snapshot::{Context, Interval};
 
 /// What happens while a recording runs.
@@ -62,7 +64,12 @@ impl Recording {
         let (started, has_started) = sync_channel(1);
         let (events, received) = unbounded_channel();
         let thread = Builder::new().name("acgs-engine".into()).spawn(move || {
-            let engine = Engine::start(setup);
+            let kept = if setup.tuning.is_timed() { rights::RECORD_TIMED } else { rights::RECORD };
+            let engine = Engine::start(setup).and_then(|engine| {
+                // Attached: what it took to look into other network namespaces is not needed any more.
+                rights::keep(kept).context("cannot give up capabilities")?;
+                Ok(engine)
+            });
             let _nobody_waits = started.send(engine.is_ok());
             Ok(Run { engine: engine?, duration, contexts_every, to_do, events }.run())
         })?;

@@ -3,11 +3,13 @@
 //! In: the loaded object. Out: what probes make their sections of; the switches, the ledger and the exemplars' gate. What cannot be
 //! read of a table is noted, and no reason to lose the rest.
 
+use std::any::Any;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::mem::{MaybeUninit, offset_of};
 use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::ptr;
+use std::rc::Rc;
 
 use acgs_perf_common::exemplar::{GATE_WORDS, Gate};
 use acgs_perf_common::histogram::BUCKETS;
@@ -17,8 +19,8 @@ use acgs_perf_common::state::SYSCALLS;
 use aya::Ebpf;
 use aya::maps::{HashMap, Map, MapData, RingBuf};
 
-use super::LiveError;
 use super::array::Array;
+use super::{LiveError, entries};
 use crate::sums::{Key, Row, Section, Sections, Sums};
 
 /// Words of `SWITCHES`.
@@ -67,6 +69,8 @@ pub struct Maps {
     nothing: Array,
     /// What a table could not be read for, by the table.
     unread: RefCell<BTreeMap<&'static str, String>>,
+    /// Tables that were read in the reading under way, by name.
+    shared: RefCell<Option<BTreeMap<&'static str, Rc<dyn Any>>>>,
 }
 
 impl Maps {
@@ -91,8 +95,7 @@ impl Maps {
             let map = ebpf.take_map(name).ok_or(LiveError::Map { name, reason: "not in the object".into() })?;
             tables.insert(name, map);
         }
-        let nothing = Array::empty()?;
-        let maps = Self { services, shards, arrays, tables, nothing, unread: RefCell::default() };
+        let maps = Self { arrays, tables, ..Self::none(services, shards)? };
         for name in ARRAYS {
             if !maps.arrays.contains_key(name) {
                 return Err(LiveError::Map { name, reason: "not an array in the object".into() });
@@ -101,6 +104,15 @@ impl Maps {
         maps.array("SWITCHES").set(OPENED, NEVER);
         maps.array("SWITCHES").set(CLOSED, NEVER);
         Ok(maps)
+    }
+
+    /// None yet.
+    ///
+    /// # Errors
+    /// When there is no memory for a page.
+    pub fn none(services: usize, shards: u32) -> Result<Self, LiveError> {
+        let (arrays, tables, nothing) = (BTreeMap::new(), BTreeMap::new(), Array::empty()?);
+        Ok(Self { services, shards, arrays, tables, nothing, unread: RefCell::default(), shared: RefCell::default() })
     }
 
     /// Number of services.
@@ -135,25 +147,44 @@ impl Maps {
 
     /// Entries of a table. What cannot be read is no reason to lose the rest: it is noted.
     #[must_use]
-    pub fn entries<K: aya::Pod, V: aya::Pod>(&self, name: &'static str, what: &str) -> Vec<(K, V)> {
-        let mut all = Vec::new();
+    pub fn entries<K: aya::Pod, V: aya::Pod>(&self, name: &'static str, what: &str) -> Rc<Vec<(K, V)>> {
+        if let Some(read) = self.shared.borrow().as_ref().and_then(|shared| shared.get(name)?.clone().downcast().ok()) {
+            return read;
+        }
+        let all = Rc::new(self.read_entries(name, what));
+        if let Some(shared) = self.shared.borrow_mut().as_mut() {
+            let _before = shared.insert(name, all.clone());
+        }
+        all
+    }
+
+    /// Runs `reading`, within which each table is read once, for all services.
+    pub fn reading_once(&self, reading: impl FnOnce()) {
+        *self.shared.borrow_mut() = Some(BTreeMap::new());
+        reading();
+        *self.shared.borrow_mut() = None;
+    }
+
+    fn read_entries<K: aya::Pod, V: aya::Pod>(&self, name: &'static str, what: &str) -> Vec<(K, V)> {
         let note = |why: anyhow::Error| {
             let text = format!("{what} could not be read whole: map {name}: {why:#}");
             self.unread.borrow_mut().insert(name, text);
         };
-        let Some(table) = self.tables.get(name).map(HashMap::<&MapData, K, V>::try_from) else { return all };
-        match table {
-            Err(error) => note(error.into()),
-            Ok(table) => {
-                for entry in table.iter() {
-                    match entry {
-                        Ok(entry) => all.push(entry),
-                        Err(error) => note(error.into()),
-                    }
-                }
+        let Some(map) = self.tables.get(name) else { return Vec::new() };
+        let table = match HashMap::<&MapData, K, V>::try_from(map) {
+            Ok(table) => table,
+            Err(error) => {
+                note(error.into());
+                return Vec::new();
             }
+        };
+        if let Map::HashMap(data) | Map::LruHashMap(data) = map
+            && let Ok(all) = entries::read(data.fd().as_fd())
+        {
+            return all;
         }
-        all
+        // One by one, where the kernel gives them in no other way.
+        table.iter().filter_map(|entry| entry.map_err(|error| note(error.into())).ok()).collect()
     }
 
     /// The rows of a table of which a service has some entries, and room for new ones: an entry in which nothing has happened since
@@ -169,7 +200,7 @@ impl Maps {
         let all = self.entries::<K, V>(name, what);
         let is_crowded = all.len() > room;
         let mut section = Section::new();
-        for (entry, value) in all {
+        for &(entry, value) in all.iter() {
             let Some((key, current)) = row(&entry, &value) else { continue };
             let is_idle = is_crowded && before.is_some_and(|before| before.get(&key) == Some(&current));
             match is_idle.then(|| self.take_entry::<K, V>(name, &entry)).flatten() {

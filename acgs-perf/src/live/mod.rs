@@ -7,14 +7,17 @@ mod array;
 pub mod btf;
 pub mod calls;
 pub mod diagnostics;
+mod entries;
 pub mod hooks;
 pub mod look;
 pub mod maps;
+mod memory;
 pub mod needs;
 pub mod offsets;
 pub mod preemption;
 pub mod probes;
 mod program;
+pub mod rights;
 mod service_table;
 pub mod session;
 pub mod status;
@@ -132,6 +135,7 @@ pub fn start(chosen: &[&probes::ProbeSpec], services: usize, debug: &Debug) -> R
 /// Gives the memory that only loading needed back to the system: the kernel's types and the object, parsed.
 fn give_back() {
     session::give_object_back();
+    memory::give_code_back();
     #[cfg(target_env = "gnu")]
     // SAFETY: malloc_trim has no preconditions.
     unsafe {

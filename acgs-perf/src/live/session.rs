@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use acgs_perf_common::maps::{COUNTERS, HISTOGRAMS, MAX_SERVICES, MAX_SHARDS, histogram_base};
 use aya::maps::{MapData, RingBuf};
 use aya::programs::links::FdLink;
-use aya::{Btf as KernelTypes, Ebpf, EbpfLoader, Endianness};
+use aya::{Btf as KernelTypes, Ebpf, Endianness};
 use serde::{Deserialize, Serialize};
 
 use super::account::Account;
@@ -23,7 +23,7 @@ use super::offsets::Resolved;
 use super::preemption::{self, Preemption};
 use super::probes::{self, BASE_MAPS, Choice, Iterators, MapSpec, PROBES, ProbeSpec, Sizes, SocketIterators, Stop};
 use super::status::{ProbeState, ProbeStatus};
-use super::{Debug, LiveError, calls, program};
+use super::{Debug, LiveError, calls, memory, program};
 use crate::sums::Sections;
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/acgs-perf-ebpf"));
@@ -132,7 +132,7 @@ impl Session {
         let log_level = diagnostics::level();
         let sizes = Sizes { shards: shards(), services: services as u32 };
         let shards = sizes.shards;
-        let mut loader = EbpfLoader::new();
+        let mut loader = memory::loader();
         loader
             .btf(None)
             .allow_unsupported_maps()
@@ -168,16 +168,19 @@ impl Session {
         }
         let mut ebpf = loader.load(&preemption::resolved(OBJECT, preemption.as_ref()))?;
         let sized = BASE_MAPS.iter().chain(PROBES.iter().flat_map(|spec| spec.maps)).map(|map: &MapSpec| map.name);
-        let maps = Maps::open(&mut ebpf, services, shards, sized)?;
-        maps.set_call_classes(&calls::classes());
         let ring = Some(maps::exemplar_ring(&mut ebpf)?);
         let diagnostics = Diagnostics::open(&mut ebpf);
         let types = KernelTypes::parse(entry_points, Endianness::Little).map_err(|e| map_error("BTF", &e))?;
         let (links, loads, attach) = (Vec::new(), Vec::new(), Duration::ZERO);
         let look = Err("no probe looks at sockets".to_owned());
+        let maps = Maps::none(services, shards)?;
         let mut session = Self { ebpf, links, maps, ring, diagnostics, look, process, probes, loads, attach };
         session.load_all(&types)?;
         session.load_looks(&types);
+        // Only now, without the types, which are as large.
+        drop(types);
+        session.maps = Maps::open(&mut session.ebpf, services, shards, sized)?;
+        session.maps.set_call_classes(&calls::classes());
         session.attach = began.elapsed();
         Ok(session)
     }

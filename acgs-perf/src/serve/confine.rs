@@ -13,6 +13,8 @@ use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule, TargetArch,
 };
 
+use crate::live::rights;
+
 /// User and group that own nothing: `nobody` everywhere.
 const NOBODY: u32 = 65_534;
 /// Connections, the pipe, the event loop, and a few.
@@ -54,10 +56,23 @@ const ALLOWED: &[i64] = &[
     libc::SYS_write,
     libc::SYS_writev,
 ];
+/// Those that a process needs beside them to which the agent hands connections: to take one, and to see that it does not block.
+const ALLOWED_TO_BE_HANDED: &[i64] = &[libc::SYS_recvmsg];
 /// Those that are allowed for memory that holds no code.
 const ALLOWED_WITHOUT_CODE: &[i64] = &[libc::SYS_mmap, libc::SYS_mprotect];
 /// Where these have the protection.
 const PROTECTION: u8 = 2;
+/// Where `fcntl` has what is to be done.
+const COMMAND: u8 = 1;
+
+/// How a process comes to connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// It accepts them on a socket that it has.
+    Serves,
+    /// The agent makes them and hands them over; none is accepted.
+    IsHanded,
+}
 
 /// The first step: descriptors, limits, user, privileges.
 ///
@@ -65,8 +80,9 @@ const PROTECTION: u8 = 2;
 /// When something cannot be given up; then the process must not go on.
 pub fn drop_privileges(kept: &[RawFd]) -> io::Result<()> {
     close_others(kept)?;
-    for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
-        // A terminal, or a service manager, means the agent too, and this process ends when that does.
+    for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGXFSZ] {
+        // A terminal, or a service manager, means the agent too, and this process ends when that does. Standard error may be a file, which is
+        // not to be written here: that is an error and no end.
         // SAFETY: nothing is run on the signal.
         unsafe { libc::signal(signal, libc::SIG_IGN) };
     }
@@ -84,26 +100,31 @@ pub fn drop_privileges(kept: &[RawFd]) -> io::Result<()> {
 pub(super) fn become_nobody() -> io::Result<()> {
     // SAFETY: these calls take numbers, and the first an empty list.
     unsafe {
-        check(libc::setgroups(0, std::ptr::null()))?;
-        check(libc::setresgid(NOBODY, NOBODY, NOBODY))?;
-        // Gives up all capabilities too.
-        check(libc::setresuid(NOBODY, NOBODY, NOBODY))?;
-        check(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))?;
-        check(libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0))?;
+        // An agent that is not root has a user that owns nothing but the ring, which cannot be opened here.
+        if libc::geteuid() == 0 {
+            check(libc::setgroups(0, std::ptr::null()))?;
+            check(libc::setresgid(NOBODY, NOBODY, NOBODY))?;
+            check(libc::setresuid(NOBODY, NOBODY, NOBODY))?;
+        }
+        rights::keep(rights::NONE)?;
+        rights::hide_memory()?;
         // Only now: a change of the user takes it back.
         check(libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0))?;
     }
-    no_capabilities()
+    match rights::held()?.is_nothing() {
+        true => Ok(()),
+        false => Err(io::Error::other("capabilities are left")),
+    }
 }
 
 /// The second step: no file, no new socket, no other process, nothing of the kernel's but what is on the list.
 ///
 /// # Errors
 /// When the kernel cannot do it.
-pub fn confine() -> io::Result<()> {
+pub fn confine(way: Way) -> io::Result<()> {
     // Where the kernel has no Landlock, the list of system calls has no call that opens a file either.
     landlock().map_err(io::Error::other)?;
-    let filter: BpfProgram = filter().map_err(io::Error::other)?;
+    let filter: BpfProgram = filter(way).map_err(io::Error::other)?;
     seccompiler::apply_filter(&filter).map_err(io::Error::other)
 }
 
@@ -117,12 +138,18 @@ fn landlock() -> Result<(), landlock::RulesetError> {
     rules.create()?.restrict_self().map(drop)
 }
 
-fn filter() -> Result<BpfProgram, seccompiler::BackendError> {
+fn filter(way: Way) -> Result<BpfProgram, seccompiler::BackendError> {
     let is_no_code =
         SeccompCondition::new(PROTECTION, SeccompCmpArgLen::Dword, SeccompCmpOp::MaskedEq(libc::PROT_EXEC as u64), 0)?;
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> = ALLOWED.iter().map(|call| (*call, Vec::new())).collect();
     for call in ALLOWED_WITHOUT_CODE {
         rules.insert(*call, vec![SeccompRule::new(vec![is_no_code.clone()])?]);
+    }
+    if way == Way::IsHanded {
+        rules.remove(&libc::SYS_accept4);
+        rules.extend(ALLOWED_TO_BE_HANDED.iter().map(|call| (*call, Vec::new())));
+        let asks = SeccompCondition::new(COMMAND, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, libc::F_GETFL as u64)?;
+        rules.insert(libc::SYS_fcntl, vec![SeccompRule::new(vec![asks])?]);
     }
     let arch = TargetArch::try_from(std::env::consts::ARCH)?;
     let refused = SeccompAction::Errno(libc::EPERM as u32);
@@ -157,24 +184,6 @@ pub(super) fn limit(what: libc::__rlimit_resource_t, most: u64) -> io::Result<()
     check(unsafe { libc::setrlimit(what, &raw const limit) }).map(drop)
 }
 
-/// Fails if a capability is left.
-fn no_capabilities() -> io::Result<()> {
-    #[repr(C)]
-    struct Head {
-        version: u32,
-        pid: i32,
-    }
-    // _LINUX_CAPABILITY_VERSION_3: two sets of effective, permitted, inheritable.
-    let mut head = Head { version: 0x2008_0522, pid: 0 };
-    let mut sets = [[0u32; 3]; 2];
-    // SAFETY: both outlive the call, and are as large as that version says.
-    check_long(unsafe { libc::syscall(libc::SYS_capget, &raw mut head, sets.as_mut_ptr()) })?;
-    match sets.iter().flatten().all(|set| *set == 0) {
-        true => Ok(()),
-        false => Err(io::Error::other("capabilities are left")),
-    }
-}
-
 fn check(result: i32) -> io::Result<i32> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
@@ -193,6 +202,8 @@ mod tests {
 
     /// Says to the process below that it is the one that is confined.
     const INSIDE: &str = "ACGS_PERF_TEST_CONFINED";
+    /// And, if it is there, that it is one to which connections are handed.
+    const HANDED: &str = "ACGS_PERF_TEST_HANDED";
     /// The descriptor on which somebody listens whom it must not reach.
     const OPEN: i32 = 77;
 
@@ -256,8 +267,9 @@ mod tests {
         }
         if let Ok(port) = std::env::var(INSIDE) {
             // Which threads the test's runner has does not matter: nothing but this one goes on.
+            let way = if std::env::var_os(HANDED).is_some() { Way::IsHanded } else { Way::Serves };
             drop_privileges(&[]).unwrap();
-            confine().unwrap();
+            confine(way).unwrap();
             let done: Vec<&str> =
                 tries(port.parse().unwrap()).iter().filter(|(_, done)| *done).map(|(what, _)| *what).collect();
             let code = if done.is_empty() { 42 } else { 43 };
@@ -274,12 +286,18 @@ mod tests {
         unsafe { libc::dup2(elsewhere.as_raw_fd(), OPEN) };
         assert!(tries_work(port), "outside, some of it works");
         let name = "serve::confine::tests::a_confined_process_can_do_nothing_of_this";
-        let output = Command::new(std::env::current_exe().unwrap())
-            .args([name, "--exact", "--nocapture", "--test-threads=1"])
-            .env(INSIDE, port.to_string())
-            .output()
-            .unwrap();
-        assert_eq!(output.status.code(), Some(42), "{}", String::from_utf8_lossy(&output.stderr));
+        for way in [Way::Serves, Way::IsHanded] {
+            let mut inside = Command::new(std::env::current_exe().unwrap());
+            inside.args([name, "--exact", "--nocapture", "--test-threads=1"]).env(INSIDE, port.to_string());
+            if way == Way::IsHanded {
+                inside.env(HANDED, "1");
+            }
+            let output = inside.output().unwrap();
+            assert_eq!(output.status.code(), Some(42), "{way:?}: {}", String::from_utf8_lossy(&output.stderr));
+            // What it says to a file is lost, and it lives.
+            let status = inside.stderr(tempfile::tempfile().unwrap()).status().unwrap();
+            assert_eq!(status.code(), Some(42), "{way:?}: {status}");
+        }
     }
 
     fn tries_work(port: u16) -> bool {

@@ -1,19 +1,17 @@
 //! The few pages that are served over HTTP.
 //!
 //! In: connections of anybody who reaches the address, and what the agent tells. Out: `/metrics`, `/healthz`, `/readyz`,
-//! `/api/v1/report`. Connections, headers and times are bounded, and a client that keeps to none of it is closed.
+//! `/api/v1/report`. Connections, handshakes, headers and times are bounded, and a client that keeps to none of it is closed.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::future::Future;
-use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context as TaskContext, Poll};
 use std::time::{Duration, Instant};
 
-use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
-use hyper::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use hyper::body::Incoming;
+use hyper::header::{ACCEPT, ALLOW, AUTHORIZATION, HOST, HeaderValue, WWW_AUTHENTICATE};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
@@ -22,8 +20,11 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
+use super::access::Gate;
 use super::metrics::{Exposition, OfServer};
 use super::native;
+use super::query::parse_query;
+use super::reply::{PLAIN, Text, plain, response};
 use super::text::{self, Dialect};
 use super::totals::Totals;
 use super::wire::{News, Query};
@@ -41,8 +42,6 @@ const MAX_HEADERS: usize = 64;
 const MAX_HEADER_BYTES: usize = 8192;
 /// Reports that are being made at a time.
 const MAX_QUERIES: usize = 4;
-/// A part of a query is at most so long.
-const MAX_PART: usize = 128;
 /// An agent that says nothing for so long does not work.
 const SILENCE: Duration = Duration::from_secs(10);
 
@@ -57,6 +56,7 @@ struct State {
     heard: Option<Instant>,
     queries: HashMap<u64, oneshot::Sender<(u16, String)>>,
     next_query: u64,
+    gate: Gate,
 }
 
 /// The server's part that all connections share.
@@ -67,10 +67,10 @@ pub struct Server {
 }
 
 impl Server {
-    /// Nothing known yet; queries go to `asks`.
+    /// Nothing known yet; clients pass the gate, queries go to `asks`.
     #[must_use]
-    pub fn new(asks: mpsc::Sender<Query>) -> Self {
-        Self { state: Rc::default(), asks }
+    pub fn new(gate: Gate, asks: mpsc::Sender<Query>) -> Self {
+        Self { state: Rc::new(RefCell::new(State { gate, ..State::default() })), asks }
     }
 
     /// Takes what the agent tells.
@@ -88,6 +88,13 @@ impl Server {
                     drop(waiting.send((status, body)));
                 }
             }
+            // The agent has looked at it before; connections that stand go on as they are.
+            News::Access(access) => {
+                if let Ok(gate) = access.gate() {
+                    state.gate = gate;
+                }
+            }
+            News::Export(export) => state.server.export = Some(*export),
         }
     }
 
@@ -99,44 +106,59 @@ impl Server {
                 tokio::time::sleep(Duration::from_millis(20)).await;
                 continue;
             };
-            {
+            let tls = {
                 let mut state = self.state.borrow_mut();
                 if state.connections >= MAX_CONNECTIONS {
                     state.server.refused += 1;
                     continue;
                 }
                 state.connections += 1;
-            }
+                state.gate.tls.clone()
+            };
             let server = self.clone();
             tokio::task::spawn_local(async move {
-                server.connection(TokioIo::new(stream)).await;
+                match tls {
+                    None => server.connection(TokioIo::new(stream), false).await,
+                    // Who is slow with it is closed as who is slow with headers.
+                    Some(tls) => match timeout(HEADERS_WITHIN, tls.accept(stream)).await {
+                        Ok(Ok(stream)) => server.connection(TokioIo::new(stream), true).await,
+                        _ => server.state.borrow_mut().server.handshakes_failed += 1,
+                    },
+                }
                 server.state.borrow_mut().connections -= 1;
             });
         }
     }
 
-    async fn connection<I: hyper::rt::Read + hyper::rt::Write + Unpin>(&self, io: I) {
+    async fn connection<I: hyper::rt::Read + hyper::rt::Write + Unpin>(&self, io: I, is_tls: bool) {
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new()).header_read_timeout(HEADERS_WITHIN).max_headers(MAX_HEADERS);
         http.max_buf_size(MAX_HEADER_BYTES).half_close(false);
         let service = service_fn(|request: Request<Incoming>| {
             let server = self.clone();
-            async move { Ok::<_, Infallible>(server.answer(&request).await) }
+            async move { Ok::<_, Infallible>(server.answer(&request, is_tls).await) }
         });
         // What goes wrong on a connection is its client's affair.
         drop(timeout(CONNECTION_WITHIN, http.serve_connection(io, service)).await);
     }
 
-    async fn answer<B>(&self, request: &Request<B>) -> Response<Text> {
+    async fn answer<B>(&self, request: &Request<B>, is_tls: bool) -> Response<Text> {
         let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
         self.state.borrow_mut().server.answered += 1;
+        if !self.state.borrow().gate.admits(header(AUTHORIZATION)) {
+            self.state.borrow_mut().server.unauthorized += 1;
+            let mut response = plain(StatusCode::UNAUTHORIZED, "want the token: Authorization: Bearer …\n");
+            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            return response;
+        }
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n");
             response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
             return response;
         }
-        // A page in a browser of this host must not reach us under a name that it controls.
-        if !names_an_address(header(HOST)) {
+        // A page in a browser of this host must not reach us under a name that it controls. With TLS its browser sees to that: there is
+        // no certificate for us under such a name.
+        if !is_tls && !names_an_address(header(HOST)) {
             return plain(StatusCode::MISDIRECTED_REQUEST, "name this host by its address, or localhost\n");
         }
         match request.uri().path() {
@@ -213,22 +235,6 @@ const OPEN_METRICS_NAME: &str = "application/openmetrics-text";
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 /// What Prometheus has always read.
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
-const PLAIN: &str = "text/plain; charset=utf-8";
-
-fn plain(status: StatusCode, text: &str) -> Response<Text> {
-    response(status, PLAIN, text.to_owned())
-}
-
-fn response(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Response<Text> {
-    let mut response = Response::new(Text(Some(body.into())));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    response
-}
-
 /// Whether a `Host` is an address or `localhost`, with or without a port; also if there is none, as in HTTP/1.0.
 fn names_an_address(host: &str) -> bool {
     let has_port = host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()));
@@ -237,67 +243,6 @@ fn names_an_address(host: &str) -> bool {
         name.eq_ignore_ascii_case("localhost") || bare.parse::<std::net::IpAddr>().is_ok()
     };
     host.is_empty() || is_address(host) || has_port.is_some_and(|(name, _)| is_address(name))
-}
-
-fn parse_query(text: &str) -> Result<Query, String> {
-    let mut query = Query::default();
-    for part in text.split('&').filter(|part| !part.is_empty()) {
-        let (name, value) = part.split_once('=').unwrap_or((part, ""));
-        let value = decode(value)
-            .filter(|value| value.len() <= MAX_PART)
-            .ok_or_else(|| format!("{}: not understood", short(name)))?;
-        match name {
-            "from" => query.from = value,
-            "to" => query.to = Some(value).filter(|to| !to.is_empty()),
-            "service" => query.service = Some(value).filter(|service| !service.is_empty()),
-            _ => return Err(format!("{}: not known", short(name))),
-        }
-    }
-    if query.from.is_empty() { Err("from: missing".to_owned()) } else { Ok(query) }
-}
-
-/// What a client wrote, short enough to be said back.
-fn short(text: &str) -> String {
-    text.chars().take(32).filter(|c| c.is_ascii_graphic()).collect()
-}
-
-/// What stands for itself, `%XX` and `+` in a query; `None` if it is no text.
-fn decode(text: &str) -> Option<String> {
-    let mut bytes = text.bytes();
-    let mut decoded = Vec::with_capacity(text.len());
-    while let Some(byte) = bytes.next() {
-        decoded.push(match byte {
-            b'+' => b' ',
-            b'%' => {
-                let digits = [bytes.next()?, bytes.next()?];
-                let digits =
-                    std::str::from_utf8(&digits).ok().filter(|text| text.bytes().all(|b| b.is_ascii_hexdigit()))?;
-                u8::from_str_radix(digits, 16).ok()?
-            }
-            byte => byte,
-        });
-    }
-    String::from_utf8(decoded).ok().filter(|text| !text.contains(char::is_control))
-}
-
-/// A body that is there at once.
-struct Text(Option<Bytes>);
-
-impl Body for Text {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut TaskContext<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        Poll::Ready(self.0.take().map(|bytes| Ok(Frame::data(bytes))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.0.is_none()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.0.as_ref().map_or(0, |bytes| bytes.len() as u64))
-    }
 }
 
 /// Runs a future on the thread's own set of tasks.
@@ -320,7 +265,7 @@ mod tests {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let address = listener.local_addr().unwrap();
             let (asks, mut asked) = mpsc::channel::<Query>(4);
-            let server = Server::new(asks);
+            let server = Server::new(Gate::default(), asks);
             let service = ServiceContext { name: "api".into(), ..ServiceContext::default() };
             server.take(News::Context(Box::new(Context { services: vec![service], ..Context::default() })));
             server.take(News::Interval(Box::default()));
@@ -443,7 +388,7 @@ mod tests {
 
     #[test]
     fn without_news_it_is_not_ready() {
-        let server = Server::new(mpsc::channel(1).0);
+        let server = Server::new(Gate::default(), mpsc::channel(1).0);
         assert_eq!(server.ready().status(), StatusCode::SERVICE_UNAVAILABLE);
         server.take(News::Interval(Box::default()));
         assert_eq!(server.ready().status(), StatusCode::OK);

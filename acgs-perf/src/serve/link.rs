@@ -15,6 +15,7 @@ use std::thread::Builder;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::wire::{self, MAX_QUERY, News, Query};
+use crate::live::rights;
 use crate::output::words;
 use crate::store::{self, ReadError, Wanted};
 use crate::{analysis, report, time};
@@ -43,12 +44,22 @@ impl Link {
         let (writes, reads) = (stream.try_clone()?, stream.try_clone()?);
         let broken = Arc::clone(&is_broken);
         Builder::new().name("acgs-tell".into()).stack_size(256 << 10).spawn(move || {
+            drop_rights();
             tell(&writes, &to_write);
             broken.store(true, Ordering::Relaxed);
         })?;
         let (answers, directory) = (news.clone(), directory.to_owned());
-        Builder::new().name("acgs-answer".into()).spawn(move || answer(&reads, &answers, &directory))?;
+        Builder::new().name("acgs-answer".into()).spawn(move || {
+            drop_rights();
+            answer(&reads, &answers, &directory);
+        })?;
         Ok(Self { stream, news, waiting: VecDeque::new(), is_broken })
+    }
+
+    /// A way for others to tell it something that a later message makes up for: what finds no place is dropped.
+    #[must_use]
+    pub fn teller(&self) -> SyncSender<News> {
+        self.news.clone()
     }
 
     /// Whether the network-facing process is gone.
@@ -91,6 +102,13 @@ fn queue(waiting: &mut VecDeque<News>, news: News) {
         // Also of two runs: nothing was counted between, so that the older one's context is of no use any more.
         (Some(News::Context(before)), News::Context(context)) => *before = context,
         (_, news) => waiting.push_back(news),
+    }
+}
+
+/// What these threads do takes no right of root's.
+fn drop_rights() {
+    if let Err(error) = rights::keep(rights::NONE) {
+        tracing::warn!("cannot give up capabilities: {error}");
     }
 }
 
@@ -190,7 +208,7 @@ mod tests {
             .map(|news| match news {
                 News::Interval(interval) => interval.start_ns,
                 News::Context(context) => context.start_ns + 100,
-                News::Answer { .. } => 0,
+                _ => 0,
             })
             .collect();
         assert_eq!(starts, [101, 1, 103, 3]);

@@ -16,6 +16,7 @@ use acgs_perf_common::maps::{Counter, Histogram as Kind};
 
 use super::family::{Family, Histogram, Sample, Type, Value};
 use super::native;
+use super::progress::Progress;
 use super::totals::{OfService, Totals};
 use crate::live::probes::request::{COUNTERS, FATES, LATENCY, TIMES};
 use crate::snapshot::interval::row;
@@ -35,6 +36,12 @@ pub struct OfServer {
     pub answered: u64,
     /// Connections that were closed because there were too many.
     pub refused: u64,
+    /// Connections on which no TLS came about.
+    pub handshakes_failed: u64,
+    /// Requests without the token.
+    pub unauthorized: u64,
+    /// How far the collector has got; `None` if there is none.
+    pub export: Option<Progress>,
 }
 
 /// Makes the families, and knows what was shown last.
@@ -112,6 +119,30 @@ fn of_agent(page: &mut Page<'_>, totals: &Totals, server: OfServer) {
     page.counter(&[], server.answered);
     page.head("acgs_perf_http_connections_refused", Type::Counter, "Connections closed because there were too many.");
     page.counter(&[], server.refused);
+    page.head("acgs_perf_http_handshakes_failed", Type::Counter, "Connections on which no TLS came about.");
+    page.counter(&[], server.handshakes_failed);
+    page.head("acgs_perf_http_unauthorized", Type::Counter, "Requests without the token.");
+    page.counter(&[], server.unauthorized);
+    if let Some(export) = server.export {
+        of_export(page, &export);
+    }
+}
+
+fn of_export(page: &mut Page<'_>, export: &Progress) {
+    for (name, help, count) in export.counters() {
+        page.head(name, Type::Counter, help);
+        page.counter(&[], count);
+    }
+    page.head("acgs_perf_otlp_repeated_seconds", Type::Counter, "Recorded time that was sent twice.");
+    page.counter_nanos(&[], export.repeated_ns);
+    page.head(
+        "acgs_perf_otlp_lost_seconds",
+        Type::Counter,
+        "Recorded time that was not sent: the ring had it no more.",
+    );
+    page.counter_nanos(&[], export.lost_ns);
+    page.head("acgs_perf_otlp_behind_seconds", Type::Gauge, "Age of the end of what the collector has taken.");
+    page.gauge(&[], Value::Nanos(export.behind_ns));
 }
 
 fn of_requests(page: &mut Page<'_>, totals: &Totals) {

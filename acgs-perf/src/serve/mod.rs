@@ -4,7 +4,9 @@
 //! anything is attached and gives up everything but its connections (`confine`); it is told what is recorded (`link`, `wire`), adds it
 //! up (`totals`), and shows it (`http`, `metrics` as `text` or `native` histograms). `alerts` says who is woken, and when.
 
+pub mod access;
 pub mod alerts;
+mod child;
 mod confine;
 mod family;
 mod http;
@@ -12,7 +14,14 @@ pub mod link;
 mod metrics;
 mod native;
 pub mod notify;
+pub mod otlp;
+pub mod progress;
+mod protobuf;
+mod query;
+mod reply;
+pub mod secrets;
 pub mod side;
 mod text;
+pub mod tls;
 mod totals;
 pub mod wire;

@@ -1,21 +1,22 @@
 //! Native histograms: the buckets of Prometheus' own, and families in the protobuf that carries them.
 //!
 //! In: the kernel side's buckets; families. Out: counts by bucket of schema 6, in which a power of two has 64 (1.1 % each); messages of
-//! `io.prometheus.client.MetricFamily`, each behind its length. The message has few fields, which are written by hand.
+//! `io.prometheus.client.MetricFamily`, each behind its length.
 
 use std::collections::BTreeMap;
 
 use acgs_perf_common::histogram::{BUCKETS, bucket_high, bucket_low};
 
 use super::family::{Family, Histogram, Sample, Type, Value};
+use super::protobuf::{Message, varint};
 use crate::sums::Sums;
 
 /// A power of two has 2^6 buckets.
-const SCHEMA: i32 = 6;
+pub const SCHEMA: i32 = 6;
 /// What is at most this is in the bucket of zero; nothing but zero is.
 const ZERO_THRESHOLD: f64 = 1e-12;
 /// Stands for that bucket.
-const ZERO: i32 = i32::MIN;
+pub const ZERO: i32 = i32::MIN;
 
 /// Counts by bucket, of counts by bucket of the kernel side: each goes where the middle of its own is. None is lost.
 #[must_use]
@@ -28,7 +29,8 @@ pub fn buckets(sums: &Sums) -> BTreeMap<i32, u64> {
 }
 
 /// Bucket i holds what is above 2^((i-1)/64) s and at most 2^(i/64) s.
-fn index(bucket: usize) -> i32 {
+#[must_use]
+pub fn index(bucket: usize) -> i32 {
     // What is over range has no middle.
     let bucket = bucket.min(BUCKETS);
     let middle_ns = (bucket_low(bucket) + bucket_high(bucket)) as f64 / 2.0;
@@ -68,10 +70,17 @@ fn metric(sample: &Sample, kind: u64) -> Message {
     }
     match &sample.value {
         Value::Histogram(of) => metric.bytes(7, &histogram(of).0),
-        Value::Count(count) => metric.value(kind, *count as f64),
-        Value::Nanos(ns) => metric.value(kind, *ns as f64 / 1e9),
+        Value::Count(count) => value(&mut metric, kind, *count as f64),
+        Value::Nanos(ns) => value(&mut metric, kind, *ns as f64 / 1e9),
     }
     metric
+}
+
+/// The value of a counter or a gauge.
+fn value(metric: &mut Message, kind: u64, value: f64) {
+    let mut message = Message::default();
+    message.double(1, value);
+    metric.message(if kind == 0 { 3 } else { 2 }, &message);
 }
 
 fn histogram(of: &Histogram) -> Message {
@@ -110,51 +119,6 @@ fn histogram(of: &Histogram) -> Message {
     }
     deltas.into_iter().for_each(|delta| message.signed(13, delta));
     message
-}
-
-/// A message of protobuf that is being written.
-#[derive(Default)]
-struct Message(Vec<u8>);
-
-impl Message {
-    fn key(&mut self, field: u64, kind: u64) {
-        varint(&mut self.0, field << 3 | kind);
-    }
-
-    fn unsigned(&mut self, field: u64, value: u64) {
-        self.key(field, 0);
-        varint(&mut self.0, value);
-    }
-
-    fn signed(&mut self, field: u64, value: i64) {
-        self.unsigned(field, (value << 1 ^ value >> 63) as u64);
-    }
-
-    fn double(&mut self, field: u64, value: f64) {
-        self.key(field, 1);
-        self.0.extend(value.to_le_bytes());
-    }
-
-    fn bytes(&mut self, field: u64, bytes: &[u8]) {
-        self.key(field, 2);
-        varint(&mut self.0, bytes.len() as u64);
-        self.0.extend(bytes);
-    }
-
-    /// The value of a counter or a gauge.
-    fn value(&mut self, kind: u64, value: f64) {
-        let mut message = Self::default();
-        message.double(1, value);
-        self.bytes(if kind == 0 { 3 } else { 2 }, &message.0);
-    }
-}
-
-fn varint(bytes: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        bytes.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    bytes.push(value as u8);
 }
 
 #[cfg(test)]

@@ -12,48 +12,25 @@ use tokio::net::{TcpListener as Listener, UnixStream as Stream};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc;
 
-use super::confine;
+use super::access::{Access, Gate};
+use super::child::{self, READY};
+use super::confine::{self, Way};
 use super::http::{Server, block_on};
 use super::wire::{self, MAX_NEWS, News, Query};
-use crate::output;
 
 /// Queries that wait for the agent to read them.
 const WAITING: usize = 4;
-/// What the process says when it stands.
-const READY: u8 = b'r';
 
-/// Forks the network-facing process; gives the way to it, and its id. It is ready when this returns.
+/// Forks the network-facing process; gives the way to it. It is ready when this returns.
 ///
 /// # Errors
 /// When it cannot be started, or not be confined.
-pub fn fork(listener: TcpListener) -> io::Result<(UnixStream, i32)> {
-    if std::fs::read_dir("/proc/self/task")?.count() != 1 {
-        return Err(io::Error::other("threads have been started before the network-facing process"));
-    }
-    let (ours, theirs) = UnixStream::pair()?;
-    // SAFETY: this process has no other thread, so that the child holds no lock of one that it does not have.
-    match unsafe { libc::fork() } {
-        -1 => Err(io::Error::last_os_error()),
-        0 => {
-            drop(ours);
-            let code = i32::from(run(listener, theirs).is_err());
-            // SAFETY: ends the process at once: what the agent has in memory is not the child's to clean up.
-            unsafe { libc::_exit(code) }
-        }
-        id => {
-            drop((listener, theirs));
-            let mut ready = [0];
-            io::Read::read_exact(&mut &ours, &mut ready)
-                .map_err(|_| io::Error::other("the network-facing process could not be confined"))?;
-            Ok((ours, id))
-        }
-    }
-}
-
-fn run(listener: TcpListener, agent: UnixStream) -> io::Result<()> {
-    let (runtime, listener, agent) =
-        prepare(listener, agent).inspect_err(|error| output::say(&format!("--listen: {error}")))?;
-    serve(&runtime, listener, agent)
+pub fn fork(listener: TcpListener, access: &Access) -> io::Result<UnixStream> {
+    child::fork("--listen", move |agent| {
+        let gate = access.gate().map_err(io::Error::other)?;
+        let (runtime, listener, agent) = prepare(listener, agent)?;
+        serve(&runtime, listener, agent, gate)
+    })
 }
 
 /// Gives up what it does not need. The event loop and its sockets take what they need in between; from then on nothing can be opened.
@@ -66,18 +43,18 @@ fn prepare(listener: TcpListener, agent: UnixStream) -> io::Result<(Runtime, Lis
         let _inside = runtime.enter();
         (Listener::from_std(listener)?, Stream::from_std(agent)?)
     };
-    confine::confine()?;
+    confine::confine(Way::Serves)?;
     Ok((runtime, listener, agent))
 }
 
-fn serve(runtime: &Runtime, listener: Listener, agent: Stream) -> io::Result<()> {
+fn serve(runtime: &Runtime, listener: Listener, agent: Stream, gate: Gate) -> io::Result<()> {
     let mut result = Ok(());
     block_on(runtime, async {
         result = async {
             let (mut news, mut queries) = agent.into_split();
             queries.write_all(&[READY]).await?;
             let (asks, mut asked) = mpsc::channel::<Query>(WAITING);
-            let server = Server::new(asks);
+            let server = Server::new(gate, asks);
             let accepting = server.clone();
             tokio::task::spawn_local(async move { accepting.accept(listener).await });
             tokio::task::spawn_local(async move {

@@ -8,6 +8,8 @@ use std::io::{self, Read, Write};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::access::Access;
+use super::progress::Progress;
 use crate::snapshot::{Context, Interval};
 
 /// A message to the network-facing process is at most this long: the report of a day of many services.
@@ -31,6 +33,10 @@ pub enum News {
         /// JSON.
         body: String,
     },
+    /// Who is let in from now on.
+    Access(Box<Access>),
+    /// How far the collector has got.
+    Export(Box<Progress>),
 }
 
 /// What it asks for: a report of a time, as its client wrote it.

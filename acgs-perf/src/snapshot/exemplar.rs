@@ -82,10 +82,15 @@ pub struct Actor {
 }
 
 impl Exemplar {
+    /// What tells a request from the others: when it arrived, its queue time, its service time.
+    #[must_use]
+    pub fn times(&self) -> [u64; 3] {
+        [self.arrived_ns, self.queue_ns, self.service_ns]
+    }
+
     /// Whether it is the same request as the other, whose reply may have gone on meanwhile.
     fn is_of(&self, other: &Self) -> bool {
-        let request = |e: &Self| (e.arrived_ns, e.queue_ns, e.service_ns);
-        request(self) == request(other) && self.client == other.client
+        self.times() == other.times() && self.client == other.client
     }
 
     /// Becomes what is known of the same request now. A reply that went on comes again without its history.
@@ -149,6 +154,16 @@ impl Kept {
             || self.slowest.last().is_some_and(|last| last.latency_ns() < latency_ns)
             || self.sample.len() < KEPT
             || random % (self.sampled + 1) < KEPT as u64
+    }
+
+    /// All that are kept.
+    pub fn all(&self) -> impl Iterator<Item = &Exemplar> {
+        self.slowest.iter().chain(&self.sample)
+    }
+
+    /// Counts one that is not kept, and is not known already.
+    pub fn pass(&mut self) {
+        self.sampled += 1;
     }
 
     /// Adds one; `random` decides whether it comes into the sample.

@@ -80,6 +80,29 @@ impl Interval {
         self.slowest.merge(&later.slowest);
     }
 
+    /// Becomes what is left of it behind `begin`, which is a part of it: from its begin on, or from where the last one that was taken
+    /// away has ended.
+    pub fn take_away(&mut self, begin: &Self) {
+        for (subject, sections) in &begin.subjects {
+            let own = self.subjects.entry(subject.clone()).or_default();
+            for (name, section) in sections {
+                let own = own.entry(name.clone()).or_default();
+                for (key, row) in section {
+                    // What is not there has come to nothing, because it was taken back behind `begin`.
+                    own.entry(key.clone()).or_default().sums.subtract(&row.sums);
+                }
+            }
+        }
+        self.ledger.subtract(&begin.ledger);
+        self.agent_cpu_ns = self.agent_cpu_ns.saturating_sub(begin.agent_cpu_ns);
+        let end_ns = self.end_ns();
+        self.start_ns = begin.end_ns();
+        self.len_ns = end_ns.saturating_sub(self.start_ns);
+        for exemplars in self.slowest.0.values_mut() {
+            exemplars.retain(|exemplar| exemplar.arrived_ns.saturating_add(exemplar.latency_ns()) > begin.end_ns());
+        }
+    }
+
     /// End, on the clock of the programs.
     #[must_use]
     pub fn end_ns(&self) -> u64 {

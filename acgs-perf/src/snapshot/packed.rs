@@ -16,8 +16,20 @@ const MAX_UNPACKED: u64 = 256 << 20;
 /// # Errors
 /// When there is no memory for it.
 pub fn pack(value: &impl Serialize) -> Result<Vec<u8>, String> {
+    pack_at(value, Compression::default())
+}
+
+/// The same in less time, and in some more bytes.
+///
+/// # Errors
+/// When there is no memory for it.
+pub fn pack_fast(value: &impl Serialize) -> Result<Vec<u8>, String> {
+    pack_at(value, Compression::fast())
+}
+
+fn pack_at(value: &impl Serialize, level: Compression) -> Result<Vec<u8>, String> {
     let packed = rmp_serde::to_vec_named(value).map_err(|error| error.to_string())?;
-    let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
+    let mut encoder = ZlibEncoder::new(Vec::new(), level);
     encoder.write_all(&packed).map_err(|error| error.to_string())?;
     encoder.finish().map_err(|error| error.to_string())
 }

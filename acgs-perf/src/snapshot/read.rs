@@ -77,9 +77,11 @@ pub fn snapshot(
     };
     if depth == Depth::Whole {
         let mut rest = Subjects::clone(&before.rest);
-        for service in services {
-            session.read(service, false, rest.entry(subject(service)).or_default());
-        }
+        session.maps.reading_once(|| {
+            for service in services {
+                session.read(service, false, rest.entry(subject(service)).or_default());
+            }
+        });
         session.read_recording(rest.entry(Subject::recording()).or_default());
         after.rest = Arc::new(rest);
         after.rest_at_ns = at_ns;

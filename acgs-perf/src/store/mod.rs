@@ -8,6 +8,9 @@
 //! that a writer which is killed leaves whole intervals and perhaps one that is cut off, which is recognised and left out. Lengths and
 //! order come from the monotonic clock; the time of day is noted beside each interval and is for finding it only.
 
+mod follow;
+#[cfg(test)]
+mod follow_tests;
 mod join;
 mod peers;
 mod read;
@@ -18,8 +21,9 @@ mod select;
 #[cfg(test)]
 mod tests;
 
+pub use follow::{Follower, Next, Piece, Position};
 pub use read::{Found, ReadError, Wanted, capture};
-pub use ring::{Limits, OpenError, Ring, Tier};
+pub use ring::{Limits, OpenError, Ring, Tier, check_writable};
 
 /// Where the ring is unless somebody says otherwise.
 pub const DIRECTORY: &str = "/var/lib/acgs-perf";

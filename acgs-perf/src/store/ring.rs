@@ -5,8 +5,10 @@
 //! time is told less finely, and every count is there.
 
 use std::collections::VecDeque;
+use std::ffi::CString;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -65,6 +67,20 @@ pub enum OpenError {
     /// Somebody else writes there.
     #[error("{}: another acgs-perf writes there; end it, or name another directory with --state-dir", .0.display())]
     Locked(PathBuf),
+}
+
+/// Fails unless files can be made in a directory by this thread, as what it may do is now.
+///
+/// # Errors
+/// What the system says.
+pub fn check_writable(directory: &Path) -> Result<(), OpenError> {
+    let failed = |why| OpenError::Directory { path: directory.to_owned(), why };
+    let path = CString::new(directory.as_os_str().as_bytes()).map_err(|why| failed(why.into()))?;
+    // SAFETY: the path ends in a zero; the rest are numbers.
+    match unsafe { libc::faccessat(libc::AT_FDCWD, path.as_ptr(), libc::W_OK | libc::X_OK, libc::AT_EACCESS) } {
+        0 => Ok(()),
+        _ => Err(failed(io::Error::last_os_error())),
+    }
 }
 
 /// A file that is there.
@@ -248,7 +264,7 @@ impl Ring {
 
     fn try_write(&mut self, tier: usize, timed: &Timed) -> io::Result<()> {
         let entry = Entry::of(&timed.interval, timed.unix_end_ns);
-        let frame = segment::interval(&entry, &timed.interval)?;
+        let frame = segment::interval(&entry, &timed.interval, tier)?;
         let limit = self.bytes * self.rungs[tier].tier.percent / 100;
         let is_full = |(_, writer): &(u64, Writer)| {
             let is_long = writer.len_ns >= self.rungs[tier].tier.keep_ns / FILES;

@@ -15,7 +15,7 @@ use flate2::Crc;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::snapshot::packed::{pack, unpack};
+use crate::snapshot::packed::{pack, pack_fast, unpack};
 use crate::snapshot::{Context, Interval};
 
 const MAGIC: &str = "acgs-perf intervals 1";
@@ -181,10 +181,12 @@ impl Writer {
     }
 }
 
-/// An interval as a frame.
-pub fn interval(entry: &Entry, interval: &Interval) -> io::Result<Vec<u8>> {
+/// An interval as a frame. Those of the finest tier come each second and are soon removed: what they take in time counts for more than
+/// what they take on the disk.
+pub fn interval(entry: &Entry, interval: &Interval, tier: usize) -> io::Result<Vec<u8>> {
     let mut payload = entry.bytes().to_vec();
-    payload.extend(pack(interval).map_err(io::Error::other)?);
+    let packed = if tier == 0 { pack_fast(interval) } else { pack(interval) };
+    payload.extend(packed.map_err(io::Error::other)?);
     frame(INTERVAL, &payload)
 }
 

@@ -11,24 +11,24 @@ use super::segment;
 use crate::snapshot::{Capture, Context, Interval, LAYOUT_VERSION, ServiceContext, Subject};
 use crate::sums::{Row, Section, Sections, Sums};
 
-const SECOND: u64 = 1_000_000_000;
+pub(super) const SECOND: u64 = 1_000_000_000;
 /// The time of day at second 0 of the clock of the programs.
-const UNIX: u64 = 1_700_000_000 * SECOND;
+pub(super) const UNIX: u64 = 1_700_000_000 * SECOND;
 const ALL: Wanted = Wanted { from_unix_ns: 0, to_unix_ns: u64::MAX, service: None };
 
 /// A small generator, so that the same cases come every time.
-fn random(state: &mut u64) -> u64 {
+pub(super) fn random(state: &mut u64) -> u64 {
     *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
     *state >> 33
 }
 
 /// A second that is told for so long: 20 s in seconds, 100 s in ten, the rest in thirty.
-fn limits(bytes: u64) -> Limits {
+pub(super) fn limits(bytes: u64) -> Limits {
     let tier = |every: u64, keep: u64, percent| Tier { every_ns: every * SECOND, keep_ns: keep * SECOND, percent };
     Limits { bytes, tiers: vec![tier(1, 20, 30), tier(10, 100, 20), tier(30, 100_000, 50)] }
 }
 
-fn context(start: u64, services: &[&str]) -> Context {
+pub(super) fn context(start: u64, services: &[&str]) -> Context {
     let service = |name: &&str| ServiceContext { name: (*name).into(), ..ServiceContext::default() };
     Context {
         layout: LAYOUT_VERSION,
@@ -40,7 +40,7 @@ fn context(start: u64, services: &[&str]) -> Context {
 }
 
 /// The second that begins at `at`, with some counts of each service, some of them negative.
-fn interval(at: u64, services: u32, state: &mut u64) -> Interval {
+pub(super) fn interval(at: u64, services: u32, state: &mut u64) -> Interval {
     let mut interval = Interval {
         start_ns: at * SECOND,
         len_ns: SECOND,
@@ -65,11 +65,11 @@ fn interval(at: u64, services: u32, state: &mut u64) -> Interval {
     interval
 }
 
-fn push(ring: &mut Ring, interval: &Interval) {
+pub(super) fn push(ring: &mut Ring, interval: &Interval) {
     ring.push(interval.clone(), UNIX + interval.end_ns()).unwrap();
 }
 
-fn sum(intervals: &[Interval]) -> Interval {
+pub(super) fn sum(intervals: &[Interval]) -> Interval {
     let mut all = intervals.iter().cloned();
     let mut whole = all.next().unwrap_or_default();
     all.for_each(|interval| whole.merge(&interval));
@@ -99,7 +99,7 @@ fn ones(capture: &Capture, name: &str) -> i64 {
     whole.of(&Subject::service(at)).map_or(0, |sections| sections["ones"][&vec![]].sums.get(0))
 }
 
-fn written(seconds: u64, state: &mut u64) -> (TempDir, Ring, Vec<Interval>) {
+pub(super) fn written(seconds: u64, state: &mut u64) -> (TempDir, Ring, Vec<Interval>) {
     let directory = tempfile::tempdir().unwrap();
     let mut ring = Ring::open(directory.path(), &limits(8 << 20)).unwrap();
     ring.begin("boot", &context(0, &["x", "y"])).unwrap();

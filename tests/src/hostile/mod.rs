@@ -4,6 +4,7 @@
 //! to refuse memory, to mix up calls.
 
 pub mod calls;
+pub mod churn;
 pub mod kind;
 pub mod memory;
 pub mod network;

@@ -2,8 +2,11 @@
 //!
 //! In: a `Plan`. Out: a `Capture`, which says how the recording ended.
 
+use anyhow::Context as _;
+
 use crate::engine::thread::{Ended, Event, Recording};
 use crate::engine::{End, Finished};
+use crate::live::rights;
 use crate::output;
 use crate::snapshot::{Capture, Ending, Timeline};
 
@@ -28,6 +31,9 @@ pub async fn record(plan: &mut Plan) -> anyhow::Result<Capture> {
         notes.push(format!("the command did not start: {error:#}"));
         Task::none()
     });
+    // The command has what it was started with. Whoever reads /proc has no more to do but to write the report.
+    let kept = if plan.command.is_empty() { rights::WRITE } else { rights::WRITE_AND_KILL };
+    rights::keep(kept).context("cannot give up capabilities")?;
     let (ending, stop_with) = loop {
         if let Some(why) = notes.first() {
             output::note(why);

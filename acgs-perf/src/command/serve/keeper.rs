@@ -3,22 +3,30 @@
 //! In: events of the engine. Out: the ring; lines on standard error when something goes wrong, and when it is well again.
 
 use std::io;
+use std::time::Duration;
 
 use crate::engine::Finished;
 use crate::engine::host::{boot_id, monotonic_ns, wall_ahead_ns};
 use crate::engine::thread::Event;
 use crate::output;
+use crate::serve::access::Access;
 use crate::serve::alerts::watch::Watch;
 use crate::serve::link::Link;
 use crate::serve::notify::Manager;
+use crate::serve::otlp::Kept;
 use crate::serve::wire::News;
 use crate::snapshot::{Context, Interval};
 use crate::store::Ring;
+
+/// At the end the collector has so long for the rest; the next agent has it too.
+const EXPORTED_WITHIN: Duration = Duration::from_secs(3);
 
 /// Keeps what is recorded.
 pub struct Keeper {
     ring: Ring,
     link: Option<Link>,
+    /// Who exports what is kept.
+    kept: Option<Kept>,
     watch: Option<Watch>,
     manager: Manager,
     boot: String,
@@ -33,11 +41,12 @@ pub struct Keeper {
 
 impl Keeper {
     /// Nothing kept yet.
-    pub fn new(ring: Ring, link: Option<Link>, watch: Option<Watch>) -> Self {
+    pub fn new(ring: Ring, link: Option<Link>, kept: Option<Kept>, watch: Option<Watch>) -> Self {
         let manager = Manager::of_environment();
         Self {
             ring,
             link,
+            kept,
             watch,
             manager,
             boot: boot_id(),
@@ -93,6 +102,14 @@ impl Keeper {
     /// The recording is over. Returns when the state of the alerts is written.
     pub fn finish(mut self, finished: Finished) {
         self.end_run(finished);
+        if let Some(kept) = &self.kept {
+            kept.end(EXPORTED_WITHIN);
+        }
+    }
+
+    /// From now on these are let in.
+    pub fn let_in(&mut self, access: Access) {
+        self.tell(News::Access(Box::new(access)));
     }
 
     /// The first context of a run begins it.
@@ -133,8 +150,12 @@ impl Keeper {
         let counts = self.watch.as_mut().map(|watch| watch.count(&interval));
         // The time of day of now may have been set since the interval has ended, by which it is a moment wrong.
         let unix_end_ns = end_ns.wrapping_add(wall_ahead_ns());
+        let len_ns = interval.len_ns;
         let written = self.ring.push(interval, unix_end_ns);
         self.note_write(written);
+        if let Some(kept) = &self.kept {
+            kept.add(len_ns);
+        }
         // Only now: who asks why finds it in the ring.
         if let Some((watch, counts)) = self.watch.as_mut().zip(counts) {
             watch.tell(counts, end_ns);

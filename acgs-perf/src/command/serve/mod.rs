@@ -4,6 +4,7 @@
 //! a process of its own. `plan` checks what can be checked before anything is attached; `keeper` keeps what the engine gives.
 
 mod keeper;
+mod network;
 mod plan;
 mod signals;
 
@@ -13,6 +14,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 
 use crate::engine::thread::{Event, Recording};
+use crate::live::rights;
 use crate::output;
 use crate::serve::alerts::watch::Watch;
 use crate::serve::link::Link;
@@ -49,9 +51,12 @@ pub struct Args {
     /// The ring takes at most so much, such as 64M or 1G
     #[arg(long, value_name = "BYTES", default_value = "64M")]
     pub state_bytes: String,
-    /// Show metrics at this address of loopback, such as 127.0.0.1:9187; none without it
+    /// Show metrics at this address, such as 127.0.0.1:9187; beyond loopback only with TLS and a token or certificates of clients
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub listen: Option<SocketAddr>,
+    /// Who comes over the network, and who is told
+    #[command(flatten)]
+    pub network: network::Args,
     /// Give alerts as JSON to this program on standard input; a whole path [default: that of the configuration, and standard error]
     #[arg(long, value_name = "PROGRAM")]
     pub alert_command: Option<String>,
@@ -86,11 +91,18 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
 async fn serve(args: &Args, plan: Plan) -> anyhow::Result<u8> {
     // Before anything is attached: from here on a signal ends the recording, not the process.
     let mut signals = Signals::catch().context("cannot catch signals")?;
+    // The network-facing process has been given away; from here on no thread has more than it takes to start a recording.
+    rights::keep(rights::RECORD_TIMED).and_then(|()| rights::hide_memory()).context("cannot give up capabilities")?;
+    store::check_writable(&args.state_dir).context("--state-dir")?;
     let names = names(&plan);
     let link = plan.side.map(|side| Link::start(side, &args.state_dir)).transpose()?;
-    let mut keeper = Keeper::new(plan.ring, link, plan.alerts.map(Watch::start).transpose()?);
+    let kept = plan.feeder.map(|feeder| feeder.start(link.as_ref().map(Link::teller))).transpose()?;
+    let mut keeper = Keeper::new(plan.ring, link, kept, plan.alerts.map(Watch::start).transpose()?);
     let mut recording = Recording::start(plan.setup, None, Some(CONTEXT_EVERY))?;
-    let shown = args.listen.map(|address| format!(", metrics at http://{address}/metrics")).unwrap_or_default();
+    // For a configuration that is read again; the engine's thread loads what it says.
+    rights::keep(rights::LOOK).context("cannot give up capabilities")?;
+    let scheme = if args.network.tls_cert.is_some() { "https" } else { "http" };
+    let shown = args.listen.map(|address| format!(", metrics at {scheme}://{address}/metrics")).unwrap_or_default();
     output::say(&format!("serving {names} until it is ended; intervals go to {}{shown}", args.state_dir.display()));
     keeper.ready(&names);
     let ending = loop {
@@ -98,7 +110,7 @@ async fn serve(args: &Args, plan: Plan) -> anyhow::Result<u8> {
             biased;
             received = signals.received() => match received {
                 Received::End(ending) => break ending,
-                Received::Reload => reload(args, &recording, &keeper),
+                Received::Reload => reload(args, &recording, &mut keeper),
             },
             event = recording.events.recv() => match event {
                 Some(Event::Ended(ended)) => break super::record::ending(ended),
@@ -122,8 +134,12 @@ async fn serve(args: &Args, plan: Plan) -> anyhow::Result<u8> {
 }
 
 /// Reads the configuration again. What is wrong with it is said, and nothing changes then.
-fn reload(args: &Args, recording: &Recording, keeper: &Keeper) {
+fn reload(args: &Args, recording: &Recording, keeper: &mut Keeper) {
     keeper.reloading();
+    match args.network.access(args.listen) {
+        Ok(access) => keeper.let_in(access),
+        Err(error) => output::complain(&error.context("certificate and token stay as they were")),
+    }
     match plan::setup(args) {
         Ok(setup) => recording.replace(setup),
         Err(error) => {

@@ -4,6 +4,7 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 
 use anyhow::{Context as _, bail};
 
@@ -15,9 +16,11 @@ use crate::engine::Setup;
 use crate::engine::tuning::Tuning;
 use crate::live::probes::{self, PROBES};
 use crate::serve;
+use crate::serve::access::Access;
 use crate::serve::alerts::runner::Runner;
 use crate::serve::alerts::target::Targets;
 use crate::serve::alerts::watch;
+use crate::serve::otlp::{self, Config, Feeder};
 use crate::store::{self, Limits, Ring};
 
 /// What to record, and where to.
@@ -28,6 +31,8 @@ pub struct Plan {
     pub ring: Ring,
     /// The way to the network-facing process.
     pub side: Option<UnixStream>,
+    /// What feeds the process that exports.
+    pub feeder: Option<Feeder>,
     /// Who watches the objectives.
     pub alerts: Option<watch::Setup>,
 }
@@ -35,24 +40,28 @@ pub struct Plan {
 impl Plan {
     /// Checks the arguments against each other and against the host.
     pub fn new(args: &Args) -> anyhow::Result<Self> {
-        if let Some(address) = args.listen.filter(|address| !address.ip().is_loopback()) {
-            bail!(
-                "--listen {address}: only addresses of loopback, because whoever reaches it may read it and there is no TLS yet; \
-                 have a proxy in front of 127.0.0.1:{}",
-                address.port()
-            );
-        }
+        let access = args.network.access(args.listen)?;
+        let exporting = args.network.exporting()?;
         let bytes = parse_bytes(&args.state_bytes)?;
-        let setup = setup(args)?;
+        let setup = setup_if(args, || need_root("serve"))?;
         let ring = Ring::open(&args.state_dir, &Limits::of_bytes(bytes)).context("--state-dir")?;
-        let side = args.listen.map(side).transpose()?;
+        let side = args.listen.map(|address| side(address, &access)).transpose()?;
+        let feeder = exporting.map(|config| feeder(&config, &args.state_dir)).transpose()?;
         let alerts = if args.no_alerts { None } else { Some(alerts(args)?) };
-        Ok(Self { setup, ring, side, alerts })
+        Ok(Self { setup, ring, side, feeder, alerts })
     }
 }
 
 /// What to record, as the arguments and the configuration say now.
+///
+/// # Errors
+/// What is wrong with them.
 pub fn setup(args: &Args) -> anyhow::Result<Setup> {
+    setup_if(args, || Ok(()))
+}
+
+/// The same if, once the services are understood, `allowed` has nothing against it.
+fn setup_if(args: &Args, allowed: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<Setup> {
     let probes = match &args.probes {
         Some(list) => probes::parse(list).map_err(|e| anyhow::anyhow!("--probes {list}: {e}"))?,
         None => PROBES.iter().copied().filter(|probe| probe.default && probe.name != "syscalls").collect(),
@@ -63,14 +72,21 @@ pub fn setup(args: &Args) -> anyhow::Result<Setup> {
     // Of the catalogue, only what runs here is recorded: each service takes room in the kernel.
     (choice.keeps_absent, choice.waits) = (choice.is_named(), choice.is_named());
     let specs = choice.specs()?;
-    need_root("serve")?;
-    Ok(Setup { targets: choice.targets(&specs)?, probes, tuning: Tuning { max_overhead, ..Tuning::default() } })
+    allowed()?;
+    Ok(Setup { targets: choice.targets(&specs)?, probes, tuning: Tuning { max_overhead, ..Tuning::always_on() } })
 }
 
 /// Starts the network-facing process. No thread has been started yet, and nothing is attached.
-fn side(address: SocketAddr) -> anyhow::Result<UnixStream> {
+fn side(address: SocketAddr, access: &Access) -> anyhow::Result<UnixStream> {
     let listener = TcpListener::bind(address).with_context(|| format!("--listen {address}"))?;
-    Ok(serve::side::fork(listener).with_context(|| format!("--listen {address}"))?.0)
+    serve::side::fork(listener, access).with_context(|| format!("--listen {address}"))
+}
+
+/// Starts the process that exports, as early.
+fn feeder(config: &Config, ring: &Path) -> anyhow::Result<Feeder> {
+    let to = config.endpoint.authority();
+    let stream = otlp::fork(config).with_context(|| format!("--otlp {to}"))?;
+    Feeder::new(stream, config.endpoint.clone(), ring).with_context(|| format!("--otlp {to}"))
 }
 
 /// Starts the process that tells alerts, if they are to be told to anybody. What the command line names counts before the configuration.

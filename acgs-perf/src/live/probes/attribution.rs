@@ -72,7 +72,7 @@ fn downstream(maps: &Maps, service: u32) -> Section {
     let others = (vec![0], Row { sums: sums(0), ..Row::default() });
     let peers = maps.entries::<PeerKey, DownstreamPeer>("DOWNSTREAM_PEER", "downstream peers");
     let own = peers
-        .into_iter()
+        .iter()
         .filter(|(key, peer)| key.service == service && peer.slot != 0 && (peer.slot as usize) < PEER_SLOTS);
     let rows = own.map(|(key, peer)| {
         // The address of a UNIX socket is a pointer of the kernel's, which is nobody's business.

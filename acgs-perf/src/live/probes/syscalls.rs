@@ -59,7 +59,7 @@ fn read(maps: &Maps, service: u32, sections: &mut Sections) {
     }
     sections.insert(CALLS.into(), calls);
     let mut errnos = Section::new();
-    for (key, count) in maps.entries::<u64, u64>("ERRNO", "errors of system calls") {
+    for &(key, count) in maps.entries::<u64, u64>("ERRNO", "errors of system calls").iter() {
         if (key >> 32) as u32 == service {
             let row: &mut Row = errnos.entry(vec![(key >> 16) as u32 & 0xffff]).or_default();
             row.sums.add(&Sums::sparse([(key as u32 & 0xffff, count as i64)]));
