@@ -21,10 +21,10 @@ use acgs_perf_tests::serving::Serving;
 use acgs_perf_tests::truth::protocol::{messages, request};
 use serde_json::Value;
 
-const RATE: u32 = 250;
+const RATE: u32 = 150;
 const LIMIT: Duration = Duration::from_secs(90);
 
-/// Servers, the first of them under a load of which so many of a thousand are slow.
+/// Servers, the first of them under a load of which so many of a thousand are slow: by more than a busy machine makes them.
 struct Load {
     servers: Vec<(&'static str, Service)>,
     scripts: [&'static str; 2],
@@ -38,14 +38,14 @@ fn truth(arguments: &[&str]) -> Service {
 
 impl Load {
     fn new() -> Self {
-        Self::of(vec![("truth", truth(&[]))], ["", "sleep:400000"])
+        Self::of(vec![("truth", truth(&[]))], ["", "sleep:700000"])
     }
 
     /// A server that asks another one, which is the slow one.
     fn behind() -> Self {
         let db = truth(&[]);
         let api = truth(&["--peer", &format!("db={}", db.address())]);
-        Self::of(vec![("api", api), ("db", db)], ["call:db", "call:db[sleep:400000]"])
+        Self::of(vec![("api", api), ("db", db)], ["call:db", "call:db[sleep:700000]"])
     }
 
     fn of(servers: Vec<(&'static str, Service)>, scripts: [&'static str; 2]) -> Self {
@@ -60,7 +60,7 @@ impl Load {
             let messages = messages(fast).with_slow(request(slow), share, seed);
             let mut client = Client::new(self.servers[0].1.address(), 96, messages, false).unwrap();
             client.open().unwrap();
-            let plan = Plan { rate: Some(RATE), requests: u64::from(RATE), limit: LIMIT };
+            let plan = Plan { rate: Some(RATE), requests: 2 * u64::from(RATE), limit: LIMIT };
             client.run(plan).unwrap();
         }
     }
@@ -92,7 +92,7 @@ fn places() -> (tempfile::TempDir, PathBuf) {
 fn serve(load: &Load, directory: &Path, command: &[&str], webhook: &str, speed: u32) -> Command {
     let config = directory.join("config.toml");
     let service = |(name, server): &(&str, Service)| {
-        format!("{name} = {{ selector = \"port:{}\", p99_ms = 150 }}\n", server.port)
+        format!("{name} = {{ selector = \"port:{}\", p99_ms = 300 }}\n", server.port)
     };
     let services: String = load.servers.iter().map(service).collect();
     let text = format!("[services]\n{services}[alerts]\ncommand = {command:?}\nwebhook = {webhook:?}\n");
@@ -175,9 +175,9 @@ fn what_is_slow_is_paged_once_with_its_cause_and_its_end_is_told() {
         load.set_slow(500);
         let began = Instant::now();
         let told = events.recv_timeout(LIMIT).unwrap();
-        // 14.4 % of 30 s, at 50 %, and an interval or two.
+        // 14.4 % of 30 s, at 50 %, and what the load takes to become slow.
         let took = began.elapsed();
-        assert!(took < Duration::from_secs(16), "{took:?}");
+        assert!(took < Duration::from_secs(25), "{took:?}");
         let line = agent.wait_for("alert (page): truth: ");
         assert!(line.contains("missed its objective"), "{line}");
         assert_eq!((told["status"].as_str(), told["severity"].as_str()), (Some("firing"), Some("page")), "{told}");
@@ -185,7 +185,7 @@ fn what_is_slow_is_paged_once_with_its_cause_and_its_end_is_told() {
         assert_eq!(told["constitutional_hash"], "cdd01ef066bc6cf2");
         assert_eq!(told["cause"]["component"], "sleep", "{told}");
         assert!(!told["findings"].as_array().unwrap().is_empty(), "{told}");
-        assert!(told["objective_p99_ns"] == 150_000_000 && told["evidence"]["burn"].is_number(), "{told}");
+        assert!(told["objective_p99_ns"] == 300_000_000 && told["evidence"]["burn"].is_number(), "{told}");
 
         // The command got the same, as nobody who may do nothing.
         let line = wait_for_lines(&seen, 1).remove(0);
@@ -252,7 +252,7 @@ fn what_burns_slowly_is_a_ticket_and_no_page() {
         scope.spawn(|| load.run());
         // Three days are 130 s, and an hour less than 2.
         let mut agent = Serving::start(&mut serve(&load, directory.path(), &shell, &url, 2000));
-        load.set_slow(40);
+        load.set_slow(30);
         let told = events.recv_timeout(LIMIT).unwrap();
         assert_eq!((told["status"].as_str(), told["severity"].as_str()), (Some("firing"), Some("ticket")), "{told}");
         load.set_slow(0);
