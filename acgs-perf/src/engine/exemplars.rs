@@ -110,7 +110,8 @@ impl Collector {
                 of.p99 = low_end_of_p99(&row(Some(&sections), request::LATENCY, &[Histogram::Latency as u32]).sums);
             }
             let slowest = if self.looked { of.wanted(few, self.keeps_whole) } else { u64::MAX };
-            let sample = if self.looked && self.keeps_whole { of.p99.min(slowest) } else { u64::MAX };
+            // What is below this gate is not sent at all, so that it is never above the other one.
+            let sample = if self.looked && self.keeps_whole { of.p99.min(slowest) } else { slowest };
             maps.set_gate(service, Gate::Slowest, slowest);
             maps.set_gate(service, Gate::AboveP99, sample);
             maps.set_gate(service, Gate::SlowestBudget, SLOWEST_BUDGET);
