@@ -15,7 +15,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use acgs_perf_load::{Client, Plan};
-use acgs_perf_tests::harness::{Service, need_root, program};
+use acgs_perf_tests::harness::{Service, is_long, need_root, program};
 use acgs_perf_tests::recording::agent;
 use acgs_perf_tests::serving::Serving;
 use acgs_perf_tests::truth::protocol::{messages, request};
@@ -212,6 +212,9 @@ fn what_is_slow_is_paged_once_with_its_cause_and_its_end_is_told() {
 
 #[test]
 fn who_waits_for_the_slow_one_is_not_paged_again() {
+    if !is_long() {
+        return;
+    }
     need_root();
     let load = Load::behind();
     let (directory, seen) = places();
