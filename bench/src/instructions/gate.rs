@@ -12,6 +12,9 @@ use super::figures::{Row, WHOLE};
 const HEADER: &str = "arm\tshape\twhat\tcount\tinstructions";
 /// How much a program may grow unnoticed, in percent of the committed value.
 pub const ROOM: u64 = 2;
+/// And one that runs less than once in a request: at the end of a connection it depends on microseconds whether a reply is still held,
+/// which a changed layout moves by up to 4 %.
+pub const ROOM_RARE: u64 = 10;
 /// And where kernel or compiler are others than those of the table, which change every program a little.
 pub const ROOM_ELSEWHERE: u64 = 10;
 
@@ -81,6 +84,7 @@ impl Table {
         };
         let mut changes = Vec::new();
         for row in measured.iter().filter(|row| row.is_program()) {
+            let room = if is_frequent(measured, row) { room } else { room.max(ROOM_RARE) };
             let kind = match find(&self.rows, row) {
                 None if is_frequent(measured, row) => Kind::Came,
                 None => continue,
@@ -188,13 +192,14 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_runs_less_often_than_the_requests_is_held_only_where_it_runs_as_often_as_before() {
+    fn a_program_that_runs_less_often_than_the_requests_is_held_loosely_where_it_runs_as_often_as_before() {
         let measured = |runs| [row("whole", 10, 20_000), row("sched_switch", 100, 10_000), row("sent", runs, 9_000)];
         assert!(table().changes(&measured(9), 2).is_empty());
         assert_eq!(table().changes(&measured(10), 2).len(), 1);
         let rare = Table { rows: measured(9).to_vec(), ..table() };
-        let grown = [row("whole", 10, 20_000), row("sched_switch", 100, 10_000), row("sent", 9, 9_270)];
-        assert_eq!(rare.changes(&grown, 2).len(), 1, "as often as in the table");
+        let grown = |to| [row("whole", 10, 20_000), row("sched_switch", 100, 10_000), row("sent", 9, to)];
+        assert_eq!(rare.changes(&grown(9_901), 2).len(), 1, "as often as in the table");
+        assert!(rare.changes(&grown(9_900), 2).is_empty());
     }
 
     #[test]

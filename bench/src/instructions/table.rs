@@ -22,8 +22,8 @@ const GATE: &str = "The last ring of `cargo xtask test`, and `cargo xtask bench 
 `--check` fails, and so does the ring where `CI` is set: take the new ones in a commit of its own, made on a tree that passed
 before. Elsewhere the ring then allows {elsewhere} %, and says so.
 
-Held to it is a program where it runs at least once in a request, or as often as in the table. The runs of a rarer one are partly
-those of the kernel's housekeeping, which makes its mean move by up to 3 % when anything in the image changes; whole requests and the
+Held to it is a program where it runs at least once in a request; a rarer one to 10 %, and only where it runs as often as in the table:
+at the end of a connection microseconds decide whether a reply is still held, and other runs are partly those of the kernel's housekeeping, which makes its mean move by up to 3 % when anything in the image changes; whole requests and the
 agent move by some tenths of a percent, and are not held. What is not run here
 is not held: UNIX sockets, retransmissions and resets, forks and exits, and the record of a request above the running P99 (the load
 makes its slow requests before the rounds, so that none of the others is).
