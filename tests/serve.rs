@@ -4,19 +4,19 @@
 //! In: a server under load, and `acgs-perf serve`. Out: counts from the ring and from the metrics, which are the load's own.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use acgs_perf_load::{Client, Plan};
 use acgs_perf_tests::confine::small_disks;
-use acgs_perf_tests::harness::{Service, end, free_port, need_root, program, wait};
+use acgs_perf_tests::harness::{Service, free_port, need_root, program};
 use acgs_perf_tests::recording::agent;
 use acgs_perf_tests::report::Report;
+use acgs_perf_tests::serving::Serving;
 use acgs_perf_tests::signal;
 
 const RATE: u32 = 1_000;
@@ -31,48 +31,6 @@ fn truth() -> Service {
 fn ask(server: &Service, requests: u64) {
     let mut client = Client::connect(server.address(), 4, &[1; 64], 64).unwrap();
     client.run(Plan { rate: Some(RATE), requests, limit: LIMIT }).unwrap();
-}
-
-/// An agent that serves; ended when dropped.
-struct Agent {
-    child: Child,
-    lines: Receiver<String>,
-    said: Vec<String>,
-}
-
-impl Agent {
-    fn start(command: &mut Command) -> Self {
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-        let stderr = BufReader::new(child.stderr.take().unwrap());
-        let (sender, lines) = channel();
-        thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
-        let mut agent = Self { child, lines, said: Vec::new() };
-        agent.wait_for("acgs-perf: serving ");
-        agent
-    }
-
-    fn wait_for(&mut self, words: &str) {
-        let limit = Instant::now() + LIMIT;
-        while !self.said.iter().any(|line| line.contains(words)) {
-            match self.lines.recv_timeout(limit.saturating_duration_since(Instant::now())) {
-                Ok(line) => self.said.push(line),
-                Err(_) => panic!("the agent does not say {words:?}\n{}", self.said.join("\n")),
-            }
-        }
-    }
-
-    /// Ends it as a service manager does.
-    fn stop(mut self) {
-        signal::send(&self.child, libc::SIGTERM).unwrap();
-        let status = wait(&mut self.child, LIMIT).unwrap().expect("it does not end");
-        assert!(status.success(), "{status}: {}", self.said.join("\n"));
-    }
-}
-
-impl Drop for Agent {
-    fn drop(&mut self) {
-        end(&mut self.child, libc::SIGKILL);
-    }
 }
 
 fn serve(server: &Service, state: &Path) -> Command {
@@ -126,7 +84,7 @@ fn a_time_is_told_while_it_runs_after_a_reload_and_after_a_crash() {
     let start = || {
         let mut command = Command::new(agent());
         command.arg("serve").arg("--config").arg(&config).arg("--state-dir").arg(&state);
-        Agent::start(command.args(["--listen", &address.to_string()]))
+        Serving::start(command.args(["--listen", &address.to_string()]))
     };
     let mut agent = start();
     ask(&server, 2_000);
@@ -187,7 +145,7 @@ fn a_full_disk_loses_no_count() {
     let directory = tempfile::tempdir().unwrap();
     let mut command = serve(&server, directory.path());
     let since = now();
-    let mut agent = Agent::start(small_disks(&mut command, &[directory.path()]));
+    let mut agent = Serving::start(small_disks(&mut command, &[directory.path()]));
     // The disk as the agent sees it.
     let seen = Path::new("/proc")
         .join(agent.child.id().to_string())
@@ -218,7 +176,7 @@ fn two_hundred_slow_clients_hold_nobody_up() {
     let directory = tempfile::tempdir().unwrap();
     let address = SocketAddr::from(([127, 0, 0, 1], free_port().unwrap()));
     let since = now();
-    let agent = Agent::start(serve(&server, directory.path()).args(["--listen", &address.to_string()]));
+    let agent = Serving::start(serve(&server, directory.path()).args(["--listen", &address.to_string()]));
     let side = network_facing(agent.child.id());
     let slow: Vec<TcpStream> = (0..200)
         .filter_map(|_| {
@@ -280,7 +238,7 @@ fn what_cannot_be_served_is_said_before_anything_is_attached() {
     assert!(said.contains(&taken) && said.contains("in use"), "{said}");
     let said = fails(&mut serve(&server, Path::new("/proc/nothing")));
     assert!(said.contains("/proc/nothing"), "{said}");
-    let agent = Agent::start(&mut serve(&server, directory.path()));
+    let agent = Serving::start(&mut serve(&server, directory.path()));
     let said = fails(&mut serve(&server, directory.path()));
     assert!(said.contains("another acgs-perf writes there"), "{said}");
     agent.stop();
