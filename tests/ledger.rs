@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use acgs_perf_common::ledger::LOSSES;
 use acgs_perf_common::maps::{EXEC_QUEUE, PEERS, SYSCALL_SLOTS};
+use acgs_perf_common::members::set_of;
 use acgs_perf_tests::bpf;
 use acgs_perf_tests::harness::{Service, end, free_port, need_root, program};
 use acgs_perf_tests::hostile::{Kind, MESSAGE, PROVOKED, ask, command, in_vm, kill, request, start};
@@ -267,13 +268,13 @@ fn commands_beyond_the_table_of_those_that_ran_instead_are_others() {
 fn a_process_beyond_the_service_table_is_not_profiled() {
     need_root();
     let inside = start(Kind::Echo, &[]).unwrap();
-    let entries = inside.pid() / 8 + 1;
+    let entries = set_of(inside.pid()) + 1;
     let mut outside = start(Kind::Echo, &[]).unwrap();
-    // Process ids begin anew when they have reached their maximum.
-    while outside.pid() < entries * 8 {
+    // Sets begin anew when the last one was used.
+    while set_of(outside.pid()) < entries {
         outside = start(Kind::Echo, &[]).unwrap();
     }
-    let entries = format!("--tuning=SERVICE_OF_TGID={entries}");
+    let entries = format!("--tuning=MEMBERS={entries}");
     let beyond = format!("beyond=pid:{}", outside.pid());
     let recording = record(&inside).arg("--service").arg(&beyond).arg(&entries).start().unwrap();
     ask(&inside, 2, 500, 0).unwrap();

@@ -13,6 +13,7 @@ pub mod histogram;
 pub mod kfuncs;
 pub mod ledger;
 pub mod maps;
+pub mod members;
 pub mod memory;
 pub mod opaque;
 pub mod quota;

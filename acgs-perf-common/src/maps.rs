@@ -265,10 +265,8 @@ pub const fn downstream_base(service: u32, slot: u32) -> u32 {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DownstreamPeer {
-    /// Its slot, 0 when there was none left.
-    pub slot: u32,
-    /// Unused.
-    pub padding: u32,
+    /// 0 until it is decided; then its slot + 1, of which slot 0 is that of all for whom there was none left.
+    pub slot: u64,
     /// Path of a UNIX socket, ended by 0; an abstract one begins with 0.
     pub path: [u8; 112],
 }

@@ -42,6 +42,7 @@ mod table {
     pub mod exec;
     pub mod exemplar;
     pub mod fates;
+    pub mod member;
     pub mod peer;
     pub mod preemptor;
     pub mod request;

@@ -5,9 +5,10 @@
 //! remembers, see `rules::delivery` of the common crate: so nothing has to watch the segments, and a reply that leaves at once costs two
 //! loads.
 
-use acgs_perf_common::attribution::{Component, DELIVERY_COMPONENTS, DELIVERY_WORD, component_word};
+use acgs_perf_common::attribution::{Component, DELIVERY_COMPONENTS, DELIVERY_WORD, LATENCY_WORD, component_word};
+use acgs_perf_common::opaque::{self, reload};
 use acgs_perf_common::rules::delivery::{self as rules, Progress, Stage};
-use acgs_perf_common::{opaque, subprogram};
+use acgs_perf_common::subprogram;
 
 use super::record;
 use crate::count::Figures;
@@ -33,7 +34,7 @@ const fn holder_of(part: Component) -> u8 {
     (part as u32 - Component::DeliveryNagle as u32 + 1) as u8
 }
 
-/// A send of the reply has returned.
+/// A send of the reply has returned, and is recorded.
 #[inline(always)]
 pub fn sent(socket: &mut SocketState, sk: Sock) {
     if let Some(tcp) = Transmit::of(sk) {
@@ -52,8 +53,15 @@ fn hold(socket: &mut SocketState, sk: Sock, tcp: Transmit, written: u32, sent: u
     // Of less than a segment nobody asks, and the answer is dear.
     let full = if holder != NAGLE && sk.has_no_space() { FULL } else { 0 };
     socket.held = (socket.held & !(HOLDER | FULL)) | holder | full;
-    socket.end = written;
-    socket.busy = tcp.busy();
+    begins(socket, written, tcp.busy());
+}
+
+/// The reply, which ends at `end`, is held from what is recorded on.
+#[inline(always)]
+fn begins(socket: &mut SocketState, end: u32, busy: u32) {
+    socket.end = end;
+    socket.busy = busy;
+    socket.held_from = socket.recorded();
     // The next look at all sockets is for it too.
     note_arrival();
 }
@@ -93,14 +101,26 @@ pub fn would_block(socket: &mut SocketState) {
 pub fn sends_more(socket: &mut SocketState, sk: Sock, is_whole: bool) {
     if is_whole || (socket.held & FULL != 0 && socket.held & HOLDER != NAGLE) {
         settle(socket, sk);
+    } else {
+        adopt(socket);
     }
-    socket.held &= !(HOLDER | FULL);
+}
+
+subprogram! {
+    /// That send, at `now`, is recorded, or a look was quicker. The hold is over.
+    pub fn has_sent_more = delivery_sent_more(socket: &mut SocketState; now: u64) {
+        if socket.recorded() == now.wrapping_sub(socket.arrived) {
+            socket.held_from = socket.recorded();
+        }
+        adopted(socket);
+        socket.held &= !(HOLDER | FULL);
+    }
 }
 
 /// Whether the reply, or some of it, was held when the last send returned.
 #[inline(always)]
 pub fn is_held(socket: &SocketState) -> bool {
-    socket.held & HOLDER != 0
+    reload(&socket.held) & HOLDER != 0
 }
 
 /// A segment was sent again: the network has lost it, or a client that reads slowly had no room for it, where more of the reply waits for
@@ -116,12 +136,10 @@ pub fn sent_again(socket: &mut SocketState, sk: Sock) {
     if rules::is_behind(end, tcp.acknowledged()) {
         let holder = if rules::is_behind(end, tcp.window_end()) { WINDOW } else { NETWORK };
         socket.held = (socket.held & !HOLDER) | holder;
-        socket.end = end;
         // It was busy since the send.
         let since = socket.arrived.wrapping_add(socket.recorded());
         let ticks = now().wrapping_sub(since).checked_div(u64::from(tick())).unwrap_or(0);
-        socket.busy = tcp.busy().wrapping_sub(ticks as u32);
-        note_arrival();
+        begins(socket, end, tcp.busy().wrapping_sub(ticks as u32));
     }
 }
 
@@ -146,15 +164,39 @@ pub fn settle(socket: &mut SocketState, sk: Sock) -> bool {
     }
     let Some(tcp) = Transmit::of(sk) else { return false };
     if has_left_at_once(socket, tcp) {
+        adopt(socket);
         socket.held &= !HOLDER;
         return false;
     }
-    let mut seen = Seen { progress: tcp.progress(), busy: tcp.busy(), is_here: 0, has_grown: 0, padding: 0 };
+    let mut seen = Seen::of(tcp);
     account(socket, &mut seen, now());
     let service = socket.known_service();
     if seen.has_grown != 0 && attributes() && exemplar::is_wanted(socket, service) {
         socket.note_client(sk);
         exemplar::offer_sums(socket, service);
+    }
+    seen.is_here != 0
+}
+
+/// The same for a look at all sockets, which runs while any of the service's threads may be at this one. Of the socket it changes what is
+/// recorded, in one step, and only if that is still what it has seen: whoever comes next finds there what was added, and since when.
+/// The rest it does on a `copy`.
+#[inline(always)]
+pub fn look(socket: &mut SocketState, copy: &mut SocketState, sk: Sock) -> bool {
+    if socket.held & HOLDER == 0 {
+        return false;
+    }
+    socket.copy_to(copy);
+    let Some(tcp) = Transmit::of(sk) else { return false };
+    if copy.held & HOLDER == 0 || has_left_at_once(copy, tcp) {
+        return false;
+    }
+    let mut seen = Seen::of(tcp);
+    account_copy(socket, copy, &mut seen, now());
+    let service = copy.known_service();
+    if seen.has_grown != 0 && attributes() && exemplar::is_wanted(copy, service) {
+        copy.note_client(sk);
+        exemplar::offer_sums(copy, service);
     }
     seen.is_here != 0
 }
@@ -181,18 +223,27 @@ struct Seen {
     padding: u32,
 }
 
+impl Seen {
+    #[inline(always)]
+    fn of(tcp: Transmit) -> Self {
+        Self { progress: tcp.progress(), busy: tcp.busy(), is_here: 0, has_grown: 0, padding: 0 }
+    }
+}
+
 subprogram! {
     fn account = delivery_account(socket: &mut SocketState, seen: &mut Seen; now: u64) {
-        let since = socket.arrived.wrapping_add(socket.recorded());
-        let (until, stage) = rules::held_until(&seen.progress, socket.end, since, now);
-        let until = rules::at_most_busy(until, since, seen.busy.wrapping_sub(socket.busy), tick());
-        socket.busy = seen.busy;
-        let closed = closed_ns();
-        let until = if until > closed { closed } else { until };
-        let ns = until.wrapping_sub(since);
-        if ns as i64 > CLEAR_NS as i64 {
-            seen.has_grown = u32::from(grows(socket, ns));
+        let (ns, stage) = held_for(socket, seen, now);
+        adopt(socket);
+        let recorded = socket.recorded();
+        if ns > CLEAR_NS as i64 && record::takes(socket, recorded, recorded.wrapping_add(ns as u64)) {
+            grows(socket, recorded, ns as u64);
+            seen.has_grown = 1;
+        } else {
+            // A look may have been quicker.
+            adopt(socket);
         }
+        socket.busy = seen.busy;
+        socket.held_from = socket.recorded();
         if stage == Stage::Acknowledged {
             socket.held &= !HOLDER;
         }
@@ -200,28 +251,76 @@ subprogram! {
     }
 }
 
-/// The reply has left `ns` later than is recorded. Whether that is recorded now.
+subprogram! {
+    fn account_copy = delivery_account_copy(socket: &mut SocketState, copy: &mut SocketState, seen: &mut Seen; now: u64) {
+        let (ns, stage) = held_for(copy, seen, now);
+        adopt(copy);
+        let recorded = copy.recorded();
+        let latency = recorded.wrapping_add(ns as u64);
+        if ns > CLEAR_NS as i64 && record::takes(socket, recorded, latency) {
+            copy.row[LATENCY_WORD] = latency;
+            grows(copy, recorded, ns as u64);
+            seen.has_grown = 1;
+        }
+        seen.is_here = u32::from(stage == Stage::Held);
+    }
+}
+
+/// For how long the reply was held beyond what is recorded, and how far it has come.
 #[inline(always)]
-fn grows(socket: &mut SocketState, ns: u64) -> bool {
+fn held_for(socket: &SocketState, seen: &Seen, now: u64) -> (i64, Stage) {
+    let since = socket.arrived.wrapping_add(socket.recorded());
+    let (until, stage) = rules::held_until(&seen.progress, socket.end, since, now);
+    let begun = socket.arrived.wrapping_add(socket.held_from);
+    let until = rules::at_most_busy(until, begun, seen.busy.wrapping_sub(socket.busy), tick());
+    let closed = closed_ns();
+    let until = if until > closed { closed } else { until };
+    (until.wrapping_sub(since) as i64, stage)
+}
+
+/// The reply has left `ns` later than was `recorded`, which is recorded by now.
+#[inline(always)]
+fn grows(socket: &mut SocketState, recorded: u64, ns: u64) {
     let part = u32::from(socket.held & HOLDER).wrapping_sub(1);
-    let (recorded, service) = (socket.recorded(), socket.known_service());
+    let service = socket.known_service();
     // Whether the window is open or not: the time ends within it.
     let figures = Figures::at_any_time(service);
     let latency = recorded.wrapping_add(ns);
-    if !record::grows(socket, figures, recorded, latency) {
-        return false;
-    }
+    record::grown(socket, figures, recorded, latency);
     delivery::held(service, part, socket.delivery, ns);
     if attributes() {
-        let word = DELIVERY_WORD + (part as usize & 3);
-        figures.move_from_reply(latency, word, ns);
-        socket.row[word] = socket.row[word].wrapping_add(ns);
+        figures.move_from_reply(latency, DELIVERY_WORD + (part as usize & 3), ns);
         let reply = &mut socket.row[component_word(Component::Reply)];
         *reply = reply.wrapping_sub(ns);
     }
+    book(socket, ns);
+}
+
+subprogram! {
+    /// Accounts in the row what looks have found since the hold began, or was last accounted.
+    pub fn adopt = delivery_adopt(socket: &mut SocketState) {
+        adopted(socket);
+    }
+}
+
+#[inline(always)]
+fn adopted(socket: &mut SocketState) {
+    let more = socket.recorded().wrapping_sub(socket.held_from);
+    if more != 0 {
+        book(socket, more);
+        socket.held_from = socket.recorded();
+    }
+}
+
+/// `ns` of the recorded latency are the delivery of the reply.
+#[inline(always)]
+fn book(socket: &mut SocketState, ns: u64) {
+    if attributes() {
+        let word = DELIVERY_WORD + (usize::from(socket.held & HOLDER).wrapping_sub(1) & 3);
+        socket.row[word] = socket.row[word].wrapping_add(ns);
+    }
     socket.delivery = socket.delivery.wrapping_add(ns);
     socket.held |= HELD_BEFORE;
-    true
 }
 
 /// The next request begins: what is known of the reply before is all that will be.

@@ -15,7 +15,7 @@ use acgs_perf_common::fates::{FAREWELL_NS, PAUSE_NS};
 use acgs_perf_common::maps::{Counter, Histogram, MAX_SERVICES};
 use acgs_perf_common::subprogram;
 
-use super::record;
+use super::{delivery, record};
 use crate::count::{Figures, replaced};
 use crate::globals::attributes;
 use crate::kernel::sock::Sock;
@@ -238,6 +238,9 @@ subprogram! {
 subprogram! {
     /// The last reply went to a client that had left: it counts as abandoned, and not as answered.
     fn take_back = leave_take_back(socket: &mut SocketState) {
+        if delivery::is_held(socket) {
+            delivery::adopt(socket);
+        }
         let latency = socket.recorded();
         if latency == UNSENT || !replaced(&raw mut socket.row[LATENCY_WORD], latency, 0) {
             return;

@@ -12,22 +12,31 @@ use crate::count::{Figures, replaced};
 use crate::globals::attributes;
 use crate::state::socket::SocketState;
 
-/// Records `latency` in place of `recorded`; what is more belongs to the reply. Whether it did: another thread that sends now may be
-/// later, or may not have filled the row yet.
+/// Records `latency` in place of `recorded`; what is more belongs to the reply. Whether it did: see [`takes`].
 #[inline(always)]
 pub fn grows(socket: &mut SocketState, figures: Figures, recorded: u64, latency: u64) -> bool {
-    let attributes = attributes();
-    let more = latency.wrapping_sub(recorded);
-    if more as i64 <= 0
-        || (attributes && socket.row[COUNT_WORD] == 0)
-        || !replaced(&raw mut socket.row[LATENCY_WORD], recorded, latency)
-    {
-        return false;
+    let is_ours = latency.wrapping_sub(recorded) as i64 > 0 && takes(socket, recorded, latency);
+    if is_ours {
+        grown(socket, figures, recorded, latency);
     }
+    is_ours
+}
+
+/// Replaces the latency that is `recorded`, in one step. Whether it did: another thread that sends now may be later, or may not have
+/// filled the row yet.
+#[inline(always)]
+pub fn takes(socket: &mut SocketState, recorded: u64, latency: u64) -> bool {
+    (!attributes() || socket.row[COUNT_WORD] != 0) && replaced(&raw mut socket.row[LATENCY_WORD], recorded, latency)
+}
+
+/// Moves a request from where its latency was `recorded` to where it is now.
+#[inline(always)]
+pub fn grown(socket: &mut SocketState, figures: Figures, recorded: u64, latency: u64) {
+    let more = latency.wrapping_sub(recorded);
     figures.unrecord(Histogram::Latency, recorded);
     figures.record(Histogram::Latency, latency);
     figures.add(Counter::LatencySum, more);
-    if attributes {
+    if attributes() {
         row::replied_more(socket, latency.wrapping_sub(socket.until_reply()));
         if attribution_bucket(latency) == attribution_bucket(recorded) {
             figures.add_growth(latency, more);
@@ -36,7 +45,6 @@ pub fn grows(socket: &mut SocketState, figures: Figures, recorded: u64, latency:
             add_to_row(socket, figures.service(), latency, 0);
         }
     }
-    true
 }
 
 subprogram! {

@@ -23,7 +23,7 @@ use crate::globals::attributes;
 use crate::kernel::sock::Sock;
 use crate::kernel::time::now;
 use crate::rules::request as request_rules;
-use crate::state::socket::{CLIENT, IDLE, PUSHED, READ, REPLIED, SocketState, UNSENT, note_arrival};
+use crate::state::socket::{ASKED_AGAIN, CLIENT, IDLE, PUSHED, READ, REPLIED, SocketState, UNSENT, note_arrival};
 use crate::table::{accept, delivery as delivery_table, exemplar, request as request_table};
 use acgs_perf_common::subprogram;
 
@@ -110,16 +110,11 @@ pub fn received(socket: &mut SocketState, sk: Sock, figures: Figures, bytes: u64
 /// A read while the request before it looks unanswered, but is not: kept like what is read behind a reply, until there is that.
 #[inline(always)]
 fn asks_again(socket: &mut SocketState, arrived: u64) {
-    if !has_asked_again(socket) {
+    if socket.held & ASKED_AGAIN == 0 {
+        socket.held |= ASKED_AGAIN;
         socket.unclaimed = now();
         socket.unclaimed_arrived = arrived;
     }
-}
-
-/// Whether [`asks_again`] was called since the request was read.
-#[inline(always)]
-fn has_asked_again(socket: &SocketState) -> bool {
-    socket.unclaimed.wrapping_sub(socket.read) as i64 > 0
 }
 
 /// A process of `service` sent `bytes`. Who goes on with a reply, to whom the socket was passed, adds to the figures of the
@@ -150,13 +145,16 @@ pub fn sent(socket: &mut SocketState, sk: Sock, service: u32, bytes: u64) -> Res
     let mut now = now();
     socket.bytes_out += bytes;
     if begins {
-        if has_asked_again(socket) {
+        if socket.held & ASKED_AGAIN != 0 {
             // The client had all of it then.
             now = socket.unclaimed_arrived;
         }
         begins_reply(socket, sk, figures, now)?;
     } else {
         goes_on(socket, sk, figures, recorded, now);
+        if delivery::is_held(socket) {
+            delivery::has_sent_more(socket, now);
+        }
     }
     delivery::sent(socket, sk);
     Ok(())

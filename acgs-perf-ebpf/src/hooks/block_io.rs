@@ -28,7 +28,7 @@ use crate::globals::{counts, field};
 use crate::kernel::memory::{load, probe};
 use crate::kernel::task::Task;
 use crate::kernel::time::{elapsed, now};
-use crate::table::service::service_byte_of_tgid;
+use crate::table::member::service_byte_of_tgid;
 
 /// Offsets of the fields that only these programs read.
 #[unsafe(no_mangle)]

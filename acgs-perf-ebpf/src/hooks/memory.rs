@@ -27,7 +27,7 @@ use crate::kernel::memory::{load, probe};
 use crate::kernel::storage::TaskStorage;
 use crate::kernel::task::Task;
 use crate::kernel::time::{elapsed, now};
-use crate::table::service::{service_byte_of_tgid, service_of_tgid};
+use crate::table::member::{service_byte_of_tgid, service_of_tgid};
 
 /// Offsets of the fields that only these programs read.
 #[unsafe(no_mangle)]

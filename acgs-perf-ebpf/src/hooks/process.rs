@@ -12,7 +12,7 @@ use crate::globals::{global, keeps_thread_clocks};
 use crate::kernel::task::Task;
 use crate::state::thread::THREADS;
 use crate::table::exec as execed;
-use crate::table::service::{service_of_tgid, set_service_of_tgid};
+use crate::table::member::{joins, leaves, service_of_tgid};
 
 #[btf_tracepoint]
 pub fn sched_process_fork(ctx: BtfTracePointContext) -> i32 {
@@ -38,7 +38,7 @@ fn fork(ctx: &BtfTracePointContext) -> Result<(), Loss> {
     let Some(service) = service_of_tgid(tgid) else { return Ok(()) };
     let is_thread = child.tgid() == tgid;
     if !is_thread {
-        set_service_of_tgid(child.tgid(), Some(service))?;
+        joins(child.tgid(), service);
         Figures::of(service).add(Counter::Forked, 1);
     }
     if keeps_thread_clocks() {
@@ -67,7 +67,7 @@ fn exit(ctx: &BtfTracePointContext) -> Result<(), Loss> {
     let last = if has_group_dead { ctx.arg::<u64>(1) & 1 != 0 } else { task.pid() == tgid };
     if last {
         // Before the id is freed: whoever gets it next starts as a stranger.
-        set_service_of_tgid(tgid, None)?;
+        leaves(tgid);
         Figures::of(service).add(Counter::Exited, 1);
         if keeps_thread_clocks() {
             thread::account_until_now(task, service)?; // its last switch is a stranger's

@@ -10,8 +10,8 @@ use crate::count::lose;
 use crate::globals::{counts, global};
 use crate::kernel::task::Task;
 use crate::kernel::time::now;
+use crate::table::member::{service_byte_of_tgid, service_of_tgid};
 use crate::table::preemptor::ran_instead;
-use crate::table::service::{service_byte_of_tgid, service_of_tgid};
 
 #[btf_tracepoint]
 pub fn sched_waking(ctx: BtfTracePointContext) -> i32 {

@@ -19,7 +19,8 @@ use crate::rules::{downstream, handoff};
 use crate::state::socket::{SOCKETS, SocketState};
 use crate::state::thread::THREADS;
 use crate::table::downstream::{find_slot, is_called_port};
-use crate::table::service::{current_service, reads_from, service_of_port, service_of_unix};
+use crate::table::member::current_service;
+use crate::table::service::{reads_from, service_of_port, service_of_unix};
 
 const TCP_LISTEN: u8 = 10;
 const MSG_PEEK: i32 = 2;

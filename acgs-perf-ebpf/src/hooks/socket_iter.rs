@@ -18,7 +18,7 @@ use crate::kernel::fate::tcp_sock;
 use crate::kernel::memory::load;
 use crate::kernel::sock::{AF_UNIX, Sock};
 use crate::kernel::time::now;
-use crate::state::socket::{CLIENT, READ, REPLIED, SOCKETS, SocketState, note_arrival, note_fast_opens};
+use crate::state::socket::{CLIENT, LOOKED_AT, READ, REPLIED, SOCKETS, SocketState, note_arrival, note_fast_opens};
 use crate::table::service::{service_of_listener, service_of_unix};
 
 const TCP_LISTEN: u8 = 10;
@@ -66,7 +66,11 @@ fn look(meta: *const u8, sk: Sock) -> Result<(), Loss> {
         }
         return Ok(());
     }
-    if socket.phase == REPLIED && delivery::settle(socket, sk) {
+    if socket.phase == REPLIED
+        && let Some(copy) = LOOKED_AT.get_ptr_mut(0)
+        // SAFETY: the pointer is into the map's value, which nobody else uses.
+        && delivery::look(socket, unsafe { &mut *copy }, sk)
+    {
         let service = socket.known_service();
         let mut seen = Sighting { kind: HELD_REPLY, service, inode: sk.inode(), ..Sighting::default() };
         (seen.address, seen.port) = (sk.peer_address(), u32::from(sk.peer_port()));

@@ -20,7 +20,7 @@ use crate::globals::global;
 use crate::kernel::preemption::{preempt_disable, preempt_enable};
 use crate::kernel::task::Task;
 use crate::state::thread::THREADS;
-use crate::table::service::service_of_tgid;
+use crate::table::member::service_of_tgid;
 
 /// Marks of a thread: of its last send, and of its last read.
 pub const SENT: usize = 0;

@@ -16,7 +16,7 @@ use crate::kernel::task::{Descriptor, Task};
 use crate::kernel::time::{elapsed, now};
 use crate::rules::handoff;
 use crate::state::thread::{self as thread_state, THREADS};
-use crate::table::service::service_of_tgid;
+use crate::table::member::service_of_tgid;
 use crate::table::{accept, syscall};
 
 const WRITE: u32 = 1;

@@ -8,7 +8,7 @@ use acgs_perf_common::ledger::Loss;
 use super::entry::run;
 use crate::clock::thread;
 use crate::kernel::task::Task;
-use crate::table::service::service_of_tgid;
+use crate::table::member::service_of_tgid;
 
 #[repr(C)]
 pub struct Context {

@@ -16,8 +16,9 @@ use crate::kernel::task::Task;
 use crate::kernel::time::now;
 use crate::rules::downstream;
 use crate::state::socket::{SOCKETS, SocketState, may_open_fast, note_fast_opens};
+use crate::table::member::{current_service, joins};
 use crate::table::peer::{self, Event};
-use crate::table::service::{current_service, service_of_listener, service_of_port, set_service_of_tgid, wanted_by};
+use crate::table::service::{service_of_listener, service_of_port, wanted_by};
 use crate::table::{accept, request, service};
 
 const ESTABLISHED_STATE: i32 = 1;
@@ -72,7 +73,7 @@ fn listens(sk: Sock) -> Result<(), Loss> {
     if task.tgid() != 1
         && let Some(service) = wanted_by(task, sk)
     {
-        set_service_of_tgid(task.tgid(), Some(service))?;
+        joins(task.tgid(), service);
     }
     match current_service() {
         Some(service) => {

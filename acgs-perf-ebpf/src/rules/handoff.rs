@@ -9,8 +9,8 @@ use acgs_perf_common::rules::thread::ThreadState;
 use acgs_perf_common::state::class_of_entry;
 
 use crate::kernel::task::Task;
+use crate::table::member::service_byte_of_tgid;
 use crate::table::request::Requests;
-use crate::table::service::service_byte_of_tgid;
 use crate::table::syscall_class::class_of;
 
 impl Caller for Task {

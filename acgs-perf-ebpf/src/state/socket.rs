@@ -4,13 +4,17 @@
 //! the service opened only the downstream call and the times of opening count.
 
 use acgs_perf_common::attribution::{ATTRIBUTION_WORDS, LATENCY_WORD};
+use aya_ebpf::btf_maps::Array;
 use aya_ebpf::macros::btf_map;
 
 use crate::kernel::sock::{AF_UNIX, Sock};
 use crate::kernel::storage::SocketStorage;
-use acgs_perf_common::opaque::reload;
+use acgs_perf_common::opaque::{self, reload};
 use acgs_perf_common::rules::call::DownstreamCall;
 
+/// Room for a look at a held reply; only the agent looks, at one socket after the other.
+#[btf_map]
+pub static LOOKED_AT: Array<SocketState, 1> = Array::new();
 /// Clock of each server-side socket, and of connections being opened.
 #[btf_map]
 pub static SOCKETS: SocketStorage<SocketState> = SocketStorage::new();
@@ -26,6 +30,8 @@ pub const CLIENT: u8 = 3;
 
 /// Bits of `SocketState::held`.
 pub const HOLDER: u8 = 3;
+/// Bit of `SocketState::held`: more was read while the reply was out whose send had not returned yet.
+pub const ASKED_AGAIN: u8 = 1 << 2;
 /// Bit of `SocketState::held`: `delivery` is not 0.
 pub const HELD_BEFORE: u8 = 1 << 7;
 /// Bit of `SocketState::held`: the reply has gone on after a pause.
@@ -100,7 +106,7 @@ pub struct SocketState {
     /// Requests read, to sample the round-trip time; wraps.
     pub requests: u8,
     /// In the bits of `HOLDER` what holds the last reply, as the number of the component of the delivery from 1, or 0; `HELD_BEFORE`,
-    /// `PUSHED` and `FULL`.
+    /// `PUSHED`, `FULL` and `ASKED_AGAIN`.
     pub held: u8,
     /// Where the last send that has returned ended, folded; see `clock::delivery`.
     pub written: u16,
@@ -131,8 +137,11 @@ pub struct SocketState {
     pub unclaimed: u64,
     /// When these had arrived; 0 if nobody saw it.
     pub unclaimed_arrived: u64,
-    /// For how long the last reply was held, as far as it is accounted.
+    /// For how long the last reply was held, as far as it is accounted and `row` has it.
     pub delivery: u64,
+    /// The latency that was recorded when the hold under way began, or was last accounted in `row`. What is recorded beyond it a look has
+    /// found since.
+    pub held_from: u64,
     /// Where the reply that is held ends, in TCP's count of bytes.
     pub end: u32,
     /// Messages that may have come in the place of one request: reads of it after a pause.
@@ -208,6 +217,15 @@ impl SocketState {
             }
             self.client.family = family;
         }
+    }
+
+    /// Copies all of it, as far as it holds still.
+    #[inline(always)]
+    pub fn copy_to(&self, copy: &mut Self) {
+        const WORDS: usize = size_of::<SocketState>() / 8;
+        let (to, from) = (core::ptr::from_mut(copy).cast::<[u64; WORDS]>(), core::ptr::from_ref(self).cast());
+        // SAFETY: both are as long, aligned as words are, and any words are valid.
+        unsafe { opaque::copy(&mut *to, &*from) };
     }
 
     /// The latency that is recorded of the last request.

@@ -1,6 +1,6 @@
 //! Tables of bytes, each a service + 1 or 0: two loads a lookup.
 //!
-//! In: an index, as a process id or a port. Out: the service there, from 0. An array map has no smaller entry than eight bytes, so
+//! In: an index, as a port. Out: the service there, from 0. An array map has no smaller entry than eight bytes, so
 //! that eight of the table are in one.
 
 use acgs_perf_common::ledger::Loss;
@@ -26,16 +26,6 @@ pub fn set<const N: usize, const F: usize>(
     // SAFETY: `byte` points into the map's value; a byte is stored whole, so neighbours need no lock.
     unsafe { byte.write_volatile(service.map_or(0, |s| s as u8 + 1)) };
     Ok(())
-}
-
-/// An entry as it is: service + 1, 0 for none.
-#[inline(always)]
-pub fn raw<const N: usize, const F: usize>(map: &Array<[u8; 8], N, F>, index: u32) -> u32 {
-    match byte(map, index) {
-        // SAFETY: the pointer is into the map's value.
-        Some(byte) => u32::from(unsafe { byte.read_volatile() }),
-        None => 0,
-    }
 }
 
 #[inline(always)]

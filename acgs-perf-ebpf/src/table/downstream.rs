@@ -11,23 +11,24 @@ use acgs_perf_common::maps::{
 use aya_ebpf::btf_maps::{Array, HashMap};
 use aya_ebpf::macros::btf_map;
 
-use super::{bytes, slots};
-use crate::count::{atomic_add, counted, lose};
-use crate::flags::{MMAPABLE, NO_EXIST};
+use super::slots;
+use crate::count::{atomic_add, counted, lose, replaced};
+use crate::flags::{MMAPABLE, NO_EXIST, NO_PREALLOC};
 use crate::kernel::sock::{AF_UNIX, Sock, read_unix_path};
+use crate::kernel::time::now;
 use acgs_perf_common::opaque::reload;
 use acgs_perf_common::rules::call::DownstreamCall;
 use acgs_perf_common::subprogram;
 
-/// Remote port → 1 if a service called somebody there, one byte each.
+/// Remote ports at which a service called somebody, one bit each.
 #[btf_map]
-static CALLED_PORT: Array<[u8; 8], 8192, MMAPABLE> = Array::new();
+static CALLED_PORT: Array<u64, 1024> = Array::new();
 /// Downstream peers. A hash map: touched once per connection.
 #[btf_map]
 static DOWNSTREAM_PEER: HashMap<PeerKey, DownstreamPeer, { DOWNSTREAM_PEERS as usize }> = HashMap::new();
 /// Which slots of downstream peers are taken. A hash map: touched once per peer.
 #[btf_map]
-static DOWNSTREAM_CLAIMS: HashMap<u64, u64, { DOWNSTREAM_PEERS as usize }> = HashMap::new();
+static DOWNSTREAM_CLAIMS: HashMap<u64, u64, { DOWNSTREAM_PEERS as usize }, NO_PREALLOC> = HashMap::new();
 /// Per service: the first slot that may be free, counted from 0. A hint: slots are taken in order but for those given back.
 #[btf_map]
 static DOWNSTREAM_SLOTS_USED: Array<u64, 1, MMAPABLE> = Array::new();
@@ -37,6 +38,8 @@ static DOWNSTREAM: Array<u64, 1, MMAPABLE> = Array::new();
 
 /// Slots that a claim tries, in case other CPUs claim at the same time.
 const CLAIM_TRIES: u64 = 4;
+/// How often is looked whether another CPU has given a peer its slot.
+const LOOKS: u32 = 160;
 
 /// One word of a peer's figures.
 #[inline(always)]
@@ -70,7 +73,7 @@ pub fn find_slot(call: &mut DownstreamCall, sk: Sock, service: u32) {
     call.peer = 0;
     let Some(mut key) = key(sk, service) else { return };
     if key.port < UNIX_PORT {
-        let _in_range = bytes::set(&CALLED_PORT, key.port, Some(0));
+        note_called(key.port);
     }
     find(call, &mut key);
 }
@@ -80,15 +83,10 @@ subprogram! {
     fn find = downstream_find(call: &mut DownstreamCall, key: &mut PeerKey) {
         let key = reload(key); // Linux 6.1 takes a key only from the stack
         let mut known = DOWNSTREAM_PEER.get_ptr_mut(key);
+        let mut is_ours = false;
         if known.is_none() {
-            let slot = claim(key.service);
-            let fresh = DownstreamPeer { slot, padding: 0, path: [0; 112] };
-            if DOWNSTREAM_PEER.insert(key, fresh, NO_EXIST).is_err() {
-                // Another CPU was quicker, or the table is full.
-                give_back(key.service, slot);
-            } else if slot == 0 {
-                lose(Loss::DownstreamSlots);
-            }
+            let fresh = DownstreamPeer { slot: 0, path: [0; 112] };
+            is_ours = DOWNSTREAM_PEER.insert(key, fresh, NO_EXIST).is_ok();
             known = DOWNSTREAM_PEER.get_ptr_mut(key);
             if let Some(known) = known
                 && key.port == UNIX_PORT
@@ -98,12 +96,43 @@ subprogram! {
                 read_unix_path(address, unsafe { &mut (*known).path });
             }
         }
-        match known {
-            // SAFETY: as above.
-            Some(known) => call.peer = unsafe { (*known).slot },
+        let Some(known) = known else {
             // Nobody remembers this peer: each of its connections counts here.
-            None => lose(Loss::DownstreamSlots),
+            lose(Loss::DownstreamSlots);
+            return;
+        };
+        if is_ours || !is_decided(known) {
+            decide(known, key.service);
         }
+        // SAFETY: as above.
+        call.peer = unsafe { (*known).slot }.saturating_sub(1) as u32;
+    }
+}
+
+/// Whether whoever has entered the peer gives it a slot within a moment.
+#[inline(always)]
+fn is_decided(peer: *mut DownstreamPeer) -> bool {
+    for _ in 0..LOOKS {
+        // SAFETY: `peer` points into the map's value.
+        if unsafe { (&raw const (*peer).slot).read_volatile() } != 0 {
+            return true;
+        }
+        // Takes its time, of which the verifier goes through little.
+        let _now = now();
+    }
+    false
+}
+
+/// Gives a slot to a peer of which it is not decided yet.
+#[inline(always)]
+fn decide(peer: *mut DownstreamPeer, service: u32) {
+    let slot = claim(service);
+    // SAFETY: `peer` points into the map's value.
+    let is_ours = replaced(unsafe { &raw mut (*peer).slot }, 0, u64::from(slot) + 1);
+    if slot == 0 {
+        lose(Loss::DownstreamSlots);
+    } else if !is_ours {
+        give_back(service, slot);
     }
 }
 
@@ -123,7 +152,7 @@ fn claim(service: u32) -> u32 {
     let Some(hint) = DOWNSTREAM_SLOTS_USED.get_ptr_mut(service) else { return 0 };
     // SAFETY: `hint` points into the map's value.
     let free = unsafe { hint.read_volatile() };
-    let Some(at) = slots::claim::<_, CLAIM_TRIES>(&DOWNSTREAM_CLAIMS, service, free, PEER_SLOTS as u64 - 1) else {
+    let Some(at) = slots::claim::<_, _, CLAIM_TRIES>(&DOWNSTREAM_CLAIMS, service, free, PEER_SLOTS as u64 - 1) else {
         return 0;
     };
     // SAFETY: as above.
@@ -134,9 +163,6 @@ fn claim(service: u32) -> u32 {
 /// Gives a slot back that was claimed and never used.
 #[inline(always)]
 fn give_back(service: u32, slot: u32) {
-    if slot == 0 {
-        return;
-    }
     let at = u64::from(slot) - 1;
     let _was_there = DOWNSTREAM_CLAIMS.remove(slots::key(service, at));
     if let Some(hint) = DOWNSTREAM_SLOTS_USED.get_ptr_mut(service) {
@@ -148,5 +174,18 @@ fn give_back(service: u32, slot: u32) {
 /// Whether a service has called somebody at this port; spares the lookup for everybody else's sockets.
 #[inline(always)]
 pub fn is_called_port(port: u32) -> bool {
-    bytes::get(&CALLED_PORT, port).is_some()
+    // SAFETY: the pointer is into the map's value.
+    CALLED_PORT.get_ptr(port >> 6).is_some_and(|ports| unsafe { ports.read_volatile() } >> (port & 63) & 1 != 0)
+}
+
+#[inline(always)]
+fn note_called(port: u32) {
+    let Some(ports) = CALLED_PORT.get_ptr_mut(port >> 6) else { return };
+    for _ in 0..CLAIM_TRIES {
+        // SAFETY: the pointer is into the map's value.
+        let now = unsafe { ports.read_volatile() };
+        if now >> (port & 63) & 1 != 0 || replaced(ports, now, now | 1 << (port & 63)) {
+            return;
+        }
+    }
 }

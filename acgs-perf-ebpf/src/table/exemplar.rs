@@ -11,7 +11,7 @@ use crate::count::atomic_add;
 use crate::flags::{MMAPABLE, NO_WAKEUP};
 use crate::kernel::task::Task;
 use crate::state::socket::SocketState;
-use crate::table::service::current_service;
+use crate::table::member::current_service;
 use acgs_perf_common::opaque;
 use acgs_perf_common::rules::activity::Activity;
 use acgs_perf_common::subprogram;

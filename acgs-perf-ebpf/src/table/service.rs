@@ -1,6 +1,6 @@
-//! Which service a process or a port belongs to.
+//! Which service a port or a socket belongs to.
 //!
-//! In: what the agent has found, and what processes do since: listen, fork, exit. Out: the service of whom a hook sees.
+//! In: what the agent has found, and who listens since. Out: the service of the listener of a socket.
 
 use acgs_perf_common::ledger::Loss;
 use acgs_perf_common::maps::{LISTENERS, UNIX_LISTENERS, WANTED_PORTS, WantedPort, port_key};
@@ -8,20 +8,18 @@ use aya_ebpf::btf_maps::{Array, HashMap, LruHashMap};
 use aya_ebpf::macros::btf_map;
 
 use super::bytes;
-use crate::flags::MMAPABLE;
+use super::member::service_of_tgid;
+use crate::flags::{MMAPABLE, NO_PREALLOC};
 use crate::kernel::sock::Sock;
 use crate::kernel::task::Task;
 
-/// tgid → service + 1, one byte each, eight to an entry.
-#[btf_map]
-static SERVICE_OF_TGID: Array<[u8; 8], 1, MMAPABLE> = Array::new();
 /// Local port → service + 1 of the ports on which services listen, one byte each.
 #[btf_map]
 static SERVICE_OF_PORT: Array<[u8; 8], 8192, MMAPABLE> = Array::new();
 /// The ports that selectors name, by network namespace: who listens there later joins the service. A hash map: asked once
 /// per call of listen.
 #[btf_map]
-static WANTED_PORT: HashMap<u64, WantedPort, { WANTED_PORTS as usize }> = HashMap::new();
+static WANTED_PORT: HashMap<u64, WantedPort, { WANTED_PORTS as usize }, NO_PREALLOC> = HashMap::new();
 /// Ports on which services listen, by network namespace → service. A hash map: asked once per connection, retransmission or
 /// reset, after `SERVICE_OF_PORT`. The least recently used gives way, so that listeners may come and go for ever.
 #[btf_map]
@@ -35,25 +33,6 @@ static UNIX_LISTENER: LruHashMap<u64, [u64; 2], { UNIX_LISTENERS as usize }> = L
 /// 0 once `UNIX_LISTENER` has an entry.
 #[unsafe(no_mangle)]
 static mut ALL_LISTENERS_KNOWN: u64 = 1;
-
-/// Service of a process, from 0.
-#[inline(always)]
-pub fn service_of_tgid(tgid: u32) -> Option<u32> {
-    bytes::get(&SERVICE_OF_TGID, tgid)
-}
-
-/// Service + 1 of a process, 0 for a stranger: for callers that keep two at once. (LLVM spills the undefined half of an
-/// `Option` there, which the verifier refuses.)
-#[inline(always)]
-pub fn service_byte_of_tgid(tgid: u32) -> u32 {
-    bytes::raw(&SERVICE_OF_TGID, tgid)
-}
-
-/// A process joins a service, or leaves it.
-#[inline(always)]
-pub fn set_service_of_tgid(tgid: u32, service: Option<u32>) -> Result<(), Loss> {
-    bytes::set(&SERVICE_OF_TGID, tgid, service)
-}
 
 /// Service that listens on a port, from 0.
 #[inline(always)]
@@ -89,12 +68,6 @@ pub fn service_of_listener(sk: Sock) -> Option<u32> {
     let service = LISTENER.get_ptr(port_key(sk.network(), port))?;
     // SAFETY: the pointer is into the map's value.
     Some(unsafe { service.read() })
-}
-
-/// Service of the running process.
-#[inline(always)]
-pub fn current_service() -> Option<u32> {
-    service_of_tgid(Task::current().tgid())
 }
 
 /// The service to which a UNIX socket is the server's end of a connection: that of the process that listened, or of those who read there.

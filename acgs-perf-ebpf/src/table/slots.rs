@@ -13,8 +13,8 @@ use crate::flags::NO_EXIST;
     reason = "of an iterator the verifier follows more ways: 4 % more in `inet_sock_set_state`"
 )]
 #[inline(always)]
-pub fn claim<const N: usize, const TRIES: u64>(
-    taken: &HashMap<u64, u64, N>,
+pub fn claim<const N: usize, const F: usize, const TRIES: u64>(
+    taken: &HashMap<u64, u64, N, F>,
     service: u32,
     from: u64,
     end: u64,

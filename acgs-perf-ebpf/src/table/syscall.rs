@@ -80,7 +80,7 @@ fn claim(service: u32, nr: u32) -> Result<u64, Loss> {
     // SAFETY: `used` points into the map's value.
     let free = unsafe { used.read_volatile() };
     let end = u64::from(SYSCALL_SLOTS);
-    let at = slots::claim::<_, CLAIM_TRIES>(&SYSCALL_CLAIMS, service, free, end).ok_or(Loss::SyscallSlots)?;
+    let at = slots::claim::<_, _, CLAIM_TRIES>(&SYSCALL_CLAIMS, service, free, end).ok_or(Loss::SyscallSlots)?;
     atomic_add(used, 1);
     if let Some(owner) = SYSCALL_OWNER.get_ptr_mut(service * SYSCALL_SLOTS + at as u32) {
         // SAFETY: `owner` points into the map's value.

@@ -107,15 +107,6 @@ impl Array {
         true
     }
 
-    /// Sets a byte to 0 if it is `value`; the kernel side may have changed it meanwhile.
-    pub fn clear_byte(&self, at: usize, value: u8) {
-        if at < self.len * 8 {
-            // SAFETY: as in `get`.
-            let byte = unsafe { &*self.memory.as_mut_ptr().cast::<AtomicU8>().add(at) };
-            let _changed_meanwhile = byte.compare_exchange(value, 0, Ordering::Relaxed, Ordering::Relaxed);
-        }
-    }
-
     /// One byte; 0 beyond the end.
     pub fn byte(&self, at: usize) -> u8 {
         if at >= self.len * 8 {

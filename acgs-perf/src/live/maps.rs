@@ -29,10 +29,10 @@ const OPENED: usize = offset_of!(Switches, opened_ns) / 8;
 const CLOSED: usize = offset_of!(Switches, closed_ns) / 8;
 const WALL_AHEAD: usize = offset_of!(Switches, wall_ahead_ns) / 8;
 /// Arrays of every recording whose size does not depend on it.
-const ARRAYS: &[&str] =
-    &["LEDGER", "SWITCHES", "SERVICE_OF_TGID", "SERVICE_OF_PORT", "CALL_CLASS", "EXECED", "EXECED_HEAD"];
+const ARRAYS: &[&str] = &["LEDGER", "SWITCHES", "MEMBERS", "SERVICE_OF_PORT", "CALL_CLASS", "EXECED", "EXECED_HEAD"];
 /// Tables.
-const TABLES: &[&str] = &["WANTED_PORT", "LISTENER", "DOWNSTREAM_PEER", "ERRNO", "PEER", "PREEMPTOR"];
+const TABLES: &[&str] =
+    &["MORE_MEMBERS_OF", "WANTED_PORT", "LISTENER", "DOWNSTREAM_PEER", "ERRNO", "PEER", "PREEMPTOR"];
 
 /// `BPF_MAP_LOOKUP_AND_DELETE_ELEM`, of hash maps since Linux 5.14.
 const TAKE_ELEMENT: libc::c_long = 21;
@@ -206,7 +206,7 @@ impl Maps {
             match is_idle.then(|| self.take_entry::<K, V>(name, &entry)).flatten() {
                 // Something came in the last moment, so it goes back: an entry that began anew would seem to have counted down.
                 Some(last) if last != value => {
-                    if self.put_back(name, &entry, &last) {
+                    if self.put_entry(name, &entry, &last, NO_EXIST) {
                         section.extend(row(&entry, &last));
                     } else {
                         let text = format!(
@@ -223,7 +223,7 @@ impl Maps {
     }
 
     /// Takes an entry out of a table in one step with its last value; `None` where the kernel cannot.
-    fn take_entry<K: aya::Pod, V: aya::Pod>(&self, name: &str, key: &K) -> Option<V> {
+    pub(super) fn take_entry<K: aya::Pod, V: aya::Pod>(&self, name: &str, key: &K) -> Option<V> {
         let (Map::HashMap(data) | Map::LruHashMap(data)) = self.tables.get(name)? else { return None };
         let mut value = MaybeUninit::<V>::uninit();
         let element = Element::new(data, key, value.as_mut_ptr() as u64, 0);
@@ -234,12 +234,18 @@ impl Maps {
         }
     }
 
-    /// Puts an entry back that was taken out, unless the kernel side has made a new one meanwhile; whether it is there.
-    fn put_back<K: aya::Pod, V: aya::Pod>(&self, name: &str, key: &K, value: &V) -> bool {
+    /// Puts an entry into a table; whether it is there.
+    pub(super) fn put_entry<K: aya::Pod, V: aya::Pod>(&self, name: &str, key: &K, value: &V, flags: u64) -> bool {
         let (Some(Map::HashMap(data)) | Some(Map::LruHashMap(data))) = self.tables.get(name) else { return false };
-        let element = Element::new(data, key, ptr::from_ref(value) as u64, NO_EXIST);
+        let element = Element::new(data, key, ptr::from_ref(value) as u64, flags);
         // SAFETY: `element` is laid out as the call wants it, and names a key and a value of the map's types.
         unsafe { libc::syscall(libc::SYS_bpf, PUT_ELEMENT, ptr::from_ref(&element), size_of::<Element>()) == 0 }
+    }
+
+    /// The value of an entry, if there is one.
+    pub(super) fn entry<K: aya::Pod, V: aya::Pod>(&self, name: &str, key: &K) -> Option<V> {
+        let table = HashMap::<&MapData, K, V>::try_from(self.tables.get(name)?).ok()?;
+        table.get(key, 0).ok()
     }
 
     /// Notes that something cannot be read, once for each name.

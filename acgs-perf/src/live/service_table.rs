@@ -3,38 +3,74 @@
 //! In: what `discover` found. Out: entries, and what the kernel side has entered by itself since: children, those who listen on a
 //! wanted port, the queue of processes that called exec.
 
+use std::sync::atomic::Ordering;
+
 use acgs_perf_common::maps::{EXEC_QUEUE, WANTED_USERS, WantedPort, port_key};
+use acgs_perf_common::members;
 use aya::maps::MapError;
 
 use super::maps::{Maps, NO_EXIST};
 use crate::discover::namespaces::Place;
 
+/// Members by set, and those that found no room there.
+const TABLE: &str = "MEMBERS";
+const MORE: &str = "MORE_MEMBERS_OF";
+
 impl Maps {
-    /// Makes process `tgid` part of `service` (from 0); false if the id lies outside the table.
+    /// Makes process `tgid` part of `service` (from 0); false if there is no room for it.
     pub fn add_process(&self, tgid: u32, service: usize) -> bool {
-        self.array("SERVICE_OF_TGID").set_byte(tgid as usize, service as u8 + 1)
+        let service = service as u32;
+        match self.change_set(tgid, |set| members::with(set, tgid, service)) {
+            Some(is_in_set) => is_in_set || self.put_entry(MORE, &u64::from(tgid), &(u64::from(service) + 1), 0),
+            None => false,
+        }
     }
 
     /// Takes process `tgid` out of `service`, if it is still there.
     pub fn remove_process(&self, tgid: u32, service: usize) {
-        self.array("SERVICE_OF_TGID").clear_byte(tgid as usize, service as u8 + 1);
+        let is_there = |set| members::find(set, tgid) == service as u32 + 1;
+        if self.change_set(tgid, |set| is_there(set).then(|| members::without(set, tgid))) == Some(false)
+            && self.service_of(tgid) == Some(service)
+        {
+            let _was_there = self.take_entry::<u64, u64>(MORE, &u64::from(tgid));
+        }
+    }
+
+    /// Changes the set of a process, if `change` does. Whether it did; `None` if the table has no such set.
+    fn change_set(&self, tgid: u32, change: impl Fn(u64) -> Option<u64>) -> Option<bool> {
+        let [set] = self.array(TABLE).words(members::set_of(tgid) as usize, 1) else { return None };
+        Some(set.fetch_update(Ordering::Relaxed, Ordering::Relaxed, change).is_ok())
     }
 
     /// Which service a process belongs to, from 0.
     #[must_use]
     pub fn service_of(&self, tgid: u32) -> Option<usize> {
-        self.array("SERVICE_OF_TGID").byte(tgid as usize).checked_sub(1).map(usize::from)
+        let set = self.array(TABLE).get(members::set_of(tgid) as usize);
+        let service = match members::find(set, tgid) {
+            0 if members::is_full(set) => self.entry::<u64, u64>(MORE, &u64::from(tgid)).unwrap_or(0) as u32,
+            service => service,
+        };
+        service.checked_sub(1).map(|service| service as usize)
     }
 
     /// All processes of services now: (tgid, service).
     #[must_use]
     pub fn processes(&self) -> Vec<(u32, usize)> {
-        let table = self.array("SERVICE_OF_TGID");
-        (0..table.len)
-            .filter(|word| table.get(*word) != 0)
-            .flat_map(|word| word * 8..word * 8 + 8)
-            .filter_map(|tgid| Some((tgid as u32, self.service_of(tgid as u32)?)))
-            .collect()
+        let table = self.array(TABLE);
+        let (mut all, mut has_more) = (Vec::new(), false);
+        for set in table.words(0, table.len).iter().map(|set| set.load(Ordering::Relaxed)).filter(|set| *set != 0) {
+            has_more |= members::is_full(set);
+            all.extend(members::members(set).map(|(tgid, service)| (tgid, service as usize)));
+        }
+        if has_more {
+            let more = self.entries::<u64, u64>(MORE, "members");
+            all.extend(
+                more.iter().filter_map(|(tgid, service)| Some((*tgid as u32, service.checked_sub(1)? as usize))),
+            );
+        }
+        all.sort_unstable();
+        all.dedup_by_key(|(tgid, _)| *tgid);
+        all
     }
 
     /// Says that `service` listens on `port` of a network namespace; an error only when the kernel refuses memory.

@@ -141,8 +141,7 @@ impl Session {
             .override_global("SHARDS", &shards, true)
             .override_global("PREEMPTIBLE", &preemptible, true)
             .override_global("TICK_NS", &tick_ns, true)
-            .override_global(diagnostics::LEVEL, &log_level, true)
-            .map_max_entries("SERVICE_OF_TGID", pid_max().div_ceil(8));
+            .override_global(diagnostics::LEVEL, &log_level, true);
         for (name, active) in &globals {
             loader.override_global(name, active, true);
         }
@@ -482,11 +481,6 @@ fn map_error(name: &'static str, reason: &dyn std::fmt::Display) -> LiveError {
 fn shards() -> u32 {
     let cpus = aya::util::nr_cpus().unwrap_or(1) as u32;
     cpus.next_power_of_two().min(MAX_SHARDS)
-}
-
-/// One more than the largest process id; the kernel's own maximum where it does not tell.
-fn pid_max() -> u32 {
-    std::fs::read_to_string("/proc/sys/kernel/pid_max").ok().and_then(|s| s.trim().parse().ok()).unwrap_or(1 << 22)
 }
 
 const _: () = assert!(histogram_base(MAX_SHARDS, MAX_SERVICES, 0, 0) < u32::MAX / 8);

@@ -71,16 +71,18 @@ fn downstream(maps: &Maps, service: u32) -> Section {
     let sums = |slot: u32| array.sums([downstream_base(service, slot) as usize].into_iter(), DOWNSTREAM_WORDS as usize);
     let others = (vec![0], Row { sums: sums(0), ..Row::default() });
     let peers = maps.entries::<PeerKey, DownstreamPeer>("DOWNSTREAM_PEER", "downstream peers");
-    let own = peers
-        .iter()
-        .filter(|(key, peer)| key.service == service && peer.slot != 0 && (peer.slot as usize) < PEER_SLOTS);
-    let rows = own.map(|(key, peer)| {
+    let slot = |peer: &DownstreamPeer| u32::try_from(peer.slot.checked_sub(1)?).ok();
+    let own = peers.iter().filter(|(key, _)| key.service == service).filter_map(|(key, peer)| {
+        let slot = slot(peer).filter(|slot| (1..PEER_SLOTS as u32).contains(slot))?;
+        Some((key, peer, slot))
+    });
+    let rows = own.map(|(key, peer, slot)| {
         // The address of a UNIX socket is a pointer of the kernel's, which is nobody's business.
         let is_unix = key.port == UNIX_PORT;
         let address = if is_unix { [0; 4] } else { key.address };
         let label = if is_unix { unix_path(&peer.path) } else { String::new() };
-        let key = [&[peer.slot], &address[..], &[key.port]].concat();
-        (key, Row { sums: sums(peer.slot), latest: Vec::new(), label })
+        let key = [&[slot], &address[..], &[key.port]].concat();
+        (key, Row { sums: sums(slot), latest: Vec::new(), label })
     });
     rows.chain([others]).collect()
 }
