@@ -26,9 +26,14 @@ pub fn target() -> PathBuf {
 pub fn cargo() -> Command {
     let mut command = Command::new("cargo");
     command.current_dir(root());
-    for name in ["CARGO", "RUSTC", "RUSTDOC", "RUSTUP_TOOLCHAIN", "CARGO_MANIFEST_DIR", "CARGO_PKG_NAME"] {
+    for name in ["CARGO", "RUSTC", "RUSTDOC", "RUSTUP_TOOLCHAIN"] {
         command.env_remove(name);
     }
+    // What the cargo above says of this package: build scripts that look at it, as `ring`'s, would be run anew each time.
+    let of_package = |name: &str| ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|begin| name.starts_with(begin));
+    env::vars_os().map(|(name, _)| name).filter(|name| name.to_str().is_some_and(of_package)).for_each(|name| {
+        command.env_remove(name);
+    });
     // Where `cargo install` puts bpf-linker, whether or not the caller's search path has it.
     let path = env::var_os("PATH").unwrap_or_default();
     let directories = cargo_bin().into_iter().chain(env::split_paths(&path));
