@@ -28,6 +28,16 @@ impl Peers {
         self.of_run = Some(BTreeMap::new());
     }
 
+    /// Learns which peers an interval of the run under way names, so that those before it can be renumbered too: what names a peer is
+    /// read less often than what was spent waiting for it.
+    pub fn learn(&mut self, interval: &Interval) {
+        for (subject, sections) in &interval.subjects {
+            for (key, row) in sections.get(DOWNSTREAM).into_iter().flatten() {
+                self.slot(subject, key.first().copied().unwrap_or(0), key, &row.label);
+            }
+        }
+    }
+
     /// Brings an interval of the run under way to the slots of the first one.
     pub fn renumber(&mut self, interval: &mut Interval) {
         for (subject, sections) in &mut interval.subjects {
@@ -51,6 +61,12 @@ impl Peers {
             let to = |slot: u32| of_run.get(&(subject.clone(), slot)).copied().unwrap_or(0);
             slowest.iter_mut().for_each(|exemplar| renumber(exemplar, to));
         }
+    }
+
+    /// The same for an exemplar of this subject.
+    pub fn renumber_exemplar(&self, subject: &Subject, exemplar: &mut Exemplar) {
+        let Some(of_run) = &self.of_run else { return };
+        renumber(exemplar, |slot| of_run.get(&(subject.clone(), slot)).copied().unwrap_or(0));
     }
 
     /// The slot of a peer: the one it has already, its own if that is free, another free one, or that of the others.
