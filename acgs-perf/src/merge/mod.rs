@@ -6,8 +6,10 @@
 
 mod cells;
 mod clock;
+mod cost;
 mod exemplars;
 mod hosts;
+mod names;
 mod plan;
 mod probes;
 mod services;
@@ -19,15 +21,14 @@ use std::collections::BTreeMap;
 use crate::snapshot::exemplar::Exemplars;
 use crate::snapshot::file::Part;
 use crate::snapshot::open::OpenRequests;
-use crate::snapshot::{
-    Capture, Context, Cost, Ending, Interval, LAYOUT_VERSION, Look, Overhead, ServiceContext, Subject, Timeline,
-};
+use crate::snapshot::{Capture, Context, Ending, Interval, LAYOUT_VERSION, Look, ServiceContext, Subject, Timeline};
 use crate::store::peers::Peers;
 use crate::sums::{Difference as _, Sums};
 use crate::units::{duration, timestamp};
 use cells::Cells;
 use clock::Times;
 use hosts::Hosts;
+use names::{either, number};
 pub use plan::{Head, Refusal, plan};
 use probes::Probes;
 use services::Services;
@@ -162,7 +163,7 @@ impl Merger {
         let host = context.host.name.clone();
         let common = |of: &ServiceContext| self.services.add(&host, head.name_of(&of.name, self.by_host), of);
         let services = context.services.iter().map(common).collect();
-        let ledger = context.ledger.iter().map(|name| add_name(&mut self.context.ledger, name)).collect();
+        let ledger = context.ledger.iter().map(|name| number(&mut self.context.ledger, name)).collect();
         for (address, name) in context.directory {
             let known = self.context.directory.entry(address).or_default();
             *known = either(std::mem::take(known), name);
@@ -182,7 +183,7 @@ impl Merger {
                 false => self.dropped_notes += 1,
             }
         }
-        add_cost(&mut self.context.cost, context.cost);
+        cost::add(&mut self.context.cost, context.cost);
         let first_ns = self.origin.map_or(start_ns, |(first_ns, _)| first_ns);
         self.probes.add(&host, start_ns.saturating_sub(first_ns), context.probes);
         self.hosts.add(&context.host, &context.hosts, &context.agent, head);
@@ -279,60 +280,4 @@ impl OfFile {
         ledger.sort_unstable();
         interval.ledger = Sums::sparse(ledger);
     }
-}
-
-fn add_name(known: &mut Vec<String>, name: &str) -> u32 {
-    let at = known.iter().position(|other| other == name).unwrap_or(known.len());
-    if at == known.len() {
-        known.push(name.to_owned());
-    }
-    at as u32
-}
-
-/// One text for what is called differently: both, unless the first has the second already.
-fn either(known: String, new: String) -> String {
-    match () {
-        () if known.is_empty() => new,
-        () if new.is_empty() || known.split(" or ").any(|one| one == new) => known,
-        () => format!("{known} or {new}"),
-    }
-}
-
-/// CPU time and what programs took add up; the largest of what one agent holds counts.
-fn add_cost(known: &mut Cost, other: Cost) {
-    let is_first = *known == Cost::default();
-    known.agent_cpu_ns = known.agent_cpu_ns.saturating_add(other.agent_cpu_ns);
-    known.agent_max_rss_bytes = known.agent_max_rss_bytes.max(other.agent_max_rss_bytes);
-    known.map_bytes = known.map_bytes.max(other.map_bytes);
-    known.attach_ns = known.attach_ns.max(other.attach_ns);
-    match (&mut known.programs, other.programs) {
-        (programs @ None, new) if is_first => *programs = new,
-        (Some(programs), Some(new)) => {
-            for program in new {
-                match programs.iter_mut().find(|known| known.name == program.name) {
-                    None => programs.push(program),
-                    Some(known) => {
-                        known.runs = known.runs.saturating_add(program.runs);
-                        known.run_time = known.run_time.saturating_add(program.run_time);
-                    }
-                }
-            }
-        }
-        (None, None) => {}
-        (programs, _) => {
-            *programs = None;
-            known.programs_unmeasured = Some("not measured in all of the captures".to_owned());
-        }
-    }
-    known.programs_unmeasured = known.programs_unmeasured.take().or(other.programs_unmeasured);
-    known.overhead = match (known.overhead.take(), other.overhead) {
-        (Some(a), Some(b)) => Some(Overhead {
-            limit: a.limit.max(b.limit),
-            intervals: a.intervals.saturating_add(b.intervals),
-            last: None,
-            highest: [a.highest, b.highest].into_iter().flatten().max_by(f64::total_cmp),
-            account: None,
-        }),
-        (one, other) => one.or(other),
-    };
 }

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::either;
+use super::names::either;
 use crate::live::status::{ProbeState, ProbeStatus};
 
 /// The probes so far.

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::either;
+use super::names::either;
 use crate::snapshot::ServiceContext;
 
 /// Processes that are listed per service.

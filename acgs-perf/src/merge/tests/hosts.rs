@@ -6,7 +6,7 @@ use super::*;
 use crate::live::probes::request::{COUNTERS, LATENCY};
 use crate::live::status::{ProbeState, ProbeStatus};
 use crate::snapshot::exemplar::{Exemplar, Kept};
-use crate::snapshot::{Host, Process, ServiceContext};
+use crate::snapshot::{Cost, Host, Process, ServiceContext};
 use crate::sums::{Row, Section, Sections};
 
 const SECOND: u64 = 1_000_000_000;

@@ -1,3 +1,7 @@
+//! Whole merges.
+//!
+//! In: captures of real services and made ones. Out: what is not the same in the pieces, merged, and in the whole.
+
 mod cut;
 mod hosts;
 
