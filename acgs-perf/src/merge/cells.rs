@@ -164,11 +164,13 @@ impl Cells {
             Some(known) => known.add_beside(interval),
             None => drop(self.cells.insert(cell, interval)),
         }
-        if self.weight > self.budget {
-            // What was added to rows that were there already takes no more.
+        let mut limit = self.budget;
+        if self.weight > limit {
+            // What was added to rows that were there already takes no more. It is weighed seldom.
             self.weight = self.cells.values().map(weight).sum();
+            limit = self.budget / 4 * 3;
         }
-        while self.cells.len() > MAX_INTERVALS || (self.weight > self.budget && self.cells.len() > 1) {
+        while self.cells.len() > MAX_INTERVALS || (self.weight > limit && self.cells.len() > 1) {
             match self.grid {
                 None => {
                     let longest = self.cells.keys().map(|(_, len)| *len).max().unwrap_or(1);

@@ -18,6 +18,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 
+use crate::live::probes::attribution::DOWNSTREAM;
 use crate::snapshot::exemplar::Exemplars;
 use crate::snapshot::file::Part;
 use crate::snapshot::open::OpenRequests;
@@ -204,8 +205,11 @@ impl Merger {
         self.peers.renumber(&mut interval);
         for sections in interval.subjects.values_mut() {
             // Rows that only name a peer have done so.
-            sections.values_mut().for_each(|section| section.retain(|_, row| !row.is_nothing()));
-            sections.retain(|_, section| !section.is_empty());
+            let Some(section) = sections.get_mut(DOWNSTREAM) else { continue };
+            section.retain(|_, row| !row.is_nothing());
+            if section.is_empty() {
+                sections.remove(DOWNSTREAM);
+            }
         }
         interval.subjects.retain(|_, sections| !sections.is_empty());
         self.of_file.times.add(interval.start_ns, interval.end_ns());

@@ -87,19 +87,28 @@ impl Interval {
         self.start_ns = self.start_ns.min(other.start_ns);
         self.len_ns = end_ns.saturating_sub(self.start_ns);
         self.rest_start_ns = self.rest_start_ns.min(other.rest_start_ns);
+        let mut has_nothing = false;
         for (subject, sections) in other.subjects {
             let own = self.subjects.entry(subject).or_default();
             for (name, section) in sections {
                 let own = own.entry(name).or_default();
                 for (key, row) in section {
-                    add_row(own.entry(key).or_default(), row);
+                    let own = own.entry(key).or_default();
+                    add_row(own, row);
+                    has_nothing |= own.is_nothing();
                 }
-                own.retain(|_, row| !row.is_nothing());
+                has_nothing |= own.is_empty();
             }
-            own.retain(|_, section| !section.is_empty());
+            has_nothing |= own.is_empty();
             bound(own);
         }
-        self.subjects.retain(|_, sections| !sections.is_empty());
+        if has_nothing {
+            for sections in self.subjects.values_mut() {
+                sections.values_mut().for_each(|section| section.retain(|_, row| !row.is_nothing()));
+                sections.retain(|_, section| !section.is_empty());
+            }
+            self.subjects.retain(|_, sections| !sections.is_empty());
+        }
         match (&mut self.look, other.look) {
             (Some(look), Some(other)) => look.add_beside(other),
             (look @ None, other) => *look = other,

@@ -54,7 +54,10 @@ impl Peers {
         for (subject, sections) in &mut interval.subjects {
             let to = |slot: u32| of_run.get(&(subject.clone(), slot)).copied().unwrap_or(0);
             for row in sections.get_mut(ROWS).into_iter().flat_map(Section::values_mut) {
-                row.sums = moved(&row.sums, to);
+                // Most requests call nobody, or all is where it belongs.
+                if row.sums.iter().any(|(word, _)| peer_slot(word).is_some_and(|slot| to(slot) != slot)) {
+                    row.sums = moved(&row.sums, to);
+                }
             }
         }
         for (subject, slowest) in &mut interval.slowest.0 {
@@ -95,11 +98,15 @@ fn renamed(key: &Key, slot: u32) -> Key {
     if slot == 0 { vec![0] } else { [&[slot], &key[1..]].concat() }
 }
 
+/// The slot of a word that has the time of a peer.
+fn peer_slot(word: u32) -> Option<u32> {
+    word.checked_sub(PEER_WORD as u32).filter(|slot| *slot < PEER_SLOTS as u32)
+}
+
 fn moved(sums: &Sums, to: impl Fn(u32) -> u32) -> Sums {
-    let peers = PEER_WORD as u32..(PEER_WORD + PEER_SLOTS) as u32;
     let mut words: BTreeMap<u32, i64> = BTreeMap::new();
     for (word, value) in sums.iter() {
-        let word = if peers.contains(&word) { peers.start + to(word - peers.start) } else { word };
+        let word = peer_slot(word).map_or(word, |slot| PEER_WORD as u32 + to(slot));
         *words.entry(word).or_default() += value;
     }
     Sums::sparse(words)
