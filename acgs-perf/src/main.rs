@@ -4,7 +4,7 @@
 
 use std::process::ExitCode;
 
-use acgs_perf::command::{alerts, doctor, record, report, serve, services, verify};
+use acgs_perf::command::{alerts, doctor, merge, record, report, serve, services, verify};
 use acgs_perf::output;
 use clap::{Parser, Subcommand};
 use tracing_subscriber::filter::LevelFilter;
@@ -37,6 +37,9 @@ enum Verb {
     /// Show a report that was written before, or a time that `serve` has recorded
     #[command(after_help = report::EXAMPLES)]
     Report(report::Args),
+    /// Merge captures of many hosts, workers or runs into one
+    #[command(after_help = merge::EXAMPLES)]
+    Merge(merge::Args),
     /// Write rules for Prometheus from the objectives of the services
     #[command(after_help = alerts::EXAMPLES)]
     Alerts(alerts::Args),
@@ -66,6 +69,7 @@ fn main() -> ExitCode {
         Verb::Record(args) => record::run(&args),
         Verb::Serve(args) => serve::run(&args),
         Verb::Report(args) => report::run(&args),
+        Verb::Merge(args) => merge::run(&args),
         Verb::Alerts(args) => alerts::run(&args),
         Verb::Services(args) => services::run(&args),
         Verb::Doctor(args) => doctor::run(&args),

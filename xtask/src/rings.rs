@@ -59,6 +59,7 @@ impl Ring {
                 "kinds",
                 "listening",
                 "capture",
+                "merge",
                 "serve",
                 "rights",
                 "serve_lasts",

@@ -16,7 +16,7 @@ pub mod packed;
 pub mod read;
 pub mod timeline;
 
-pub use capture::{Capture, Context, Cost, Host, Overhead, Process, ServiceContext};
+pub use capture::{Capture, Context, Cost, Host, HostPart, Overhead, Process, ServiceContext};
 pub use ending::Ending;
 pub use fates::Fates;
 pub use interval::Interval;

@@ -19,7 +19,9 @@ pub use fates::{
     AbandonedReport, FatesReport, KindsReport, OpenReport, OpenRequestReport, PushReport, RefusedReport, Since,
 };
 pub use finding::{Figure, Finding, Severity, Unit};
-pub use root::{CostReport, HostReport, OverheadReport, ProgramCostReport, Report, SCHEMA_VERSION, Tool, Window};
+pub use root::{
+    CostReport, HostPartReport, HostReport, OverheadReport, ProgramCostReport, Report, SCHEMA_VERSION, Tool, Window,
+};
 pub use service::{
     Because, Blocked, ClientTimeReport, HeldReport, ObjectiveReport, PeerReport, ProcessReport, ProcessState,
     RanInsteadReport, RequestsReport, SchedulerReport, SeriesPointReport, ServiceReport, Switches, SyscallReport,

@@ -26,8 +26,11 @@ pub struct Report {
     pub constitutional_hash: String,
     /// Who wrote the report.
     pub tool: Tool,
-    /// Where it was recorded.
+    /// Where it was recorded; of a merged recording of several hosts their names, and the sum of their CPUs and of their memory.
     pub host: HostReport,
+    /// The hosts of a merged recording, if there are several; absent otherwise.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<HostPartReport>,
     /// When it was recorded.
     pub window: Window,
     /// State of each probe.
@@ -74,6 +77,21 @@ pub struct HostReport {
     /// Memory in bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory_bytes: Option<u64>,
+}
+
+/// What a merged recording has of one host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct HostPartReport {
+    /// Facts about it.
+    pub host: HostReport,
+    /// Version of the agent there.
+    pub agent: String,
+    /// Captures of it.
+    pub captures: u32,
+    /// When the first of them began, ns since 1970-01-01 UTC.
+    pub start_unix_ns: u64,
+    /// When the last of them ended, ns since 1970-01-01 UTC.
+    pub end_unix_ns: u64,
 }
 
 /// The time in which events were counted.

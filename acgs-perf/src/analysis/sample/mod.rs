@@ -92,6 +92,7 @@ pub fn empty() -> Report {
         constitutional_hash: CONSTITUTIONAL_HASH.into(),
         tool: Tool { name: "acgs-perf".into(), version: "1.2.3".into() },
         host: HostReport::default(),
+        hosts: Vec::new(),
         window: Window { start_unix_ns: 1_767_225_600 * SECOND, duration_ns: 10 * SECOND, ended_by: Ending::Duration },
         probes: Vec::new(),
         ledger: BTreeMap::new(),

@@ -21,8 +21,8 @@ use acgs_perf_common::CONSTITUTIONAL_HASH;
 use acgs_perf_common::maps::Counter;
 
 use super::model::{
-    AttributionReport, DownstreamReport, ExemplarReport, HostReport, ObjectiveReport, ProcessReport, ProcessState,
-    Report, SCHEMA_VERSION, ServiceReport, Tool, Window,
+    AttributionReport, DownstreamReport, ExemplarReport, HostPartReport, HostReport, ObjectiveReport, ProcessReport,
+    ProcessState, Report, SCHEMA_VERSION, ServiceReport, Tool, Window,
 };
 use super::number::{measured, nanos, round3};
 use crate::live::probes::process;
@@ -30,7 +30,7 @@ use crate::live::status::{ProbeStatus, has_figures};
 use crate::live::table::Scope;
 use crate::snapshot::exemplar::Kept;
 use crate::snapshot::interval::{Interval, row};
-use crate::snapshot::{Capture, Context, Fates, Process, ServiceContext, Subject};
+use crate::snapshot::{Capture, Context, Fates, Host, HostPart, Process, ServiceContext, Subject};
 use crate::sums::Sections;
 use downstream::Peers;
 use series::OverTime;
@@ -50,13 +50,8 @@ pub fn report(capture: &Capture) -> Report {
         schema_version: SCHEMA_VERSION,
         constitutional_hash: CONSTITUTIONAL_HASH.into(),
         tool: Tool { name: TOOL.into(), version: context.agent.clone() },
-        host: HostReport {
-            name: context.host.name.clone(),
-            kernel: context.host.kernel.clone(),
-            arch: context.host.arch.clone(),
-            cpus: (context.host.cpus > 0).then_some(context.host.cpus),
-            memory_bytes: measured(context.host.memory_bytes),
-        },
+        host: host(&context.host),
+        hosts: context.hosts.iter().map(host_part).collect(),
         window: Window {
             start_unix_ns: context.start_unix_ns,
             duration_ns: context.duration_ns,
@@ -70,6 +65,26 @@ pub fn report(capture: &Capture) -> Report {
         notes: context.notes.clone(),
         findings: Vec::new(),
         digest: String::new(),
+    }
+}
+
+fn host(host: &Host) -> HostReport {
+    HostReport {
+        name: host.name.clone(),
+        kernel: host.kernel.clone(),
+        arch: host.arch.clone(),
+        cpus: (host.cpus > 0).then_some(host.cpus),
+        memory_bytes: measured(host.memory_bytes),
+    }
+}
+
+fn host_part(part: &HostPart) -> HostPartReport {
+    HostPartReport {
+        host: host(&part.host),
+        agent: part.agent.clone(),
+        captures: part.captures,
+        start_unix_ns: part.start_unix_ns,
+        end_unix_ns: part.end_unix_ns,
     }
 }
 
