@@ -4,6 +4,8 @@ pub mod alerts;
 mod choice;
 pub(crate) mod deliver;
 pub mod doctor;
+mod handover;
+pub mod load;
 pub mod open;
 pub mod record;
 pub mod report;

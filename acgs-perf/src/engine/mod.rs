@@ -331,6 +331,7 @@ impl Engine {
             services: self.services(),
             directory: self.directory.clone(),
             notes: self.notes.all().to_vec(),
+            clients: Vec::new(),
         }
     }
 

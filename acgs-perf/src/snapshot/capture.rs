@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::client::ClientRun;
 use super::ending::Ending;
 use super::exemplar::Exemplars;
 use super::timeline::Timeline;
@@ -54,6 +55,9 @@ pub struct Context {
     pub directory: BTreeMap<String, String>,
     /// What could not be read or done after the start, in one line each.
     pub notes: Vec<String>,
+    /// What clients saw that loaded the services meanwhile.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub clients: Vec<ClientRun>,
 }
 
 /// Facts about the host and its kernel.
