@@ -20,6 +20,8 @@ use crate::schedule::{Due, Schedule};
 
 /// From so long before a request is due the loop does not sleep. To be woken takes 5 to 60 µs, the longer the more the CPU sleeps.
 const AWAKE_NS: u64 = 60_000;
+/// To ask what is ready takes less than this; whoever waits for longer had nothing to do.
+const ASKING_NS: u64 = 4_000;
 /// Requests that are late are looked for so often in the time that they may take.
 const LOOKS: u64 = 16;
 
@@ -37,6 +39,7 @@ struct Run {
     /// Nothing is waited for from here on.
     end: u64,
     next_look: u64,
+    free_ns: u64,
 }
 
 impl Client {
@@ -51,7 +54,8 @@ impl Client {
         let after = |duration: Duration| start.saturating_add(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX));
         let end = after(bounds.limit);
         let last = bounds.duration.map_or(end, after);
-        let run = Run { schedule, bounds: *bounds, outcomes, sent: 0, ended: 0, start, last, end, next_look: 0 };
+        let run =
+            Run { schedule, bounds: *bounds, outcomes, sent: 0, ended: 0, start, last, end, next_look: 0, free_ns: 0 };
         self.connections.iter_mut().for_each(|connection| connection.idle_ns = start);
         self.turn(run)
     }
@@ -95,6 +99,10 @@ impl Client {
                 wait = wait.min(self.look_for_late(timeout, now, &mut run));
             }
             self.epoll.wait(Some(wait), &mut ready).map_err(LoadError::Epoll)?;
+            let waited = clock::now() - now;
+            if ready.is_empty() || waited > ASKING_NS {
+                run.free_ns += waited;
+            }
             for event in &ready {
                 self.handle(*event, &mut run);
             }
@@ -275,6 +283,7 @@ impl Client {
             left -= 1;
         }
         run.outcomes[0].elapsed_ns = now - run.start;
+        run.outcomes[0].free_ns = run.free_ns;
         run.outcomes[0].sending_ns = match run.schedule.due() {
             Due::Never if !is_stopped => run.last - run.start,
             // As many as there may be: they were due until the next one would have been.

@@ -59,6 +59,8 @@ pub struct Outcome {
     pub elapsed_ns: u64,
     /// For how long requests were due: what rates are per.
     pub sending_ns: u64,
+    /// Time in which the generator had nothing to do, of the whole run; in its first slice.
+    pub free_ns: u64,
     /// One entry per reply, where asked for.
     pub log: Vec<Entry>,
 }
@@ -102,6 +104,7 @@ impl Outcome {
             reconnects: 0,
             elapsed_ns: 0,
             sending_ns: 0,
+            free_ns: 0,
             log: Vec::new(),
         })
     }
@@ -174,6 +177,7 @@ impl Outcome {
         self.reconnects += other.reconnects;
         self.elapsed_ns += other.elapsed_ns;
         self.sending_ns += other.sending_ns;
+        self.free_ns += other.free_ns;
         self.log.extend(&other.log);
         Ok(())
     }

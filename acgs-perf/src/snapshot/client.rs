@@ -32,6 +32,10 @@ pub struct ClientRun {
     pub start_unix_ns: u64,
     /// How long requests were sent.
     pub duration_ns: u64,
+    /// Length of the whole run, with the time in which it only waited for replies.
+    pub elapsed_ns: u64,
+    /// Of it, the time in which the generator had nothing to do.
+    pub free_ns: u64,
     /// Whether a signal ended it early.
     pub interrupted: bool,
     /// The slices, in the order of their times.

@@ -53,6 +53,8 @@ pub struct ClientReport {
     pub from_sending: Distribution,
     /// How much later the generator sent than it could have: when a request was due and a connection was idle.
     pub lateness: Distribution,
+    /// In which part of the run the generator had something to do, from 0 to 1: near 1 it is the one that does not keep up.
+    pub generator_busy: f64,
     /// Whether the generator was so late itself that the corrected latency says more about it than about the server.
     pub generator_was_late: bool,
     /// Where the mean of the corrected latency comes from.

@@ -9,7 +9,7 @@ use crate::analysis::distribution::distribution;
 use crate::analysis::model::{
     ClientPartsReport, ClientReport, ClientSliceReport, Distribution, ServerSideReport, ServiceReport,
 };
-use crate::analysis::number::{rate, round3};
+use crate::analysis::number::{rate, round3, share4};
 use crate::snapshot::client::{ClientRun, ClientSlice};
 use crate::sums::{Difference as _, Sums};
 
@@ -17,8 +17,10 @@ use crate::sums::{Difference as _, Sums};
 const LATE_NS: u64 = 200_000;
 /// … and more than this part of the corrected P99 …
 const LATE_PART: u64 = 5;
-/// … or if it sent less than this share of what was due, in per cent, with connections idle.
-const KEPT_PERCENT: u64 = 98;
+/// … or if it was busy for more than this part of the time, and …
+const BUSY: f64 = 0.95;
+/// … more than one in so many requests waited for a connection, or was never sent: the reply that would have made one idle lay there.
+const WAITED_PART: u64 = 100;
 /// Counts of both sides that differ by less than this part of them are the same requests: connections are greeted, and other clients ask
 /// now and then. At least one per connection is allowed too.
 const SAME_PART: u64 = 100;
@@ -30,6 +32,7 @@ pub fn client(run: &ClientRun) -> ClientReport {
     let latency = latency(&whole);
     let lateness = plain(&whole.lateness, None);
     let due = whole.sent + whole.not_sent;
+    let generator_busy = share4(run.elapsed_ns.saturating_sub(run.free_ns).into(), run.elapsed_ns.into());
     let is_closed = run.slices.iter().all(|slice| slice.from_per_s == 0.0 && slice.to_per_s == 0.0);
     let mean = |sum: u64| if whole.answered == 0 { 0 } else { sum / whole.answered };
     ClientReport {
@@ -49,7 +52,8 @@ pub fn client(run: &ClientRun) -> ClientReport {
         answered_per_s: rate(whole.answered, run.duration_ns),
         waited: whole.waited,
         not_sent: whole.not_sent,
-        generator_was_late: was_late(&whole, &latency, &lateness),
+        generator_busy,
+        generator_was_late: was_late(&whole, &latency, &lateness, generator_busy),
         from_sending: plain(&whole.from_sending, Some(whole.from_sending_sum_ns)),
         latency,
         lateness,
@@ -152,12 +156,11 @@ fn without_interval(distribution: Distribution) -> Distribution {
     Distribution { p99_ci95_ns: None, p99_ci95_low_ns: None, ..distribution }
 }
 
-fn was_late(whole: &ClientSlice, latency: &Distribution, lateness: &Distribution) -> bool {
+fn was_late(whole: &ClientSlice, latency: &Distribution, lateness: &Distribution, busy: f64) -> bool {
     let late = lateness.p99_ns.unwrap_or(0);
     let seen = latency.p99_ns.or(latency.p99_at_least_ns).unwrap_or(0);
-    // What was not sent waited for a connection where requests did; else the generator had no time.
-    let is_behind = whole.waited == 0 && whole.sent * 100 < (whole.sent + whole.not_sent) * KEPT_PERCENT;
-    is_behind || (late > LATE_NS && late * LATE_PART > seen)
+    let is_behind = (whole.waited + whole.not_sent) * WAITED_PART > whole.sent + whole.not_sent;
+    (busy > BUSY && is_behind) || (late > LATE_NS && late * LATE_PART > seen)
 }
 
 #[cfg(test)]
@@ -226,10 +229,14 @@ mod tests {
         assert!(!client(&run(10_000, 1)).generator_was_late);
         assert!(client(&run(1_500_000, 1)).generator_was_late);
         let mut behind = run(10_000, 1);
-        behind.slices[0].not_sent = 100;
+        (behind.elapsed_ns, behind.free_ns) = (1_000_000_000, 500_000_000);
+        behind.slices[0].waited = 100;
+        let report = client(&behind);
+        assert!(!report.generator_was_late && report.generator_busy == 0.5, "it waited for the server");
+        behind.free_ns = 1_000_000;
         assert!(client(&behind).generator_was_late);
-        behind.slices[0].waited = 500;
-        assert!(!client(&behind).generator_was_late, "it waited for the server");
+        behind.slices[0].waited = 1;
+        assert!(!client(&behind).generator_was_late, "it was busy, and kept up");
     }
 
     #[test]

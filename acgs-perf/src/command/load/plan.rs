@@ -115,7 +115,9 @@ impl Plan {
         let start_unix_ns = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as u64;
         let outcomes = self.client.drive(self.schedule.clone(), &bounds)?;
         let interrupted = signals::ended_by().is_some();
-        let sent_for = outcomes.first().map_or(0, |outcome| outcome.sending_ns);
+        let first = outcomes.first();
+        let [sent_for, elapsed_ns, free_ns] =
+            first.map_or([0; 3], |first| [first.sending_ns, first.elapsed_ns, first.free_ns]);
         let slices = self.slices(&outcomes, sent_for);
         Ok(ClientRun {
             url: self.url.to_string(),
@@ -127,6 +129,8 @@ impl Plan {
             timeout_ns: self.timeout.as_nanos() as u64,
             start_unix_ns,
             duration_ns: slices.iter().map(|slice| slice.duration_ns).sum(),
+            elapsed_ns,
+            free_ns,
             interrupted,
             first_error: outcomes.iter().find_map(|outcome| first_error(outcome, self.url.scheme)),
             slices,

@@ -141,8 +141,7 @@ fn slices(client: &ClientReport, lines: &mut Lines) {
     if client.slices.is_empty() {
         return;
     }
-    let mut rows =
-        vec![row(&["req/s", "answered/s", "errors", "p50", "p99", "max", "uncorrected p99", "lateness p99"])];
+    let mut rows = vec![row(&["req/s", "answered/s", "errors", "p50", "p99", "uncorr. p99", "late p99"])];
     rows.extend(client.slices.iter().map(slice));
     lines.table(&rows);
 }
@@ -153,7 +152,7 @@ fn slice(slice: &ClientSliceReport) -> Vec<String> {
         false => format!("{} to {}", rate(slice.from_per_s), rate(slice.to_per_s)),
     };
     let per_second = slice.answered as f64 * 1e9 / slice.duration_ns.max(1) as f64;
-    let [p50, _, p99, .., max] = percentiles(&slice.latency);
+    let [p50, _, p99, ..] = percentiles(&slice.latency);
     let p99_of =
         |distribution: &Distribution| figure((distribution.p99_ns, distribution.p99_at_least_ns), distribution);
     let errors = slice.errors + slice.not_sent;
@@ -163,7 +162,6 @@ fn slice(slice: &ClientSliceReport) -> Vec<String> {
         grouped(errors),
         p50,
         p99,
-        max,
         p99_of(&slice.from_sending),
         p99_of(&slice.lateness),
     ]
@@ -173,18 +171,20 @@ fn warnings(client: &ClientReport) -> Vec<String> {
     let mut warnings = Vec::new();
     if client.generator_was_late {
         let p99 = client.lateness.p99_ns.map(duration).unwrap_or_default();
+        let busy = percent((client.generator_busy * 1000.0) as u64, 1000);
         warnings.push(format!(
-            "the generator itself was late (p99 {p99}), not the server: the corrected latency says more about this client. Lower the \
-             rate, or give it a CPU of its own"
+            "the generator itself was late, not the server (lateness p99 {p99}, busy {busy} of the time): the corrected latency says \
+             more about this client. Lower the rate, or give it a CPU of its own"
         ));
     }
     if client.not_sent > 0 {
-        warnings.push(format!(
-            "{} requests were due and never sent, because all {} connections waited for replies: the server does not keep up, or \
-             --connections is too small",
-            grouped(client.not_sent),
-            grouped(client.connections.into())
-        ));
+        let why = match client.generator_was_late {
+            true => "",
+            false => {
+                ", because all connections waited for replies: the server does not keep up, or --connections is too small"
+            }
+        };
+        warnings.push(format!("{} requests were due and never sent{why}", grouped(client.not_sent)));
     }
     if client.answered == 0 {
         warnings.push("nothing was answered".into());
