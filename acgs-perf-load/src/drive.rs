@@ -40,6 +40,7 @@ struct Run {
     end: u64,
     next_look: u64,
     free_ns: u64,
+    last_sent: u64,
 }
 
 impl Client {
@@ -54,8 +55,19 @@ impl Client {
         let after = |duration: Duration| start.saturating_add(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX));
         let end = after(bounds.limit);
         let last = bounds.duration.map_or(end, after);
-        let run =
-            Run { schedule, bounds: *bounds, outcomes, sent: 0, ended: 0, start, last, end, next_look: 0, free_ns: 0 };
+        let run = Run {
+            schedule,
+            bounds: *bounds,
+            outcomes,
+            sent: 0,
+            ended: 0,
+            start,
+            last,
+            end,
+            next_look: 0,
+            free_ns: 0,
+            last_sent: start,
+        };
         self.connections.iter_mut().for_each(|connection| connection.idle_ns = start);
         self.turn(run)
     }
@@ -117,6 +129,7 @@ impl Client {
         run.sent += 1;
         let connection = &mut self.connections[index];
         let sent_ns = clock::now();
+        run.last_sent = sent_ns;
         connection.request = Entry { id, intended_ns, sent_ns, slow, ..Entry::default() };
         connection.slice = run.schedule.slice();
         connection.late_ns = sent_ns - intended_ns.max(connection.idle_ns).min(sent_ns);
@@ -267,8 +280,10 @@ impl Client {
                 connection.close(self.messages.reader());
             }
         }
-        self.idle = (0..self.connections.len()).collect();
         let last = run.last.min(now);
+        // Whether what is left over waited for a connection, or for the generator, and for how long for that.
+        let idle_since = self.idle.iter().map(|index| self.connections[*index].idle_ns).min();
+        self.idle = (0..self.connections.len()).collect();
         let is_stopped = run.bounds.stop.is_some_and(|stop| stop.load(Ordering::Relaxed));
         let mut left = run.bounds.requests - run.sent;
         while let (Due::At(due), true) = (run.schedule.due(), left > 0) {
@@ -279,15 +294,18 @@ impl Client {
             let outcome = &mut run.outcomes[run.schedule.slice()];
             outcome.not_sent += 1;
             outcome.without_end.saturating_record(last - due);
+            let late_ns = idle_since.map_or(0, |since| last.saturating_sub(due.max(since)));
+            outcome.lateness.saturating_record(late_ns);
             run.schedule.advance();
             left -= 1;
         }
-        run.outcomes[0].elapsed_ns = now - run.start;
-        run.outcomes[0].free_ns = run.free_ns;
-        run.outcomes[0].sending_ns = match run.schedule.due() {
-            Due::Never if !is_stopped => run.last - run.start,
+        let all = &mut run.outcomes[0];
+        all.elapsed_ns = now - run.start;
+        all.free_ns = run.free_ns;
+        all.sending_ns = match run.schedule.due() {
             // As many as there may be: they were due until the next one would have been.
-            Due::At(due) if left == 0 => due.min(last - run.start),
+            Due::At(due) if left == 0 => due.max(run.last_sent - run.start),
+            Due::Never if !is_stopped => run.schedule.end_ns().max(run.last_sent - run.start),
             _ => last - run.start,
         };
         run.outcomes

@@ -144,6 +144,15 @@ impl Schedule {
         }
     }
 
+    /// When the last segment ends, in ns after the start; 0 without segments.
+    #[must_use]
+    pub fn end_ns(&self) -> u64 {
+        match &self.kind {
+            Kind::Simple(_) => 0,
+            Kind::Shaped(shape) => shape.segments.iter().map(|segment| segment.duration_ns).sum(),
+        }
+    }
+
     /// How many slices there are.
     #[must_use]
     pub fn slices(&self) -> usize {

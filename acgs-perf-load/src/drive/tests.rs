@@ -94,7 +94,8 @@ fn a_server_that_stalls_once_is_as_slow_as_the_schedule_says() {
     });
     let mut client = Client::new(address, 3, Messages::new(vec![0; MESSAGE], Numbered), false).unwrap();
     client.open().unwrap();
-    let outcome = one(&mut client, even(RATE as f64, 1_800), &bounds(1_800, 5_000));
+    let bounds = Bounds { requests: 450, duration: None, ..bounds(1_800, 20_000) };
+    let outcome = one(&mut client, even(RATE as f64, 1_800), &bounds);
     assert_eq!((outcome.sent, outcome.completed, outcome.errors(), outcome.not_sent), (450, 450, 0, 0));
     // The truth: from the moment that the schedule has for a request to the server's stamp of its answer. Who was due in the stall
     // waited for its end at least.
@@ -111,7 +112,8 @@ fn a_server_that_stalls_once_is_as_slow_as_the_schedule_says() {
         assert!(seen.abs_diff(truth) * 20 <= truth && seen >= least, "{q}: {seen} for {truth}, {least}");
     }
     // The three in flight met the stall, of 450.
-    assert!(outcome.from_sending.value_at_quantile(0.99) < 100 * MILLISECOND, "{}", outcome.to_json());
+    let blind = outcome.from_sending.value_at_quantile(0.9);
+    assert!(blind < outcome.latency.value_at_quantile(0.9) / 2, "{}", outcome.to_json());
     assert!(outcome.waited > 200, "{} waited", outcome.waited);
     let sums = outcome.sums;
     assert!(sums.latency_ns.abs_diff(sums.waited_ns + sums.late_ns + sums.from_sending_ns) < 1_000, "{sums:?}");
@@ -137,9 +139,10 @@ fn what_takes_too_long_has_failed_and_its_age_is_known() {
     });
     let mut client = Client::connect(address, 2, &[1; MESSAGE], MESSAGE).unwrap();
     let outcome = one(&mut client, even(100.0, 200), &bounds(200, 100));
-    // Two at a time, for 100 ms each, at least twice; of the 20 that were due the others were never sent.
-    assert_eq!((outcome.completed, outcome.failures.get(&Failure::Timeout)), (0, Some(&outcome.timeouts)));
-    assert!((2..=6).contains(&outcome.sent) && outcome.timeouts >= 1, "{}", outcome.to_json());
+    // Two at a time, for 100 ms each; of the 20 that were due the others were never sent.
+    assert!((1..=6).contains(&outcome.sent) && outcome.completed == 0, "{}", outcome.to_json());
+    assert_eq!(outcome.timeouts + outcome.unanswered(), outcome.sent);
+    assert_eq!(outcome.failures.get(&Failure::Timeout).copied().unwrap_or(0), outcome.timeouts);
     assert_eq!(outcome.sent + outcome.not_sent, 20);
     assert_eq!(outcome.without_end.len(), 20);
     assert!(outcome.without_end.max() >= 100 * MILLISECOND);
@@ -164,6 +167,17 @@ fn failures_have_their_kinds() {
     let outcome = one(&mut client, even(100.0, 100), &bounds(100, 1_000));
     assert_eq!(outcome.failures, [(Failure::ConnectRefused, outcome.sent)].into());
     assert!(outcome.sent > 0 && outcome.sent + outcome.not_sent == 10, "{}", outcome.to_json());
+}
+
+#[test]
+fn a_number_that_was_asked_for_is_sent_also_late() {
+    let (address, _) = serve(None);
+    let mut client = Client::connect(address, 1, &[1; MESSAGE], MESSAGE).unwrap();
+    // Far more than one connection can do.
+    let bounds = Bounds { requests: 1_000, duration: None, ..bounds(10, 20_000) };
+    let outcome = one(&mut client, even(1_000_000.0, 1), &bounds);
+    assert_eq!((outcome.completed, outcome.not_sent), (1_000, 0));
+    assert!(outcome.sending_ns > 2 * MILLISECOND && outcome.sending_ns <= outcome.elapsed_ns, "{}", outcome.sending_ns);
 }
 
 #[test]

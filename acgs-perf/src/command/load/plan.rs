@@ -40,6 +40,8 @@ pub struct Plan {
     seed: u64,
     requests: u64,
     duration: Duration,
+    /// Whether it ends by its time, and not by its count alone.
+    ends_by_time: bool,
     timeout: Duration,
     /// What makes it a failed check.
     pub thresholds: Vec<Threshold>,
@@ -93,6 +95,7 @@ impl Plan {
             seed,
             requests,
             duration,
+            ends_by_time: given.is_some() || args.requests.is_none(),
             timeout,
             thresholds,
         })
@@ -106,7 +109,8 @@ impl Plan {
         let stop = signals::catch().context("cannot catch signals")?;
         let bounds = Bounds {
             requests: self.requests,
-            duration: Some(self.duration),
+            // A number that was asked for is sent, also if the last ones are late.
+            duration: self.ends_by_time.then_some(self.duration),
             limit: self.duration + self.timeout,
             timeout: Some(self.timeout),
             log: false,
@@ -145,7 +149,9 @@ impl Plan {
         for (at, outcome) in outcomes.iter().enumerate() {
             let segments: Vec<Segment> = self.segments.iter().copied().filter(|segment| segment.slice == at).collect();
             let planned = segments.iter().map(|segment| segment.duration_ns).sum();
-            let duration_ns = if segments.is_empty() { left } else { left.min(planned) };
+            // What came after the last one was due belongs to it.
+            let is_last = at + 1 == outcomes.len();
+            let duration_ns = if is_last { left } else { left.min(planned) };
             left -= duration_ns;
             if at == 0 || duration_ns > 0 {
                 slices.push(result::slice(outcome, &segments, duration_ns, self.url.scheme));
