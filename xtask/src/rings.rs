@@ -84,6 +84,7 @@ impl Ring {
             ],
             Self::Services => &[
                 "services_network",
+                "services_load",
                 "services_redis",
                 "services_nginx",
                 "services_uvicorn",

@@ -23,6 +23,7 @@ pub use confidence::P99_MIN_COUNT;
 pub use counts::Counts;
 pub use distribution::counts_of;
 pub use sections::calls_outstanding;
+pub use sections::client::client;
 pub use verdict::{left, missed_for_latency};
 
 use crate::snapshot::Capture;

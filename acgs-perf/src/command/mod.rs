@@ -5,6 +5,8 @@ mod choice;
 pub(crate) mod deliver;
 pub mod doctor;
 pub mod merge;
+mod handover;
+pub mod load;
 pub mod open;
 pub mod record;
 pub mod report;

@@ -332,6 +332,7 @@ impl Engine {
             directory: self.directory.clone(),
             notes: self.notes.all().to_vec(),
             hosts: Vec::new(),
+            clients: Vec::new(),
         }
     }
 

@@ -144,6 +144,7 @@ impl Merger {
             several => Ending::Other(several.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")),
         };
         context.services = self.services.finish();
+        context.clients.sort_by(|a, b| (a.start_unix_ns, &a.url).cmp(&(b.start_unix_ns, &b.url)));
         let (probes, notes) = self.probes.finish();
         context.probes = probes;
         context.notes.extend(notes);
@@ -182,6 +183,12 @@ impl Merger {
                 true => {}
                 false if self.context.notes.len() < MAX_NOTES => self.context.notes.push(note),
                 false => self.dropped_notes += 1,
+            }
+        }
+        for client in context.clients {
+            // Each part of a recording that was cut has it.
+            if !self.context.clients.contains(&client) {
+                self.context.clients.push(client);
             }
         }
         cost::add(&mut self.context.cost, context.cost);

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::client::ClientRun;
 use super::ending::Ending;
 use super::exemplar::Exemplars;
 use super::timeline::Timeline;
@@ -57,6 +58,9 @@ pub struct Context {
     /// The hosts, where this was merged of captures of several; then `host` names them all, and its CPUs and memory are the sum.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hosts: Vec<HostPart>,
+    /// What clients saw that loaded the services meanwhile.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub clients: Vec<ClientRun>,
 }
 
 /// What a merged capture has of one host.

@@ -4,6 +4,7 @@
 //! In: a live session. Out: values without descriptors, which can be saved, and analysed without root. `Σ intervals = last − first`.
 
 pub mod capture;
+pub mod client;
 pub mod ending;
 pub mod exemplar;
 pub mod fates;

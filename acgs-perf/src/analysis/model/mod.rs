@@ -3,6 +3,7 @@
 //! In: filled by `analysis`. Out: serialised by `report::seal`, described by `report::schema`.
 
 mod attribution;
+mod client;
 mod distribution;
 mod fates;
 mod finding;
@@ -14,6 +15,7 @@ pub use attribution::{
     ActorReport, AttributionReport, AttributionRowReport, CallsOutstandingReport, DownstreamReport, ExemplarReport,
     SegmentReport,
 };
+pub use client::{ClientPartsReport, ClientReport, ClientSliceReport, ServerSideReport};
 pub use distribution::Distribution;
 pub use fates::{
     AbandonedReport, FatesReport, KindsReport, OpenReport, OpenRequestReport, PushReport, RefusedReport, Since,

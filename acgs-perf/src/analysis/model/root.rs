@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::client::ClientReport;
 use super::finding::Finding;
 use super::service::ServiceReport;
 use crate::live::status::ProbeStatus;
@@ -41,6 +42,9 @@ pub struct Report {
     pub cost: CostReport,
     /// The services.
     pub services: Vec<ServiceReport>,
+    /// What clients saw that loaded the services meanwhile: the runs of `acgs-perf load` as the COMMAND; absent if there was none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub client: Vec<ClientReport>,
     /// What probes have counted that is no service's, by the name of the table; absent if there is no such table.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub recording: BTreeMap<String, Value>,

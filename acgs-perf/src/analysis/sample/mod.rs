@@ -98,6 +98,7 @@ pub fn empty() -> Report {
         ledger: BTreeMap::new(),
         cost: CostReport { programs_unmeasured: Some("needs --measure-cost".into()), ..CostReport::default() },
         services: Vec::new(),
+        client: Vec::new(),
         recording: BTreeMap::new(),
         notes: Vec::new(),
         findings: Vec::new(),

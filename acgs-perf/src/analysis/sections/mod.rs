@@ -4,6 +4,7 @@
 //! absent; a zero means "measured, and it was zero".
 
 pub(super) mod attribution;
+pub(super) mod client;
 mod cost;
 pub(super) mod downstream;
 pub(super) mod exemplars;
@@ -44,7 +45,8 @@ pub fn report(capture: &Capture) -> Report {
     let whole = capture.intervals.whole();
     let over_time = series::over_time(capture, &whole);
     let services = context.services.iter().zip(over_time).enumerate();
-    let services = services.map(|(index, (of, over_time))| service(capture, &whole, index, of, over_time));
+    let services: Vec<_> =
+        services.map(|(index, (of, over_time))| service(capture, &whole, index, of, over_time)).collect();
     let ledger = context.ledger.iter().enumerate().map(|(at, name)| (name.clone(), whole.ledger.count(at as u32)));
     Report {
         schema_version: SCHEMA_VERSION,
@@ -60,7 +62,8 @@ pub fn report(capture: &Capture) -> Report {
         probes: context.probes.clone(),
         ledger: ledger.collect(),
         cost: cost::cost(&context.cost),
-        services: services.collect(),
+        client: context.clients.iter().map(|run| client::beside(run, &services)).collect(),
+        services,
         recording: tables::tables(whole.of(&Subject::recording()), Scope::Recording, &context.probes),
         notes: context.notes.clone(),
         findings: Vec::new(),
