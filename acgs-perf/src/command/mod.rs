@@ -3,6 +3,7 @@
 pub mod alerts;
 mod choice;
 pub(crate) mod deliver;
+pub mod diff;
 pub mod doctor;
 pub mod open;
 pub mod record;

@@ -3,6 +3,7 @@
 //! In: a report and a width. Out: lines. What was not measured shows as `–` or with its reason, never as 0; a figure that
 //! is over range shows as `≥68.7 s`.
 
+pub mod compare;
 mod layout;
 mod probe;
 mod service;
