@@ -59,6 +59,7 @@ impl Ring {
                 "kinds",
                 "listening",
                 "capture",
+                "compare",
                 "serve",
                 "rights",
                 "serve_lasts",
