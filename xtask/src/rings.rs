@@ -60,6 +60,7 @@ impl Ring {
                 "listening",
                 "capture",
                 "merge",
+                "compare",
                 "serve",
                 "rights",
                 "serve_lasts",

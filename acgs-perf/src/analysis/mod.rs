@@ -4,6 +4,7 @@
 //! `output::words`. Pure: no root, no kernel, no clock.
 
 mod censored;
+pub mod compare;
 mod confidence;
 mod counts;
 #[cfg(test)]

@@ -10,7 +10,7 @@ pub(super) mod downstream;
 pub(super) mod exemplars;
 mod fates;
 mod requests;
-mod scheduler;
+pub(super) mod scheduler;
 pub(super) mod series;
 mod syscalls;
 mod tables;

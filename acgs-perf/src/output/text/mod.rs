@@ -4,6 +4,7 @@
 //! is over range shows as `≥68.7 s`.
 
 pub mod client;
+pub mod compare;
 mod layout;
 mod probe;
 mod service;
