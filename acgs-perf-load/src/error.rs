@@ -3,11 +3,12 @@
 //! In: what failed. Out: a sentence with what it was about, and the next step where there is one.
 
 use std::io;
-use std::net::SocketAddr;
 use std::num::ParseIntError;
 use std::time::Duration;
 
 use thiserror::Error;
+
+use crate::target::Target;
 
 /// A load that could not be made, or in which something was missing.
 #[derive(Debug, Error)]
@@ -17,9 +18,17 @@ pub enum LoadError {
     #[error("connect to {target}: {source}")]
     Connect {
         /// Where to.
-        target: SocketAddr,
+        target: Target,
         /// What the kernel said.
         source: io::Error,
+    },
+    /// The server does not take the connections.
+    #[error("{target}: {why}")]
+    Greeting {
+        /// Where to.
+        target: Target,
+        /// What it said.
+        why: String,
     },
     /// The kernel refused to wait for connections.
     #[error("epoll: {0}")]
@@ -27,6 +36,9 @@ pub enum LoadError {
     /// There is no histogram of these bounds.
     #[error("histogram: {0}")]
     Histogram(#[from] hdrhistogram::CreationError),
+    /// Never in practice: all have the same bounds.
+    #[error("histogram: {0}")]
+    Merge(#[from] hdrhistogram::AdditionError),
     /// Requests failed in a run in which each must be answered.
     #[error("{failed} of {requests} requests failed, the first: {first}")]
     Failed {

@@ -1,7 +1,7 @@
-//! As much HTTP/1.1 as it takes to get a path and to know where the reply ends.
+//! As much HTTP/1.1 as it takes to make a request and to know where the reply ends.
 //!
-//! In: a path; bytes of a connection as they come. Out: a request; the status of each reply once it is whole, and whether the
-//! connection can be used again.
+//! In: a method, a path, headers, a body; bytes of a connection as they come. Out: a request; the status of each reply once it is
+//! whole, and whether the connection can be used again.
 
 use httparse::Status;
 
@@ -16,13 +16,32 @@ pub fn get(path: &str, host: &str) -> Vec<u8> {
     format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: acgs-perf-load\r\nAccept: */*\r\n\r\n").into_bytes()
 }
 
+/// A request with headers of the caller's, which come in place of ours where they have the same name, and a body.
+#[must_use]
+pub fn request(method: &str, path: &str, host: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
+    let is_given = |name: &str| headers.iter().any(|(given, _)| given.eq_ignore_ascii_case(name));
+    let length = body.len().to_string();
+    let ours = [("Host", host), ("User-Agent", "acgs-perf-load"), ("Accept", "*/*")];
+    let of_body = ("Content-Length", length.as_str());
+    let ours = ours.into_iter().chain((!body.is_empty()).then_some(of_body)).filter(|(name, _)| !is_given(name));
+    let mut head = format!("{method} {path} HTTP/1.1\r\n");
+    for (name, value) in ours.chain(headers.iter().copied()) {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    head.push_str("\r\n");
+    [head.as_bytes(), body].concat()
+}
+
 /// HTTP/1.1, a request at a time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Http;
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Http {
+    /// Replies have no body, because the method is HEAD.
+    pub is_head: bool,
+}
 
 impl Protocol for Http {
     fn reader(&self) -> Box<dyn ReplyReader> {
-        Box::new(Reader::default())
+        Box::new(Reader { is_head: self.is_head, ..Reader::default() })
     }
 }
 
@@ -52,11 +71,12 @@ pub struct Reader {
     bytes: Vec<u8>,
     body: Body,
     whole: Reply,
+    is_head: bool,
 }
 
 impl Default for Reader {
     fn default() -> Self {
-        Self { bytes: Vec::new(), body: Body::Head, whole: Reply { status: 0, close: false } }
+        Self { bytes: Vec::new(), body: Body::Head, whole: Reply::PLAIN, is_head: false }
     }
 }
 
@@ -129,18 +149,25 @@ impl Reader {
         let status = response.code.unwrap_or(0);
         let value = |name: &str| {
             let header = response.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name));
-            header.map(|header| String::from_utf8_lossy(header.value).trim().to_ascii_lowercase())
+            header.map(|header| header.value.trim_ascii())
         };
-        let connection = value("connection").unwrap_or_default();
-        let close = connection == "close" || (response.version == Some(0) && connection != "keep-alive");
-        let chunked = value("transfer-encoding").is_some_and(|encoding| encoding.ends_with("chunked"));
-        let length = value("content-length").map(|text| text.parse::<u64>()).transpose();
-        let length = length.map_err(ReplyError::ContentLength)?;
-        self.whole = Reply { status, close };
+        let has = |name: &str, wanted: &[u8]| {
+            value(name).is_some_and(|value| {
+                value.len() >= wanted.len() && value[value.len() - wanted.len()..].eq_ignore_ascii_case(wanted)
+            })
+        };
+        let close = has("connection", b"close") || (response.version == Some(0) && !has("connection", b"keep-alive"));
+        let chunked = has("transfer-encoding", b"chunked");
+        let length = value("content-length").map(|text| std::str::from_utf8(text).unwrap_or("").parse::<u64>());
+        let length = length.transpose().map_err(ReplyError::ContentLength)?;
+        self.whole = Reply { status, close, error: None };
         self.body = match (status, chunked, length) {
+            // Another protocol from here on: nothing that follows is a reply.
+            (101, ..) => return Err(ReplyError::Other("the server switches to another protocol".into())),
             // Not the reply yet.
             (100..=199, ..) => Body::Head,
             (204 | 304, ..) => Body::Bytes(0),
+            _ if self.is_head => Body::Bytes(0),
             (_, true, _) => Body::ChunkSize,
             (_, false, Some(length)) => Body::Bytes(length),
             (_, false, None) => Body::UntilClose,
@@ -154,7 +181,7 @@ impl Reader {
 mod tests {
     use super::*;
 
-    const OK: Reply = Reply { status: 200, close: false };
+    const OK: Reply = Reply { status: 200, ..Reply::PLAIN };
 
     /// Fed whole, and byte by byte, a reply must end at the same place.
     fn read(text: &str) -> Option<Reply> {
@@ -172,10 +199,10 @@ mod tests {
     fn a_length_ends_a_reply() {
         assert_eq!(read("HTTP/1.1 200 OK\r\ncontent-LENGTH: 5\r\n\r\nhello"), Some(OK));
         assert_eq!(read("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nhello"), None);
-        assert_eq!(read("HTTP/1.1 204 No Content\r\n\r\n"), Some(Reply { status: 204, close: false }));
+        assert_eq!(read("HTTP/1.1 204 No Content\r\n\r\n"), Some(Reply { status: 204, ..Reply::PLAIN }));
         assert_eq!(
             read("HTTP/1.1 503 Busy\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"),
-            Some(Reply { status: 503, close: true })
+            Some(Reply { status: 503, close: true, error: None })
         );
     }
 
@@ -188,6 +215,22 @@ mod tests {
     }
 
     #[test]
+    fn a_reply_to_head_has_no_body_and_an_upgrade_is_no_reply() {
+        let mut reader = Http { is_head: true }.reader();
+        assert_eq!(reader.feed(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", 1).unwrap(), Some(OK));
+        assert!(Reader::default().take(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n").is_err());
+    }
+
+    #[test]
+    fn headers_of_the_callers_come_in_place_of_ours() {
+        let text = request("POST", "/x", "h", &[("host", "other"), ("X-A", "1")], b"{}");
+        let text = String::from_utf8(text).unwrap();
+        let ours = "User-Agent: acgs-perf-load\r\nAccept: */*\r\nContent-Length: 2\r\n";
+        assert_eq!(text, format!("POST /x HTTP/1.1\r\n{ours}host: other\r\nX-A: 1\r\n\r\n{{}}"));
+        assert_eq!(request("GET", "/", "h", &[], b""), get("/", "h"));
+    }
+
+    #[test]
     fn a_100_continue_is_not_the_reply() {
         assert_eq!(read("HTTP/1.1 100 Continue\r\n\r\n"), None);
         assert_eq!(read("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"), Some(OK));
@@ -197,7 +240,7 @@ mod tests {
     fn without_a_length_the_end_of_the_connection_ends_a_reply() {
         let mut reader = Reader::default();
         assert_eq!(reader.take(b"HTTP/1.0 200 OK\r\n\r\nhello").unwrap(), None);
-        assert_eq!(reader.end(), Some(Reply { status: 200, close: true }));
+        assert_eq!(reader.end(), Some(Reply { close: true, ..OK }));
         assert_eq!(Reader::default().end(), None);
     }
 

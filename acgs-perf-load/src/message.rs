@@ -13,7 +13,8 @@ use crate::random::Random;
 /// The messages of a run.
 #[derive(Clone, Debug)]
 pub struct Messages {
-    usual: Vec<u8>,
+    /// Sent one after the other, and again from the first.
+    usual: Vec<Vec<u8>>,
     slow: Option<Vec<u8>>,
     slow_share: f64,
     seed: u64,
@@ -23,7 +24,12 @@ pub struct Messages {
 impl Messages {
     /// The same message for each request.
     pub fn new(request: Vec<u8>, protocol: impl Protocol + 'static) -> Self {
-        Self { usual: request, slow: None, slow_share: 0.0, seed: 1, protocol: Arc::new(protocol) }
+        Self::rotating(vec![request], protocol)
+    }
+
+    /// These messages one after the other, and again from the first.
+    pub fn rotating(requests: Vec<Vec<u8>>, protocol: impl Protocol + 'static) -> Self {
+        Self { usual: requests, slow: None, slow_share: 0.0, seed: 1, protocol: Arc::new(protocol) }
     }
 
     /// The same bytes each time; a reply has `reply` of them.
@@ -33,7 +39,7 @@ impl Messages {
 
     /// A path to get by HTTP/1.1.
     pub fn get(path: &str, host: &str) -> Self {
-        Self::new(http::get(path, host), Http)
+        Self::new(http::get(path, host), Http::default())
     }
 
     /// A share of the requests, chosen by the seed, is this one of the same protocol instead.
@@ -49,12 +55,21 @@ impl Messages {
 
     /// The bytes of request number `id`.
     pub fn request(&mut self, id: u64, slow: bool) -> &[u8] {
+        let turn = (id % self.usual.len().max(1) as u64) as usize;
         let bytes = match &mut self.slow {
             Some(bytes) if slow => bytes,
-            _ => &mut self.usual,
+            _ => match self.usual.get_mut(turn) {
+                Some(bytes) => bytes,
+                None => return &[],
+            },
         };
         self.protocol.number(bytes, id);
         bytes
+    }
+
+    /// What is said on a new connection before its first request.
+    pub fn greeting(&self) -> &[Vec<u8>] {
+        self.protocol.greeting()
     }
 
     /// A reader for the replies on one connection.
@@ -92,6 +107,13 @@ mod tests {
         let other = Messages { seed: 5, ..messages() };
         assert!((0..100_000).any(|id| messages().is_slow(id) != other.is_slow(id)));
         assert!(!Messages::fixed(Vec::new(), 1).is_slow(slow[0]));
+    }
+
+    #[test]
+    fn messages_take_turns() {
+        let mut messages = Messages::rotating(vec![vec![0], vec![1], vec![2]], Fixed(1));
+        let sent: Vec<u8> = (1..=6).map(|id| messages.request(id, false)[0]).collect();
+        assert_eq!(sent, [1, 2, 0, 1, 2, 0]);
     }
 
     #[test]

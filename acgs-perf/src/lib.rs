@@ -16,6 +16,8 @@ pub mod snapshot;
 
 pub mod store;
 
+pub mod merge;
+
 pub mod engine;
 
 pub mod analysis;

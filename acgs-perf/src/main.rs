@@ -4,7 +4,7 @@
 
 use std::process::ExitCode;
 
-use acgs_perf::command::{alerts, doctor, record, report, serve, services, verify};
+use acgs_perf::command::{alerts, diff, doctor, load, merge, record, report, serve, services, verify};
 use acgs_perf::output;
 use clap::{Parser, Subcommand};
 use tracing_subscriber::filter::LevelFilter;
@@ -22,7 +22,9 @@ Examples:
   sudo acgs-perf record                                     # the ACGS services of this host, for 30 seconds
   sudo acgs-perf record --service api=port:8000 --duration 10s
   sudo acgs-perf record --service redis=port:6379 -- redis-benchmark -t get -n 1000000
+  acgs-perf load http://127.0.0.1:8000/ --rate 1000 --fail-on 'p99>5ms'
   acgs-perf report report.json
+  acgs-perf diff before.capture after.capture --fail-on 'p99>+5%'
 Exit codes: 0 ok, 1 a check failed, 2 wrong usage or environment, or the report is not where it was asked for;
 with a COMMAND, its own when it fails; 143 after SIGTERM, 129 after SIGHUP.";
 
@@ -34,9 +36,18 @@ enum Verb {
     /// Record for ever, into a ring on disk
     #[command(after_help = serve::EXAMPLES)]
     Serve(Box<serve::Args>),
+    /// Send requests at a rate, and say how long they took
+    #[command(after_help = load::EXAMPLES)]
+    Load(Box<load::Args>),
     /// Show a report that was written before, or a time that `serve` has recorded
     #[command(after_help = report::EXAMPLES)]
     Report(report::Args),
+    /// Merge captures of many hosts, workers or runs into one
+    #[command(after_help = merge::EXAMPLES)]
+    Merge(merge::Args),
+    /// Say by what two recordings differ, and whether it is a regression
+    #[command(after_help = diff::EXAMPLES)]
+    Diff(diff::Args),
     /// Write rules for Prometheus from the objectives of the services
     #[command(after_help = alerts::EXAMPLES)]
     Alerts(alerts::Args),
@@ -65,7 +76,10 @@ fn main() -> ExitCode {
     let result = match Cli::parse().verb {
         Verb::Record(args) => record::run(&args),
         Verb::Serve(args) => serve::run(&args),
+        Verb::Load(args) => load::run(&args),
         Verb::Report(args) => report::run(&args),
+        Verb::Merge(args) => merge::run(&args),
+        Verb::Diff(args) => diff::run(&args),
         Verb::Alerts(args) => alerts::run(&args),
         Verb::Services(args) => services::run(&args),
         Verb::Doctor(args) => doctor::run(&args),

@@ -78,6 +78,28 @@ impl Sums {
         self.0.iter().copied()
     }
 
+    /// Adds in place, if all words of the other are here and none becomes 0; tells whether it did. A sum of many has most words already.
+    fn add_in_place(&mut self, other: &Self) -> bool {
+        let mut at = 0;
+        for (index, word) in &other.0 {
+            while self.0.get(at).is_some_and(|(own, _)| own < index) {
+                at += 1;
+            }
+            match self.0.get(at) {
+                Some((own, value)) if own == index && value.wrapping_add(*word) != 0 => {}
+                _ => return false,
+            }
+        }
+        at = 0;
+        for (index, word) in &other.0 {
+            while self.0[at].0 < *index {
+                at += 1;
+            }
+            self.0[at].1 = self.0[at].1.wrapping_add(*word);
+        }
+        true
+    }
+
     fn combine(&mut self, other: &Self, of: impl Fn(i64, i64) -> i64) {
         let mut merged = Vec::with_capacity(self.0.len().max(other.0.len()));
         let (mut own, mut others) = (self.0.iter().copied().peekable(), other.0.iter().copied().peekable());
@@ -114,7 +136,9 @@ impl Difference for Sums {
     }
 
     fn add(&mut self, later: &Self) {
-        self.combine(later, i64::wrapping_add);
+        if !self.add_in_place(later) {
+            self.combine(later, i64::wrapping_add);
+        }
     }
 
     fn is_nothing(&self) -> bool {
@@ -257,6 +281,18 @@ mod tests {
         later.add(&earlier);
         assert_eq!(later, sums(&[(0, 5), (3, 7), (9, 1)]));
         assert_eq!((later.get(3), later.get(4), later.count(9)), (7, 0, 1));
+    }
+
+    #[test]
+    fn what_is_added_in_place_is_what_is_added() {
+        let all =
+            [sums(&[]), sums(&[(2, 1)]), sums(&[(2, -1), (5, 3)]), sums(&[(0, 1), (2, 2), (5, 9)]), sums(&[(7, 1)])];
+        for (a, b) in all.iter().flat_map(|a| all.iter().map(move |b| (a, b))) {
+            let (mut added, mut combined) = (a.clone(), a.clone());
+            added.add(b);
+            combined.combine(b, i64::wrapping_add);
+            assert_eq!(added, combined, "{a:?} + {b:?}");
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod agent;
 mod attribution;
 mod causes;
 mod cost;
+mod diff;
 mod instructions;
 mod placement;
 mod prepare;
@@ -33,6 +34,8 @@ enum Bench {
     Instructions(instructions::Options),
     /// Plant known causes of slow requests; the report must name them in 98 % of the runs.
     Causes(causes::Options),
+    /// How often a comparison errs on windows of the same service, and how often it finds what is planted.
+    Diff(diff::Options),
     /// The report's quantiles and components against servers that log the truth.
     Accuracy(accuracy::Options),
 }
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
         Bench::Cost(options) => cost::cost(&options),
         Bench::Instructions(options) => instructions::instructions(&options),
         Bench::Causes(options) => causes::causes(&options),
+        Bench::Diff(options) => diff::diff(&options),
         Bench::Accuracy(options) => accuracy::accuracy(&options),
     };
     match result {

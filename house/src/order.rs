@@ -4,7 +4,7 @@
 //!
 //! Data flows from left to right, and a stage knows those to its left only:
 //!
-//!     discover → live → snapshot → store → engine → analysis → report → output → serve → command
+//!     discover → live → snapshot → store → merge → engine → analysis → report → output → serve → command
 //!
 //! What is in none of these rooms, such as `sums`, `units` and the root of the crate, stands on the ground floor and is not looked
 //! at here; a circle through it is found all the same.
@@ -27,12 +27,13 @@ const STAGES: &[(&str, u32)] = &[
     ("live/", 1),
     ("snapshot/", 2),
     ("store/", 3),
-    ("engine/", 4),
-    ("analysis/", 5),
-    ("report/", 6),
-    ("output/", 7),
-    ("serve/", 8),
-    ("command/", 9),
+    ("merge/", 4),
+    ("engine/", 5),
+    ("analysis/", 6),
+    ("report/", 7),
+    ("output/", 8),
+    ("serve/", 9),
+    ("command/", 10),
 ];
 
 /// The root of the kernel side.

@@ -59,6 +59,8 @@ impl Ring {
                 "kinds",
                 "listening",
                 "capture",
+                "merge",
+                "compare",
                 "serve",
                 "rights",
                 "serve_lasts",
@@ -83,6 +85,7 @@ impl Ring {
             ],
             Self::Services => &[
                 "services_network",
+                "services_load",
                 "services_redis",
                 "services_nginx",
                 "services_uvicorn",

@@ -45,8 +45,8 @@ pub fn effective(n: u64, design_effect: Option<f64>) -> u64 {
     design_effect.map_or(n, |effect| (n as f64 / effect.max(1.0)) as u64)
 }
 
-/// `miss` is the chance of missing the quantile on one side, `z` the normal deviate that belongs to it.
-fn ranks(n: u64, tail: f64, miss: f64, z: f64) -> Ranks {
+/// Ranks for the quantile whose upper tail is `tail`. `miss` is the chance of missing it on one side, `z` the normal deviate that belongs to it.
+pub fn ranks(n: u64, tail: f64, miss: f64, z: f64) -> Ranks {
     let none_above = (n as f64 * (-tail).ln_1p()).exp();
     let (few, many) = if none_above >= 1e-300 { exact(n, tail, miss, none_above) } else { normal(n, tail, z) };
     Ranks { low: n.checked_sub(many).filter(|rank| *rank > 0), high: few.map(|few| n - few) }

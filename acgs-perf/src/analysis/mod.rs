@@ -4,6 +4,7 @@
 //! `output::words`. Pure: no root, no kernel, no clock.
 
 mod censored;
+pub mod compare;
 mod confidence;
 mod counts;
 #[cfg(test)]
@@ -23,6 +24,7 @@ pub use confidence::P99_MIN_COUNT;
 pub use counts::Counts;
 pub use distribution::counts_of;
 pub use sections::calls_outstanding;
+pub use sections::client::client;
 pub use verdict::{left, missed_for_latency};
 
 use crate::snapshot::Capture;

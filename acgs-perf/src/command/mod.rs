@@ -3,7 +3,11 @@
 pub mod alerts;
 mod choice;
 pub(crate) mod deliver;
+pub mod diff;
 pub mod doctor;
+mod handover;
+pub mod load;
+pub mod merge;
 pub mod open;
 pub mod record;
 pub mod report;

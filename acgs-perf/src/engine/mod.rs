@@ -331,6 +331,8 @@ impl Engine {
             services: self.services(),
             directory: self.directory.clone(),
             notes: self.notes.all().to_vec(),
+            hosts: Vec::new(),
+            clients: Vec::new(),
         }
     }
 

@@ -11,7 +11,7 @@ pub mod words;
 
 pub use format::{Format, Rendered, render};
 pub use page::{Page, WithList, clean};
-pub use terminal::{Log, complain, note, print, print_json, say, say_as};
+pub use terminal::{Log, check_binary, complain, note, print, print_json, say, say_as};
 
 use std::io::{self, IsTerminal};
 

@@ -28,6 +28,17 @@ pub fn print_json(text: &str) -> io::Result<()> {
     if out.is_terminal() { write(out, &escaped(text)) } else { write(out, text) }
 }
 
+/// Fails if standard output is a terminal: bytes that are no text are not for it.
+///
+/// # Errors
+/// If it is one.
+pub fn check_binary() -> io::Result<()> {
+    match io::stdout().is_terminal() {
+        true => Err(io::Error::other("standard output is a terminal, which cannot show a capture; name a file")),
+        false => Ok(()),
+    }
+}
+
 /// Says one line on standard error.
 pub fn say(line: &str) {
     to_stderr(&Page::of(&format!("{NAME}{line}")));

@@ -61,6 +61,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::analysis::model::{ClientReport, ClientSliceReport, ServerSideReport};
     use crate::analysis::sample::{self, assessed};
 
     #[test]
@@ -110,6 +111,19 @@ mod tests {
     fn a_sample_report_has_the_shape_of_the_schema() {
         let root: Value = serde_json::from_str(&schema().unwrap()).unwrap();
         let value = serde_json::to_value(assessed(sample::whole())).unwrap();
+        assert!(check(&root, &root, &value, "report") > 30);
+    }
+
+    #[test]
+    fn a_clients_side_has_the_shape_of_the_schema() {
+        let root: Value = serde_json::from_str(&schema().unwrap()).unwrap();
+        let mut report = assessed(sample::small());
+        let slice = ClientSliceReport::default();
+        let server =
+            Some(ServerSideReport { mean_ns: Some(1), outside_mean_ns: Some(2), ..ServerSideReport::default() });
+        let errors = [("timeout".to_owned(), 1)].into();
+        report.client.push(ClientReport { errors, slices: vec![slice], server, ..ClientReport::default() });
+        let value = serde_json::to_value(report).unwrap();
         assert!(check(&root, &root, &value, "report") > 30);
     }
 

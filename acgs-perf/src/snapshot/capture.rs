@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::client::ClientRun;
 use super::ending::Ending;
 use super::exemplar::Exemplars;
 use super::timeline::Timeline;
@@ -54,6 +55,27 @@ pub struct Context {
     pub directory: BTreeMap<String, String>,
     /// What could not be read or done after the start, in one line each.
     pub notes: Vec<String>,
+    /// The hosts, where this was merged of captures of several; then `host` names them all, and its CPUs and memory are the sum.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<HostPart>,
+    /// What clients saw that loaded the services meanwhile.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub clients: Vec<ClientRun>,
+}
+
+/// What a merged capture has of one host.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostPart {
+    /// Facts about it.
+    pub host: Host,
+    /// Version of the agent there.
+    pub agent: String,
+    /// Captures of it.
+    pub captures: u32,
+    /// When the first of these began, since 1970.
+    pub start_unix_ns: u64,
+    /// When the last of these ended, since 1970.
+    pub end_unix_ns: u64,
 }
 
 /// Facts about the host and its kernel.

@@ -89,11 +89,91 @@ pub struct Decoded {
     pub damage: Option<String>,
 }
 
+/// A part of a capture, in the order in which they stand in the file.
+#[derive(Debug)]
+pub enum Part {
+    /// What was recorded, where, and how; comes first.
+    Context(Box<Context>),
+    /// Some intervals, oldest first, in the layout of today.
+    Intervals(Vec<Interval>),
+    /// Single requests, in the layout of today.
+    Exemplars(Exemplars),
+}
+
+/// Goes through a capture part by part, as far as it is whole, so that not all of it need be in memory. Gives back what is wrong with
+/// the rest.
+///
+/// # Errors
+/// When it is no capture, or of another version, or nothing of it can be saved.
+pub fn walk(bytes: &[u8], mut each: impl FnMut(Part)) -> Result<Option<&'static str>, CaptureError> {
+    let (mut layout, mut at) = (None, begin(bytes)?);
+    let damage = loop {
+        let Some((kind, payload, next)) = next_frame(bytes, at) else {
+            break Some("it ends before its seal");
+        };
+        match (kind, layout) {
+            (CONTEXT, _) => {
+                let context: Context = unpack(payload).ok_or(CaptureError::Lost)?;
+                if context.layout > LAYOUT_VERSION {
+                    return Err(CaptureError::Layout(context.layout));
+                }
+                layout = Some(context.layout);
+                each(Part::Context(Box::new(context)));
+            }
+            (INTERVALS, Some(layout)) => match unpack::<Vec<Interval>>(payload) {
+                Some(mut chunk) => {
+                    older::bring_up(layout, &mut chunk, &mut Exemplars::new());
+                    each(Part::Intervals(chunk));
+                }
+                None => break Some("its intervals are damaged"),
+            },
+            (EXEMPLARS, Some(layout)) => match unpack(payload) {
+                Some(mut all) => {
+                    older::bring_up(layout, &mut [], &mut all);
+                    each(Part::Exemplars(all));
+                }
+                None => break Some("its exemplars are damaged"),
+            },
+            (END, Some(_)) => {
+                let digest: [u8; 32] = Sha256::digest(&bytes[..at]).into();
+                break (unpack::<[u8; 32]>(payload) != Some(digest)).then_some("it was changed after it was sealed");
+            }
+            (INTERVALS | EXEMPLARS | END, None) => return Err(CaptureError::Lost),
+            // A kind of later agents.
+            _ => {}
+        }
+        at = next;
+    };
+    layout.map(|_| damage).ok_or(CaptureError::Lost)
+}
+
+/// The context alone, which stands at the begin.
+///
+/// # Errors
+/// As [`walk`].
+pub fn context(bytes: &[u8]) -> Result<Context, CaptureError> {
+    let (kind, payload, _) = next_frame(bytes, begin(bytes)?).ok_or(CaptureError::Lost)?;
+    let context: Context = unpack(payload).filter(|_| kind == CONTEXT).ok_or(CaptureError::Lost)?;
+    if context.layout > LAYOUT_VERSION { Err(CaptureError::Layout(context.layout)) } else { Ok(context) }
+}
+
 /// Reads a capture, as far as it is whole.
 ///
 /// # Errors
 /// When it is none, or of another version, or nothing of it can be saved.
 pub fn decode(bytes: &[u8]) -> Result<Decoded, CaptureError> {
+    let (mut context, mut intervals, mut exemplars) = (Context::default(), Vec::new(), Exemplars::new());
+    let damage = walk(bytes, |part| match part {
+        Part::Context(found) => context = *found,
+        Part::Intervals(chunk) => intervals.extend(chunk),
+        Part::Exemplars(all) => exemplars = all,
+    })?;
+    let mut capture = Capture { context, intervals: Timeline::of(intervals), exemplars };
+    Ok(Decoded { damage: damage.map(|what| shorten(&mut capture, what)), capture })
+}
+
+/// Where the first frame is.
+fn begin(bytes: &[u8]) -> Result<usize, CaptureError> {
     let end = bytes.iter().take(200).position(|byte| *byte == b'\n');
     let line = end.and_then(|end| std::str::from_utf8(&bytes[..end]).ok()).ok_or(CaptureError::Other)?;
     let mut words = line.strip_prefix(MAGIC).ok_or(CaptureError::Other)?.split_whitespace();
@@ -102,42 +182,9 @@ pub fn decode(bytes: &[u8]) -> Result<Decoded, CaptureError> {
         return Err(CaptureError::Version(version.to_owned()));
     }
     match words.next() {
-        Some(CONSTITUTIONAL_HASH) => {}
-        other => return Err(CaptureError::Hash(other.unwrap_or("none").to_owned())),
+        Some(CONSTITUTIONAL_HASH) => Ok(line.len() + 1),
+        other => Err(CaptureError::Hash(other.unwrap_or("none").to_owned())),
     }
-    let mut at = line.len() + 1;
-    let (mut context, mut intervals, mut exemplars): (_, Vec<Interval>, Option<Exemplars>) = (None, Vec::new(), None);
-    let damage = loop {
-        let Some((kind, payload, next)) = next_frame(bytes, at) else {
-            break Some("it ends before its seal");
-        };
-        match kind {
-            CONTEXT => context = Some(unpack(payload).ok_or(CaptureError::Lost)?),
-            INTERVALS => match unpack::<Vec<Interval>>(payload) {
-                Some(chunk) => intervals.extend(chunk),
-                None => break Some("its intervals are damaged"),
-            },
-            EXEMPLARS => match unpack(payload) {
-                Some(all) => exemplars = Some(all),
-                None => break Some("its exemplars are damaged"),
-            },
-            END => {
-                let digest: [u8; 32] = Sha256::digest(&bytes[..at]).into();
-                break (unpack::<[u8; 32]>(payload) != Some(digest)).then_some("it was changed after it was sealed");
-            }
-            // A kind of later agents.
-            _ => {}
-        }
-        at = next;
-    };
-    let context: Context = context.ok_or(CaptureError::Lost)?;
-    if context.layout > LAYOUT_VERSION {
-        return Err(CaptureError::Layout(context.layout));
-    }
-    let mut exemplars = exemplars.unwrap_or_default();
-    older::bring_up(context.layout, &mut intervals, &mut exemplars);
-    let mut capture = Capture { context, intervals: Timeline::of(intervals), exemplars };
-    Ok(Decoded { damage: damage.map(|what| shorten(&mut capture, what)), capture })
 }
 
 /// Makes the context fit the intervals that could be saved, and says what that means.

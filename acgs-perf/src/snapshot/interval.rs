@@ -80,6 +80,45 @@ impl Interval {
         self.slowest.merge(&later.slowest);
     }
 
+    /// Becomes the sum of both, which were at the same time: of another host, another worker, other services. Of gauges the larger one
+    /// counts.
+    pub fn add_beside(&mut self, other: Self) {
+        let end_ns = self.end_ns().max(other.end_ns());
+        self.start_ns = self.start_ns.min(other.start_ns);
+        self.len_ns = end_ns.saturating_sub(self.start_ns);
+        self.rest_start_ns = self.rest_start_ns.min(other.rest_start_ns);
+        let mut has_nothing = false;
+        for (subject, sections) in other.subjects {
+            let own = self.subjects.entry(subject).or_default();
+            for (name, section) in sections {
+                let own = own.entry(name).or_default();
+                for (key, row) in section {
+                    let own = own.entry(key).or_default();
+                    add_row(own, row);
+                    has_nothing |= own.is_nothing();
+                }
+                has_nothing |= own.is_empty();
+            }
+            has_nothing |= own.is_empty();
+            bound(own);
+        }
+        if has_nothing {
+            for sections in self.subjects.values_mut() {
+                sections.values_mut().for_each(|section| section.retain(|_, row| !row.is_nothing()));
+                sections.retain(|_, section| !section.is_empty());
+            }
+            self.subjects.retain(|_, sections| !sections.is_empty());
+        }
+        match (&mut self.look, other.look) {
+            (Some(look), Some(other)) => look.add_beside(other),
+            (look @ None, other) => *look = other,
+            (Some(_), None) => {}
+        }
+        self.ledger.add(&other.ledger);
+        self.agent_cpu_ns = self.agent_cpu_ns.saturating_add(other.agent_cpu_ns);
+        self.slowest.merge(&other.slowest);
+    }
+
     /// Becomes what is left of it behind `begin`, which is a part of it: from its begin on, or from where the last one that was taken
     /// away has ended.
     pub fn take_away(&mut self, begin: &Self) {
@@ -114,6 +153,15 @@ impl Interval {
     pub fn of(&self, subject: &Subject) -> Option<&Sections> {
         self.subjects.get(subject)
     }
+}
+
+/// Adds what was counted for the same key at the same time elsewhere.
+fn add_row(own: &mut Row, other: Row) {
+    let mut latest = std::mem::take(&mut own.latest);
+    latest.resize(latest.len().max(other.latest.len()), 0);
+    latest.iter_mut().zip(&other.latest).for_each(|(own, other)| *own = (*own).max(*other));
+    own.add(&other);
+    own.latest = latest;
 }
 
 /// Has the smallest rows count as others in sections that could get ever more.

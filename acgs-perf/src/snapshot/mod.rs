@@ -4,6 +4,7 @@
 //! In: a live session. Out: values without descriptors, which can be saved, and analysed without root. `Σ intervals = last − first`.
 
 pub mod capture;
+pub mod client;
 pub mod ending;
 pub mod exemplar;
 pub mod fates;
@@ -16,7 +17,7 @@ pub mod packed;
 pub mod read;
 pub mod timeline;
 
-pub use capture::{Capture, Context, Cost, Host, Overhead, Process, ServiceContext};
+pub use capture::{Capture, Context, Cost, Host, HostPart, Overhead, Process, ServiceContext};
 pub use ending::Ending;
 pub use fates::Fates;
 pub use interval::Interval;

@@ -49,6 +49,16 @@ pub struct Look {
     pub open: BTreeMap<Subject, OpenRequests>,
 }
 
+impl Look {
+    /// Becomes a look at both, at the same time.
+    pub fn add_beside(&mut self, other: Self) {
+        self.at_ns = self.at_ns.max(other.at_ns);
+        for (subject, open) in other.open {
+            self.open.entry(subject).or_default().add_beside(open);
+        }
+    }
+}
+
 /// The state of all counters at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Snapshot {

@@ -2,6 +2,7 @@
 //!
 //! In: requests with their ages. Out: [`Open`] of each stage. It is the state of a moment: those of two moments do not add up.
 
+use std::cmp::Reverse;
 use std::net::{IpAddr, SocketAddr};
 
 use acgs_perf_common::histogram::{BUCKETS, bucket_index};
@@ -30,6 +31,14 @@ impl OpenRequests {
     /// Those of each stage.
     pub fn stages(&self) -> [&Open; 3] {
         [&self.unread, &self.in_service, &self.undelivered]
+    }
+
+    /// Adds those of another host or worker at the same time.
+    pub fn add_beside(&mut self, other: Self) {
+        let Self { unread, in_service, undelivered } = other;
+        for (own, other) in self.stages_mut().into_iter().zip([unread, in_service, undelivered]) {
+            own.add_beside(other);
+        }
     }
 
     /// As [`Self::stages`].
@@ -101,6 +110,20 @@ impl Open {
             self.listed.insert(at, request());
             self.listed.truncate(LISTED);
         }
+    }
+}
+
+impl Open {
+    /// Adds those of another host or worker at the same time.
+    pub fn add_beside(&mut self, other: Self) {
+        self.count += other.count;
+        self.older += other.older;
+        self.age_sum_ns = self.age_sum_ns.saturating_add(other.age_sum_ns);
+        self.oldest_ns = self.oldest_ns.max(other.oldest_ns);
+        self.ages.add(&other.ages);
+        self.listed.extend(other.listed);
+        self.listed.sort_by_key(|request| Reverse(request.age_ns));
+        self.listed.truncate(LISTED);
     }
 }
 

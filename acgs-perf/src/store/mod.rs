@@ -12,7 +12,7 @@ mod follow;
 #[cfg(test)]
 mod follow_tests;
 mod join;
-mod peers;
+pub mod peers;
 mod read;
 mod recover;
 mod ring;

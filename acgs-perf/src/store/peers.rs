@@ -28,6 +28,16 @@ impl Peers {
         self.of_run = Some(BTreeMap::new());
     }
 
+    /// Learns which peers an interval of the run under way names, so that those before it can be renumbered too: what names a peer is
+    /// read less often than what was spent waiting for it.
+    pub fn learn(&mut self, interval: &Interval) {
+        for (subject, sections) in &interval.subjects {
+            for (key, row) in sections.get(DOWNSTREAM).into_iter().flatten() {
+                self.slot(subject, key.first().copied().unwrap_or(0), key, &row.label);
+            }
+        }
+    }
+
     /// Brings an interval of the run under way to the slots of the first one.
     pub fn renumber(&mut self, interval: &mut Interval) {
         for (subject, sections) in &mut interval.subjects {
@@ -44,13 +54,22 @@ impl Peers {
         for (subject, sections) in &mut interval.subjects {
             let to = |slot: u32| of_run.get(&(subject.clone(), slot)).copied().unwrap_or(0);
             for row in sections.get_mut(ROWS).into_iter().flat_map(Section::values_mut) {
-                row.sums = moved(&row.sums, to);
+                // Most requests call nobody, or all is where it belongs.
+                if row.sums.iter().any(|(word, _)| peer_slot(word).is_some_and(|slot| to(slot) != slot)) {
+                    row.sums = moved(&row.sums, to);
+                }
             }
         }
         for (subject, slowest) in &mut interval.slowest.0 {
             let to = |slot: u32| of_run.get(&(subject.clone(), slot)).copied().unwrap_or(0);
             slowest.iter_mut().for_each(|exemplar| renumber(exemplar, to));
         }
+    }
+
+    /// The same for an exemplar of this subject.
+    pub fn renumber_exemplar(&self, subject: &Subject, exemplar: &mut Exemplar) {
+        let Some(of_run) = &self.of_run else { return };
+        renumber(exemplar, |slot| of_run.get(&(subject.clone(), slot)).copied().unwrap_or(0));
     }
 
     /// The slot of a peer: the one it has already, its own if that is free, another free one, or that of the others.
@@ -79,11 +98,15 @@ fn renamed(key: &Key, slot: u32) -> Key {
     if slot == 0 { vec![0] } else { [&[slot], &key[1..]].concat() }
 }
 
+/// The slot of a word that has the time of a peer.
+fn peer_slot(word: u32) -> Option<u32> {
+    word.checked_sub(PEER_WORD as u32).filter(|slot| *slot < PEER_SLOTS as u32)
+}
+
 fn moved(sums: &Sums, to: impl Fn(u32) -> u32) -> Sums {
-    let peers = PEER_WORD as u32..(PEER_WORD + PEER_SLOTS) as u32;
     let mut words: BTreeMap<u32, i64> = BTreeMap::new();
     for (word, value) in sums.iter() {
-        let word = if peers.contains(&word) { peers.start + to(word - peers.start) } else { word };
+        let word = peer_slot(word).map_or(word, |slot| PEER_WORD as u32 + to(slot));
         *words.entry(word).or_default() += value;
     }
     Sums::sparse(words)

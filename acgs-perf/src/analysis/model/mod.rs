@@ -3,6 +3,7 @@
 //! In: filled by `analysis`. Out: serialised by `report::seal`, described by `report::schema`.
 
 mod attribution;
+mod client;
 mod distribution;
 mod fates;
 mod finding;
@@ -14,12 +15,15 @@ pub use attribution::{
     ActorReport, AttributionReport, AttributionRowReport, CallsOutstandingReport, DownstreamReport, ExemplarReport,
     SegmentReport,
 };
+pub use client::{ClientPartsReport, ClientReport, ClientSliceReport, ServerSideReport};
 pub use distribution::Distribution;
 pub use fates::{
     AbandonedReport, FatesReport, KindsReport, OpenReport, OpenRequestReport, PushReport, RefusedReport, Since,
 };
 pub use finding::{Figure, Finding, Severity, Unit};
-pub use root::{CostReport, HostReport, OverheadReport, ProgramCostReport, Report, SCHEMA_VERSION, Tool, Window};
+pub use root::{
+    CostReport, HostPartReport, HostReport, OverheadReport, ProgramCostReport, Report, SCHEMA_VERSION, Tool, Window,
+};
 pub use service::{
     Because, Blocked, ClientTimeReport, HeldReport, ObjectiveReport, PeerReport, ProcessReport, ProcessState,
     RanInsteadReport, RequestsReport, SchedulerReport, SeriesPointReport, ServiceReport, Switches, SyscallReport,

@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::client::ClientReport;
 use super::finding::Finding;
 use super::service::ServiceReport;
 use crate::live::status::ProbeStatus;
@@ -26,8 +27,11 @@ pub struct Report {
     pub constitutional_hash: String,
     /// Who wrote the report.
     pub tool: Tool,
-    /// Where it was recorded.
+    /// Where it was recorded; of a merged recording of several hosts their names, and the sum of their CPUs and of their memory.
     pub host: HostReport,
+    /// The hosts of a merged recording, if there are several; absent otherwise.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<HostPartReport>,
     /// When it was recorded.
     pub window: Window,
     /// State of each probe.
@@ -38,6 +42,9 @@ pub struct Report {
     pub cost: CostReport,
     /// The services.
     pub services: Vec<ServiceReport>,
+    /// What clients saw that loaded the services meanwhile: the runs of `acgs-perf load` as the COMMAND; absent if there was none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub client: Vec<ClientReport>,
     /// What probes have counted that is no service's, by the name of the table; absent if there is no such table.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub recording: BTreeMap<String, Value>,
@@ -74,6 +81,21 @@ pub struct HostReport {
     /// Memory in bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory_bytes: Option<u64>,
+}
+
+/// What a merged recording has of one host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct HostPartReport {
+    /// Facts about it.
+    pub host: HostReport,
+    /// Version of the agent there.
+    pub agent: String,
+    /// Captures of it.
+    pub captures: u32,
+    /// When the first of them began, ns since 1970-01-01 UTC.
+    pub start_unix_ns: u64,
+    /// When the last of them ended, ns since 1970-01-01 UTC.
+    pub end_unix_ns: u64,
 }
 
 /// The time in which events were counted.

@@ -4,12 +4,13 @@
 //! absent; a zero means "measured, and it was zero".
 
 pub(super) mod attribution;
+pub(super) mod client;
 mod cost;
 pub(super) mod downstream;
 pub(super) mod exemplars;
 mod fates;
 mod requests;
-mod scheduler;
+pub(super) mod scheduler;
 pub(super) mod series;
 mod syscalls;
 mod tables;
@@ -21,8 +22,8 @@ use acgs_perf_common::CONSTITUTIONAL_HASH;
 use acgs_perf_common::maps::Counter;
 
 use super::model::{
-    AttributionReport, DownstreamReport, ExemplarReport, HostReport, ObjectiveReport, ProcessReport, ProcessState,
-    Report, SCHEMA_VERSION, ServiceReport, Tool, Window,
+    AttributionReport, DownstreamReport, ExemplarReport, HostPartReport, HostReport, ObjectiveReport, ProcessReport,
+    ProcessState, Report, SCHEMA_VERSION, ServiceReport, Tool, Window,
 };
 use super::number::{measured, nanos, round3};
 use crate::live::probes::process;
@@ -30,7 +31,7 @@ use crate::live::status::{ProbeStatus, has_figures};
 use crate::live::table::Scope;
 use crate::snapshot::exemplar::Kept;
 use crate::snapshot::interval::{Interval, row};
-use crate::snapshot::{Capture, Context, Fates, Process, ServiceContext, Subject};
+use crate::snapshot::{Capture, Context, Fates, Host, HostPart, Process, ServiceContext, Subject};
 use crate::sums::Sections;
 use downstream::Peers;
 use series::OverTime;
@@ -44,19 +45,15 @@ pub fn report(capture: &Capture) -> Report {
     let whole = capture.intervals.whole();
     let over_time = series::over_time(capture, &whole);
     let services = context.services.iter().zip(over_time).enumerate();
-    let services = services.map(|(index, (of, over_time))| service(capture, &whole, index, of, over_time));
+    let services: Vec<_> =
+        services.map(|(index, (of, over_time))| service(capture, &whole, index, of, over_time)).collect();
     let ledger = context.ledger.iter().enumerate().map(|(at, name)| (name.clone(), whole.ledger.count(at as u32)));
     Report {
         schema_version: SCHEMA_VERSION,
         constitutional_hash: CONSTITUTIONAL_HASH.into(),
         tool: Tool { name: TOOL.into(), version: context.agent.clone() },
-        host: HostReport {
-            name: context.host.name.clone(),
-            kernel: context.host.kernel.clone(),
-            arch: context.host.arch.clone(),
-            cpus: (context.host.cpus > 0).then_some(context.host.cpus),
-            memory_bytes: measured(context.host.memory_bytes),
-        },
+        host: host(&context.host),
+        hosts: context.hosts.iter().map(host_part).collect(),
         window: Window {
             start_unix_ns: context.start_unix_ns,
             duration_ns: context.duration_ns,
@@ -65,11 +62,32 @@ pub fn report(capture: &Capture) -> Report {
         probes: context.probes.clone(),
         ledger: ledger.collect(),
         cost: cost::cost(&context.cost),
-        services: services.collect(),
+        client: context.clients.iter().map(|run| client::beside(run, &services)).collect(),
+        services,
         recording: tables::tables(whole.of(&Subject::recording()), Scope::Recording, &context.probes),
         notes: context.notes.clone(),
         findings: Vec::new(),
         digest: String::new(),
+    }
+}
+
+fn host(host: &Host) -> HostReport {
+    HostReport {
+        name: host.name.clone(),
+        kernel: host.kernel.clone(),
+        arch: host.arch.clone(),
+        cpus: (host.cpus > 0).then_some(host.cpus),
+        memory_bytes: measured(host.memory_bytes),
+    }
+}
+
+fn host_part(part: &HostPart) -> HostPartReport {
+    HostPartReport {
+        host: host(&part.host),
+        agent: part.agent.clone(),
+        captures: part.captures,
+        start_unix_ns: part.start_unix_ns,
+        end_unix_ns: part.end_unix_ns,
     }
 }
 

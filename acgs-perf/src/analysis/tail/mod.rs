@@ -14,6 +14,7 @@ mod tests;
 pub use client::client_time;
 pub use cut::{Cuts, cuts};
 pub use rows::merge_rows;
+pub(in crate::analysis) use rows::{PARTS, split};
 
 pub use cause::{Cause, Explanation, Part, calls_in_sequence, component, explain};
 

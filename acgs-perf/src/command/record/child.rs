@@ -11,6 +11,7 @@ use anyhow::Context as _;
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
+use crate::command::handover::Desk;
 use crate::snapshot::Ending;
 
 /// How long a command may take to end after a signal before the next, stronger one.
@@ -22,13 +23,15 @@ pub struct Task(Option<Child>);
 impl Task {
     /// Starts the command, if there is one.
     ///
-    /// With `quiet_stdout` the command's output goes to standard error, because the report goes to standard output.
-    pub fn start(command: &[OsString], quiet_stdout: bool) -> anyhow::Result<Self> {
+    /// With `quiet_stdout` the command's output goes to standard error, because the report goes to standard output. To the desk `load`
+    /// hands what it saw.
+    pub fn start(command: &[OsString], quiet_stdout: bool, desk: Option<&Desk>) -> anyhow::Result<Self> {
         let Some((program, arguments)) = command.split_first() else { return Ok(Self(None)) };
         let stdout =
             if quiet_stdout { Stdio::from(io::stderr().as_fd().try_clone_to_owned()?) } else { Stdio::inherit() };
         let child = Command::new(program)
             .args(arguments)
+            .envs(desk.map(Desk::variable))
             .stdout(stdout)
             .kill_on_drop(true)
             .spawn()

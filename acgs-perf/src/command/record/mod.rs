@@ -10,7 +10,7 @@ mod plan;
 mod recorder;
 mod signals;
 
-pub(crate) use plan::parse_percent;
+pub(crate) use plan::{parse_percent, parse_time};
 pub(crate) use recorder::ending;
 
 use std::ffi::OsString;
@@ -30,6 +30,7 @@ Examples:
   sudo acgs-perf record --service api=port:8000 --duration 10s
   sudo acgs-perf record --service api=port:8000 --service db=comm:postgres --output before.json
   sudo acgs-perf record --service redis=port:6379 -- redis-benchmark -t get -n 1000000
+  sudo acgs-perf record --service api=port:8000 -- acgs-perf load http://127.0.0.1:8000/    # with the client's side
   sudo acgs-perf record --duration 8h --capture night.capture          # to be analysed again later
 A SELECTOR is port:8016 | pid:123 | comm:redis-server | exe:/path | cmdline:REGEX | cgroup:PATH | unit:NAME | unix:PATH;
 several joined by ',' must all hold. Ctrl-C, SIGTERM and a terminal that hangs up end a recording early, with its report.

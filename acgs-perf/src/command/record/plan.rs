@@ -129,7 +129,10 @@ fn tune(tuning: &mut Tuning, text: &str) -> anyhow::Result<()> {
 }
 
 /// Parses a time such as `30s`.
-fn parse_time(option: &str, text: &str) -> anyhow::Result<Duration> {
+///
+/// # Errors
+/// If it is none.
+pub fn parse_time(option: &str, text: &str) -> anyhow::Result<Duration> {
     humantime::parse_duration(text)
         .map_err(|e| anyhow::anyhow!("{option} {text}: {e}; write for example 500ms, 30s or 5m"))
 }

@@ -4,6 +4,7 @@
 
 use anyhow::Context as _;
 
+use crate::command::handover::Desk;
 use crate::engine::thread::{Ended, Event, Recording};
 use crate::engine::{End, Finished};
 use crate::live::rights;
@@ -26,7 +27,14 @@ pub async fn record(plan: &mut Plan) -> anyhow::Result<Capture> {
     output::say(&announcement);
     let mut intervals = Timeline::default();
     let mut notes = Vec::new();
-    let started = Task::start(&plan.command, plan.is_to_stdout());
+    let desk = match plan.command.is_empty() {
+        true => None,
+        false => Desk::new()
+            .map_err(|error| notes.push(format!("what a load would see is not in the report: {error:#}")))
+            .ok(),
+    };
+    let started = Task::start(&plan.command, plan.is_to_stdout(), desk.as_ref());
+    let is_not_started = started.is_err();
     let mut task = started.unwrap_or_else(|error| {
         notes.push(format!("the command did not start: {error:#}"));
         Task::none()
@@ -35,8 +43,8 @@ pub async fn record(plan: &mut Plan) -> anyhow::Result<Capture> {
     let kept = if plan.command.is_empty() { rights::WRITE } else { rights::WRITE_AND_KILL };
     rights::keep(kept).context("cannot give up capabilities")?;
     let (ending, stop_with) = loop {
-        if let Some(why) = notes.first() {
-            output::note(why);
+        if is_not_started {
+            notes.iter().for_each(|why| output::note(why));
             break (Ending::CommandNotStarted, 0);
         }
         tokio::select! {
@@ -69,6 +77,10 @@ pub async fn record(plan: &mut Plan) -> anyhow::Result<Capture> {
         }
     }
     intervals.push(last);
+    match desk.map_or(Ok(Vec::new()), |desk| desk.runs(&plan.targets)) {
+        Ok(runs) => context.clients = runs,
+        Err(error) => notes.push(format!("what `load` saw cannot be read: {error:#}")),
+    }
     context.ended_by = ending;
     context.notes.extend(notes);
     Ok(Capture { context, intervals, exemplars })

@@ -3,6 +3,8 @@
 //! In: a report and a width. Out: lines. What was not measured shows as `–` or with its reason, never as 0; a figure that
 //! is over range shows as `≥68.7 s`.
 
+pub mod client;
+pub mod compare;
 mod layout;
 mod probe;
 mod service;
@@ -28,6 +30,10 @@ pub fn render(report: &Report, width: usize) -> Page {
     for service in &report.services {
         lines.blank();
         service::render(service, &report.probes, &mut lines);
+    }
+    for client in &report.client {
+        lines.blank();
+        client::render(client, &report.services, &mut lines);
     }
     if tables::has_rows(&report.recording, Scope::Recording) {
         lines.blank();

@@ -2,6 +2,7 @@
 //!
 //! In: a report as `analysis` leaves it. Out: the same report, in which verdicts, tails and findings are also said in words.
 
+pub mod compare;
 mod findings;
 mod phrase;
 mod tail;

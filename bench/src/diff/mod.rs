@@ -1,0 +1,113 @@
+//! `bench diff`: how often a comparison of two windows of the same service tells a change, and how often it finds one that was planted.
+//!
+//! In: captures that are made here of Redis, nginx and FastAPI, or those of a directory. Out: tables. A/A: windows of ten seconds, as
+//! neighbours, as any two of a capture, and of different captures; a pair counts as an alarm if any figure is told. Power: two servers
+//! side by side, of which one is slower by what was planted, and every window of one against every window of the other.
+
+mod load;
+mod pairs;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use acgs_perf::snapshot::Capture;
+use acgs_perf::snapshot::file::decode;
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::prepare;
+use pairs::{Counted, Pairs};
+
+/// So many alarms in so many pairs are allowed.
+const ALLOWED: (usize, usize) = (5, 200);
+
+/// What is measured.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Options {
+    /// Captures that were made before, instead of new ones.
+    #[arg(long, value_name = "DIR")]
+    captures: Option<PathBuf>,
+    /// Seconds of a window.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
+    window: u64,
+    /// New captures.
+    #[arg(long, default_value_t = 11)]
+    recordings: u32,
+    /// Seconds of each.
+    #[arg(long, default_value_t = 120)]
+    seconds: u64,
+    /// Keep the captures here.
+    #[arg(long, value_name = "DIR")]
+    keep: Option<PathBuf>,
+    /// Plant a change, and look whether it is found.
+    #[arg(long)]
+    power: bool,
+    /// Show each alarm.
+    #[arg(long)]
+    verbose: bool,
+}
+
+/// The whole task.
+pub fn diff(options: &Options) -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let captures = match &options.captures {
+        Some(directory) => directory.clone(),
+        None => {
+            prepare::need_root()?;
+            prepare::need_programs(&["redis-server", "nginx"])?;
+            let agent = prepare::agent_and_programs(true)?;
+            let to = options.keep.clone().unwrap_or_else(|| directory.path().to_owned());
+            fs::create_dir_all(&to).with_context(|| format!("make {}", to.display()))?;
+            load::record(&agent, &to, options.power, options.recordings, options.seconds)?;
+            to
+        }
+    };
+    let captures = read(&captures)?;
+    if options.power {
+        return power(&captures, options);
+    }
+    let mut worst = 0.0f64;
+    println!("| pairs | service | pairs | alarms | by figure |");
+    println!("|---|---|---:|---:|---|");
+    for pairs in [Pairs::Neighbours, Pairs::OfOneCapture, Pairs::OfTwoCaptures] {
+        for (service, counted) in pairs::alarms(&captures, options.window, pairs, options.verbose) {
+            let Counted { pairs: count, alarms, .. } = counted;
+            println!("| {} | {service} | {count} | {alarms} | {} |", pairs.name(), counted.by_figure());
+            if pairs == Pairs::Neighbours && count > 0 {
+                worst = worst.max(alarms as f64 / count as f64);
+            }
+        }
+    }
+    ensure!(worst * ALLOWED.1 as f64 <= ALLOWED.0 as f64, "more than {} alarms in {} pairs", ALLOWED.0, ALLOWED.1);
+    Ok(())
+}
+
+fn power(captures: &[Capture], options: &Options) -> Result<()> {
+    println!("| planted | requests/s | pairs | P99 told | component named right | anything told |");
+    println!("|---|---:|---:|---:|---:|---:|");
+    for planted in load::PLANTED {
+        let found = pairs::power(captures, options.window, planted.old, planted.new, planted.component);
+        println!(
+            "| {} | {:.0} | {} | {} | {} | {} |",
+            planted.what, found.rate, found.pairs, found.p99, found.component, found.any
+        );
+    }
+    Ok(())
+}
+
+/// All captures of a directory, by name.
+fn read(directory: &Path) -> Result<Vec<Capture>> {
+    let mut paths: Vec<PathBuf> = fs::read_dir(directory)
+        .with_context(|| format!("list {}", directory.display()))?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.extension().is_some_and(|ending| ending == "capture"))
+        .collect();
+    paths.sort();
+    if paths.is_empty() {
+        bail!("{}: no file that ends in .capture", directory.display());
+    }
+    let one = |path: &PathBuf| -> Result<Capture> {
+        let bytes = fs::read(path).with_context(|| path.display().to_string())?;
+        Ok(decode(&bytes).with_context(|| path.display().to_string())?.capture)
+    };
+    paths.iter().map(one).collect()
+}

@@ -1,0 +1,67 @@
+//! Two recordings of the same service have nothing to tell, and one whose requests sleep for longer is told, with the sleep for its cause.
+//!
+//! In: truth servers under an open load, recorded with `--capture`. Out: what `diff` says, and its exit code.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use acgs_perf_load::{Arrivals, Client, Load, Messages};
+use acgs_perf_tests::harness::{Service, need_root, program};
+use acgs_perf_tests::recording::{Recorder, agent};
+use serde_json::Value;
+
+const RATE: f64 = 400.0;
+const SECONDS: u64 = 6;
+
+/// Records a server that sleeps so long for each request.
+fn record(to: &Path, name: &str, sleep_us: u32) -> PathBuf {
+    let service = format!("lognormal:{sleep_us},0.2");
+    let arguments = ["--mode", "threads", "--work", "sleep", "--service", &service];
+    let server = Service::truth(program("truth-server"), &arguments).unwrap();
+    let capture = to.join(name);
+    let recorder = Recorder::new("truth", &format!("port:{}", server.port)).arg("--interval").arg("100ms");
+    let recording = recorder.arg("--capture").arg(capture.to_str().unwrap()).start().unwrap();
+    let mut client = Client::new(server.address(), 16, Messages::fixed(vec![0; 64], 64), false).unwrap();
+    client.open().unwrap();
+    let load = Load {
+        arrivals: Arrivals::Poisson(RATE),
+        requests: u64::MAX,
+        duration: Some(Duration::from_secs(SECONDS)),
+        limit: Duration::from_secs(30),
+        seed: 3,
+        log: false,
+    };
+    client.load(&load).unwrap();
+    recording.stop().unwrap();
+    capture
+}
+
+fn diff(old: &Path, new: &Path, arguments: &[&str]) -> Output {
+    Command::new(agent()).arg("diff").args([old, new]).args(arguments).output().unwrap()
+}
+
+#[test]
+fn a_longer_sleep_is_told_and_the_same_one_is_not() {
+    need_root();
+    let directory = tempfile::tempdir().unwrap();
+    let [old, same, slow] =
+        [("old", 3_000), ("same", 3_000), ("slow", 4_000)].map(|(name, us)| record(directory.path(), name, us));
+    let quiet = diff(&old, &same, &["--fail-on", "regression"]);
+    assert_eq!(quiet.status.code(), Some(0), "{quiet:?}");
+    let told = diff(&old, &slow, &["--fail-on", "component:sleep>+500us", "--format", "json"]);
+    assert_eq!(told.status.code(), Some(1), "{told:?}");
+    assert!(String::from_utf8_lossy(&told.stderr).contains("check failed: truth: sleep +"), "{told:?}");
+    let comparison: Value = serde_json::from_slice(&told.stdout).unwrap();
+    let figures = comparison["services"][0]["figures"].as_array().unwrap();
+    let sleep = figures.iter().find(|figure| figure["name"] == "sleep").unwrap();
+    // The mean of the sleeps is a millisecond longer, and what the kernel's timers add.
+    let shift = sleep["shift"].as_f64().unwrap();
+    assert!((900_000.0..1_200_000.0).contains(&shift), "{sleep}");
+    let text = diff(&old, &slow, &["--fail-on", "rate<-50%"]);
+    assert_eq!(text.status.code(), Some(0));
+    let text = String::from_utf8(text.stdout).unwrap();
+    assert!(text.contains("WORSE") && text.contains("sleeping of its own accord"), "{text}");
+    let markdown = diff(&old, &slow, &["--format", "markdown"]);
+    assert!(String::from_utf8(markdown.stdout).unwrap().contains("### truth: worse"));
+}
