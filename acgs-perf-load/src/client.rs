@@ -5,6 +5,7 @@
 //! request, whose time then begins with the call of connect.
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::bounds::Bounds;
@@ -58,12 +59,7 @@ pub struct Client {
 
 impl Client {
     /// Connects for fixed-size messages; `reply` is the size of a reply in bytes.
-    pub fn connect(
-        target: impl Into<Target>,
-        connections: usize,
-        request: &[u8],
-        reply: usize,
-    ) -> Result<Self, LoadError> {
+    pub fn connect(target: SocketAddr, connections: usize, request: &[u8], reply: usize) -> Result<Self, LoadError> {
         let mut client = Self::new(target, connections, Messages::fixed(request.to_vec(), reply), false)?;
         client.open()?;
         Ok(client)
@@ -72,19 +68,24 @@ impl Client {
     /// Not connected yet. With `each_its_own`, each request has a connection of its own, and `connections` is how many
     /// there may be at a time.
     pub fn new(
-        target: impl Into<Target>,
+        target: SocketAddr,
         connections: usize,
         messages: Messages,
         each_its_own: bool,
     ) -> Result<Self, LoadError> {
+        Ok(Self { each_its_own, ..Self::to(target.into(), connections, messages)? })
+    }
+
+    /// The same to a target of any kind, with connections that are kept.
+    pub fn to(target: Target, connections: usize, messages: Messages) -> Result<Self, LoadError> {
         let connections: Vec<_> = (0..connections).map(|_| Connection::new(messages.reader())).collect();
         Ok(Self {
-            target: target.into(),
+            target,
             epoll: Epoll::new().map_err(LoadError::Epoll)?,
             idle: (0..connections.len()).collect(),
             connections,
             messages,
-            each_its_own,
+            each_its_own: false,
             next_id: 1,
             buffer: vec![0; 64 * 1024],
         })
@@ -138,7 +139,7 @@ impl Client {
 #[cfg(test)]
 mod tests {
     use std::io::{Read, Write};
-    use std::net::{SocketAddr, TcpListener};
+    use std::net::TcpListener;
     use std::sync::atomic::Ordering;
     use std::thread;
 

@@ -6,13 +6,12 @@
 //! each; another protocol is a [`Protocol`] of the caller's.
 //!
 //! ```no_run
-//! use std::net::SocketAddr;
 //! use std::time::Duration;
 //!
 //! use acgs_perf_load::{Arrivals, Client, Load, Messages};
 //!
 //! # fn main() -> Result<(), acgs_perf_load::LoadError> {
-//! let target = SocketAddr::from(([127, 0, 0, 1], 8080));
+//! let target = ([127, 0, 0, 1], 8080).into();
 //! let mut client = Client::new(target, 32, Messages::get("/", "localhost"), false)?;
 //! client.open()?;
 //! let (arrivals, duration, limit) = (Arrivals::Poisson(1000.0), Duration::from_secs(10), Duration::from_secs(60));

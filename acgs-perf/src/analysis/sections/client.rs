@@ -34,7 +34,7 @@ pub fn client(run: &ClientRun) -> ClientReport {
     let due = whole.sent + whole.not_sent;
     let generator_busy = share4(run.elapsed_ns.saturating_sub(run.free_ns).into(), run.elapsed_ns.into());
     let is_closed = run.slices.iter().all(|slice| slice.from_per_s == 0.0 && slice.to_per_s == 0.0);
-    let mean = |sum: u64| if whole.answered == 0 { 0 } else { sum / whole.answered };
+    let mean = |sum: u64| sum.checked_div(whole.answered).unwrap_or(0);
     ClientReport {
         url: run.url.clone(),
         address: run.address.clone(),

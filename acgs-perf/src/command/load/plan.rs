@@ -81,7 +81,7 @@ impl Plan {
         if files < args.connections as u64 + OTHER_FILES {
             bail!("--connections {}: this process may open {files} files; raise `ulimit -n`", args.connections);
         }
-        let mut client = Client::new(target.clone(), args.connections, messages, false)?;
+        let mut client = Client::to(target.clone(), args.connections, messages)?;
         client.open().map_err(|error| explained(error, &url))?;
         let (connections, seed) = (args.connections, args.seed);
         Ok(Self {
