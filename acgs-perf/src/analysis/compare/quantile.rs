@@ -112,10 +112,15 @@ impl Level {
 }
 
 /// Requests of a block, and those above a bucket.
-fn above(sums: &Sums, bucket: usize) -> (f64, f64) {
+pub fn above(sums: &Sums, bucket: usize) -> (f64, f64) {
     sums.iter().fold((0.0, 0.0), |(all, above), (at, count)| {
         (all + count as f64, above + if at as usize > bucket { count as f64 } else { 0.0 })
     })
+}
+
+/// The value that a share of the requests of a service is below.
+pub fn value_at(side: &ServiceSide, share: f64) -> Option<f64> {
+    at_share(&side.latency, side.latency.iter().sum(), share).map(|(_, value)| value)
 }
 
 /// The bucket and the value that a share of the requests is below.

@@ -5,7 +5,7 @@
 use acgs_perf_common::histogram::{BUCKETS, bucket_index};
 
 use super::side::{PartBlock, ServiceSide, Side};
-use super::{Comparison, Figure, Limits, Told, compare};
+use super::{Comparison, Decision, Figure, Limits, Told, Watch, compare};
 use crate::sums::Sums;
 
 /// A small generator, so that the same windows come every time.
@@ -187,5 +187,35 @@ fn at_few_requests_a_sleep_is_found_and_named_by_its_component() {
         };
         let found = found(old, new, 20, rest, is_sleep);
         assert!(found >= 19, "{rate} requests/s: {found} of 20");
+    }
+}
+
+/// Runs of a minute, watched from second to second against a baseline of a minute: how many were ever told to be worse, and after how many
+/// seconds.
+fn watched(old: Service, new: Service, runs: u64) -> Vec<usize> {
+    let ended = (0..runs).filter_map(|seed| {
+        let baseline = Running::new(old, 40_000 + seed).window(600, 10);
+        let mut running = Running::new(new, 70_000 + seed);
+        let mut watch = Watch::new(&baseline, &Limits::default());
+        (1..=60).find(|_| {
+            watch.push(&running.window(10, 10));
+            matches!(watch.decision(), Decision::Worse(_))
+        })
+    });
+    ended.collect()
+}
+
+#[test]
+fn a_run_that_is_watched_from_second_to_second_is_told_to_be_worse_in_one_of_a_hundred_at_most() {
+    let rate = 200.0;
+    for (name, service) in [
+        ("calm", Service { rate, ..CALM }),
+        ("slow times", Service { rate, bursts: 0.02, ..CALM }),
+        ("a host that drifts", Service { rate, drift: 0.02, ..CALM }),
+    ] {
+        let told = watched(service, service, 200);
+        assert!(told.len() <= 2, "{name}: {} of 200, after {told:?} s", told.len());
+        let worse = watched(service, Service { sleep_ns: 5e5, ..service }, 20);
+        assert!(worse.len() >= 19 && worse.iter().all(|seconds| *seconds < 40), "{name}: {worse:?}");
     }
 }
