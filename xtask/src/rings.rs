@@ -60,6 +60,7 @@ impl Ring {
                 "listening",
                 "capture",
                 "compare",
+                "baseline",
                 "serve",
                 "rights",
                 "serve_lasts",

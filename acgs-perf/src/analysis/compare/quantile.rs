@@ -15,10 +15,10 @@ use super::student::{normal, student};
 use crate::analysis::confidence::ranks;
 use crate::sums::Sums;
 
-/// The number of slow requests in a report is taken to vary by so much more than its own intervals have told, and by so much if they
-/// have told nothing: windows differ by what no window shows.
+/// The number of slow requests in a report is taken to vary by so much more than its own intervals have told, and by so much if they, or
+/// too few blocks, have told nothing: windows differ by what no window shows.
 const REPORT_WIDER: f64 = 2.0;
-const REPORT_UNTOLD: f64 = 4.0;
+const UNTOLD: f64 = 20.0;
 
 /// Of quantiles with fewer requests above them chance is most of what varies.
 const FEW: f64 = 0.02;
@@ -80,7 +80,7 @@ impl<'a> Known<'a> {
     fn effect(&self) -> f64 {
         match &self.spread {
             Some(spread) => spread.variance * self.total as f64 / (spread.ratio * (1.0 - spread.ratio)),
-            None => self.side.design_effect.map_or(REPORT_UNTOLD, |effect| effect * REPORT_WIDER),
+            None => self.side.design_effect.map_or(UNTOLD, |effect| effect * REPORT_WIDER),
         }
     }
 
