@@ -12,7 +12,7 @@ use acgs_perf_tests::recording::{Recorder, agent};
 use serde_json::Value;
 
 const RATE: f64 = 400.0;
-const SECONDS: u64 = 6;
+const SECONDS: u64 = 5;
 
 /// Records a server that sleeps so long for each request.
 fn record(to: &Path, name: &str, sleep_us: u32) -> PathBuf {

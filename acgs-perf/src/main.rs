@@ -4,7 +4,7 @@
 
 use std::process::ExitCode;
 
-use acgs_perf::command::{alerts, diff, doctor, load, merge, record, report, serve, services, verify};
+use acgs_perf::command::{alerts, baseline, diff, doctor, load, merge, record, report, serve, services, verify};
 use acgs_perf::output;
 use clap::{Parser, Subcommand};
 use tracing_subscriber::filter::LevelFilter;
@@ -48,6 +48,9 @@ enum Verb {
     /// Say by what two recordings differ, and whether it is a regression
     #[command(after_help = diff::EXAMPLES)]
     Diff(diff::Args),
+    /// List, show and delete the baselines that `record --save-baseline` has saved
+    #[command(after_help = baseline::EXAMPLES)]
+    Baseline(baseline::Args),
     /// Write rules for Prometheus from the objectives of the services
     #[command(after_help = alerts::EXAMPLES)]
     Alerts(alerts::Args),
@@ -80,6 +83,7 @@ fn main() -> ExitCode {
         Verb::Report(args) => report::run(&args),
         Verb::Merge(args) => merge::run(&args),
         Verb::Diff(args) => diff::run(&args),
+        Verb::Baseline(args) => baseline::run(&args),
         Verb::Alerts(args) => alerts::run(&args),
         Verb::Services(args) => services::run(&args),
         Verb::Doctor(args) => doctor::run(&args),

@@ -61,6 +61,7 @@ impl Ring {
                 "capture",
                 "merge",
                 "compare",
+                "baseline",
                 "serve",
                 "rights",
                 "serve_lasts",

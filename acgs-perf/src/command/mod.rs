@@ -1,6 +1,7 @@
 //! The verbs of the command line, one file or folder each. They print and decide on exit codes; the work is elsewhere.
 
 pub mod alerts;
+pub mod baseline;
 mod choice;
 pub(crate) mod deliver;
 pub mod diff;

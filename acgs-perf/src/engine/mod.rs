@@ -24,6 +24,8 @@ use std::time::{Duration, Instant};
 
 use acgs_perf_common::ledger::{LOSS_COUNT, LOSSES};
 
+pub use host::host as host_facts;
+
 use crate::discover::{ServiceSpec, Target};
 use crate::live::probes::ProbeSpec;
 use crate::live::probes::attribution::DOWNSTREAM;

@@ -2,6 +2,7 @@
 //!
 //! In: a report. Out: text, and the one place that prints it.
 
+pub mod ci;
 mod format;
 mod page;
 mod perfetto;

@@ -35,6 +35,8 @@ pub enum Ending {
     OverheadNotKnown,
     /// The engine ended by itself.
     EngineLost,
+    /// What was asked of it was decided before its time.
+    Decided,
     /// It is a time out of a longer recording.
     Range,
     /// Something that this version does not know.
@@ -42,7 +44,7 @@ pub enum Ending {
 }
 
 /// Those without a number, by their text.
-const TEXTS: [(Ending, &str); 11] = [
+const TEXTS: [(Ending, &str); 12] = [
     (Ending::Duration, "duration"),
     (Ending::Interrupted, "interrupted"),
     (Ending::Terminated, "terminated"),
@@ -53,6 +55,7 @@ const TEXTS: [(Ending, &str); 11] = [
     (Ending::Overhead, "overhead"),
     (Ending::OverheadNotKnown, "overhead not known"),
     (Ending::EngineLost, "the engine ended"),
+    (Ending::Decided, "decided against the baseline"),
     (Ending::Range, "end of the time asked for"),
 ];
 const EXITED: &str = "command exited with ";
@@ -63,7 +66,7 @@ impl Ending {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Duration | Self::Interrupted | Self::CommandFinished | Self::Range => 0,
+            Self::Duration | Self::Interrupted | Self::CommandFinished | Self::Range | Self::Decided => 0,
             // As shells show a process that these have ended.
             Self::Terminated => 143,
             Self::HungUp => 129,

@@ -7,8 +7,11 @@
 //! A change is told if its interval does not hold 0, and if it is no less than a least share and a least amount. The intervals hold all
 //! together with a confidence of 99 %: each is as wide as its share of the chance to err asks for (Bonferroni).
 
+mod anytime;
+mod least;
 mod made;
 mod model;
+mod others;
 mod quantile;
 pub mod rule;
 pub mod side;
@@ -17,16 +20,21 @@ mod simulate;
 mod spread;
 mod student;
 
+pub use anytime::{Decision, Watch};
+pub use least::Limits;
 pub use model::{
     COMPARISON_VERSION, Comparison, Decile, Figure, MadeOf, Note, PartShift, ServiceComparison, Shift, SideFacts, Told,
     Unit,
 };
+pub use quantile::value_at;
 pub use side::{ServiceSide, Side};
 
 use std::collections::BTreeSet;
 
 use acgs_perf_common::CONSTITUTIONAL_HASH;
 
+use least::{least_latency_ns, least_part_ns};
+use others::excused;
 use quantile::{Level, difference, quantiles, together, visible};
 use side::PartBlock;
 use spread::{OF_ALL, Spread, spread};
@@ -34,9 +42,6 @@ use student::student;
 
 /// Quantiles of the latency that are compared, in hundredths of a percent.
 const QUANTILES: [u32; 4] = [5_000, 9_000, 9_900, 9_990];
-/// Less than this is no change of a latency, of a component, ns: hosts are not steadier.
-const LEAST_LATENCY_NS: f64 = 10_000.0;
-const LEAST_PART_NS: f64 = 5_000.0;
 /// The least share of a rate, which is for the load to choose.
 const LEAST_RATE: f64 = 0.05;
 /// The least change of calls, and of fates, per request.
@@ -44,41 +49,6 @@ const LEAST_CALLS: f64 = 0.02;
 const LEAST_FATE: f64 = 0.001;
 /// What an event without blocks is taken to come in: groups of so many.
 const GROUP: f64 = 4.0;
-
-/// Others have used the CPUs more if the wait for them is by this factor longer, and by this share of the time on a CPU.
-const OTHERS_FACTOR: f64 = 1.25;
-const OTHERS_LEAST: f64 = 0.02;
-/// Components that grow when others use the CPUs.
-const OF_CPUS: [&str; 13] = [
-    "on_cpu",
-    "run_queue",
-    "queue_on_cpu",
-    "queue_run_queue",
-    "queue_idle",
-    "queue_sleep",
-    "queue_other",
-    "queue_accept",
-    "loop_wait",
-    "pool_wait",
-    "lock",
-    "reply",
-    "delivery_network",
-];
-
-/// How a comparison is made.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Limits {
-    /// The chance that anything is told that is not so.
-    pub error: f64,
-    /// Changes of less than this share are not told.
-    pub least_share: f64,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { error: 0.01, least_share: 0.03 }
-    }
-}
 
 /// A ratio of sums that both sides have by block.
 struct Ratio {
@@ -171,7 +141,7 @@ fn service(
 fn latency(old: &ServiceSide, new: &ServiceSide, at: u32, level: &Level, least_share: f64) -> Option<Shift> {
     let [of_old, of_new] = quantiles(old, new, at, level)?;
     let [low, high] = difference(&of_old, &of_new);
-    let least = (of_old.value * least_share).max(LEAST_LATENCY_NS);
+    let least = least_latency_ns(of_old.value, least_share);
     let shift = of_new.value - of_old.value;
     Some(Shift {
         figure: Figure::Latency { quantile: at },
@@ -183,25 +153,6 @@ fn latency(old: &ServiceSide, new: &ServiceSide, at: u32, level: &Level, least_s
         would_be_seen: visible(&of_old, &of_new).map(|seen| seen.max(least).round()),
         told: told(shift, low, high, least),
     })
-}
-
-/// What others may have made is told as theirs: a time on a CPU or next to one, or a latency, that has grown while more of the wait for
-/// CPUs was for others, or fallen while less was. The wait is taken by the time on a CPU, so that a service which computes for longer, and
-/// therefore is interrupted more often, is no excuse for itself.
-fn excused(shift: Shift, contention: Option<[f64; 2]>) -> Shift {
-    let Some([old, new]) = contention else { return shift };
-    let differs = |less: f64, more: f64| more >= less * OTHERS_FACTOR && more - less >= OTHERS_LEAST;
-    let is_others = match shift.told {
-        Told::Up => differs(old, new),
-        Told::Down => differs(new, old),
-        _ => false,
-    };
-    let is_of_cpus = match &shift.figure {
-        Figure::Latency { .. } => true,
-        Figure::Component { name } => OF_CPUS.contains(&name.as_str()),
-        _ => false,
-    };
-    if is_others && is_of_cpus { Shift { told: Told::Host, ..shift } } else { shift }
 }
 
 /// What is told of a shift between these ends.
@@ -228,7 +179,7 @@ fn decile(old: &ServiceSide, new: &ServiceSide, percent: u32, level: &Level) -> 
 /// The ratios that can have changed by more than the least.
 fn ratios(old: &ServiceSide, new: &ServiceSide, least_share: f64) -> Vec<Ratio> {
     let mut ratios = Vec::new();
-    let least_ns = (old.mean_ns() * least_share).max(LEAST_PART_NS);
+    let least_ns = least_part_ns(old, least_share);
     let names = |of: fn(&PartBlock) -> Vec<&String>| -> BTreeSet<String> {
         old.parts.iter().chain(&new.parts).flat_map(of).cloned().collect()
     };

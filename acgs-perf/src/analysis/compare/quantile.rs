@@ -15,10 +15,10 @@ use super::student::{normal, student};
 use crate::analysis::confidence::ranks;
 use crate::sums::Sums;
 
-/// The number of slow requests in a report is taken to vary by so much more than its own intervals have told, and by so much if they
-/// have told nothing: windows differ by what no window shows.
+/// The number of slow requests in a report is taken to vary by so much more than its own intervals have told, and by so much if they, or
+/// too few blocks, have told nothing: windows differ by what no window shows.
 const REPORT_WIDER: f64 = 2.0;
-const REPORT_UNTOLD: f64 = 4.0;
+const UNTOLD: f64 = 20.0;
 
 /// Of quantiles with fewer requests above them chance is most of what varies.
 const FEW: f64 = 0.02;
@@ -80,7 +80,7 @@ impl<'a> Known<'a> {
     fn effect(&self) -> f64 {
         match &self.spread {
             Some(spread) => spread.variance * self.total as f64 / (spread.ratio * (1.0 - spread.ratio)),
-            None => self.side.design_effect.map_or(REPORT_UNTOLD, |effect| effect * REPORT_WIDER),
+            None => self.side.design_effect.map_or(UNTOLD, |effect| effect * REPORT_WIDER),
         }
     }
 
@@ -112,10 +112,15 @@ impl Level {
 }
 
 /// Requests of a block, and those above a bucket.
-fn above(sums: &Sums, bucket: usize) -> (f64, f64) {
+pub fn above(sums: &Sums, bucket: usize) -> (f64, f64) {
     sums.iter().fold((0.0, 0.0), |(all, above), (at, count)| {
         (all + count as f64, above + if at as usize > bucket { count as f64 } else { 0.0 })
     })
+}
+
+/// The value that a share of the requests of a service is below.
+pub fn value_at(side: &ServiceSide, share: f64) -> Option<f64> {
+    at_share(&side.latency, side.latency.iter().sum(), share).map(|(_, value)| value)
 }
 
 /// The bucket and the value that a share of the requests is below.

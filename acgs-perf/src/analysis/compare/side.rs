@@ -76,6 +76,12 @@ pub struct Contention {
 }
 
 impl Contention {
+    /// What came later.
+    pub fn add(&mut self, later: &Self) {
+        self.waited_ns += later.waited_ns;
+        self.on_cpu_ns += later.on_cpu_ns;
+    }
+
     /// Waiting by running; `None` where nobody knows.
     #[must_use]
     pub fn share(&self) -> Option<f64> {
@@ -138,6 +144,19 @@ impl Side {
         Self { facts, has_blocks: true, services: services.collect() }
     }
 
+    /// One interval of a recording under way, of services with these names and processes.
+    #[must_use]
+    pub fn of_interval(interval: &Interval, services: &[(String, Vec<Process>)]) -> Self {
+        let one = |(index, (name, processes)): (usize, &(String, Vec<Process>))| {
+            let subject = Subject::service(index);
+            let mut service = of_intervals(std::slice::from_ref(interval), interval, &subject, &BTreeMap::new());
+            service.contention = contention(interval, &subject, processes);
+            service.name.clone_from(name);
+            service
+        };
+        Self { facts: SideFacts::default(), has_blocks: true, services: services.iter().enumerate().map(one).collect() }
+    }
+
     /// A report.
     #[must_use]
     pub fn of_report(name: &str, report: &Report) -> Self {
@@ -186,8 +205,7 @@ impl ServiceSide {
         for (name, blocks) in later.fates {
             self.fates.entry(name).or_default().extend(blocks);
         }
-        self.contention.waited_ns += later.contention.waited_ns;
-        self.contention.on_cpu_ns += later.contention.on_cpu_ns;
+        self.contention.add(&later.contention);
         self.design_effect = self.design_effect.zip(later.design_effect).map(|(a, b)| a.max(b));
     }
 

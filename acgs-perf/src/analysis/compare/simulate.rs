@@ -5,7 +5,7 @@
 use acgs_perf_common::histogram::{BUCKETS, bucket_index};
 
 use super::side::{PartBlock, ServiceSide, Side};
-use super::{Comparison, Figure, Limits, Told, compare};
+use super::{Comparison, Decision, Figure, Limits, Told, Watch, compare};
 use crate::sums::Sums;
 
 /// A small generator, so that the same windows come every time.
@@ -124,6 +124,11 @@ impl Running {
     }
 }
 
+/// The other services, which take their time, are for the long form of the tests.
+fn is_long() -> bool {
+    std::env::var_os("ACGS_PERF_LONG").is_some()
+}
+
 fn told(comparison: &Comparison) -> Vec<String> {
     comparison.told().map(|(_, shift)| format!("{} {:?}", shift.figure.name(), shift.told)).collect()
 }
@@ -140,13 +145,14 @@ fn false_alarms(service: Service, rest: usize) -> Vec<Vec<String>> {
 
 #[test]
 fn of_two_windows_of_the_same_service_nothing_is_told() {
-    for (name, service) in [
-        ("calm", CALM),
+    let services = [
         ("slow times", Service { rate: 400.0, bursts: 0.02, ..CALM }),
         ("a host that drifts", Service { drift: 0.03, ..CALM }),
+        ("calm", CALM),
         ("a host that drifts slowly", Service { drift: 0.03, memory: 600.0, ..CALM }),
         ("few requests", Service { rate: 200.0, ..CALM }),
-    ] {
+    ];
+    for (name, service) in services.into_iter().take(if is_long() { 5 } else { 2 }) {
         let alarms = false_alarms(service, 10);
         assert!(alarms.len() <= 5, "{name}: {} of 200: {alarms:?}", alarms.len());
     }
@@ -187,5 +193,36 @@ fn at_few_requests_a_sleep_is_found_and_named_by_its_component() {
         };
         let found = found(old, new, 20, rest, is_sleep);
         assert!(found >= 19, "{rate} requests/s: {found} of 20");
+    }
+}
+
+/// Runs of a minute, watched from second to second against a baseline of a minute: how many were ever told to be worse, and after how many
+/// seconds.
+fn watched(old: Service, new: Service, runs: u64) -> Vec<usize> {
+    let ended = (0..runs).filter_map(|seed| {
+        let baseline = Running::new(old, 40_000 + seed).window(600, 10);
+        let mut running = Running::new(new, 70_000 + seed);
+        let mut watch = Watch::new(&baseline, &Limits::default());
+        (1..=60).find(|_| {
+            watch.push(&running.window(10, 10));
+            matches!(watch.decision(), Decision::Worse(_))
+        })
+    });
+    ended.collect()
+}
+
+#[test]
+fn a_run_that_is_watched_from_second_to_second_is_told_to_be_worse_in_one_of_a_hundred_at_most() {
+    let rate = 100.0;
+    let services = [
+        ("slow times", Service { rate, bursts: 0.02, ..CALM }),
+        ("a host that drifts", Service { rate, drift: 0.02, ..CALM }),
+        ("calm", Service { rate, ..CALM }),
+    ];
+    for (name, service) in services.into_iter().take(if is_long() { 3 } else { 2 }) {
+        let told = watched(service, service, 200);
+        assert!(told.len() <= 2, "{name}: {} of 200, after {told:?} s", told.len());
+        let worse = watched(service, Service { sleep_ns: 5e5, ..service }, 20);
+        assert!(worse.len() >= 19 && worse.iter().all(|seconds| *seconds < 40), "{name}: {worse:?}");
     }
 }

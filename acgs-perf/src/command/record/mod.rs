@@ -4,6 +4,7 @@
 //! checked before anything is attached; `recorder` drives the kernel side; `child` runs the COMMAND; `deliver` finds a place for
 //! the report.
 
+mod against;
 mod check;
 mod child;
 mod plan;
@@ -18,6 +19,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 
+use crate::command::baseline::runs;
 use crate::command::deliver;
 use crate::live::probes;
 use crate::output::{self, Format, Rendered};
@@ -32,6 +34,8 @@ Examples:
   sudo acgs-perf record --service redis=port:6379 -- redis-benchmark -t get -n 1000000
   sudo acgs-perf record --service api=port:8000 -- acgs-perf load http://127.0.0.1:8000/    # with the client's side
   sudo acgs-perf record --duration 8h --capture night.capture          # to be analysed again later
+  sudo acgs-perf record --interval 200ms --save-baseline main            # what later ones are compared with
+  sudo acgs-perf record --interval 200ms --against main --check --junit results.xml --markdown summary.md
 A SELECTOR is port:8016 | pid:123 | comm:redis-server | exe:/path | cmdline:REGEX | cgroup:PATH | unit:NAME | unix:PATH;
 several joined by ',' must all hold. Ctrl-C, SIGTERM and a terminal that hangs up end a recording early, with its report.
 Without --output no report is replaced: report.json, report-2.json, … A report that cannot go where it was asked for goes
@@ -75,12 +79,27 @@ pub struct Args {
     /// For tests: standby, speed=FACTOR, or other sizes of maps as NAME=ENTRIES, separated by commas
     #[arg(long, value_name = "LIST", hide = true)]
     pub tuning: Option<String>,
-    /// Exit with 1 unless every service meets its objective
+    /// Exit with 1 unless every service meets its objective, nothing was lost, and nothing is worse than with --against
     #[arg(long)]
     pub check: bool,
     /// With --check: a service that was offered fewer requests than its objective asks for is no failure
     #[arg(long, requires = "check")]
     pub allow_untested: bool,
+    /// Add the recording to this baseline, as one more run of it
+    #[arg(long, value_name = "NAME")]
+    pub save_baseline: Option<String>,
+    /// Compare with this baseline while it runs; the recording ends early when something is worse beyond doubt
+    #[arg(long, value_name = "NAME")]
+    pub against: Option<String>,
+    /// Where the baselines are
+    #[arg(long, value_name = "DIR", default_value = runs::DIRECTORY)]
+    pub baseline_dir: PathBuf,
+    /// Write the results of --check here, for a pipeline: JUnit's XML
+    #[arg(long, value_name = "FILE", requires = "check")]
+    pub junit: Option<PathBuf>,
+    /// Write them here for a pull request, in Markdown, with the comparison if there is one
+    #[arg(long, value_name = "FILE", requires = "check")]
+    pub markdown: Option<PathBuf>,
     /// Record for as long as this command runs
     #[arg(last = true, value_name = "COMMAND")]
     pub command: Vec<OsString>,
@@ -99,16 +118,23 @@ fn probes_help() -> String {
 /// none: the report goes elsewhere, or says what it lacks.
 pub fn run(args: &Args) -> anyhow::Result<u8> {
     let mut plan = plan::Plan::new(args)?;
+    let mut against = check::prepare(args, &plan.targets)?;
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the event loop")?;
-    let capture = runtime.block_on(recorder::record(&mut plan))?;
-    let is_saved = match &args.capture {
+    let capture = runtime.block_on(recorder::record(&mut plan, against.as_mut()))?;
+    let mut is_saved = match &args.capture {
         Some(path) => deliver::capture(path, &capture),
         None => true,
     };
+    let judged = against.map(|against| against.judge(&capture));
     let mut report = output::words::said(analysis::analyse(&capture));
     let sealed = report::seal_to_fit(&mut report);
-    let summary = output::text::render(&report, output::width());
+    let mut summary = output::text::render(&report, output::width());
+    if let Some(judged) = &judged {
+        let compared = output::text::compare::render(&judged.comparison, output::width());
+        summary.line("");
+        summary.lines(compared.as_str().lines());
+    }
     let content = match sealed {
         Ok(json) => output::render(args.format, &report, json.clone(), output::width()).unwrap_or_else(|error| {
             output::say(&format!("{error}; the report is written as JSON"));
@@ -120,11 +146,18 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
             return Ok(2);
         }
     };
-    let checked = if args.check { check::failures(&report, args.allow_untested) } else { Vec::new() };
-    checked.iter().for_each(|failure| output::say(&format!("check failed: {failure}")));
+    let results = check::results(&report, args.allow_untested, judged.as_ref());
+    let failed: Vec<String> = results.iter().filter_map(check::Outcome::line).collect();
+    let refused = judged.as_ref().and_then(|judged| judged.refused.as_ref());
+    refused.iter().for_each(|why| output::say(why));
+    if args.check {
+        failed.iter().for_each(|failure| output::say(&format!("check failed: {failure}")));
+        is_saved &= check::write(args, &results, judged.as_ref());
+    }
+    is_saved &= check::save(args, &capture);
     let code = match capture.context.ended_by.exit_code() {
-        _ if !is_saved => 2,
-        0 if !checked.is_empty() => 1,
+        _ if !is_saved || refused.is_some() => 2,
+        0 if args.check && !failed.is_empty() => 1,
         code => code,
     };
     deliver::deliver(&plan.output, &content, &summary, code)

@@ -11,6 +11,7 @@ use crate::live::rights;
 use crate::output;
 use crate::snapshot::{Capture, Ending, Timeline};
 
+use super::against::Against;
 use super::child::Task;
 use super::plan::Plan;
 use super::signals::Signals;
@@ -19,7 +20,7 @@ use super::signals::Signals;
 ///
 /// # Errors
 /// What keeps a recording from beginning. Afterwards there is none: what fails is in the notes.
-pub async fn record(plan: &mut Plan) -> anyhow::Result<Capture> {
+pub async fn record(plan: &mut Plan, mut against: Option<&mut Against>) -> anyhow::Result<Capture> {
     // Before anything is attached: from here on a signal ends the recording, not the process.
     let mut signals = Signals::catch()?;
     let announcement = announcement(plan);
@@ -56,7 +57,13 @@ pub async fn record(plan: &mut Plan) -> anyhow::Result<Capture> {
                 Ending::CommandLost
             }), 0),
             event = recording.events.recv() => match event {
-                Some(Event::Interval(interval)) => intervals.push(*interval),
+                Some(Event::Interval(interval)) => {
+                    let is_decided = against.as_mut().is_some_and(|against| against.push(&interval));
+                    intervals.push(*interval);
+                    if is_decided {
+                        break (Ending::Decided, libc::SIGINT);
+                    }
+                }
                 Some(Event::News(news)) => output::note(&news),
                 Some(Event::Ended(ended)) => break (ending(ended), libc::SIGINT),
                 // Nobody has asked for these.

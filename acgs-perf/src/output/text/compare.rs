@@ -66,7 +66,7 @@ pub fn markdown(comparison: &Comparison) -> Page {
 }
 
 /// Text of others in a cell: what would end the cell, or begin something, stands for itself.
-fn cell(text: &str) -> String {
+pub fn cell(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
         if matches!(c, '|' | '`' | '*' | '_' | '<' | '>' | '[' | ']' | '\\' | '#' | '@') {
