@@ -245,6 +245,9 @@ fn who_waits_for_the_slow_one_is_not_paged_again() {
 
 #[test]
 fn what_burns_slowly_is_a_ticket_and_no_page() {
+    if !is_long() {
+        return;
+    }
     need_root();
     let load = Load::new();
     let (directory, seen) = places();
