@@ -159,6 +159,30 @@ fn postgres_simple_extended_and_over_a_unix_socket() {
 }
 
 #[test]
+fn postgres_with_a_password() {
+    need_root();
+    let server = postgres::start().unwrap();
+    let database = ["-h", "127.0.0.1", "-p", &server.port.to_string(), "-U", "postgres", "-q", "-c"].map(str::to_owned);
+    let psql =
+        |sql: &str| run(Command::new(postgres::programs().unwrap().join("psql")).args(&database).arg(sql)).unwrap();
+    psql("CREATE USER secretive PASSWORD 'p@ss word'");
+    let access = server.directory.path().join("data/pg_hba.conf");
+    let text = fs::read_to_string(&access).unwrap();
+    fs::write(&access, format!("host all secretive 127.0.0.1/32 scram-sha-256\n{text}")).unwrap();
+    psql("SELECT pg_reload_conf()");
+    let url = |user: &str| format!("postgres://{user}@127.0.0.1:{}/postgres", server.port);
+    let seen = result(&[&url("secretive:p%40ss%20word"), "--rate", "500", "--requests", "200"]);
+    assert_eq!(number(&seen, "/answered"), 200, "{seen}");
+    assert!(!seen.to_string().contains("p@ss"), "{seen}");
+    for (user, words) in [("secretive:wrong", "28P01"), ("secretive", "user:password@host")] {
+        let output = load(&[&url(user)]);
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(2) && text.contains(words) && text.lines().count() == 1, "{text}");
+        assert!(!text.contains("wrong"), "{text}");
+    }
+}
+
+#[test]
 fn errors_conditions_and_wrong_usage() {
     need_root();
     let nginx = nginx(1);

@@ -125,7 +125,12 @@ impl Connection {
                     None => return Ok(()),
                 },
                 None if count == 0 => return Err(refused("the server closed the connection unasked".into())),
-                None => {}
+                None => {
+                    let failed = |source| LoadError::Connect { target: target.clone(), source };
+                    if let Some(answer) = self.reader.answer() {
+                        stream.write_all(&answer).map_err(failed)?;
+                    }
+                }
             }
         }
     }
@@ -167,6 +172,15 @@ impl Connection {
             }
         }
         self.flush()
+    }
+
+    /// Sends what the server asked for before it answers a greeting.
+    pub fn answer(&mut self) -> io::Result<()> {
+        if let (State::Greeting(_), Some(answer)) = (self.state, self.reader.answer()) {
+            self.out.extend_from_slice(&answer);
+            return self.flush();
+        }
+        Ok(())
     }
 
     /// Sends a request; what does not fit is sent by `flush`.

@@ -218,6 +218,8 @@ impl Client {
                 }
             } else if count == 0 {
                 return self.fail(index, Failure::Closed, "the server closed the connection".into(), run);
+            } else if let Err(error) = self.connections[index].answer() {
+                return self.fail(index, Failure::connected(&error), format!("send: {error}"), run);
             }
             if self.connections[index].state == State::Closed || (count < self.buffer.len() && !ended) {
                 return;

@@ -45,6 +45,7 @@ pub mod protocol;
 pub mod random;
 pub mod redis;
 pub mod schedule;
+pub mod scram;
 pub mod target;
 
 pub use bounds::Bounds;

@@ -1,10 +1,12 @@
-//! PostgreSQL, protocol 3.0: start-up without a password, simple and extended queries, and where a reply ends.
+//! PostgreSQL, protocol 3.0: start-up, simple and extended queries, and where a reply ends.
 //!
-//! In: user, database, SQL; bytes of a connection as they come. Out: the bytes of messages; each reply once the server is ready for
+//! In: user, password, database, SQL; bytes of a connection as they come. Out: the bytes of messages; each reply once the server is ready for
 //! the next query, and whether it is an error.
 
 use crate::error::ReplyError;
 use crate::protocol::{Code, Protocol, Reply, ReplyReader};
+use crate::random;
+use crate::scram::{Exchange, Password};
 
 const VERSION: u32 = 3 << 16;
 /// Of the messages that are looked into, more than this is not kept.
@@ -21,9 +23,10 @@ pub enum Mode {
 }
 
 /// PostgreSQL, a query at a time.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Postgres {
     greeting: Vec<Vec<u8>>,
+    password: Option<Password>,
 }
 
 impl Postgres {
@@ -38,7 +41,13 @@ impl Postgres {
                 (0..queries.len()).map(|at| execute(&name(at))).collect()
             }
         };
-        (Self { greeting }, requests)
+        (Self { greeting, password: None }, requests)
+    }
+
+    /// With the password of the user.
+    #[must_use]
+    pub fn with_password(self, password: &str) -> Self {
+        Self { password: Some(Password::new(password)), ..self }
     }
 }
 
@@ -48,7 +57,7 @@ impl Protocol for Postgres {
     }
 
     fn reader(&self) -> Box<dyn ReplyReader> {
-        Box::new(Reader::default())
+        Box::new(Reader { password: self.password.clone(), ..Reader::default() })
     }
 }
 
@@ -108,6 +117,10 @@ struct Reader {
     left: usize,
     error: Option<Code>,
     said: String,
+    password: Option<Password>,
+    exchange: Option<Exchange>,
+    /// What the server waits for.
+    answer: Option<Vec<u8>>,
 }
 
 const HEAD: usize = 5;
@@ -158,6 +171,10 @@ impl ReplyReader for Reader {
         self.error.take().map(|code| Reply { close: true, error: Some(code), ..Reply::PLAIN })
     }
 
+    fn answer(&mut self) -> Option<Vec<u8>> {
+        self.answer.take()
+    }
+
     fn said(&self) -> &str {
         &self.said
     }
@@ -171,19 +188,45 @@ impl Reader {
         self.said = String::from_utf8_lossy(field(b'M').unwrap_or_default()).into_owned();
     }
 
+    /// The server asks who we are; what it asks is in `kept`.
     fn authentication(&mut self) -> Result<(), ReplyError> {
-        let code = self.kept.first_chunk().map_or(u32::MAX, |bytes| u32::from_be_bytes(*bytes));
-        let how = match code {
-            0 => return Ok(()),
-            3 => "in clear",
-            5 => "by MD5",
-            10 => "by SCRAM",
-            _ => "in a way that is not known",
-        };
-        Err(ReplyError::Other(format!(
-            "the server asks for a password {how}, which load does not give; use a user or a socket that pg_hba.conf trusts"
-        )))
+        let Some((code, rest)) = self.kept.split_first_chunk::<4>() else { return Err(asks("for nothing")) };
+        let text = String::from_utf8_lossy(rest).into_owned();
+        let password = self.password.clone();
+        match (u32::from_be_bytes(*code), password) {
+            (0, _) => {}
+            (3 | 5 | 10, None) => return Err(asks("for a password; write postgres://user:password@host/database")),
+            (3, Some(password)) => self.answer = Some(message(Some(b'p'), &[password.text()], &[])),
+            (10, Some(_)) => {
+                if !text.split('\0').any(|mechanism| mechanism == SCRAM) {
+                    return Err(asks("for a password in a way that is not known"));
+                }
+                // The server takes the user of the start-up.
+                let exchange = Exchange::new("", &random::nonce().map_err(|error| asks(&format!("nothing: {error}")))?);
+                let first = exchange.first();
+                let rest = [&(first.len() as u32).to_be_bytes(), first.as_bytes()].concat();
+                (self.answer, self.exchange) = (Some(message(Some(b'p'), &[SCRAM], &rest)), Some(exchange));
+            }
+            (11, Some(password)) => {
+                let exchange = self.exchange.as_mut();
+                let proof = exchange.and_then(|exchange| exchange.proof(&text, &password));
+                let proof = proof.ok_or_else(|| asks("what is no challenge of SCRAM"))?;
+                self.answer = Some(message(Some(b'p'), &[], proof.as_bytes()));
+            }
+            (12, _) if self.exchange.take().is_some_and(|exchange| exchange.is_proved(&text)) => {}
+            (12, _) => return Err(asks("for a password that it does not know itself")),
+            (5, _) => return Err(asks("for a password by MD5, which load does not give; use scram-sha-256")),
+            _ => return Err(asks("who we are in a way that is not known")),
+        }
+        Ok(())
     }
+}
+
+/// The only way to prove a password that is spoken here.
+const SCRAM: &str = "SCRAM-SHA-256";
+
+fn asks(what: &str) -> ReplyError {
+    ReplyError::Other(format!("the server asks {what}"))
 }
 
 #[cfg(test)]
@@ -233,9 +276,25 @@ mod tests {
     }
 
     #[test]
+    fn a_password_is_given_where_it_is_asked_for() {
+        let mut reader = Reader { password: Some(Password::new("secret")), ..Reader::default() };
+        assert_eq!(reader.feed(b"R\0\0\0\x08\0\0\0\x03", 1).unwrap(), None);
+        assert_eq!(reader.answer().as_deref(), Some(b"p\0\0\0\x0bsecret\0".as_slice()));
+        assert_eq!(reader.feed(b"R\0\0\0\x17\0\0\0\x0aSCRAM-SHA-256\0\0", 1).unwrap(), None);
+        let answer = reader.answer().unwrap();
+        assert!(answer.starts_with(b"p") && answer[5..].starts_with(b"SCRAM-SHA-256\0\0\0\0"), "{answer:?}");
+        assert!(answer.windows(6).any(|words| words == b"n,,n=,"));
+        // A server that does not know the nonce is not the one that we greeted.
+        assert!(reader.feed(b"R\0\0\0\x18\0\0\0\x0br=x,s=AAAA,i=4096", 1).is_err());
+    }
+
+    #[test]
     fn what_cannot_be_answered_is_an_error_that_says_so() {
         let error = Reader::default().feed(b"R\0\0\0\x08\0\0\0\x0a", 1).unwrap_err().to_string();
-        assert!(error.contains("SCRAM") && error.contains("pg_hba.conf"), "{error}");
+        assert!(error.contains("user:password@"), "{error}");
+        let mut reader = Reader { password: Some(Password::new("x")), ..Reader::default() };
+        let error = reader.feed(b"R\0\0\0\x0c\0\0\0\x05salt", 1).unwrap_err().to_string();
+        assert!(error.contains("MD5"), "{error}");
         assert!(Reader::default().feed(b"HTTP/1.1 400 Bad", 1).is_err());
         assert!(Reader::default().feed(&[READY, READY].concat(), 1).is_err());
         assert!(Reader::default().feed(b"G\0\0\0\x04", 1).is_err());

@@ -31,6 +31,11 @@ pub trait ReplyReader: Send {
         None
     }
 
+    /// What is to be sent before the reply can be whole: a server that is greeted may ask something.
+    fn answer(&mut self) -> Option<Vec<u8>> {
+        None
+    }
+
     /// What the last reply that was an error said.
     fn said(&self) -> &str {
         ""

@@ -1,6 +1,16 @@
 //! Random numbers that are the same in each run.
 //!
-//! In: a seed. Out: SplitMix64, whose sequence no library's new version can change.
+//! In: a seed. Out: SplitMix64, whose sequence no library's new version can change. What must not be guessed comes from the kernel.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+
+/// A text that nobody can guess and that was never used, for proofs: letters and digits only.
+pub fn nonce() -> io::Result<String> {
+    let mut bytes = [0; 18];
+    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
 
 const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 

@@ -182,7 +182,10 @@ fn of_postgres(url: &Url, args: &Args) -> anyhow::Result<Messages> {
         bail!("--query {query:?}: no SQL");
     }
     let mode = if args.extended { Mode::Extended } else { Mode::Simple };
-    let (protocol, requests) = Postgres::new(&user, database, &queries, mode);
+    let (mut protocol, requests) = Postgres::new(&user, database, &queries, mode);
+    if let Some(password) = &url.password {
+        protocol = protocol.with_password(password);
+    }
     Ok(Messages::rotating(requests, protocol))
 }
 

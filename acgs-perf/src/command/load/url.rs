@@ -62,7 +62,9 @@ impl Url {
     /// # Errors
     /// If it is none, or of a scheme that is not spoken.
     pub fn parse(text: &str) -> anyhow::Result<Self> {
-        let Some((scheme, rest)) = text.split_once("://") else {
+        let whole = text;
+        let text = &without_identity(whole);
+        let Some((scheme, rest)) = whole.split_once("://") else {
             bail!("{text}: no URL; write {FORMS}");
         };
         let scheme = match scheme {
@@ -87,7 +89,7 @@ impl Url {
         if scheme == Scheme::Http && identity.is_some() {
             bail!("{text}: a user has no place in it; give --header 'Authorization: …'");
         }
-        let (host, port) = place_of(place).with_context(|| text.to_owned())?;
+        let (host, port) = place_of(place).with_context(|| text.clone())?;
         let path = match scheme {
             Scheme::Http if path.starts_with('/') => path.to_owned(),
             Scheme::Http => format!("/{path}"),
@@ -113,6 +115,17 @@ impl fmt::Display for Url {
         let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
         let path = self.path.trim_start_matches('/');
         write!(f, "{}://{user}{host}:{}/{path}", self.scheme.name(), self.port)
+    }
+}
+
+/// As it may be shown: what may hold a password is left out.
+fn without_identity(text: &str) -> String {
+    let begin = text.find("://").map_or(0, |at| at + 3);
+    let (scheme, rest) = text.split_at(begin);
+    let end = rest.find(['/', '?']).unwrap_or(rest.len());
+    match rest[..end].rfind('@') {
+        Some(at) => format!("{scheme}…{}", &rest[at..]),
+        None => text.to_owned(),
     }
 }
 
@@ -200,6 +213,7 @@ mod tests {
         ] {
             let line = format!("{:#}", Url::parse(text).unwrap_err());
             assert!(line.contains(words) && !line.contains('\n') | text.contains('\n'), "{line}");
+            assert!(!line.contains("u:p@"), "{line}");
         }
     }
 }
