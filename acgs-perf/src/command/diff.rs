@@ -17,13 +17,16 @@ use crate::output::{self, text};
 pub const EXAMPLES: &str = "\
 Examples:
   acgs-perf diff before.capture after.capture
-  acgs-perf diff before.capture after.capture --fail-on regression        # exit code 1 if anything got worse
+  acgs-perf diff before.capture after.capture --fail-on regression      # exit code 1 if so
   acgs-perf diff before.json after.json --fail-on 'p99>+5%' --fail-on 'unanswered>0'
   acgs-perf diff before.capture after.capture --format markdown >> $GITHUB_STEP_SUMMARY
-  sudo acgs-perf record --interval 200ms --capture before.capture         # what is best compared
-A rule is FIGURE>LIMIT or FIGURE<LIMIT. FIGURE is p50, p90, p99, p99.9, rate, abandoned, cut_off, refused, unanswered, component:NAME,
-downstream:PEER or calls:PEER; LIMIT is a change (+5%, -10%, +100us, +1ms) or, without a sign, a value (5ms, 0). `regression` is
-anything that got worse. A change breaks a rule only if chance cannot explain it. Captures tell more than reports.
+  sudo acgs-perf record --interval 200ms --capture before.capture    # what is best compared
+A rule is FIGURE>LIMIT or FIGURE<LIMIT.
+FIGURE is p50, p90, p99, p99.9, rate, abandoned, cut_off, refused, unanswered, component:NAME,
+downstream:PEER or calls:PEER.
+LIMIT is a change (+5%, -10%, +100us, +1ms) or, without a sign, a value (5ms, 0).
+`regression` is anything that got worse. A change breaks a rule only if chance cannot explain it.
+Captures tell more than reports.
 Exit codes: 0 ok, 1 a rule is broken, 2 wrong usage, or a file that cannot be read.";
 
 /// How to show a comparison.

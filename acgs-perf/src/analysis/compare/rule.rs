@@ -3,6 +3,8 @@
 //! In: `p99>+5%`, `rate<-10%`, `component:downstream>+1ms`, `unanswered>0`, `regression`. Out: a [`Rule`], and of a comparison the
 //! changes that break it. A change breaks a rule if it is told, and if it is as large as the rule says.
 
+use acgs_perf_common::attribution::COMPONENT_NAMES;
+
 use super::model::{Comparison, Figure, Shift, Told};
 
 /// A rule.
@@ -60,7 +62,19 @@ impl Rule {
                 PLAIN.join(", ")
             ));
         }
-        let limit = Limit::parse(limit).ok_or_else(|| format!("cannot read the limit {limit:?}; {example}"))?;
+        if let Some(name) = figure.strip_prefix("component:")
+            && !COMPONENT_NAMES.iter().any(|(known, _)| *known == name)
+        {
+            let names: Vec<&str> = COMPONENT_NAMES.iter().map(|(name, _)| *name).collect();
+            return Err(format!("no component {name:?}; there are {}", names.join(", ")));
+        }
+        let (limit, has_time) =
+            Limit::parse(limit).ok_or_else(|| format!("cannot read the limit {limit:?}; {example}"))?;
+        let is_time = ["p", "component:", "downstream:"].iter().any(|start| figure.starts_with(start));
+        if !matches!(limit, Limit::Share(_)) && is_time != has_time {
+            let what = if is_time { "is a time: its limit needs ns, us, ms or s" } else { "is no time" };
+            return Err(format!("{figure} {what}; {example}"));
+        }
         let is_above = text.as_bytes()[at] == b'>';
         Ok(Self { text: text.to_owned(), what: What::Change { figure: figure.to_owned(), is_above, limit } })
     }
@@ -111,13 +125,15 @@ impl Rule {
 }
 
 impl Limit {
-    fn parse(text: &str) -> Option<Self> {
+    /// The limit, and whether it is a time.
+    fn parse(text: &str) -> Option<(Self, bool)> {
         let is_change = text.starts_with(['+', '-', '−']);
         let text = text.replace('−', "-");
         let end = text.find(|c: char| !(c.is_ascii_digit() || matches!(c, '+' | '-' | '.'))).unwrap_or(text.len());
         let number: f64 = text[..end].parse().ok().filter(|number: &f64| number.is_finite())?;
-        let factor = match text[end..].trim() {
-            "%" => return Some(Self::Share(number / 100.0)),
+        let unit = text[end..].trim();
+        let factor = match unit {
+            "%" => return Some((Self::Share(number / 100.0), false)),
             "" => 1.0,
             "ns" => 1.0,
             "us" | "µs" => 1e3,
@@ -125,7 +141,8 @@ impl Limit {
             "s" => 1e9,
             _ => return None,
         };
-        Some(if is_change { Self::Change(number * factor) } else { Self::Value(number * factor) })
+        let limit = if is_change { Self::Change(number * factor) } else { Self::Value(number * factor) };
+        Some((limit, !unit.is_empty()))
     }
 }
 
@@ -153,6 +170,9 @@ mod tests {
             ("p99>", "cannot read the limit \"\""),
             ("p99>+5 furlongs", "cannot read the limit"),
             ("p99>nan%", "cannot read the limit"),
+            ("p99>5", "p99 is a time: its limit needs ns, us, ms or s"),
+            ("rate<-5ms", "rate is no time"),
+            ("component:nosuch>+1ms", "no component \"nosuch\"; there are queue_accept"),
         ] {
             let line = Rule::parse(text).unwrap_err();
             assert!(line.contains(word) && !line.contains('\n'), "{text}: {line}");
@@ -184,7 +204,7 @@ mod tests {
         let comparison = Comparison { services: vec![service], ..comparison };
         let rule = Rule::parse("regression").unwrap();
         assert_eq!(rule.broken_by(&comparison)[0].0, "api");
-        assert!(rule.fits(&comparison) && Rule::parse("p50>1").unwrap().fits(&comparison));
+        assert!(rule.fits(&comparison) && Rule::parse("p50>1ms").unwrap().fits(&comparison));
         assert!(!Rule::parse("calls:nobody>1").unwrap().fits(&comparison));
     }
 }

@@ -49,7 +49,8 @@ impl Against {
         let runs = runs::runs(directory, name)?;
         let host = host_facts();
         for run in &runs {
-            comparable(&run.capture.context, &host, targets)
+            let wanted = targets.iter().map(|target| (target.spec.name.as_str(), target.spec.objective.p99));
+            comparable(&run.capture.context, &host, wanted)
                 .map_err(|why| anyhow::anyhow!("--against {name}: {}: {why}", run.path.display()))?;
         }
         let sides = runs.iter().map(|run| Side::of_capture(name, &run.capture, None)).collect();
@@ -105,7 +106,11 @@ impl Judged {
 }
 
 /// Whether a run can be compared with what is to be recorded; otherwise why not.
-fn comparable(run: &Context, host: &Host, targets: &[Target]) -> Result<(), String> {
+fn comparable<'a>(
+    run: &Context,
+    host: &Host,
+    services: impl Iterator<Item = (&'a str, Duration)>,
+) -> Result<(), String> {
     let (was, is) = (&run.host, host);
     let differs = |what: &str, was: &str, is: &str| Err(format!("recorded {what} {was}, and this is {is}"));
     if was.kernel != is.kernel {
@@ -115,13 +120,12 @@ fn comparable(run: &Context, host: &Host, targets: &[Target]) -> Result<(), Stri
         let text = |host: &Host| format!("{} CPUs ({})", host.cpus, host.arch);
         return differs("on", &text(was), &text(is));
     }
-    for target in targets {
-        let name = &target.spec.name;
-        let Some(of) = run.services.iter().find(|of| of.name == *name) else {
+    for (name, is) in services {
+        let Some(of) = run.services.iter().find(|of| of.name == name) else {
             let names: Vec<&str> = run.services.iter().map(|of| of.name.as_str()).collect();
             return Err(format!("it has no service {name}, but {}", names.join(", ")));
         };
-        let (was, is) = (of.objective.p99, target.spec.objective.p99);
+        let was = of.objective.p99;
         if was != is {
             let text = |time: Duration| duration(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
             return Err(format!("{name} was held against a P99 of {}, and is against {}", text(was), text(is)));
@@ -148,4 +152,56 @@ fn other_load(comparison: &Comparison) -> Option<String> {
             )
         })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::analysis::compare::{ServiceComparison, Shift, Told, Unit};
+    use crate::snapshot::ServiceContext;
+
+    #[test]
+    fn what_is_another_host_or_another_question_is_refused_in_one_line() {
+        let host = Host { kernel: "6.18.44".into(), arch: "x86_64".into(), cpus: 2, ..Host::default() };
+        let service = ServiceContext { name: "api".into(), ..ServiceContext::default() };
+        let p99 = service.objective.p99;
+        let run = Context { host: host.clone(), services: vec![service], ..Context::default() };
+        let asked = |host: &Host, name: &str, p99| comparable(&run, host, std::iter::once((name, p99)));
+        assert_eq!(asked(&host, "api", p99), Ok(()));
+        for (host, name, p99, word) in [
+            (Host { kernel: "7.0.1".into(), ..host.clone() }, "api", p99, "on Linux 6.18.44, and this is 7.0.1"),
+            (Host { cpus: 8, ..host.clone() }, "api", p99, "on 2 CPUs (x86_64), and this is 8 CPUs"),
+            (host.clone(), "db", p99, "it has no service db, but api"),
+            (host.clone(), "api", p99 * 2, "api was held against a P99 of"),
+        ] {
+            let why = asked(&host, name, p99).unwrap_err();
+            assert!(why.contains(word) && !why.contains('\n'), "{why}");
+        }
+    }
+
+    #[test]
+    fn another_load_is_refused_unless_the_service_has_become_slower() {
+        let shift = |figure, old: f64, new: f64, told| Shift {
+            figure,
+            unit: Unit::PerSecond,
+            old,
+            new,
+            shift: new - old,
+            interval: None,
+            would_be_seen: None,
+            told,
+        };
+        let refused = |rate: f64, p99| {
+            let figures = vec![
+                shift(Figure::Rate, 100.0, rate, Told::Nothing),
+                shift(Figure::Latency { quantile: 9_900 }, 1e6, 2e6, p99),
+            ];
+            let service = ServiceComparison { name: "api".into(), figures, ..ServiceComparison::default() };
+            let comparison = compare(&Side::default(), &Side::default(), &Limits::default());
+            other_load(&Comparison { services: vec![service], ..comparison })
+        };
+        assert_eq!((refused(110.0, Told::Nothing), refused(85.0, Told::Nothing)), (None, None));
+        assert!(refused(130.0, Told::Up).unwrap().contains("api answered 130 requests/s, and 100 in the baseline"));
+        assert!(refused(70.0, Told::Nothing).is_some() && refused(70.0, Told::Up).is_none());
+    }
 }
