@@ -4,7 +4,7 @@
 
 use std::process::ExitCode;
 
-use acgs_perf::command::{alerts, doctor, merge, record, report, serve, services, verify};
+use acgs_perf::command::{alerts, doctor, export, merge, record, report, serve, services, verify};
 use acgs_perf::output;
 use clap::{Parser, Subcommand};
 use tracing_subscriber::filter::LevelFilter;
@@ -40,6 +40,9 @@ enum Verb {
     /// Merge captures of many hosts, workers or runs into one
     #[command(after_help = merge::EXAMPLES)]
     Merge(merge::Args),
+    /// Write the intervals of a recording as a table for other engines
+    #[command(after_help = export::EXAMPLES)]
+    Export(export::Args),
     /// Write rules for Prometheus from the objectives of the services
     #[command(after_help = alerts::EXAMPLES)]
     Alerts(alerts::Args),
@@ -70,6 +73,7 @@ fn main() -> ExitCode {
         Verb::Serve(args) => serve::run(&args),
         Verb::Report(args) => report::run(&args),
         Verb::Merge(args) => merge::run(&args),
+        Verb::Export(args) => export::run(&args),
         Verb::Alerts(args) => alerts::run(&args),
         Verb::Services(args) => services::run(&args),
         Verb::Doctor(args) => doctor::run(&args),

@@ -101,6 +101,7 @@ impl Ring {
                 "services_node",
                 "services_stack",
                 "services_prometheus",
+                "services_export",
                 "causes",
             ],
             Self::Host | Self::OtherKernel => &[],

@@ -4,6 +4,7 @@ pub mod alerts;
 mod choice;
 pub(crate) mod deliver;
 pub mod doctor;
+pub mod export;
 pub mod merge;
 pub mod open;
 pub mod record;
