@@ -24,6 +24,8 @@ pub mod analysis;
 
 pub mod report;
 
+pub mod export;
+
 pub mod output;
 
 pub mod serve;

@@ -4,7 +4,9 @@
 
 use std::process::ExitCode;
 
-use acgs_perf::command::{alerts, baseline, diff, doctor, load, merge, record, report, serve, services, verify};
+use acgs_perf::command::{
+    alerts, baseline, diff, doctor, export, load, merge, record, report, serve, services, verify,
+};
 use acgs_perf::output;
 use clap::{Parser, Subcommand};
 use tracing_subscriber::filter::LevelFilter;
@@ -51,6 +53,9 @@ enum Verb {
     /// List, show and delete the baselines that `record --save-baseline` has saved
     #[command(after_help = baseline::EXAMPLES)]
     Baseline(baseline::Args),
+    /// Write the intervals of a recording as a table for other engines
+    #[command(after_help = export::EXAMPLES)]
+    Export(export::Args),
     /// Write rules for Prometheus from the objectives of the services
     #[command(after_help = alerts::EXAMPLES)]
     Alerts(alerts::Args),
@@ -84,6 +89,7 @@ fn main() -> ExitCode {
         Verb::Merge(args) => merge::run(&args),
         Verb::Diff(args) => diff::run(&args),
         Verb::Baseline(args) => baseline::run(&args),
+        Verb::Export(args) => export::run(&args),
         Verb::Alerts(args) => alerts::run(&args),
         Verb::Services(args) => services::run(&args),
         Verb::Doctor(args) => doctor::run(&args),

@@ -233,7 +233,9 @@ impl<'de> Deserialize<'de> for Sums {
 }
 
 fn unpack(mut bytes: &[u8]) -> Option<Sums> {
-    let (mut sums, mut next) = (Vec::new(), 0u32);
+    // Each number ends with a byte whose first bit is 0, and there are two of them for each word.
+    let count = bytes.iter().filter(|byte| **byte < 0x80).count() / 2;
+    let (mut sums, mut next) = (Vec::with_capacity(count), 0u32);
     while !bytes.is_empty() {
         let index = next.checked_add(u32::try_from(take(&mut bytes)?).ok()?)?;
         let word = take(&mut bytes)?;

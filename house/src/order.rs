@@ -4,7 +4,7 @@
 //!
 //! Data flows from left to right, and a stage knows those to its left only:
 //!
-//!     discover → live → snapshot → store → merge → engine → analysis → report → output → serve → command
+//!     discover → live → snapshot → store → merge → engine → analysis → report → export → output → serve → command
 //!
 //! What is in none of these rooms, such as `sums`, `units` and the root of the crate, stands on the ground floor and is not looked
 //! at here; a circle through it is found all the same.
@@ -31,9 +31,10 @@ const STAGES: &[(&str, u32)] = &[
     ("engine/", 5),
     ("analysis/", 6),
     ("report/", 7),
-    ("output/", 8),
-    ("serve/", 9),
-    ("command/", 10),
+    ("export/", 8),
+    ("output/", 9),
+    ("serve/", 10),
+    ("command/", 11),
 ];
 
 /// The root of the kernel side.

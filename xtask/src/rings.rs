@@ -104,6 +104,7 @@ impl Ring {
                 "services_node",
                 "services_stack",
                 "services_prometheus",
+                "services_export",
                 "causes",
             ],
             Self::Host | Self::OtherKernel => &[],

@@ -28,6 +28,7 @@ pub use sections::client::client;
 pub use verdict::{left, missed_for_latency};
 
 use crate::snapshot::Capture;
+use crate::sums::Sums;
 use model::Report;
 
 /// Turns a recording into a report. The report still has to be sealed.
@@ -36,6 +37,15 @@ pub fn analyse(capture: &Capture) -> Report {
     let mut report = sections::report(capture);
     assess(&mut report);
     report
+}
+
+/// Upper bound of the percentile `per_10_000` / 100 of these counts by bucket and what is over range, as a report has it of requests that
+/// have an end; `None` without any, or where it is over range. A count below 0 is nothing.
+#[must_use]
+pub fn percentile_of(counts: &Sums, over_range: i64, per_10_000: u64) -> Option<u64> {
+    let mut counts = counts::of_sums(counts, 0, None);
+    counts.over_range = counts.over_range.saturating_add(u64::try_from(over_range).unwrap_or(0));
+    distribution::Ranked::new(&counts).percentile(per_10_000)
 }
 
 /// Concludes what the figures of a report mean: tails, verdicts, findings.

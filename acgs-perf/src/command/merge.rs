@@ -7,6 +7,8 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, SendError, SyncSender};
+use std::thread;
 
 use anyhow::{Context as _, bail};
 
@@ -14,7 +16,7 @@ use crate::merge::{Head, Merger, plan};
 use crate::output::{self, Page, WithList};
 use crate::report;
 use crate::snapshot::Capture;
-use crate::snapshot::file::{self, CaptureError, is_capture, walk};
+use crate::snapshot::file::{self, CaptureError, Part, is_capture, walk};
 use crate::units::{duration, grouped};
 
 /// Examples for `--help`.
@@ -27,6 +29,8 @@ Examples:
 
 /// A larger file is no capture.
 const MAX_CAPTURE_BYTES: u64 = 256 << 20;
+/// Parts that are unpacked before they are added: of 64 intervals each.
+const PARTS_AHEAD: usize = 4;
 /// Enough to tell what a file is.
 const BEGIN: usize = 64;
 
@@ -136,18 +140,52 @@ fn is_report(path: &Path, bytes: &[u8]) -> bool {
 fn merged(heads: &[Head], by_host: bool) -> anyhow::Result<Capture> {
     let mut merger = Merger::new(by_host);
     let mut wrong = Vec::new();
-    for head in heads {
-        let bytes = read(&head.path).with_context(|| head.path.display().to_string())?;
-        match walk(&bytes, |part| merger.part(head, part)) {
-            Ok(None) => merger.end(),
-            Ok(Some(damage)) => wrong.push(format!("{}: the capture is damaged: {damage}", head.path.display())),
-            Err(why) => wrong.push(format!("{}: {why}", head.path.display())),
+    thread::scope(|scope| {
+        let (sender, receiver) = mpsc::sync_channel(PARTS_AHEAD);
+        // Unpacking takes as long as adding.
+        scope.spawn(move || heads.iter().try_for_each(|head| unpack(head, &sender)));
+        for (head, step) in receiver {
+            match step {
+                Step::Part(part) => merger.part(head, part),
+                Step::End(None) => merger.end(),
+                Step::End(Some(why)) => wrong.push(format!("{}: {why}", head.path.display())),
+            }
         }
-    }
+    });
     match wrong.is_empty() {
         true => Ok(merger.finish()),
         false => Err(all("not all of these captures are whole, and nothing was written; leave these out", wrong)),
     }
+}
+
+/// What is unpacked of a capture.
+enum Step {
+    Part(Part),
+    /// No more of it, and what is wrong with it.
+    End(Option<String>),
+}
+
+/// A capture, and what comes next of it.
+type Unpacked<'a> = (&'a Head, Step);
+
+/// Unpacks a capture part by part, as long as somebody takes them.
+fn unpack<'a>(head: &'a Head, to: &SyncSender<Unpacked<'a>>) -> Result<(), SendError<Unpacked<'a>>> {
+    let mut sent = Ok(());
+    let end = match read(&head.path) {
+        Err(why) => Some(format!("cannot read it: {why}")),
+        Ok(bytes) => {
+            let walked = walk(&bytes, |part| {
+                if sent.is_ok() {
+                    sent = to.send((head, Step::Part(part)));
+                }
+            });
+            match walked {
+                Ok(damage) => damage.map(|damage| format!("the capture is damaged: {damage}")),
+                Err(why) => Some(why.to_string()),
+            }
+        }
+    };
+    sent.and_then(|()| to.send((head, Step::End(end))))
 }
 
 /// The bytes of a capture, or of another file the begin of them.

@@ -6,6 +6,7 @@ mod choice;
 pub(crate) mod deliver;
 pub mod diff;
 pub mod doctor;
+pub mod export;
 mod handover;
 pub mod load;
 pub mod merge;

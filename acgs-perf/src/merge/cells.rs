@@ -215,8 +215,11 @@ fn weight(interval: &Interval) -> usize {
     const SECTION: usize = 1100;
     const ROW: usize = 180;
     const WORD: usize = 16;
-    let of_section =
-        |section: &Section| SECTION + section.values().map(|row| ROW + WORD * row.sums.iter().count()).sum::<usize>();
+    // Rows of a section have about as many words as the first one has.
+    let of_section = |section: &Section| {
+        let words = section.values().next().map_or(0, |row| row.sums.iter().count());
+        SECTION + section.len() * (ROW + WORD * words)
+    };
     let of_subjects = interval.subjects.values().map(|all| SUBJECT + all.values().map(of_section).sum::<usize>());
     of_subjects.sum::<usize>() + interval.slowest.0.values().map(|all| SUBJECT + SECTION * all.len()).sum::<usize>()
 }

@@ -135,6 +135,22 @@ impl Slowest {
     }
 }
 
+impl Slowest {
+    /// Adds those of another host, worker or service at the same time, none of which is one of these.
+    pub fn add_beside(&mut self, other: Self) {
+        for (subject, exemplars) in other.0 {
+            let own = self.0.entry(subject).or_default();
+            for exemplar in exemplars {
+                let is_slow =
+                    own.get(KEPT_PER_INTERVAL - 1).is_none_or(|last| last.latency_ns() < exemplar.latency_ns());
+                if is_slow {
+                    add_to_slowest(own, exemplar, KEPT_PER_INTERVAL);
+                }
+            }
+        }
+    }
+}
+
 /// The exemplars of one subject over a whole recording.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Kept {

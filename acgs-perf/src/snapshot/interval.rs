@@ -116,7 +116,7 @@ impl Interval {
         }
         self.ledger.add(&other.ledger);
         self.agent_cpu_ns = self.agent_cpu_ns.saturating_add(other.agent_cpu_ns);
-        self.slowest.merge(&other.slowest);
+        self.slowest.add_beside(other.slowest);
     }
 
     /// Becomes what is left of it behind `begin`, which is a part of it: from its begin on, or from where the last one that was taken

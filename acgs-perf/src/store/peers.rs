@@ -9,10 +9,13 @@ use acgs_perf_common::attribution::{PEER_SLOTS, PEER_WORD};
 use crate::live::probes::attribution::{DOWNSTREAM, ROWS};
 use crate::snapshot::exemplar::Exemplar;
 use crate::snapshot::{Interval, Subject};
-use crate::sums::{Difference as _, Key, Section, Sums};
+use crate::sums::{Difference as _, Key, Sums};
 
 /// What tells a peer: the key without its slot, and the label.
 type Address = (Key, String);
+
+/// New slots, by the old ones.
+type Slots = [u32; PEER_SLOTS];
 
 /// The slots of each subject's peers.
 #[derive(Debug, Default)]
@@ -50,26 +53,40 @@ impl Peers {
                 section.entry(key).or_default().add(&row);
             }
         }
-        let Some(of_run) = &self.of_run else { return };
         for (subject, sections) in &mut interval.subjects {
-            let to = |slot: u32| of_run.get(&(subject.clone(), slot)).copied().unwrap_or(0);
-            for row in sections.get_mut(ROWS).into_iter().flat_map(Section::values_mut) {
+            let Some(rows) = sections.get_mut(ROWS) else { continue };
+            let Some(slots) = self.slots_of_run(subject) else { return };
+            for row in rows.values_mut() {
                 // Most requests call nobody, or all is where it belongs.
-                if row.sums.iter().any(|(word, _)| peer_slot(word).is_some_and(|slot| to(slot) != slot)) {
-                    row.sums = moved(&row.sums, to);
+                let is_moved = |slot: u32| slots[slot as usize] != slot;
+                if row.sums.iter().any(|(word, _)| peer_slot(word).is_some_and(is_moved)) {
+                    row.sums = moved(&row.sums, &slots);
                 }
             }
         }
         for (subject, slowest) in &mut interval.slowest.0 {
-            let to = |slot: u32| of_run.get(&(subject.clone(), slot)).copied().unwrap_or(0);
-            slowest.iter_mut().for_each(|exemplar| renumber(exemplar, to));
+            let Some(slots) = self.slots_of_run(subject) else { return };
+            slowest.iter_mut().for_each(|exemplar| renumber(exemplar, &slots));
         }
     }
 
     /// The same for an exemplar of this subject.
     pub fn renumber_exemplar(&self, subject: &Subject, exemplar: &mut Exemplar) {
-        let Some(of_run) = &self.of_run else { return };
-        renumber(exemplar, |slot| of_run.get(&(subject.clone(), slot)).copied().unwrap_or(0));
+        if let Some(slots) = self.slots_of_run(subject) {
+            renumber(exemplar, &slots);
+        }
+    }
+
+    /// By slot of the run under way: the common slot, that of the others for a peer that nobody has named; `None` in the first run.
+    fn slots_of_run(&self, subject: &Subject) -> Option<Slots> {
+        let of_run = self.of_run.as_ref()?;
+        let mut slots = Slots::default();
+        for ((_, slot), new) in of_run.range((subject.clone(), 0)..=(subject.clone(), u32::MAX)) {
+            if let Some(known) = slots.get_mut(*slot as usize) {
+                *known = *new;
+            }
+        }
+        Some(slots)
     }
 
     /// The slot of a peer: the one it has already, its own if that is free, another free one, or that of the others.
@@ -103,28 +120,29 @@ fn peer_slot(word: u32) -> Option<u32> {
     word.checked_sub(PEER_WORD as u32).filter(|slot| *slot < PEER_SLOTS as u32)
 }
 
-fn moved(sums: &Sums, to: impl Fn(u32) -> u32) -> Sums {
+fn moved(sums: &Sums, slots: &Slots) -> Sums {
     let mut words: BTreeMap<u32, i64> = BTreeMap::new();
     for (word, value) in sums.iter() {
-        let word = peer_slot(word).map_or(word, |slot| PEER_WORD as u32 + to(slot));
+        let word = peer_slot(word).map_or(word, |slot| PEER_WORD as u32 + slots[slot as usize]);
         *words.entry(word).or_default() += value;
     }
     Sums::sparse(words)
 }
 
-fn renumber(exemplar: &mut Exemplar, to: impl Fn(u32) -> u32) {
+fn renumber(exemplar: &mut Exemplar, slots: &Slots) {
     let old = std::mem::take(&mut exemplar.peer_ns);
-    for (slot, ns) in (0..).zip(old) {
-        exemplar.peer_ns[to(slot) as usize] += ns;
+    for (new, ns) in slots.iter().zip(old) {
+        exemplar.peer_ns[*new as usize] += ns;
     }
-    exemplar.segments.iter_mut().for_each(|segment| segment.peer = segment.peer.map(&to));
+    let new = |slot: u32| slots.get(slot as usize).copied().unwrap_or(0);
+    exemplar.segments.iter_mut().for_each(|segment| segment.peer = segment.peer.map(new));
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::snapshot::exemplar::Slowest;
-    use crate::sums::{Row, Sections};
+    use crate::sums::{Row, Section, Sections};
 
     fn interval(peers: &[(u32, u32, i64)]) -> Interval {
         let row = |ns: i64| Row { sums: Sums::dense([ns]), ..Row::default() };
