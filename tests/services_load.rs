@@ -217,6 +217,21 @@ fn errors_conditions_and_wrong_usage() {
     }
 }
 
+#[test]
+fn a_signal_ends_a_load_with_its_result() {
+    need_root();
+    let redis = redis::start().unwrap();
+    let url = format!("redis://127.0.0.1:{}", redis.port);
+    for (signal, code) in [("INT", 0), ("TERM", 143)] {
+        // `timeout` sends it twice.
+        let mut command = Command::new("timeout");
+        command.args(["--preserve-status", "-s", signal, "1"]).arg(agent());
+        let output = command.args(["load", &url, "--duration", "60s"]).stdin(Stdio::null()).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.code() == Some(code) && text.contains("ended by a signal"), "{signal}: {output:?}");
+    }
+}
+
 /// What another tool has measured in µs: p50, p90 and p99.
 type Percentiles = [f64; 3];
 
