@@ -74,6 +74,8 @@ fn both_sides_of_nginx_are_in_one_report() {
     ];
     assert!(parts[2].abs_diff(outside + inside) <= 1, "{client}");
     assert!(parts.iter().sum::<u64>().abs_diff(number(&client, "/latency/mean_ns")) <= 3, "{client}");
+    // Lines are broken where the width asks for it.
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
     for words in
         ["load of http://127.0.0.1", "corrected", "uncorrected", "lateness", "network and this client's receiving"]
     {
@@ -212,6 +214,21 @@ fn errors_conditions_and_wrong_usage() {
         let text = String::from_utf8_lossy(&output.stderr);
         assert_eq!((output.status.code(), text.lines().count()), (Some(2), 1), "{arguments:?}: {text}");
         assert!(text.contains(words) && output.stdout.is_empty(), "{arguments:?}: {text}");
+    }
+}
+
+#[test]
+fn a_signal_ends_a_load_with_its_result() {
+    need_root();
+    let redis = redis::start().unwrap();
+    let url = format!("redis://127.0.0.1:{}", redis.port);
+    for (signal, code) in [("INT", 0), ("TERM", 143)] {
+        // `timeout` sends it twice.
+        let mut command = Command::new("timeout");
+        command.args(["--preserve-status", "-s", signal, "1"]).arg(agent());
+        let output = command.args(["load", &url, "--duration", "60s"]).stdin(Stdio::null()).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.code() == Some(code) && text.contains("ended by a signal"), "{signal}: {output:?}");
     }
 }
 

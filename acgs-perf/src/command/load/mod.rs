@@ -112,10 +112,10 @@ pub struct Args {
 /// # Errors
 /// Wrong usage, or nobody answers there; exit code 2.
 pub fn run(args: &Args) -> anyhow::Result<u8> {
-    let mut plan = plan::Plan::new(args)?;
     if let Some(path) = &args.output {
         report::check_writable(path).context("--output")?;
     }
+    let mut plan = plan::Plan::new(args)?;
     let run = plan.carry_out()?;
     if let Err(error) = handover::give(&run) {
         output::note(&format!("`record` does not get this result: {error:#}"));
