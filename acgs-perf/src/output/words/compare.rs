@@ -17,8 +17,9 @@ pub fn verdict(of: &ServiceComparison) -> &'static str {
         _ if of.figures.iter().any(|shift| shift.told == Told::Down && shift.figure.is_worse_up()) => "BETTER",
         _ if is(Told::Up) || is(Told::Down) => "CHANGED",
         _ if is(Told::Host) => "ANOTHER LOAD ON THE HOST",
-        _ if is(Told::Nothing) => "NO DIFFERENCE",
-        _ => "TOO LITTLE TO TELL",
+        // What can be told of a rate is no answer for a latency.
+        _ if p99(of).is_none_or(|shift| shift.told == Told::TooLittle) => "TOO LITTLE TO TELL",
+        _ => "NO DIFFERENCE",
     }
 }
 
@@ -60,16 +61,19 @@ fn of_host(of: &ServiceComparison) -> Option<String> {
     ))
 }
 
+fn p99(of: &ServiceComparison) -> Option<&Shift> {
+    of.figures.iter().find(|shift| shift.figure == Figure::Latency { quantile: 9_900 })
+}
+
 /// Why nothing is told.
 fn nothing(of: &ServiceComparison) -> String {
-    let p99 = of.figures.iter().find(|shift| shift.figure == Figure::Latency { quantile: 9_900 });
-    match p99.map(|shift| (shift, shift.would_be_seen)) {
+    match p99(of).map(|shift| (shift, shift.would_be_seen)) {
         Some((shift, Some(seen))) => format!(
             "no difference that could be told ({} of the p99 would have been seen)",
             percent(seen / shift.old.max(1.0))
         ),
         Some((_, None)) => format!(
-            "no difference that could be told, and none of the p99 would have been: {} and {} requests are too few for how much they vary",
+            "nothing can be told of the p99: {} and {} requests are too few for how much they vary",
             grouped(of.requests[0]),
             grouped(of.requests[1])
         ),
@@ -267,6 +271,9 @@ mod tests {
         service.figures = vec![p99(5e6, Told::Nothing)];
         assert_eq!(sentence(&service), "no difference that could be told (+4.0 % of the p99 would have been seen)");
         assert_eq!(verdict(&service), "NO DIFFERENCE");
+        service.figures = vec![Shift { would_be_seen: None, ..p99(9e6, Told::TooLittle) }];
+        assert!(sentence(&service).starts_with("nothing can be told of the p99: 0 and 0 requests are too few"));
+        assert_eq!(verdict(&service), "TOO LITTLE TO TELL");
         service.figures.push(shift(Figure::Component { name: "sleep".into() }, 0.0, 2e5, Told::Up));
         assert_eq!(sentence(&service), "a request on average +200 µs sleeping of its own accord");
     }
