@@ -133,7 +133,7 @@ fn leaves(column: &Column, points: &[Point]) -> Vec<Leaf> {
             vec![Leaf { values, ..leaf(BYTE_ARRAY) }]
         }
         Kind::Buckets(of, fields) => {
-            let lists: Vec<&[Bucket]> = points.iter().map(|point| of(point)).collect();
+            let lists: Vec<&[Bucket]> = points.iter().map(of).collect();
             let field = |(at, field): (usize, &super::Field)| Leaf {
                 path: [&column.name, "list", "element", &field.name].map(str::to_owned).to_vec(),
                 ..of_lists(&lists, at, field.is_optional)

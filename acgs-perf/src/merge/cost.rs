@@ -5,8 +5,7 @@
 use crate::snapshot::{Cost, Overhead};
 
 /// CPU time and what programs took add up; the largest of what one agent holds counts.
-pub fn add(known: &mut Cost, other: Cost) {
-    let is_first = *known == Cost::default();
+pub fn add(known: &mut Cost, other: Cost, is_first: bool) {
     known.agent_cpu_ns = known.agent_cpu_ns.saturating_add(other.agent_cpu_ns);
     known.agent_max_rss_bytes = known.agent_max_rss_bytes.max(other.agent_max_rss_bytes);
     known.map_bytes = known.map_bytes.max(other.map_bytes);

@@ -57,10 +57,19 @@ pub struct Merger {
     times: Times,
     agents: Vec<String>,
     endings: Vec<Ending>,
-    /// The last look at each service of each host, and the middle of the cell that has it.
-    looks: BTreeMap<(String, u32), (u64, u64, Vec<(Subject, OpenRequests)>)>,
+    /// The last look at each service of each host.
+    looks: BTreeMap<(String, u32), LastLook>,
     of_file: OfFile,
     dropped_notes: usize,
+}
+
+/// The last look at a service of a host.
+#[derive(Debug, Default)]
+struct LastLook {
+    /// Middle of the cell that has it.
+    cell_ns: u64,
+    at_ns: u64,
+    open: Vec<(Subject, OpenRequests)>,
 }
 
 /// How the capture under way becomes part of the whole.
@@ -109,7 +118,7 @@ impl Merger {
         for interval in std::mem::take(&mut self.of_file.intervals) {
             self.add(interval);
         }
-        let at = self.cells.flush();
+        let cell_ns = self.cells.flush();
         let file = std::mem::take(&mut self.of_file);
         // Coarse intervals of a merged capture may hold times in which nothing was recorded.
         let of_intervals = file.times.total();
@@ -117,13 +126,13 @@ impl Merger {
             true => self.times.extend(&file.times),
             false => self.times.add(file.start_ns, file.start_ns.saturating_add(file.duration_ns)),
         }
-        let (Some(look), Some(at)) = (file.look, at) else { return };
+        let (Some(look), Some(cell_ns)) = (file.look, cell_ns) else { return };
         for service in file.services {
             let of = look.open.iter().filter(|(subject, _)| subject.service == service);
             let open: Vec<_> = of.map(|(subject, open)| (subject.clone(), open.clone())).collect();
             let known = self.looks.entry((file.host.clone(), service)).or_default();
-            if known.1 <= look.at_ns {
-                *known = (at, look.at_ns, open);
+            if known.at_ns <= look.at_ns {
+                *known = LastLook { cell_ns, at_ns: look.at_ns, open };
             }
         }
     }
@@ -161,6 +170,7 @@ impl Merger {
 
     fn begin(&mut self, head: &Head, context: Context) {
         let start_ns = head.common_start_ns();
+        let is_first = self.origin.is_none();
         self.origin.get_or_insert((start_ns, context.start_unix_ns));
         let host = context.host.name.clone();
         let common = |of: &ServiceContext| self.services.add(&host, head.name_of(&of.name, self.by_host), of);
@@ -168,7 +178,7 @@ impl Merger {
         let ledger = context.ledger.iter().map(|name| number(&mut self.context.ledger, name)).collect();
         for (address, name) in context.directory {
             let known = self.context.directory.entry(address).or_default();
-            *known = either(std::mem::take(known), name);
+            *known = either(std::mem::take(known), &name);
         }
         if !self.agents.contains(&context.agent) {
             self.agents.push(context.agent.clone());
@@ -191,7 +201,7 @@ impl Merger {
                 self.context.clients.push(client);
             }
         }
-        cost::add(&mut self.context.cost, context.cost);
+        cost::add(&mut self.context.cost, context.cost, is_first);
         let first_ns = self.origin.map_or(start_ns, |(first_ns, _)| first_ns);
         self.probes.add(&host, start_ns.saturating_sub(first_ns), context.probes);
         self.hosts.add(&context.host, &context.hosts, &context.agent, head);
@@ -240,7 +250,7 @@ impl Merger {
     /// Requests that were open when the captures of a host ended are open at the end of all, unless a later capture has looked again.
     fn carry_looks(&mut self) {
         let Some((from, look)) = self.cells.last_look() else { return };
-        for (_, _, open) in std::mem::take(&mut self.looks).into_values().filter(|(at, ..)| *at < from) {
+        for LastLook { open, .. } in std::mem::take(&mut self.looks).into_values().filter(|last| last.cell_ns < from) {
             look.add_beside(Look { at_ns: 0, open: open.into_iter().collect() });
         }
     }

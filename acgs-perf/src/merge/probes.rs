@@ -82,7 +82,7 @@ fn add(known: &mut ProbeStatus, other: ProbeStatus) {
     }
     known.reason = match (known.reason.take(), other.reason) {
         _ if known.state == ProbeState::Active => None,
-        (Some(a), Some(b)) => Some(either(a, b)),
+        (Some(a), Some(b)) => Some(either(a, &b)),
         (one, other) => one.or(other),
     };
 }

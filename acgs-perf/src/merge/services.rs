@@ -28,7 +28,7 @@ impl Services {
             self.all.push(ServiceContext { name, processes: Vec::new(), ..of.clone() });
         }
         let known = &mut self.all[number as usize];
-        known.selector = either(std::mem::take(&mut known.selector), of.selector.clone());
+        known.selector = either(std::mem::take(&mut known.selector), &of.selector);
         known.udp_ports.extend(&of.udp_ports);
         known.udp_ports.sort_unstable();
         known.udp_ports.dedup();

@@ -1,8 +1,9 @@
 -- Services by the share of their requests that took longer than their objective allows, worst first, with what did not get a reply.
--- A bucket that has the objective in it counts as slow, as in the report. Null is what was not looked at.
+-- A request is slow if it took longer than the objective, to the end of the bucket that has it, as in the alerts. Null is what was not
+-- looked at.
 WITH sums AS (
     SELECT host, service, sum(requests) AS answered, sum(duration_ns) AS length_ns, any(objective_p99_ns) AS objective,
-           sum(arraySum(bucket -> if(bucket.upper_ns >= objective_p99_ns, bucket.count, 0), latency_buckets)) + sum(over_range)
+           sum(arraySum(bucket -> if(bucket.lower_ns > objective_p99_ns, bucket.count, 0), latency_buckets)) + sum(over_range)
                AS beyond,
            sumOrNull(abandoned) AS left, sumOrNull(cut_off) AS closed, sumOrNull(refused) AS dropped
     FROM file('*.parquet', Parquet)

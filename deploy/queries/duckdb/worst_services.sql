@@ -1,9 +1,10 @@
 -- Services by the share of their requests that took longer than their objective allows, worst first, with what did not get a reply.
--- A bucket that has the objective in it counts as slow, as in the report. Null is what was not looked at.
+-- A request is slow if it took longer than the objective, to the end of the bucket that has it, as in the alerts. Null is what was not
+-- looked at.
 WITH sums AS (
     SELECT host, service, sum(requests)::BIGINT AS requests, sum(duration_ns) AS length_ns,
            any_value(objective_p99_ns) AS objective_p99_ns,
-           (coalesce(sum(list_sum([bucket.count FOR bucket IN latency_buckets IF bucket.upper_ns >= objective_p99_ns])), 0)
+           (coalesce(sum(list_sum([bucket.count FOR bucket IN latency_buckets IF bucket.lower_ns > objective_p99_ns])), 0)
                + sum(over_range))::BIGINT AS slow,
            sum(abandoned)::BIGINT AS abandoned, sum(cut_off)::BIGINT AS cut_off, sum(refused)::BIGINT AS refused
     FROM read_parquet('*.parquet')
