@@ -25,7 +25,7 @@ fn server(sleep_us: u32) -> Service {
 fn gate(directory: &Path, server: &Service, variables: &[(&str, &str)]) -> Output {
     fs::write(directory.join("objectives.toml"), CONFIG).unwrap();
     let load = format!(
-        "{} --target {} --rate 400 --arrivals poisson --connections 16 --duration 5 > load.json",
+        "{} --target {} --rate 1000 --arrivals poisson --connections 24 --duration 5 > load.json",
         program("truth-load").display(),
         server.address()
     );

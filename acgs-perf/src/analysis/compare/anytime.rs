@@ -17,7 +17,7 @@ use acgs_perf_common::histogram::{BUCKETS, bucket_index};
 
 use super::least::{Limits, least_latency_ns, least_part_ns};
 use super::model::Figure;
-use super::others::differs;
+use super::others::{differs, is_of_cpus};
 use super::quantile::{above, value_at};
 use super::side::{Contention, PartBlock, ServiceSide, Side};
 use super::spread::{MIN_BLOCKS, OF_ALL, OF_FEW, spread};
@@ -123,7 +123,7 @@ impl Watch {
     /// What has been found so far.
     #[must_use]
     pub fn decision(&self) -> Decision {
-        let worse: Vec<_> = self.watched.iter().filter(|of| of.is_worse && !self.is_of_others(&of.service)).collect();
+        let worse: Vec<_> = self.watched.iter().filter(|of| of.is_worse && !self.is_of_others(of)).collect();
         if !worse.is_empty() {
             return Decision::Worse(worse.into_iter().map(|of| (of.service.clone(), of.figure.clone())).collect());
         }
@@ -136,9 +136,9 @@ impl Watch {
 
 impl Watch {
     /// Whether others use the CPUs so much more than they did that nobody can tell whose fault it is.
-    fn is_of_others(&self, service: &str) -> bool {
-        let shares = self.contention.get(service).map(|both| both.map(|of| of.share()));
-        matches!(shares, Some([Some(old), Some(new)]) if differs(old, new))
+    fn is_of_others(&self, of: &Watched) -> bool {
+        let shares = self.contention.get(&of.service).map(|both| both.map(|of| of.share()));
+        is_of_cpus(&of.figure) && matches!(shares, Some([Some(old), Some(new)]) if differs(old, new))
     }
 }
 

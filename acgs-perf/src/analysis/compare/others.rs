@@ -29,6 +29,15 @@ pub fn differs(less: f64, more: f64) -> bool {
     more >= less * OTHERS_FACTOR && more - less >= OTHERS_LEAST
 }
 
+/// Whether others can make it grow by using the CPUs.
+pub fn is_of_cpus(figure: &Figure) -> bool {
+    match figure {
+        Figure::Latency { .. } => true,
+        Figure::Component { name } => OF_CPUS.contains(&name.as_str()),
+        _ => false,
+    }
+}
+
 /// What others may have made is told as theirs: a time on a CPU or next to one, or a latency, that has grown while more of the wait for
 /// CPUs was for others, or fallen while less was. The wait is taken by the time on a CPU, so that a service which computes for longer, and
 /// therefore is interrupted more often, is no excuse for itself.
@@ -39,10 +48,31 @@ pub fn excused(shift: Shift, contention: Option<[f64; 2]>) -> Shift {
         Told::Down => differs(new, old),
         _ => false,
     };
-    let is_of_cpus = match &shift.figure {
-        Figure::Latency { .. } => true,
-        Figure::Component { name } => OF_CPUS.contains(&name.as_str()),
-        _ => false,
-    };
-    if is_others && is_of_cpus { Shift { told: Told::Host, ..shift } } else { shift }
+    if is_others && is_of_cpus(&shift.figure) { Shift { told: Told::Host, ..shift } } else { shift }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::model::Unit;
+    use super::*;
+
+    fn told(figure: Figure, told: Told, contention: Option<[f64; 2]>) -> Told {
+        let unit = Unit::Ns;
+        let shift = Shift { figure, unit, old: 1.0, new: 2.0, shift: 1.0, interval: None, would_be_seen: None, told };
+        excused(shift, contention).told
+    }
+
+    #[test]
+    fn what_grows_with_the_load_of_others_is_theirs_and_nothing_else() {
+        let component = |name: &str| Figure::Component { name: name.into() };
+        let p99 = || Figure::Latency { quantile: 9_900 };
+        assert_eq!(told(p99(), Told::Up, Some([0.1, 0.5])), Told::Host);
+        assert_eq!(told(component("on_cpu"), Told::Down, Some([0.5, 0.1])), Told::Host);
+        assert_eq!(told(component("sleep"), Told::Up, Some([0.1, 0.5])), Told::Up);
+        assert_eq!(told(Figure::Rate, Told::Down, Some([0.5, 0.1])), Told::Down);
+        // Against its direction, too little of it, or not known.
+        for contention in [Some([0.5, 0.1]), Some([0.5, 0.6]), Some([0.001, 0.01]), None] {
+            assert_eq!(told(p99(), Told::Up, contention), Told::Up, "{contention:?}");
+        }
+    }
 }

@@ -156,7 +156,8 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
     }
     is_saved &= check::save(args, &capture);
     let code = match capture.context.ended_by.exit_code() {
-        _ if !is_saved || refused.is_some() => 2,
+        _ if !is_saved => 2,
+        0 if refused.is_some() => 2,
         0 if args.check && !failed.is_empty() => 1,
         code => code,
     };
