@@ -18,6 +18,8 @@ fn random(state: &mut u64) -> u64 {
     *state >> 33
 }
 
+/// `merge/four-services` is 14 s, in intervals of half a second, of nginx before a FastAPI application that calls Redis, and of another
+/// server in Python, on a busy machine: `record --interval 500ms --service redis=port:… … -- CLIENTS`.
 fn fixture(name: &str) -> Capture {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(format!("{name}.capture"));
     decode(&fs::read(path).unwrap()).unwrap().capture
