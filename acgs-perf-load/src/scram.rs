@@ -14,12 +14,14 @@ const BLOCK: usize = 64;
 const MAX_ROUNDS: u32 = 1_000_000;
 
 type Key = [u8; 32];
+/// Salt and rounds, and the key that was made with them.
+type Made = (Vec<u8>, u32, Key);
 
 /// A password, with the key that was made of it last: to make it takes milliseconds, and it is the same on each connection.
 #[derive(Clone, Debug, Default)]
 pub struct Password {
     text: String,
-    last: Arc<Mutex<Option<(Vec<u8>, u32, Key)>>>,
+    last: Arc<Mutex<Option<Made>>>,
 }
 
 impl Password {
