@@ -19,7 +19,15 @@ type Key = [u8; 32];
 #[derive(Clone, Debug, Default)]
 pub struct Password {
     text: String,
-    last: Arc<Mutex<Option<(Vec<u8>, u32, Key)>>>,
+    last: Arc<Mutex<Option<Made>>>,
+}
+
+/// A key, and what it was made of beside the password.
+#[derive(Clone, Debug)]
+struct Made {
+    salt: Vec<u8>,
+    rounds: u32,
+    key: Key,
 }
 
 impl Password {
@@ -38,10 +46,10 @@ impl Password {
     fn key(&self, salt: &[u8], rounds: u32) -> Key {
         let Ok(mut last) = self.last.lock() else { return salted(self.text.as_bytes(), salt, rounds) };
         match last.as_ref() {
-            Some((of_salt, of_rounds, key)) if of_salt == salt && *of_rounds == rounds => *key,
+            Some(made) if made.salt == salt && made.rounds == rounds => made.key,
             _ => {
                 let key = salted(self.text.as_bytes(), salt, rounds);
-                *last = Some((salt.to_vec(), rounds, key));
+                *last = Some(Made { salt: salt.to_vec(), rounds, key });
                 key
             }
         }
