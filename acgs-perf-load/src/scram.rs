@@ -14,14 +14,20 @@ const BLOCK: usize = 64;
 const MAX_ROUNDS: u32 = 1_000_000;
 
 type Key = [u8; 32];
-/// Salt and rounds, and the key that was made with them.
-type Made = (Vec<u8>, u32, Key);
 
 /// A password, with the key that was made of it last: to make it takes milliseconds, and it is the same on each connection.
 #[derive(Clone, Debug, Default)]
 pub struct Password {
     text: String,
     last: Arc<Mutex<Option<Made>>>,
+}
+
+/// A key, and what it was made of beside the password.
+#[derive(Clone, Debug)]
+struct Made {
+    salt: Vec<u8>,
+    rounds: u32,
+    key: Key,
 }
 
 impl Password {
@@ -40,10 +46,10 @@ impl Password {
     fn key(&self, salt: &[u8], rounds: u32) -> Key {
         let Ok(mut last) = self.last.lock() else { return salted(self.text.as_bytes(), salt, rounds) };
         match last.as_ref() {
-            Some((of_salt, of_rounds, key)) if of_salt == salt && *of_rounds == rounds => *key,
+            Some(made) if made.salt == salt && made.rounds == rounds => made.key,
             _ => {
                 let key = salted(self.text.as_bytes(), salt, rounds);
-                *last = Some((salt.to_vec(), rounds, key));
+                *last = Some(Made { salt: salt.to_vec(), rounds, key });
                 key
             }
         }
