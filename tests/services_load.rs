@@ -106,7 +106,13 @@ fn a_capture_keeps_the_clients_side_and_can_be_replayed() {
     assert_eq!(again["client"], report.0["client"]);
     // As many requests again, in each interval as many as then.
     let replayed = result(&[&url, "--arrivals", &format!("replay:{capture}")]);
-    assert_eq!((number(&replayed, "/sent"), number(&replayed, "/answered")), (answered, answered));
+    // One that was due at the very end may not have been sent any more.
+    let late = replayed.get("not_sent").and_then(Value::as_u64).unwrap_or(0);
+    let (sent, done) = (number(&replayed, "/sent"), number(&replayed, "/answered"));
+    assert!(
+        late <= 2 && (sent + late, done) == (answered, sent),
+        "{sent} sent, {late} not, {done} of {answered} answered"
+    );
     let seen = result(&[&url, "--arrivals", &format!("replay:{capture}"), "--duration", "300ms"]);
     assert!(number(&seen, "/sent") < answered / 2, "{seen}");
 }
