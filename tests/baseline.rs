@@ -56,7 +56,9 @@ fn the_script_saves_a_baseline_lets_the_same_pass_and_stops_what_is_slower() {
     let stopped = gate(path, &server(4_500), &[]);
     assert_eq!(stopped.status.code(), Some(1), "{stopped:?}");
     let junit = fs::read_to_string(path.join("acgs-perf/junit.xml")).unwrap();
-    assert!(junit.contains("failures=\"1\"") && junit.contains("name=\"regression\""), "{junit}");
+    // On a busy host the run that ends early may be too short to tell of the objective too.
+    let regression = junit.split("name=\"regression\"").nth(1).and_then(|rest| rest.split("</testcase>").next());
+    assert!(regression.is_some_and(|of| of.contains("<failure") && of.contains("sleep +")), "{junit}");
     let summary = fs::read_to_string(path.join("acgs-perf/summary.md")).unwrap();
     assert!(summary.starts_with("## acgs-perf: failed") && summary.contains("### truth: worse"), "{summary}");
 
