@@ -108,7 +108,8 @@ impl<'a> Known<'a> {
     /// Both ends by how much the quantile itself varies from piece to piece of the window. Where latencies are much alike, a small drift
     /// moves all of them over the quantile at once: then their number above it tells little, and their value much.
     fn by_pieces(&self, tail: f64, level: &Level) -> Option<[f64; 2]> {
-        let blocks = &self.side.latencies;
+        // Before a load begins, and behind it, there is nothing to take the quantile of.
+        let blocks: Vec<&Sums> = self.side.latencies.iter().filter(|sums| sums.iter().next().is_some()).collect();
         let edge = |at: usize| at * blocks.len() / PIECES;
         let mut values = [0.0; PIECES];
         for (at, value) in values.iter_mut().enumerate() {
@@ -124,9 +125,9 @@ impl<'a> Known<'a> {
 }
 
 /// Latencies by bucket of some blocks.
-fn together_of(blocks: &[Sums]) -> Vec<u64> {
+fn together_of(blocks: &[&Sums]) -> Vec<u64> {
     let mut latency = vec![0; BUCKETS + 1];
-    for (at, count) in blocks.iter().flat_map(Sums::iter) {
+    for (at, count) in blocks.iter().flat_map(|sums| sums.iter()) {
         if let Some(bucket) = latency.get_mut(at as usize) {
             *bucket += u64::try_from(count).unwrap_or(0);
         }
@@ -241,7 +242,7 @@ mod tests {
             Sums::sparse(counts)
         };
         let blocks: Vec<Sums> = (0..80).map(block).collect();
-        let latency = together_of(&blocks);
+        let latency = together_of(&blocks.iter().collect::<Vec<_>>());
         let of = ServiceSide { requests: 4_000, latency, latencies: blocks, ..ServiceSide::default() };
         let [old, _] = quantiles(&of, &of, 5_000, &Level::new(0.001)).unwrap();
         let (low, high) = (old.low.unwrap(), old.high.unwrap());
