@@ -16,7 +16,7 @@
 //! is no answer.
 
 /// Pieces of a window.
-const PIECES: usize = 8;
+pub const PIECES: usize = 8;
 /// How what varies slowly is taken into account.
 #[derive(Clone, Copy, Debug)]
 pub struct Slow {
@@ -78,6 +78,14 @@ pub fn spread(blocks: &[(f64, f64)], of_slow: Slow) -> Option<Spread> {
     }
     let total = fast + of_slow.factor * flicker(PIECES) * (slow - fast * of_slow.of_chance);
     Some(Spread { ratio, variance: total, freedom: PIECES as f64 - 1.0 })
+}
+
+/// The spread of the mean of eight long pieces' own values, all of which is taken to vary slowly.
+pub fn spread_of_pieces(values: &[f64; PIECES]) -> Spread {
+    let pieces = values.map(|value| (1.0, value));
+    let ratio = values.iter().sum::<f64>() / PIECES as f64;
+    let variance = variance_of(&pieces, ratio, PIECES as f64);
+    Spread { ratio, variance: OF_ALL.factor * flicker(PIECES) * variance, freedom: PIECES as f64 - 1.0 }
 }
 
 /// The variance between windows of flicker noise, by that of the mean of a window as its `m` pieces give it.
