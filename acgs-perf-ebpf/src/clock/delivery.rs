@@ -107,7 +107,7 @@ pub fn sends_more(socket: &mut SocketState, sk: Sock, is_whole: bool) {
 }
 
 subprogram! {
-    /// That send, at `now`, is recorded, or a look was quicker. The hold is over.
+    /// A send of more of a held reply, at `now`, is recorded, unless a look was quicker. The hold is over.
     pub fn has_sent_more = delivery_sent_more(socket: &mut SocketState; now: u64) {
         if socket.recorded() == now.wrapping_sub(socket.arrived) {
             socket.held_from = socket.recorded();
@@ -165,7 +165,7 @@ pub fn settle(socket: &mut SocketState, sk: Sock) -> bool {
     let Some(tcp) = Transmit::of(sk) else { return false };
     if has_left_at_once(socket, tcp) {
         adopt(socket);
-        socket.held &= !HOLDER;
+        socket.held &= !(HOLDER | FULL);
         return false;
     }
     let mut seen = Seen::of(tcp);
@@ -178,9 +178,9 @@ pub fn settle(socket: &mut SocketState, sk: Sock) -> bool {
     seen.is_here != 0
 }
 
-/// The same for a look at all sockets, which runs while any of the service's threads may be at this one. Of the socket it changes what is
-/// recorded, in one step, and only if that is still what it has seen: whoever comes next finds there what was added, and since when.
-/// The rest it does on a `copy`.
+/// Accounts a held reply in a look at all sockets, which runs while any of the service's threads may be at this one. Whether some of it is
+/// still here. Of the socket it changes what is recorded, in one step, and only if that is still what it has seen: whoever comes next finds
+/// there what was added, and since when. The rest it does on a `copy`.
 #[inline(always)]
 pub fn look(socket: &mut SocketState, copy: &mut SocketState, sk: Sock) -> bool {
     if socket.held & HOLDER == 0 {
@@ -245,7 +245,7 @@ subprogram! {
         socket.busy = seen.busy;
         socket.held_from = socket.recorded();
         if stage == Stage::Acknowledged {
-            socket.held &= !HOLDER;
+            socket.held &= !(HOLDER | FULL);
         }
         seen.is_here = u32::from(stage == Stage::Held);
     }

@@ -129,10 +129,11 @@ fn decide(peer: *mut DownstreamPeer, service: u32) {
     let slot = claim(service);
     // SAFETY: `peer` points into the map's value.
     let is_ours = replaced(unsafe { &raw mut (*peer).slot }, 0, u64::from(slot) + 1);
-    if slot == 0 {
-        lose(Loss::DownstreamSlots);
-    } else if !is_ours {
-        give_back(service, slot);
+    match (is_ours, slot) {
+        (true, 0) => lose(Loss::DownstreamSlots),
+        // Another CPU has decided meanwhile.
+        (false, 1..) => give_back(service, slot),
+        _ => {}
     }
 }
 

@@ -29,9 +29,9 @@ impl Maps {
     /// Takes process `tgid` out of `service`, if it is still there.
     pub fn remove_process(&self, tgid: u32, service: usize) {
         let is_there = |set| members::find(set, tgid) == service as u32 + 1;
-        if self.change_set(tgid, |set| is_there(set).then(|| members::without(set, tgid))) == Some(false)
-            && self.service_of(tgid) == Some(service)
-        {
+        let _was_in_set = self.change_set(tgid, |set| is_there(set).then(|| members::without(set, tgid)));
+        // It may be in both: where it was entered again once its set had room.
+        if self.service_of(tgid) == Some(service) {
             let _was_there = self.take_entry::<u64, u64>(MORE, &u64::from(tgid));
         }
     }
