@@ -1,0 +1,56 @@
+//! The protocols that are told apart.
+
+/// What is spoken on a connection.
+#[repr(u8)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// Not known yet.
+    Unknown = 0,
+    /// None of the others, or no longer to be followed: the guards by behaviour hold.
+    Unparsed = 1,
+    /// The protocol of Redis, versions 2 and 3.
+    Resp = 2,
+    /// HTTP/1.0 and 1.1.
+    Http1 = 3,
+    /// Version 3 of the protocol of PostgreSQL.
+    Postgres = 4,
+}
+
+impl Protocol {
+    /// How many there are.
+    pub const COUNT: usize = 5;
+    /// All, in the order of their numbers.
+    pub const ALL: [Self; Self::COUNT] = [Self::Unknown, Self::Unparsed, Self::Resp, Self::Http1, Self::Postgres];
+
+    /// The one with this number.
+    #[inline(always)]
+    #[must_use]
+    pub const fn from_number(number: u8) -> Self {
+        match number {
+            0 => Self::Unknown,
+            2 => Self::Resp,
+            3 => Self::Http1,
+            4 => Self::Postgres,
+            _ => Self::Unparsed,
+        }
+    }
+
+    /// What users call it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Unparsed => "unparsed",
+            Self::Resp => "redis",
+            Self::Http1 => "http",
+            Self::Postgres => "postgres",
+        }
+    }
+
+    /// Whether its messages are followed.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_followed(self) -> bool {
+        (self as u8) > Self::Unparsed as u8
+    }
+}

@@ -1,0 +1,56 @@
+//! The head of a value: a byte for its type, a number, and the end of the line.
+
+use crate::window::Window;
+use crate::word;
+
+/// What stands in a head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Head {
+    /// A number, and how many bytes the line takes.
+    Number(u64, u32),
+    /// `-1`: there is no value.
+    Null(u32),
+    /// Not all of the line is there.
+    Short,
+    /// Something else.
+    Wrong,
+}
+
+/// The head at the beginning of the window. At most fifteen digits.
+#[inline(always)]
+pub fn head(window: &Window) -> Head {
+    let left = window.left();
+    let digits = window.word(1);
+    let place = word::place(word::equal(digits, b'\r'));
+    if place < 8 && place + 1 < left {
+        if left < place + 3 {
+            return Head::Short;
+        }
+        return match word::number(digits, place) {
+            Some(number) => Head::Number(number, place + 3),
+            None if word::first(digits, place) == word::text("-1") => Head::Null(place + 3),
+            None => Head::Wrong,
+        };
+    }
+    if left < 9 {
+        return Head::Short;
+    }
+    let more = window.word(9);
+    let place = word::place(word::equal(more, b'\r'));
+    if place == 8 {
+        return if left < 17 { Head::Short } else { Head::Wrong };
+    }
+    if left < 8 + place + 3 {
+        return Head::Short;
+    }
+    let (Some(high), Some(low)) = (word::number(digits, 8), word::number(more, place)) else { return Head::Wrong };
+    // A table would be an access that the verifier has to follow.
+    let power = match place {
+        1 => 10,
+        2 => 100,
+        3 => 1_000,
+        4 => 10_000,
+        _ => return Head::Wrong,
+    };
+    Head::Number(high * power + low, 8 + place + 3)
+}
