@@ -6,18 +6,76 @@
 use crate::found::Found;
 use crate::protocol::Protocol;
 use crate::window::Window;
+use crate::word;
+use crate::word::text;
 
 /// The protocol, or [`Found::SHORT`] if more bytes are needed to tell.
 #[inline(always)]
 pub fn detect(window: &Window) -> Result<Protocol, Found> {
     let (first, left) = (window.first(), window.left());
+    if left < 2 {
+        return Err(Found::SHORT);
+    }
     if first == b'*' {
         // The number of words of a request.
-        if left < 2 {
-            return Err(Found::SHORT);
-        }
         let second = (window.word(0) >> 8) as u8;
         return Ok(if second.is_ascii_digit() { Protocol::Resp } else { Protocol::Unparsed });
     }
+    if first.is_ascii_uppercase() {
+        return http(window.word(0), window.word(8), left);
+    }
     Ok(Protocol::Unparsed)
 }
+
+/// A method, a blank, and the beginning of a target.
+#[inline(always)]
+fn http(word: u64, more: u64, left: u32) -> Result<Protocol, Found> {
+    let bytes = word::place(!word::between(word, b'A', b'Z') & word::HIGH);
+    if left <= bytes && left < 8 {
+        return Err(Found::SHORT);
+    }
+    match word::first(word, bytes) {
+        PRI => {
+            if left < 8 {
+                return Err(Found::SHORT);
+            }
+            return Ok(if word == text("PRI * HT") { Protocol::Http2 } else { Protocol::Unparsed });
+        }
+        PROPFIND | PROPPATCH => return Ok(Protocol::Http1),
+        GET | POST | PUT | DELETE | PATCH | OPTIONS | TRACE | HEAD | CONNECT => {}
+        MKCOL | COPY | MOVE | LOCK | UNLOCK | REPORT | SEARCH | PURGE => {}
+        _ => return Ok(Protocol::Unparsed),
+    }
+    if bytes >= 8 || (word >> (8 * bytes)) as u8 != b' ' {
+        return Ok(Protocol::Unparsed);
+    }
+    if left <= bytes + 1 {
+        return Err(Found::SHORT);
+    }
+    let target = if bytes == 7 { more as u8 } else { (word >> (8 * (bytes + 1))) as u8 };
+    let is_host = target.is_ascii_alphanumeric() || target == b'[';
+    let is_target = target == b'/' || target == b'h' || target == b'H' || (target == b'*' && bytes == 7);
+    let is_http = is_target || (is_host && word::first(word, bytes) == CONNECT);
+    Ok(if is_http { Protocol::Http1 } else { Protocol::Unparsed })
+}
+
+const PRI: u64 = text("PRI");
+const GET: u64 = text("GET");
+const POST: u64 = text("POST");
+const PUT: u64 = text("PUT");
+const DELETE: u64 = text("DELETE");
+const PATCH: u64 = text("PATCH");
+const OPTIONS: u64 = text("OPTIONS");
+const TRACE: u64 = text("TRACE");
+const HEAD: u64 = text("HEAD");
+const CONNECT: u64 = text("CONNECT");
+const PROPFIND: u64 = text("PROPFIND");
+const PROPPATCH: u64 = text("PROPPATC");
+const MKCOL: u64 = text("MKCOL");
+const COPY: u64 = text("COPY");
+const MOVE: u64 = text("MOVE");
+const LOCK: u64 = text("LOCK");
+const UNLOCK: u64 = text("UNLOCK");
+const REPORT: u64 = text("REPORT");
+const SEARCH: u64 = text("SEARCH");
+const PURGE: u64 = text("PURGE");

@@ -10,6 +10,7 @@
 
 pub mod detect;
 pub mod found;
+pub mod http1;
 pub mod name;
 pub mod pending;
 pub mod protocol;

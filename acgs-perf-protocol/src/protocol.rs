@@ -14,13 +14,16 @@ pub enum Protocol {
     Http1 = 3,
     /// Version 3 of the protocol of PostgreSQL.
     Postgres = 4,
+    /// HTTP/2: known as such, not followed.
+    Http2 = 5,
 }
 
 impl Protocol {
     /// How many there are.
-    pub const COUNT: usize = 5;
+    pub const COUNT: usize = 6;
     /// All, in the order of their numbers.
-    pub const ALL: [Self; Self::COUNT] = [Self::Unknown, Self::Unparsed, Self::Resp, Self::Http1, Self::Postgres];
+    pub const ALL: [Self; Self::COUNT] =
+        [Self::Unknown, Self::Unparsed, Self::Resp, Self::Http1, Self::Postgres, Self::Http2];
 
     /// The one with this number.
     #[inline(always)]
@@ -31,6 +34,7 @@ impl Protocol {
             2 => Self::Resp,
             3 => Self::Http1,
             4 => Self::Postgres,
+            5 => Self::Http2,
             _ => Self::Unparsed,
         }
     }
@@ -44,6 +48,7 @@ impl Protocol {
             Self::Resp => "redis",
             Self::Http1 => "http",
             Self::Postgres => "postgres",
+            Self::Http2 => "http2",
         }
     }
 
@@ -51,6 +56,6 @@ impl Protocol {
     #[inline(always)]
     #[must_use]
     pub const fn is_followed(self) -> bool {
-        (self as u8) > Self::Unparsed as u8
+        (self as u8) > Self::Unparsed as u8 && (self as u8) != Self::Http2 as u8
     }
 }

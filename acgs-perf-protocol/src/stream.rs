@@ -10,7 +10,7 @@ pub struct Stream {
     pub skip: u64,
     /// Hash of the name so far.
     pub hash: u64,
-    /// The hash up to the part of the name that may yet be replaced.
+    /// The hash up to the part of the name that may yet be replaced. Where no name is made, a number of the protocol's own.
     pub kept_hash: u64,
     /// The bytes of a token that the last piece of the stream ended in.
     pub carry: [u64; 2],

@@ -4,6 +4,7 @@
 //! short of bytes: what the window still has goes in front, see [`keep_rest`] and [`put_rest`].
 
 use crate::found::Found;
+use crate::http1;
 use crate::name::Name;
 use crate::protocol::Protocol;
 use crate::resp;
@@ -21,6 +22,7 @@ pub fn request_step(protocol: Protocol, stream: &mut Stream, window: &mut Window
     }
     match protocol {
         Protocol::Resp => resp::request::step(stream, window, name),
+        Protocol::Http1 => http1::request::step(stream, window, name),
         _ => Found::LOST,
     }
 }
@@ -33,6 +35,7 @@ pub fn reply_step(protocol: Protocol, stream: &mut Stream, window: &mut Window) 
     }
     match protocol {
         Protocol::Resp => resp::reply::step(stream, window),
+        Protocol::Http1 => http1::reply::step(stream, window),
         _ => Found::LOST,
     }
 }

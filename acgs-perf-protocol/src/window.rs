@@ -3,11 +3,15 @@
 //! In: a piece of the stream, copied here by whoever drives the steps. Out: words at any place in it. Places are masked, so that the
 //! verifier knows that they are inside.
 
+use crate::word;
+
 /// Bytes of a window, a power of two.
 pub const WINDOW: usize = 512;
 /// Bytes behind it, so that a word can be loaded at its last byte.
 const SLACK: usize = 8;
 const MASK: usize = WINDOW - 1;
+/// Bytes that one step looks at in a scan.
+pub const SCAN: u32 = 32;
 
 /// Bytes of a stream from `at` to `end`.
 #[repr(C)]
@@ -50,6 +54,29 @@ impl Window {
         let at = self.at as usize & MASK;
         // SAFETY: the place is inside the array.
         unsafe { self.bytes.as_ptr().add(at).read() }
+    }
+
+    /// Where the first mark lies in the next [`SCAN`] bytes, whatever is behind the end; [`SCAN`] without one.
+    #[inline(always)]
+    #[must_use]
+    pub fn find(&self, marks: impl Fn(u64) -> u64) -> u32 {
+        let mut offset = 0;
+        while offset < SCAN {
+            let place = word::place(marks(self.word(offset)));
+            if place < 8 {
+                return offset + place;
+            }
+            offset += 8;
+        }
+        SCAN
+    }
+
+    /// Takes what comes in front of the first mark, but no more than [`SCAN`] bytes. Whether the mark is the next byte now.
+    #[inline(always)]
+    pub fn pass(&mut self, marks: impl Fn(u64) -> u64) -> bool {
+        let (place, left) = (self.find(marks), self.left());
+        self.take(if place < left { place } else { left });
+        place < SCAN && place < left
     }
 
     /// Takes `bytes` bytes.

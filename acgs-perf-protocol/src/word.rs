@@ -4,7 +4,8 @@
 //! "Determine if a word has a zero byte"); here the exact form, without false marks behind a real one.
 
 const LOW: u64 = 0x0101_0101_0101_0101;
-const HIGH: u64 = 0x8080_8080_8080_8080;
+/// The high bit of each byte: all the marks that there can be.
+pub const HIGH: u64 = 0x8080_8080_8080_8080;
 const SEVEN: u64 = 0x7f7f_7f7f_7f7f_7f7f;
 
 /// The high bit of each byte that is zero.
@@ -99,6 +100,37 @@ pub fn number(word: u64, digits: u32) -> Option<u64> {
     Some((value.wrapping_mul(10_000)).wrapping_add(value >> 32) & 0xffff_ffff)
 }
 
+/// The high bit of each byte that is a hexadecimal digit.
+#[inline(always)]
+#[must_use]
+pub fn hex_digits(word: u64) -> u64 {
+    between(word, b'0', b'9') | between(lower(word), b'a', b'f')
+}
+
+/// The number that the first `digits` bytes write, from 1 to 8 of them, all of which are [`hex_digits`].
+#[inline(always)]
+#[must_use]
+pub fn hex(word: u64, digits: u32) -> u64 {
+    // The digits move to the end of the word. What stands in front counts as 0.
+    let text = word << (64u32.wrapping_sub(8 * digits) & 63);
+    let letters = (text >> 6) & LOW;
+    let value = (text & (LOW * 15)) + letters * 9;
+    // Pairs, then fours, then all eight.
+    let value = ((value << 4) | (value >> 8)) & 0x00ff_00ff_00ff_00ff;
+    let value = ((value << 8) | (value >> 16)) & 0x0000_ffff_0000_ffff;
+    ((value << 16) | (value >> 32)) & 0xffff_ffff
+}
+
+/// `value` with `places` zeros behind it, at most 8. Multiplications: a table would be an access that the verifier has to follow.
+#[inline(always)]
+#[must_use]
+pub fn times_power_of_ten(value: u64, places: u32) -> u64 {
+    let value = if places & 1 != 0 { value.wrapping_mul(10) } else { value };
+    let value = if places & 2 != 0 { value.wrapping_mul(100) } else { value };
+    let value = if places & 4 != 0 { value.wrapping_mul(10_000) } else { value };
+    if places & 8 != 0 { value.wrapping_mul(100_000_000) } else { value }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -136,6 +168,20 @@ mod tests {
         assert_eq!(number(word(b"12345678"), 8), Some(12_345_678));
         assert_eq!(number(word(b"12345678"), 0), None);
         assert_eq!(number(word(b"12345678"), 9), None);
+    }
+
+    #[test]
+    fn hexadecimal_numbers_and_powers() {
+        assert_eq!(hex(word(b"7\r\nabcde"), 1), 7);
+        assert_eq!(hex(word(b"aF09\r\n.."), 4), 0xaf09);
+        assert_eq!(hex(word(b"DeadBeef"), 8), 0xdead_beef);
+        for byte in 0..=255u8 {
+            let text = u64::from_le_bytes([byte; 8]);
+            assert_eq!(hex_digits(text) == HIGH, byte.is_ascii_hexdigit(), "{byte}");
+        }
+        for places in 0..=8 {
+            assert_eq!(times_power_of_ten(7, places), 7 * 10u64.pow(places));
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use acgs_perf_protocol::name::{Key, NAME};
 use acgs_perf_protocol::walk::{self, TOKEN};
-use acgs_perf_protocol::window::WINDOW;
+use acgs_perf_protocol::window::{SCAN, WINDOW};
 use acgs_perf_protocol::{Found, Kind, Name, Protocol, Stream, Window};
 
 const KEY: Key = Key { start: 0x1234_5678_9abc_def0, factor: 0x8765_4321_0fed_cba9 };
@@ -15,6 +15,11 @@ pub struct Request {
     /// Behind how many bytes of the stream it was known.
     pub known_at: usize,
     pub left: bool,
+    /// How its reply is read.
+    pub reply_rule: u8,
+    /// What the step found, and the number with it: a statement that is prepared or bound is no request.
+    pub what: Found,
+    pub value: u32,
 }
 
 /// A reply that was found.
@@ -67,11 +72,14 @@ impl Direction {
             self.taken += bytes;
             loop {
                 walk::skip(&mut self.stream, &mut self.window);
+                let before = (self.stream, self.window.left());
                 let found = if is_reply {
                     walk::reply_step(self.protocol, &mut self.stream, &mut self.window)
                 } else {
                     walk::request_step(self.protocol, &mut self.stream, &mut self.window, &mut self.name)
                 };
+                assert!(before.1 - self.window.left() <= SCAN, "a step took more than {SCAN} bytes");
+                assert!(found != Found::NOTHING || before != (self.stream, self.window.left()), "a step did nothing");
                 let behind = self.taken - self.window.left() as usize;
                 if found.has(Found::LOST) {
                     self.lost = true;
@@ -101,10 +109,11 @@ pub fn requests(protocol: Protocol, pieces: &[&[u8]]) -> Seen<Request> {
     let (mut found, mut hashes) = (Vec::new(), Vec::new());
     for piece in pieces {
         direction.take(piece, false, |direction, what, behind| {
-            if what.has(Found::REQUEST) {
+            if what.has(Found::REQUEST.and(Found::DEFINED).and(Found::BINDS)) {
                 let (name, kind) = (direction.name(), direction.stream.kind());
                 let known_at = behind + direction.stream.skip as usize;
-                found.push(Request { name, kind, known_at, left: what.has(Found::LEFT) });
+                let (reply_rule, value) = (direction.stream.reply_rule, direction.stream.value);
+                found.push(Request { name, kind, known_at, left: what.has(Found::LEFT), reply_rule, what, value });
                 hashes.push(direction.stream.hash);
             }
         });

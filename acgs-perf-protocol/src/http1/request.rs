@@ -1,0 +1,322 @@
+//! Requests: `<method> <target> HTTP/1.<digit>`, a header, perhaps a body.
+
+use super::{CONNECT, HEAD, PLAIN, chunk, header};
+use crate::found::{Found, Kind};
+use crate::name::Name;
+use crate::protocol::Protocol;
+use crate::stream::Stream;
+use crate::window::Window;
+use crate::word;
+use crate::word::text;
+
+/// In a method that has no name here; `value` bytes of it were taken.
+const METHOD_REST: u8 = 1;
+/// In front of the target.
+const TARGET: u8 = 2;
+/// In the name of a host.
+const HOST: u8 = 3;
+/// At the slash in front of a segment; `count` segments were taken.
+const SEGMENT: u8 = 4;
+/// In a segment; `value` bytes of it were taken.
+const SEGMENT_REST: u8 = 5;
+/// In the part of a target that has no name.
+const TARGET_REST: u8 = 6;
+/// In front of the version.
+const VERSION: u8 = 7;
+
+/// Bits of `flags`: the segment has a digit.
+const DIGIT: u8 = 1;
+/// It is `v` and digits, so far.
+const NUMBERED: u8 = 2;
+/// It has bytes that no word has.
+const ODD: u8 = 4;
+/// The target is no part of the name.
+const NO_TARGET: u8 = 8;
+
+/// Segments that are part of a name.
+const SEGMENTS: u32 = 16;
+/// Longer segments are values.
+const LONGEST_SEGMENT: u32 = 32;
+/// Longer methods are none.
+const LONGEST_METHOD: u32 = 32;
+
+/// Takes the next token.
+#[inline(always)]
+pub fn step(stream: &mut Stream, window: &mut Window, name: &mut Name) -> Found {
+    match stream.state {
+        Stream::START => method(stream, window, name),
+        METHOD_REST => method_rest(stream, window),
+        TARGET => target(stream, window, name),
+        HOST => host(stream, window, name),
+        SEGMENT | SEGMENT_REST => segment(stream, window, name),
+        TARGET_REST => {
+            if window.pass(ends_target) {
+                stream.state = VERSION;
+            }
+            Found::NOTHING
+        }
+        VERSION => version(stream, window),
+        chunk::CHUNK.. => chunk::step(stream, window),
+        _ => {
+            let found = header::step::<false>(stream, window);
+            if stream.state == header::END { header_ends(stream) } else { found }
+        }
+    }
+}
+
+/// Marks what ends a target.
+#[inline(always)]
+fn ends_target(word: u64) -> u64 {
+    word::equal(word, b' ') | word::equal(word, b'\r') | word::equal(word, b'\n')
+}
+
+#[inline(always)]
+fn method(stream: &mut Stream, window: &mut Window, name: &mut Name) -> Found {
+    let (method, left) = (window.word(0), window.left());
+    let first = method as u8;
+    if first == b'\r' || first == b'\n' {
+        // Empty lines in front of a request are nothing (RFC 9112, 2.2).
+        window.take(1);
+        return Found::NOTHING;
+    }
+    if !first.is_ascii_alphabetic() {
+        return Found::LOST;
+    }
+    let bytes = word::place(word::equal(method, b' '));
+    if left < 8 && left <= bytes {
+        return Found::SHORT;
+    }
+    name.begin(stream, Protocol::Http1 as u8);
+    stream.kind = Kind::Request as u8;
+    stream.count = 0;
+    stream.flags = 0;
+    stream.reply_rule = PLAIN;
+    let method = word::first(method, bytes);
+    match method {
+        GET | POST | PUT | DELETE | PATCH | OPTIONS | TRACE => {}
+        HEAD_ => stream.reply_rule = HEAD,
+        CONNECT_ => stream.reply_rule = CONNECT,
+        _ => {
+            name.push(stream, text("OTHER"), 5);
+            stream.flags = NO_TARGET;
+            stream.value = 0;
+            stream.state = METHOD_REST;
+            return Found::NOTHING;
+        }
+    }
+    if method == CONNECT_ {
+        name.push(stream, method, 7);
+        stream.flags = NO_TARGET;
+    } else {
+        name.push(stream, method | (u64::from(b' ') << (8 * bytes)), bytes + 1);
+    }
+    window.take(bytes + 1);
+    stream.state = TARGET;
+    Found::NOTHING
+}
+
+const GET: u64 = text("GET");
+const POST: u64 = text("POST");
+const PUT: u64 = text("PUT");
+const DELETE: u64 = text("DELETE");
+const PATCH: u64 = text("PATCH");
+const OPTIONS: u64 = text("OPTIONS");
+const TRACE: u64 = text("TRACE");
+const HEAD_: u64 = text("HEAD");
+const CONNECT_: u64 = text("CONNECT");
+
+/// Up to eight bytes of a method that has no name here.
+#[inline(always)]
+fn method_rest(stream: &mut Stream, window: &mut Window) -> Found {
+    let (method, left) = (window.word(0), window.left());
+    let letters = word::between(word::lower(method), b'a', b'z') | word::between(method, b'0', b'9');
+    let letters = letters | word::equal(method, b'-') | word::equal(method, b'_');
+    let end = word::place(!letters & word::HIGH);
+    let bytes = if end < left { end } else { left };
+    stream.value += bytes;
+    if stream.value > LONGEST_METHOD {
+        return Found::LOST;
+    }
+    window.take(bytes);
+    if end < 8 && end < left {
+        if window.first() != b' ' || stream.value == 0 {
+            return Found::LOST;
+        }
+        window.take(1);
+        stream.state = TARGET;
+    }
+    Found::NOTHING
+}
+
+/// The beginning of a target.
+#[inline(always)]
+fn target(stream: &mut Stream, window: &mut Window, name: &mut Name) -> Found {
+    let (target, left) = (word::lower(window.word(0)), window.left());
+    let first = target as u8;
+    if first == b' ' {
+        window.take(1);
+        return Found::NOTHING;
+    }
+    if first == b'\r' || first == b'\n' {
+        return Found::LOST;
+    }
+    if stream.flags & NO_TARGET != 0 {
+        stream.state = TARGET_REST;
+        return Found::NOTHING;
+    }
+    match first {
+        b'/' => stream.state = SEGMENT,
+        b'*' => {
+            window.take(1);
+            name.push(stream, text("*"), 1);
+            stream.state = VERSION;
+        }
+        b'h' => {
+            // A target with a scheme, as proxies get it.
+            if left < 8 {
+                return Found::SHORT;
+            }
+            let bytes = if target == text("https://") {
+                8
+            } else if word::first(target, 7) == text("http://") {
+                7
+            } else {
+                return Found::LOST;
+            };
+            window.take(bytes);
+            stream.state = HOST;
+        }
+        _ => return Found::LOST,
+    }
+    Found::NOTHING
+}
+
+/// The host of a target with a scheme: no part of the name.
+#[inline(always)]
+fn host(stream: &mut Stream, window: &mut Window, name: &mut Name) -> Found {
+    let is_passed = window
+        .pass(|word| ends_target(word) | word::equal(word, b'/') | word::equal(word, b'?') | word::equal(word, b'#'));
+    if is_passed {
+        stream.state = SEGMENT;
+        if window.first() != b'/' {
+            name.push(stream, text("/"), 1);
+            stream.state = TARGET_REST;
+        }
+    }
+    Found::NOTHING
+}
+
+/// A slash and up to seven bytes of a segment, or up to eight more of it.
+#[inline(always)]
+fn segment(stream: &mut Stream, window: &mut Window, name: &mut Name) -> Found {
+    let (word, left) = (window.word(0), window.left());
+    let is_start = stream.state == SEGMENT;
+    if is_start && stream.count == SEGMENTS {
+        name.push(stream, text("/…"), 4);
+        stream.state = TARGET_REST;
+        return Found::NOTHING;
+    }
+    // The slash is pushed with what follows, but not looked at.
+    let slash = u32::from(is_start);
+    let text_ = word >> (8 * slash);
+    let ends = ends_target(text_) | word::equal(text_, b'/') | word::equal(text_, b'?') | word::equal(text_, b'#');
+    let end = word::place(ends);
+    let is_end = end + slash < 8;
+    let bytes = if is_end { end } else { 8 - slash };
+    if left < bytes + slash + u32::from(is_end) {
+        return Found::SHORT;
+    }
+    if is_start {
+        name.keep(stream);
+        stream.value = 0;
+        stream.flags &= !(DIGIT | NUMBERED | ODD);
+    }
+    look(stream, text_, bytes, is_start);
+    let is_value = is_value(stream);
+    if !is_value {
+        name.push(stream, word, bytes + slash);
+    }
+    window.take(bytes + slash);
+    stream.state = SEGMENT_REST;
+    if is_end {
+        if is_value {
+            name.drop_kept(stream);
+            name.push(stream, text("/{}"), 3);
+        }
+        stream.count += 1;
+        stream.state = if window.first() == b'/' { SEGMENT } else { TARGET_REST };
+    }
+    Found::NOTHING
+}
+
+/// What the first `bytes` bytes tell about a segment.
+#[inline(always)]
+fn look(stream: &mut Stream, text: u64, bytes: u32, is_start: bool) {
+    let digits = word::first(word::between(text, b'0', b'9'), bytes);
+    let words = word::between(word::lower(text), b'a', b'z') | word::equal(text, b'-') | word::equal(text, b'_');
+    let words = words | word::equal(text, b'.') | word::equal(text, b'~') | digits;
+    let all = word::first(word::HIGH, bytes);
+    if !words & all != 0 {
+        stream.flags |= ODD;
+    }
+    if digits != 0 {
+        stream.flags |= DIGIT;
+    }
+    if is_start {
+        let is_numbered = text as u8 == b'v' && bytes >= 2 && digits == all & !0xff;
+        stream.flags |= if is_numbered { NUMBERED } else { 0 };
+    } else if digits != all {
+        stream.flags &= !NUMBERED;
+    }
+    // The rest of a segment that is too long may be of any length.
+    stream.value = if stream.value > LONGEST_SEGMENT { stream.value } else { stream.value + bytes };
+}
+
+/// Whether what was seen of a segment makes it a value.
+#[inline(always)]
+fn is_value(stream: &Stream) -> bool {
+    let has_number = stream.flags & DIGIT != 0 && stream.flags & NUMBERED == 0;
+    has_number || stream.flags & ODD != 0 || stream.value > LONGEST_SEGMENT
+}
+
+/// The version, and the end of the line.
+#[inline(always)]
+fn version(stream: &mut Stream, window: &mut Window) -> Found {
+    let (version, end, left) = (window.word(0), window.word(8), window.left());
+    if version as u8 == b' ' {
+        window.take(1);
+        return Found::NOTHING;
+    }
+    if left < 9 {
+        return Found::SHORT;
+    }
+    if word::first(version, 7) != text("HTTP/1.") || !((version >> 56) as u8).is_ascii_digit() {
+        return Found::LOST;
+    }
+    let bytes = match end as u8 {
+        b'\n' => 9,
+        b'\r' if left < 10 => return Found::SHORT,
+        b'\r' if (end >> 8) as u8 == b'\n' => 10,
+        _ => return Found::LOST,
+    };
+    window.take(bytes);
+    header::begin(stream, 0, header::LINE);
+    Found::REQUEST
+}
+
+#[inline(always)]
+fn header_ends(stream: &mut Stream) -> Found {
+    stream.state = Stream::START;
+    if stream.flags & header::CHUNKED != 0 {
+        chunk::begin(stream);
+        return Found::NOTHING;
+    }
+    if stream.flags & header::CODED != 0 {
+        // It would end with the connection, and no server can answer that.
+        return Found::LOST;
+    }
+    if stream.flags & header::HAS_LENGTH != 0 {
+        stream.skip = stream.kept_hash;
+    }
+    Found::NOTHING
+}
