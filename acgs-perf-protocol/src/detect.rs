@@ -16,15 +16,72 @@ pub fn detect(window: &Window) -> Result<Protocol, Found> {
     if left < 2 {
         return Err(Found::SHORT);
     }
+    let second = (window.word(0) >> 8) as u8;
     if first == b'*' {
         // The number of words of a request.
-        let second = (window.word(0) >> 8) as u8;
         return Ok(if second.is_ascii_digit() { Protocol::Resp } else { Protocol::Unparsed });
+    }
+    if first == 0 {
+        return opening(window);
+    }
+    if first.is_ascii_alphabetic() && second == 0 {
+        return message(window);
     }
     if first.is_ascii_uppercase() {
         return http(window.word(0), window.word(8), left);
     }
     Ok(Protocol::Unparsed)
+}
+
+/// The first message of a connection to PostgreSQL: its length, and a number that says what it is.
+#[inline(always)]
+fn opening(window: &Window) -> Result<Protocol, Found> {
+    if window.left() < 8 {
+        return Err(Found::SHORT);
+    }
+    let word = window.word(0);
+    let (length, code) = ((word as u32).swap_bytes(), ((word >> 32) as u32).swap_bytes());
+    let is_known = match code {
+        0x0003_0000..=0x0003_ffff => {
+            // The name of a parameter follows. What Kafka calls `Metadata` begins alike, with a small number behind it.
+            if window.left() < 9 {
+                return Err(Found::SHORT);
+            }
+            (window.word(8) as u8).is_ascii_alphabetic()
+        }
+        80_877_102..=80_877_104 => true,
+        _ => false,
+    };
+    Ok(if is_known && (8..=10_000).contains(&length) { Protocol::Postgres } else { Protocol::Unparsed })
+}
+
+/// A later message to PostgreSQL: a byte for its type, and its length, which begins with a zero.
+#[inline(always)]
+fn message(window: &Window) -> Result<Protocol, Found> {
+    let left = window.left();
+    if left < 6 {
+        let is_whole = left == 5 && matches!(window.first(), b'S' | b'X');
+        if !is_whole {
+            return Err(Found::SHORT);
+        }
+    }
+    let (word, length) = (window.word(0), ((window.word(0) >> 8) as u32).swap_bytes());
+    let sixth = (word >> 40) as u8;
+    let is_text = sixth == b'\t' || sixth == b'\n' || sixth == b'\r' || (sixth >= b' ' && sixth != 0x7f);
+    let may_be = match word as u8 {
+        b'S' | b'X' => length == 4,
+        // The text of a query; the names of a statement and a portal, which are often empty.
+        b'Q' => length >= 5 && is_text,
+        b'P' | b'B' | b'E' => length >= 8 && (is_text || sixth == 0),
+        b'C' | b'D' => length >= 6 && matches!(sixth, b'S' | b'P'),
+        _ => false,
+    };
+    // If its end can be seen: a query ends with a zero, and the head of another message follows the others. A packet of MySQL with as
+    // many bytes as the code of a letter looks alike, and has neither.
+    let (last, next) = (window.word(length) as u8, window.word(length.wrapping_add(1)));
+    let is_closed = word as u8 != b'Q' || length >= left || last == 0;
+    let is_followed = length.wrapping_add(3) > left || ((next as u8).is_ascii_alphabetic() && (next >> 8) as u8 == 0);
+    Ok(if may_be && is_closed && is_followed { Protocol::Postgres } else { Protocol::Unparsed })
 }
 
 /// A method, a blank, and the beginning of a target.

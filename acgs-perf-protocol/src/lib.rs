@@ -13,6 +13,7 @@ pub mod found;
 pub mod http1;
 pub mod name;
 pub mod pending;
+pub mod postgres;
 pub mod protocol;
 pub mod resp;
 pub mod stream;

@@ -20,7 +20,7 @@ pub struct Stream {
     pub value: u32,
     /// Bytes of the name so far.
     pub length: u16,
-    /// Its bytes up to the part that may yet be replaced.
+    /// Its bytes up to the part that may yet be replaced. Where no part is, a number of the protocol's own.
     pub kept_length: u16,
     /// How many bytes of `carry` are of use.
     pub carried: u8,

@@ -6,6 +6,7 @@
 use crate::found::Found;
 use crate::http1;
 use crate::name::Name;
+use crate::postgres;
 use crate::protocol::Protocol;
 use crate::resp;
 use crate::stream::Stream;
@@ -23,6 +24,7 @@ pub fn request_step(protocol: Protocol, stream: &mut Stream, window: &mut Window
     match protocol {
         Protocol::Resp => resp::request::step(stream, window, name),
         Protocol::Http1 => http1::request::step(stream, window, name),
+        Protocol::Postgres => postgres::request::step(stream, window, name),
         _ => Found::LOST,
     }
 }
@@ -36,6 +38,7 @@ pub fn reply_step(protocol: Protocol, stream: &mut Stream, window: &mut Window) 
     match protocol {
         Protocol::Resp => resp::reply::step(stream, window),
         Protocol::Http1 => http1::reply::step(stream, window),
+        Protocol::Postgres => postgres::reply::step(stream, window),
         _ => Found::LOST,
     }
 }

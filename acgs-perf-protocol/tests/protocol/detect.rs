@@ -42,6 +42,34 @@ fn requests_of_http() {
 }
 
 #[test]
+fn messages_to_postgres() {
+    let messages: [&[u8]; 9] = [
+        b"\0\0\0\x08\x04\xd2\x16\x2f",
+        b"\0\0\0\x21\0\x03\0\0user\0postgres\0",
+        b"\0\0\0\x10\x04\xd2\x16\x2e\0\0\0\x01\0\0\0\x02",
+        b"Q\0\0\0\x0dselect 1\0",
+        b"Q\0\0\x10\x0dselect 1, ...",
+        b"P\0\0\0\x10\0select 1\0\0\0B\0\0\0\x0c",
+        b"B\0\0\0\x0d\0a\0\0\0\0\0\0\0E\0\0\0\x09",
+        b"D\0\0\0\x06S\0S\0\0\0\x04",
+        b"S\0\0\0\x04",
+    ];
+    for message in messages {
+        assert_eq!(detected(message), Protocol::Postgres, "{message:?}");
+    }
+    // To MySQL: a packet of 81 bytes that prepares a statement. To Kafka. And nothing.
+    let others: [&[u8]; 4] = [
+        &[&b"Q\0\0\0\x16"[..], &[b'a'; 80]].concat(),
+        &[&b"P\0\0\0\x16"[..], &[b'a'; 79]].concat(),
+        b"\0\0\0\x21\0\x03\0\x0a\0\0\0\x01\0\x07console",
+        b"\0\0\0\0\0\0\0\0\0",
+    ];
+    for other in others {
+        assert_eq!(of(other), Ok(Protocol::Unparsed), "{other:?}");
+    }
+}
+
+#[test]
 fn what_is_not_http() {
     let others: [&[u8]; 7] = [
         b"GET key\r\nnext line of it",

@@ -4,4 +4,5 @@ mod detect;
 mod drive;
 mod exchange;
 mod http1;
+mod postgres;
 mod resp;
