@@ -7,12 +7,14 @@
 //! A direction is a [`Stream`]: a few words of state. The bytes come through a [`Window`], and each [`step`] takes one token of at most
 //! some words from it: so the work is bounded step by step, and a token that a piece of the stream cuts in two is carried over.
 #![no_std]
+#![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 
 pub mod detect;
 pub mod found;
 pub mod http1;
 pub mod name;
 pub mod pending;
+mod place;
 pub mod postgres;
 pub mod protocol;
 pub mod resp;

@@ -3,6 +3,7 @@
 //! In: words of up to eight bytes. Out: bytes, and a hash with a key that nobody outside knows: who could find two names of one hash
 //! could hide one behind the other.
 
+use crate::place;
 use crate::stream::Stream;
 use crate::word;
 
@@ -69,7 +70,7 @@ impl Name {
         let at = stream.length as usize;
         if at < NAME {
             // SAFETY: eight bytes from any place below `NAME` lie inside the array.
-            unsafe { self.bytes.as_mut_ptr().add(at & MASK).cast::<u64>().write_unaligned(word.to_le()) };
+            unsafe { place::store(self.bytes.as_mut_ptr().add(place::masked::<MASK>(at)), word) };
             stream.length = stream.length.wrapping_add(bytes as u16);
         }
     }

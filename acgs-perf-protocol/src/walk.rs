@@ -6,6 +6,7 @@
 use crate::found::Found;
 use crate::http1;
 use crate::name::Name;
+use crate::place;
 use crate::postgres;
 use crate::protocol::Protocol;
 use crate::resp;
@@ -68,9 +69,12 @@ pub fn keep_rest(stream: &mut Stream, window: &mut Window) -> bool {
 /// Puts that in front of the window, and says how many bytes it is: more bytes go behind it.
 #[inline(always)]
 pub fn put_rest(stream: &mut Stream, window: &mut Window) -> u32 {
-    let bytes = window.bytes.as_mut_ptr().cast::<[u64; 2]>();
-    // SAFETY: the window begins with sixteen bytes, which any words may be in.
-    unsafe { bytes.write_unaligned([stream.carry[0].to_le(), stream.carry[1].to_le()]) };
+    let bytes = window.bytes.as_mut_ptr();
+    // SAFETY: the window has sixteen bytes and more.
+    unsafe {
+        place::store(bytes, stream.carry[0]);
+        place::store(bytes.add(8), stream.carry[1]);
+    }
     let carried = u32::from(stream.carried);
     stream.carried = 0;
     window.at = 0;

@@ -3,7 +3,7 @@
 //! In: a piece of the stream, copied here by whoever drives the steps. Out: words at any place in it. Places are masked, so that the
 //! verifier knows that they are inside.
 
-use crate::word;
+use crate::{place, word};
 
 /// Bytes of a window, a power of two.
 pub const WINDOW: usize = 512;
@@ -42,16 +42,16 @@ impl Window {
     #[inline(always)]
     #[must_use]
     pub fn word(&self, offset: u32) -> u64 {
-        let at = self.at.wrapping_add(offset) as usize & MASK;
+        let at = place::masked::<MASK>(self.at.wrapping_add(offset) as usize);
         // SAFETY: eight bytes from any place below `WINDOW` lie inside the array.
-        unsafe { self.bytes.as_ptr().add(at).cast::<u64>().read_unaligned() }.to_le()
+        unsafe { place::load(self.bytes.as_ptr().add(at)) }
     }
 
     /// The next byte.
     #[inline(always)]
     #[must_use]
     pub fn first(&self) -> u8 {
-        let at = self.at as usize & MASK;
+        let at = place::masked::<MASK>(self.at as usize);
         // SAFETY: the place is inside the array.
         unsafe { self.bytes.as_ptr().add(at).read() }
     }
