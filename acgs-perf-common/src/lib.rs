@@ -6,6 +6,7 @@
 pub mod attribution;
 pub mod block_io;
 pub mod delivery;
+pub mod endpoint;
 pub mod exemplar;
 pub mod fates;
 pub mod fields;

@@ -35,6 +35,8 @@ impl Found {
     pub const BOUND: Self = Self(1 << 12);
     /// The reply goes on for as long as there is something to tell: only its beginning was waited for.
     pub const STREAM: Self = Self(1 << 13);
+    /// The name of the request is whole. Where none says so before [`Self::REQUEST`], it is whole there.
+    pub const NAMED: Self = Self(1 << 14);
 
     /// Both.
     #[inline(always)]

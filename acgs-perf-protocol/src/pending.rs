@@ -4,9 +4,10 @@
 //! with a count, so that a deep pipeline of one command takes no room; what has no room joins the last entry, without its name.
 
 use crate::found::Kind;
+use crate::place::masked;
 
 /// Entries, a power of two.
-pub const ENTRIES: usize = 32;
+pub const ENTRIES: usize = 64;
 /// Readings of which requests wait, a power of two.
 pub const READINGS: usize = 8;
 /// The endpoint of those whose name is not known, or was lost.
@@ -85,14 +86,14 @@ impl Pending {
 
     #[inline(always)]
     fn entry(&mut self, place: u8) -> &mut Waiting {
-        let at = place as usize & (ENTRIES - 1);
+        let at = masked::<{ ENTRIES - 1 }>(usize::from(place));
         // SAFETY: the place is below the length of the array.
         unsafe { &mut *self.entries.as_mut_ptr().add(at) }
     }
 
     #[inline(always)]
     fn reading(&mut self, number: u8) -> &mut Reading {
-        let at = number as usize & (READINGS - 1);
+        let at = masked::<{ READINGS - 1 }>(usize::from(number));
         // SAFETY: the place is below the length of the array.
         unsafe { &mut *self.readings.as_mut_ptr().add(at) }
     }
@@ -104,8 +105,12 @@ impl Pending {
             self.requests = self.requests.wrapping_add(1);
         }
         if self.length == 0 || *self.reading(self.reading) != reading {
-            self.reading = self.reading.wrapping_add(1);
-            *self.reading(self.reading) = reading;
+            let next = self.reading.wrapping_add(1);
+            // Where all readings are of those that wait, the last one stands for this too.
+            if self.length == 0 || (next.wrapping_sub(self.entry(self.first).reading) as usize) < READINGS {
+                self.reading = next;
+                *self.reading(next) = reading;
+            }
         }
         let number = self.reading;
         if self.length != 0 {
@@ -142,6 +147,13 @@ impl Pending {
         let entry = *self.entry(self.first);
         let reading = *self.reading(entry.reading);
         Some((entry, reading))
+    }
+
+    /// How the reply to that one is read; 0 if nothing waits.
+    #[inline(always)]
+    #[must_use]
+    pub fn reply_rule(&mut self) -> u8 {
+        if self.length == 0 { 0 } else { self.entry(self.first).reply_rule }
     }
 
     /// The one that has waited longest waits no more.
@@ -199,14 +211,25 @@ mod tests {
     #[test]
     fn what_has_no_room_loses_its_name_and_is_counted() {
         let mut pending = Pending::EMPTY;
-        let kept = (0..50_u16).filter(|n| pending.push(n + 1, Kind::Request, 0, reading(1))).count();
+        let kept = (0..100_u16).filter(|n| pending.push(n + 1, Kind::Request, 0, reading(1))).count();
         assert_eq!(kept, ENTRIES);
         let mut named = 0;
-        for _ in 0..50 {
+        for _ in 0..100 {
             named += usize::from(pending.front().unwrap().0.endpoint != NO_ENDPOINT);
             pending.pop();
         }
         assert_eq!((named, pending.is_empty(), pending.requests), (ENTRIES - 1, true, 0));
+    }
+
+    #[test]
+    fn no_reading_is_taken_from_those_that_wait() {
+        let mut pending = Pending::EMPTY;
+        (0..30_u16).for_each(|n| drop(pending.push(n + 1, Kind::Request, 0, reading(u64::from(n) * 10))));
+        for n in 0..30_u64 {
+            let (_, when) = pending.front().unwrap();
+            assert_eq!(when, reading(n.min(READINGS as u64 - 1) * 10));
+            pending.pop();
+        }
     }
 
     #[test]

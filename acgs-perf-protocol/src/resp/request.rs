@@ -46,7 +46,7 @@ pub fn step(stream: &mut Stream, window: &mut Window, name: &mut Name) -> Found 
         WORD => word_head(stream, window),
         NAME => name_word(stream, window, name),
         SECOND => second_word(stream, window, name),
-        OPTION => option(stream, window),
+        OPTION => option(stream, window, name),
         _ => line(stream, window, name),
     }
 }
@@ -172,7 +172,10 @@ fn name_word(stream: &mut Stream, window: &mut Window, name: &mut Name) -> Found
     }
     stream.flags |= NAMED;
     stream.skip = 2;
-    word_ends(stream)
+    // Others have more words in their names, or may have.
+    let is_whole = stream.flags & COMMAND == Command::Plain as u8 || stream.flags & COMMAND == Command::Waits as u8;
+    let found = word_ends(stream);
+    if is_whole { found.and(Found::NAMED) } else { found }
 }
 
 /// Up to eight bytes of the second word of a name.
@@ -223,12 +226,15 @@ fn second_word(stream: &mut Stream, window: &mut Window, name: &mut Name) -> Fou
 
 /// A word of five bytes, which may say that the command waits.
 #[inline(always)]
-fn option(stream: &mut Stream, window: &mut Window) -> Found {
+fn option(stream: &mut Stream, window: &mut Window, name: &mut Name) -> Found {
     if window.left() < 5 {
         return Found::SHORT;
     }
     if word::first(word::upper(window.word(0)), 5) == BLOCK {
         stream.kind = Kind::WaitByDesign as u8;
+        // By name too: one that waits and one that does not are asked for different things.
+        name.push(stream, BLOCK << 8 | u64::from(b' '), 6);
+        stream.flags &= !COMMAND;
     }
     window.take(5);
     stream.skip = 2;
