@@ -27,6 +27,7 @@ fn main() -> Result<()> {
         Ok(linker) => {
             println!("cargo:rerun-if-changed={}", linker.display());
             println!("cargo:rerun-if-changed=../acgs-perf-common/src");
+            println!("cargo:rerun-if-changed=../acgs-perf-protocol/src");
             let toolchain = env::var(TOOLCHAIN).unwrap_or_else(|_| "nightly".into());
             // An incremental build cuts the crate into pieces, between which closures are calls: 21 instructions more in each hook.
             // SAFETY: nothing else runs in this program.

@@ -149,6 +149,18 @@ impl Figures {
         self.service
     }
 
+    /// How many shards there are.
+    #[inline(always)]
+    pub fn shards(self) -> u32 {
+        self.shards
+    }
+
+    /// That of this CPU.
+    #[inline(always)]
+    pub fn shard(self) -> u32 {
+        self.shard
+    }
+
     /// Adds what a request of this `latency`, of which the reply took `reply`, brings to the attribution histogram, or takes it
     /// `back`. The row has the other words; a `narrow` one has fewer that can be other than 0, one that was `held` a few more.
     #[inline(always)]

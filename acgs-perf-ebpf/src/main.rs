@@ -22,6 +22,7 @@ mod kernel {
     pub mod task;
     pub mod time;
     pub mod transmit;
+    pub mod user;
 }
 
 mod count;
@@ -30,6 +31,7 @@ mod state {
     //! What is kept of a socket, a thread and a request: types, with the maps of local storage. No rules.
     mod served;
     pub mod socket;
+    pub mod talk;
     pub mod thread;
 }
 
@@ -39,6 +41,7 @@ mod table {
     mod bytes;
     pub mod delivery;
     pub mod downstream;
+    pub mod endpoint;
     pub mod exec;
     pub mod exemplar;
     pub mod fates;
@@ -48,6 +51,7 @@ mod table {
     pub mod request;
     pub mod service;
     mod slots;
+    pub mod statement;
     pub mod syscall;
     pub mod syscall_class;
 }
@@ -68,7 +72,9 @@ mod clock {
     mod limit;
     mod record;
     pub mod request;
+    pub mod talk;
     pub mod thread;
+    mod walk;
 }
 
 mod hooks {

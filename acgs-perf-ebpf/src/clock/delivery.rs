@@ -66,7 +66,8 @@ fn begins(socket: &mut SocketState, end: u32, busy: u32) {
     note_arrival();
 }
 
-/// The first request of a connection is read: what was written until now is none of its reply.
+/// What was written until now is none of the reply to come: the first request of a connection is read, or what was sent was another
+/// reply, or none.
 #[inline(always)]
 pub fn note_end(socket: &mut SocketState, sk: Sock) {
     if let Some(tcp) = Transmit::of(sk) {

@@ -11,6 +11,7 @@
 //! abandoned before it was read may be read later, because the kernel keeps its bytes; `gone` knows it by its arrival.
 
 use acgs_perf_common::attribution::{COUNT_WORD, LATENCY_WORD};
+use acgs_perf_common::endpoint::NO_ENDPOINT;
 use acgs_perf_common::fates::{FAREWELL_NS, PAUSE_NS};
 use acgs_perf_common::maps::{Counter, Histogram, MAX_SERVICES};
 use acgs_perf_common::subprogram;
@@ -21,8 +22,8 @@ use crate::globals::attributes;
 use crate::kernel::sock::Sock;
 use crate::kernel::time::now;
 use crate::state::socket::{ANSWERED, CLIENT, IDLE, READ, REPLIED, SocketState, UNSENT};
-use crate::table::fates;
 use crate::table::service::service_of_listener;
+use crate::table::{endpoint, fates};
 
 /// Whether a request was read that has no reply, and that was not given up.
 #[inline(always)]
@@ -256,6 +257,9 @@ subprogram! {
         figures.unrecord(Histogram::Latency, latency);
         figures.unrecord(Histogram::QueueTime, queue_time);
         figures.unrecord(Histogram::ServiceTime, service_time);
+        if socket.endpoint != NO_ENDPOINT {
+            endpoint::taken_back(figures, socket.endpoint, latency);
+        }
         if attributes() && socket.row[COUNT_WORD] != 0 {
             record::add_to_row(socket, figures.service(), latency, 1);
         }

@@ -11,12 +11,14 @@
 use acgs_perf_common::attribution::{
     COUNT_WORD, Component, LATENCY_WORD, NARROW_WORDS, QUEUE_WORD, attribution_bucket, component_word,
 };
+use acgs_perf_common::endpoint::NO_ENDPOINT;
 use acgs_perf_common::fates::PAUSE_NS;
 use acgs_perf_common::ledger::Loss;
 use acgs_perf_common::maps::{Counter, Histogram};
 use acgs_perf_common::opaque;
 use acgs_perf_common::rules::row;
 
+use super::talk::{self, Heard, Said};
 use super::{delivery, leave, record};
 use crate::count::{Figures, atomic_add, lose, prefetch, replaced};
 use crate::globals::attributes;
@@ -24,7 +26,8 @@ use crate::kernel::sock::Sock;
 use crate::kernel::time::now;
 use crate::rules::request as request_rules;
 use crate::state::socket::{ASKED_AGAIN, CLIENT, IDLE, PUSHED, READ, REPLIED, SocketState, UNSENT, note_arrival};
-use crate::table::{accept, delivery as delivery_table, exemplar, request as request_table};
+use crate::state::talk::News;
+use crate::table::{accept, delivery as delivery_table, endpoint, exemplar, request as request_table};
 use acgs_perf_common::subprogram;
 
 /// Bytes arrived in the receive queue.
@@ -42,10 +45,20 @@ pub fn arrived(socket: &mut SocketState, sk: Sock) {
 
 /// The service read `bytes`, at least one. Returns whether a new request began.
 #[inline(always)]
-pub fn received(socket: &mut SocketState, sk: Sock, figures: Figures, bytes: u64) -> bool {
+pub fn received(socket: &mut SocketState, sk: Sock, service: u32, bytes: u64) -> bool {
+    let figures = Figures::of(service);
     let arrived = socket.next_arrived;
     socket.next_arrived = 0;
     figures.add(Counter::BytesIn, bytes);
+    let mut known = None;
+    if endpoint::is_active() {
+        let _names_the_connection = request_table::id_of(socket, sk);
+        match talk::heard(socket, service, bytes, arrived, now()) {
+            Heard::Unknown | Heard::More => {}
+            Heard::Nothing => return false,
+            Heard::Request(reading) => known = Some(reading.arrived),
+        }
+    }
     if socket.phase == READ {
         if arrived != 0 && delivery::has_sent_unseen(socket, sk) {
             // The reply is out, and who sent it has not come back yet; the client was faster.
@@ -68,7 +81,8 @@ pub fn received(socket: &mut SocketState, sk: Sock, figures: Figures, bytes: u64
         delivery::settle(socket, sk);
     }
     let now = now();
-    if socket.phase == REPLIED && (arrived == 0 || socket.has_ended != 0 || sk.only_drains()) {
+    let arrived = known.unwrap_or(arrived);
+    if known.is_none() && socket.phase == REPLIED && (arrived == 0 || socket.has_ended != 0 || sk.only_drains()) {
         // Nothing has come since the read before, or perhaps only the end of the stream, which arrives as bytes do; or this end will
         // send no more: it is the rest of what was answered, unless a reply of its own follows.
         if socket.unclaimed_arrived == 0 || socket.unclaimed.wrapping_sub(socket.replied) as i64 <= 0 {
@@ -121,7 +135,21 @@ fn asks_again(socket: &mut SocketState, arrived: u64) {
 /// service that began it: only there is something to take back.
 #[inline(always)]
 pub fn sent(socket: &mut SocketState, sk: Sock, service: u32, bytes: u64) -> Result<(), Loss> {
-    let is_claimed = socket.phase == REPLIED && socket.unclaimed.wrapping_sub(socket.replied) as i64 > 0;
+    let mut news = News::of(service, bytes, 0, 0, true);
+    let is_known = endpoint::is_active() && {
+        news.now = now();
+        match talk::said(socket, &mut news) {
+            Said::Unknown => false,
+            Said::Reply => true,
+            Said::Nothing => {
+                Figures::of(service).add(Counter::BytesOut, bytes);
+                talk::goes_on(socket, &mut news);
+                delivery::note_end(socket, sk);
+                return Ok(());
+            }
+        }
+    };
+    let is_claimed = !is_known && socket.phase == REPLIED && socket.unclaimed.wrapping_sub(socket.replied) as i64 > 0;
     if delivery::is_held(socket) {
         delivery::sends_more(socket, sk, is_claimed);
     }
@@ -142,7 +170,7 @@ pub fn sent(socket: &mut SocketState, sk: Sock, service: u32, bytes: u64) -> Res
         }
         return Ok(());
     }
-    let mut now = now();
+    let mut now = if is_known { news.now } else { now() };
     socket.bytes_out += bytes;
     if begins {
         if socket.held & ASKED_AGAIN != 0 {
@@ -156,7 +184,11 @@ pub fn sent(socket: &mut SocketState, sk: Sock, service: u32, bytes: u64) -> Res
             delivery::has_sent_more(socket, now);
         }
     }
-    delivery::sent(socket, sk);
+    if is_known && talk::goes_on(socket, &mut news) {
+        delivery::note_end(socket, sk);
+    } else {
+        delivery::sent(socket, sk);
+    }
     Ok(())
 }
 
@@ -230,6 +262,9 @@ fn begins_reply(socket: &mut SocketState, sk: Sock, figures: Figures, now: u64) 
         atomic_add(queue_slot, 1);
         atomic_add(service_slot, 1);
         atomic_add(latency_slot, 1);
+        if socket.endpoint != NO_ENDPOINT {
+            endpoint::answered(figures, socket.endpoint, latency);
+        }
     }
     if attributes {
         if let Err(loss) = request_rules::answered(sk, socket, figures.service(), now) {

@@ -162,10 +162,9 @@ pub fn received(bytes: i32, flags: i32, sk: impl FnOnce() -> Option<Sock>) -> Re
         }
         return Ok(());
     }
-    let figures = Figures::of(service);
-    let began = request::received(socket, sk, figures, bytes as u64);
+    let began = request::received(socket, sk, service, bytes as u64);
     if global!(TCP_ACTIVE) != 0 && began && socket.requests % SRTT_EVERY == 1 && sk.family() != AF_UNIX {
-        sample_srtt(sk, figures);
+        sample_srtt(sk, Figures::of(service));
     }
     Ok(())
 }

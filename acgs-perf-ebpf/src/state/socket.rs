@@ -7,6 +7,7 @@ use acgs_perf_common::attribution::{ATTRIBUTION_WORDS, LATENCY_WORD};
 use aya_ebpf::btf_maps::Array;
 use aya_ebpf::macros::btf_map;
 
+use super::talk::Talk;
 use crate::kernel::sock::{AF_UNIX, Sock};
 use crate::kernel::storage::SocketStorage;
 use acgs_perf_common::opaque::{self, reload};
@@ -152,8 +153,12 @@ pub struct SocketState {
     pub has_sent: u8,
     /// Not 0 once the client has closed its end.
     pub has_ended: u8,
+    /// Endpoint of the last request that was answered; `NO_ENDPOINT` where the protocol is not followed.
+    pub endpoint: u16,
     /// Ticks in which the connection had been busy, see `kernel::transmit`, when the held reply was last accounted.
     pub busy: u32,
+    /// What is said on the connection.
+    pub talk: Talk,
 }
 
 const _: () = assert!(core::mem::offset_of!(SocketState, id) + 8 == 64);
@@ -219,10 +224,10 @@ impl SocketState {
         }
     }
 
-    /// Copies all of it, as far as it holds still.
+    /// Copies all of it but what is said, as far as it holds still.
     #[inline(always)]
     pub fn copy_to(&self, copy: &mut Self) {
-        const WORDS: usize = size_of::<SocketState>() / 8;
+        const WORDS: usize = core::mem::offset_of!(SocketState, talk) / 8;
         let (to, from) = (core::ptr::from_mut(copy).cast::<[u64; WORDS]>(), core::ptr::from_ref(self).cast());
         // SAFETY: both are as long, aligned as words are, and any words are valid.
         unsafe { opaque::copy(&mut *to, &*from) };

@@ -35,6 +35,12 @@ pub fn pushed(service: u32, latency: u64) {
     add(service, PUSH_BUCKETS + attribution_bucket(latency).min(ATTRIBUTION_BUCKETS) as u32, 1);
 }
 
+/// The service has sent messages that are no replies, as their protocol says.
+#[inline(always)]
+pub fn pushes(service: u32, messages: u64) {
+    add(service, PUSHES, messages);
+}
+
 /// A reply that was held for `before` so far was held for `ns` more, by the component of this index among those of the delivery.
 #[inline(always)]
 pub fn held(service: u32, part: u32, before: u64, ns: u64) {

@@ -21,7 +21,9 @@ use super::look::{self, Look};
 use super::maps::{self, Maps};
 use super::offsets::Resolved;
 use super::preemption::{self, Preemption};
-use super::probes::{self, BASE_MAPS, Choice, Iterators, MapSpec, PROBES, ProbeSpec, Sizes, SocketIterators, Stop};
+use super::probes::{
+    self, BASE_MAPS, Choice, Iterators, MapSpec, PROBES, ProbeSpec, Sizes, SocketIterators, Stop, endpoints,
+};
 use super::status::{ProbeState, ProbeStatus};
 use super::{Debug, LiveError, calls, memory, program};
 use crate::sums::Sections;
@@ -132,6 +134,7 @@ impl Session {
         let log_level = diagnostics::level();
         let sizes = Sizes { shards: shards(), services: services as u32 };
         let shards = sizes.shards;
+        let endpoint_key = endpoints::random_key();
         let mut loader = memory::loader();
         loader
             .btf(None)
@@ -141,6 +144,7 @@ impl Session {
             .override_global("SHARDS", &shards, true)
             .override_global("PREEMPTIBLE", &preemptible, true)
             .override_global("TICK_NS", &tick_ns, true)
+            .override_global("ENDPOINT_KEY", &endpoint_key, true)
             .override_global(diagnostics::LEVEL, &log_level, true);
         for (name, active) in &globals {
             loader.override_global(name, active, true);

@@ -6,6 +6,7 @@
 
 pub mod attribution;
 pub mod block_io;
+pub mod endpoints;
 pub mod memory;
 pub mod process;
 pub mod request;
@@ -160,6 +161,7 @@ pub const PROBES: &[&ProbeSpec] = &[
     &attribution::PROBE,
     &block_io::PROBE,
     &memory::PROBE,
+    &endpoints::PROBE,
 ];
 
 /// The probe with this name.

@@ -1,0 +1,155 @@
+//! The request clock of a connection whose protocol is followed: what a read or a send means for it.
+//!
+//! In: reads and sends. Out: which request the clock is set to. Several requests may wait on one connection; the clock is set to the one
+//! that has waited longest, and to the next when that is answered.
+
+use acgs_perf_common::attribution::{COUNT_WORD, LATENCY_WORD};
+use acgs_perf_common::endpoint::NO_ENDPOINT;
+use acgs_perf_common::maps::Counter;
+use acgs_perf_common::rules::request as request_rules;
+use acgs_perf_common::subprogram;
+use acgs_perf_protocol::Kind;
+use acgs_perf_protocol::pending::Reading;
+
+use super::record;
+use super::walk::follow;
+use crate::count::{Figures, counted, lose};
+use crate::globals::attributes;
+use crate::kernel::task::Task;
+use crate::state::socket::{IDLE, READ, SocketState, UNSENT};
+use crate::state::talk::News;
+use crate::state::thread as thread_state;
+use crate::table::request::Requests;
+use crate::table::{delivery, fates};
+
+/// What a read was, as far as its protocol tells.
+pub enum Heard {
+    /// It does not tell.
+    Unknown,
+    /// No request begins that the clock could be set to.
+    Nothing,
+    /// More of the request that is in service, or more requests behind it.
+    More,
+    /// A request begins, or one that has waited behind others.
+    Request(Reading),
+}
+
+/// What the service has read: `bytes`, which had arrived at `arrived`, 0 if nobody saw it.
+#[inline(always)]
+pub fn heard(socket: &mut SocketState, service: u32, bytes: u64, arrived: u64, now: u64) -> Heard {
+    if arrived != 0 {
+        socket.talk.arrived = arrived;
+    }
+    let mut news = News::of(service, bytes, socket.talk.arrived, now, false);
+    follow(socket, &mut news);
+    let talk = &mut socket.talk;
+    if !talk.is_followed() {
+        return Heard::Unknown;
+    }
+    if news.one_way != 0 {
+        fates::one_way(service, u64::from(news.one_way));
+    }
+    if news.farewells != 0 {
+        fates::farewell(service);
+    }
+    let front = talk.pending.front();
+    let expected = match front {
+        _ if talk.has_left != 0 => None,
+        Some((waiting, reading)) => (waiting.kind == Kind::Request as u8).then_some(reading),
+        None => (!talk.requests.is_between()).then_some(talk.reading),
+    };
+    match expected {
+        Some(_) if socket.phase == READ => Heard::More,
+        Some(reading) if talk.is_replying == 0 => Heard::Request(reading),
+        Some(_) => Heard::Nothing,
+        None => {
+            if socket.phase == READ {
+                // It looked like the beginning of a request.
+                socket.phase = IDLE;
+                Figures::of(socket.known_service()).add(Counter::Read, 1u64.wrapping_neg());
+            }
+            Heard::Nothing
+        }
+    }
+}
+
+/// What a send was, as far as its protocol tells.
+pub enum Said {
+    /// It does not tell.
+    Unknown,
+    /// Nothing of a reply that the clock waits for.
+    Nothing,
+    /// A reply, or more of it, or several.
+    Reply,
+}
+
+/// What the service sends.
+#[inline(always)]
+pub fn said(socket: &mut SocketState, news: &mut News) -> Said {
+    if !socket.talk.is_followed() {
+        socket.endpoint = NO_ENDPOINT;
+        return Said::Unknown;
+    }
+    news.began = u32::from(socket.talk.is_replying);
+    let before = news.began;
+    follow(socket, news);
+    if !socket.talk.is_followed() {
+        return Said::Unknown;
+    }
+    if news.pushes != 0 {
+        delivery::pushes(counted(news.service), u64::from(news.pushes));
+    }
+    if news.began == 0 {
+        return Said::Nothing;
+    }
+    if before == 0 && socket.phase != READ {
+        // It had waited behind what is no request.
+        next(socket, &mut news.first, news.service, news.now);
+    }
+    Said::Reply
+}
+
+/// Behind the replies of a send, of which the first is recorded: the clock is set to the last reply if that goes on, or to the next
+/// request.
+#[inline(always)]
+pub fn goes_on(socket: &mut SocketState, news: &mut News) -> bool {
+    if news.began > 1 {
+        record::becomes_last(socket, &mut news.last, news.last_endpoint, news.now);
+    }
+    let talk = &mut socket.talk;
+    if talk.is_replying != 0 || talk.has_left != 0 {
+        return false;
+    }
+    match talk.pending.front() {
+        Some((waiting, mut reading)) if waiting.kind == Kind::Request as u8 => {
+            next(socket, &mut reading, news.service, news.now);
+            true
+        }
+        _ => false,
+    }
+}
+
+subprogram! {
+    /// The service turns to a request that it has read before, and that has waited behind others on its connection.
+    fn next = talk_next(socket: &mut SocketState, reading: &mut Reading; service: u32, now: u64) {
+        (socket.arrived, socket.read) = (reading.arrived, now);
+        socket.phase = READ;
+        socket.row[LATENCY_WORD] = UNSENT;
+        socket.row[COUNT_WORD] = 0;
+        (socket.bytes_in, socket.bytes_out, socket.held, socket.delivery) = (0, 0, 0, 0);
+        socket.set_service(Figures::of(service).service());
+        socket.requests = socket.requests.wrapping_add(1);
+        Figures::of(service).add(Counter::Read, 1);
+        if attributes() {
+            request_rules::queue_unknown(socket, now);
+            let task = Task::current();
+            match thread_state::of(task) {
+                Ok(thread) => {
+                    let id = socket.known_id();
+                    request_rules::began(&Requests, thread, socket, id, task.pid(), 0, now);
+                }
+                Err(loss) => lose(loss),
+            }
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! What is said on a connection, as far as its protocol is followed: a part of the state of its socket.
+//!
+//! In: nothing. Out: the type, and the room in which the bytes are looked at.
+
+use acgs_perf_protocol::pending::{Pending, Reading};
+use acgs_perf_protocol::{Name, Protocol, Stream, Window};
+use aya_ebpf::btf_maps::PerCpuArray;
+use aya_ebpf::macros::btf_map;
+
+use crate::kernel::user::Source;
+
+/// Room for a look at what is said. Whoever uses it keeps its CPU.
+#[btf_map]
+static ROOM: PerCpuArray<Room, 1> = PerCpuArray::new();
+
+/// What is needed for one look, too large for the stack.
+#[repr(C)]
+pub struct Room {
+    pub window: Window,
+    pub name: Name,
+    pub source: Source,
+}
+
+impl Room {
+    /// That of this CPU.
+    #[inline(always)]
+    pub fn get() -> Option<*mut Self> {
+        ROOM.get_ptr_mut(0)
+    }
+}
+
+/// A conversation.
+#[repr(C)]
+pub struct Talk {
+    /// What the client sends.
+    pub requests: Stream,
+    /// What the server sends.
+    pub replies: Stream,
+    /// Requests that wait for their replies.
+    pub pending: Pending,
+    /// Which reading brought the beginning of the request under way.
+    pub reading: Reading,
+    /// When bytes last arrived.
+    pub arrived: u64,
+    /// Endpoint of the statement that was bound last.
+    pub bound: u16,
+    /// Endpoint of the request under way, once its name is whole.
+    pub named: u16,
+    /// Number of the [`Protocol`].
+    pub protocol: u8,
+    /// How often it looked like none.
+    pub tries: u8,
+    /// 1 from where on the server sends what nobody asks for.
+    pub has_left: u8,
+    /// 1 while a reply is being sent that the clock has recorded.
+    pub is_replying: u8,
+    /// Not 0 while those are taken away that the server answers nothing, up to the next mark.
+    pub is_skipping: u8,
+    /// 1 once the end of the reply that is being sent is known.
+    pub has_ended: u8,
+    pub _reserved: [u8; 5],
+}
+
+impl Talk {
+    #[inline(always)]
+    pub fn protocol(&self) -> Protocol {
+        Protocol::from_number(self.protocol)
+    }
+
+    /// Whether its messages are followed.
+    #[inline(always)]
+    pub fn is_followed(&self) -> bool {
+        self.protocol().is_followed()
+    }
+}
+
+/// What a read or a send has brought.
+#[repr(C)]
+pub struct News {
+    /// In: when it is.
+    pub now: u64,
+    /// In: when the bytes that were read had arrived.
+    pub arrived: u64,
+    /// In: how many there are.
+    pub bytes: u64,
+    /// In: the service.
+    pub service: u32,
+    /// In: whether they were sent.
+    pub is_reply: u32,
+    /// Out, of a read: requests, and what is none.
+    pub requests: u32,
+    /// Out, of a read: what expects no answer.
+    pub one_way: u32,
+    /// Out, of a read: what announces the end.
+    pub farewells: u32,
+    /// Of a send: requests of which the reply has begun, that under way before included.
+    pub began: u32,
+    /// Out, of a send: messages that nobody asked for.
+    pub pushes: u32,
+    /// Out, of a send: the reading of the first request of which the reply begins here.
+    pub first: Reading,
+    /// That of the last.
+    pub last: Reading,
+    /// Out: its endpoint.
+    pub last_endpoint: u32,
+}
+
+impl News {
+    #[inline(always)]
+    pub fn of(service: u32, bytes: u64, arrived: u64, now: u64, is_reply: bool) -> Self {
+        Self {
+            now,
+            arrived,
+            bytes,
+            service,
+            is_reply: u32::from(is_reply),
+            requests: 0,
+            one_way: 0,
+            farewells: 0,
+            began: 0,
+            pushes: 0,
+            first: Reading { arrived: 0, read: 0 },
+            last: Reading { arrived: 0, read: 0 },
+            last_endpoint: 0,
+        }
+    }
+}

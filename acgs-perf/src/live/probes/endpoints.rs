@@ -1,0 +1,136 @@
+//! The probe `endpoints`: what a service is asked for, by name: route, command, statement.
+//!
+//! In: what the kernel side has counted by the hash of each name, and the names. Out: a section, which is a table of the report. Its rows
+//! are known by their names, not by the numbers of this recording: so recordings can be added.
+
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+
+use acgs_perf_common::endpoint::{
+    BUCKETS, ENDPOINT_WORDS, ENDPOINTS, EndpointName, FAILED, FIRST_NAMED, LATENCY, LATENCY_SUM, NAME_BYTES,
+    OTHER_ENDPOINT, OVER_RANGE, POWER, REFUSED, REQUESTS, SETS, figures_base, name_index,
+};
+use acgs_perf_protocol::{Kind as RequestKind, Protocol};
+use sha2::{Digest as _, Sha256};
+
+use super::{MapSpec, ProbeSpec, Stop};
+use crate::live::array::Array;
+use crate::live::maps::Maps;
+use crate::live::table::{Column, Histogram, Kind, Name, Scope, TableSpec};
+use crate::sums::{Key, Row, Section};
+
+/// By protocol, kind and name; without a key those that have no figures of their own. Words as in `acgs_perf_common::endpoint`.
+const SECTION: &str = "endpoints";
+const OTHERS: &str = "others";
+/// Of which the kernel side knows only the hash.
+const UNNAMED: &str = "(name not seen whole)";
+const KINDS: [&str; RequestKind::ALL.len()] = ["request", "one_way", "wait_by_design", "handshake", "farewell", "mark"];
+
+/// It has no hooks of its own: the request clock's programs look at what is said.
+pub static PROBE: ProbeSpec = ProbeSpec {
+    name: "endpoints",
+    purpose: "requests by name: HTTP routes, Redis commands, SQL statements",
+    hooks: &[],
+    default: true,
+    needs: &["request"],
+    global: Some("ENDPOINTS_ACTIVE"),
+    fields: None,
+    maps: &[
+        MapSpec { name: "ENDPOINT_FIGURES", entries: |s| figures_base(s.shards, s.services, 0, 0) },
+        MapSpec { name: "ENDPOINT_NAMES", entries: |s| name_index(s.services, 0) },
+        MapSpec { name: "ENDPOINT_NUMBERS", entries: |s| s.services },
+        MapSpec { name: "ENDPOINT_SLOTS", entries: |s| s.if_active(SETS * 2) },
+    ],
+    iterators: None,
+    sockets: None,
+    read: |maps, service, sections| drop(sections.insert(SECTION.into(), rows(maps, service))),
+    read_often: None,
+    read_recording: None,
+    tables: &[TableSpec {
+        section: SECTION,
+        title: "endpoints",
+        meaning: "What the service was asked for, most requests first",
+        scope: Scope::Service,
+        names: &[
+            Name { name: "protocol", meaning: "Protocol; empty in the row of all that have none of their own" },
+            Name { name: "kind", meaning: "request, or wait_by_design if the answer comes when something happens" },
+            Name { name: "name", meaning: "Method and route, command, or statement, without values" },
+        ],
+        row_names: |key, row| match key[..] {
+            [protocol, kind, ..] => vec![
+                Protocol::from_number(protocol as u8).name().to_owned(),
+                KINDS.get(kind as usize).copied().unwrap_or_default().to_owned(),
+                row.label.clone(),
+            ],
+            _ => vec![String::new(), String::new(), OTHERS.to_owned()],
+        },
+        columns: &[
+            Column { name: "requests", meaning: "Requests answered", kind: Kind::Count(REQUESTS) },
+            Column { name: "failed", meaning: "Of these, those whose reply is an error", kind: Kind::Count(FAILED) },
+            Column {
+                name: "refused",
+                meaning: "Of the failed ones, those that the reply calls the client's fault (HTTP 4xx)",
+                kind: Kind::Count(REFUSED),
+            },
+            Column {
+                name: "latency",
+                meaning: "Latency, failed requests included",
+                kind: Kind::Distribution(Histogram {
+                    first: LATENCY,
+                    buckets: BUCKETS,
+                    power: POWER,
+                    over_range: OVER_RANGE,
+                    sum: LATENCY_SUM,
+                }),
+            },
+        ],
+    }],
+    others: &[(SECTION, |_| Key::new())],
+    stop: Stop::Never,
+};
+
+fn rows(maps: &Maps, service: u32) -> Section {
+    let (figures, numbers) = (maps.array("ENDPOINT_FIGURES"), maps.array("ENDPOINT_NUMBERS"));
+    let names = maps.array("ENDPOINT_NAMES");
+    let given = numbers.get(service as usize).saturating_add(u64::from(FIRST_NAMED)).min(u64::from(ENDPOINTS)) as u32;
+    let mut section = Section::new();
+    for endpoint in u32::from(OTHER_ENDPOINT)..given {
+        let base = |shard| figures_base(maps.shards(), service, endpoint, shard) as usize;
+        let sums = figures.sums((0..maps.shards()).map(base), ENDPOINT_WORDS as usize);
+        if sums.count(REQUESTS) == 0 && sums.count(FAILED) == 0 {
+            continue;
+        }
+        let (key, label) = if endpoint == u32::from(OTHER_ENDPOINT) {
+            (Key::new(), String::new())
+        } else {
+            name(names, service, endpoint)
+        };
+        section.insert(key, Row { sums, latest: Vec::new(), label });
+    }
+    section
+}
+
+/// What an endpoint is known by in every recording, and its name.
+fn name(names: &Array, service: u32, endpoint: u32) -> (Key, String) {
+    const WORDS: usize = size_of::<EndpointName>() / 8;
+    const HEADER: usize = WORDS - NAME_BYTES / 8;
+    let first = name_index(service, endpoint) as usize * WORDS;
+    let [length_low, length_high, protocol, kind, ..] = names.get(first + 1).to_le_bytes();
+    let length = usize::from(u16::from_le_bytes([length_low, length_high])).min(NAME_BYTES);
+    let head = [u32::from(protocol), u32::from(kind)];
+    if length == 0 {
+        return (vec![head[0], head[1], 0, endpoint], UNNAMED.to_owned());
+    }
+    let bytes: Vec<u8> = (0..NAME_BYTES / 8).flat_map(|word| names.get(first + HEADER + word).to_le_bytes()).collect();
+    let label = String::from_utf8_lossy(&bytes[..length]).into_owned();
+    let digest = Sha256::digest(label.as_bytes());
+    let part = |at: usize| u32::from_be_bytes([digest[at], digest[at + 1], digest[at + 2], digest[at + 3]]);
+    (vec![head[0], head[1], part(0), part(4)], label)
+}
+
+/// A key for the hashes of names that nobody outside knows.
+#[must_use]
+pub fn random_key() -> [u64; 2] {
+    // What the standard library keeps hash tables with against the same attack.
+    let word = || RandomState::new().build_hasher().finish();
+    [word(), word() | 1]
+}
