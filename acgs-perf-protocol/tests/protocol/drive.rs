@@ -123,7 +123,13 @@ pub fn requests(protocol: Protocol, pieces: &[&[u8]]) -> Seen<Request> {
 
 /// The replies in a stream that comes in `pieces`.
 pub fn replies(protocol: Protocol, pieces: &[&[u8]]) -> Seen<Reply> {
+    replies_by_rule(protocol, 0, pieces)
+}
+
+/// The same, all read by one rule.
+pub fn replies_by_rule(protocol: Protocol, rule: u8, pieces: &[&[u8]]) -> Seen<Reply> {
     let mut direction = Direction::new(protocol);
+    direction.stream.reply_rule = rule;
     let mut found = Vec::new();
     let (mut from, mut ended) = (0, 0);
     for piece in pieces {

@@ -4,5 +4,7 @@ mod detect;
 mod drive;
 mod exchange;
 mod http1;
+mod http1_generated;
 mod postgres;
+mod random;
 mod resp;
