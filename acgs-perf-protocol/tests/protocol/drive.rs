@@ -78,7 +78,10 @@ impl Direction {
                 } else {
                     walk::request_step(self.protocol, &mut self.stream, &mut self.window, &mut self.name)
                 };
-                assert!(before.1 - self.window.left() <= SCAN, "a step took more than {SCAN} bytes");
+                assert!(
+                    before.1 - self.window.left() <= SCAN + 2,
+                    "a step took more than a scan and the end of a line"
+                );
                 assert!(found != Found::NOTHING || before != (self.stream, self.window.left()), "a step did nothing");
                 let behind = self.taken - self.window.left() as usize;
                 if found.has(Found::LOST) {
