@@ -76,7 +76,7 @@ pub fn step(stream: &mut Stream, window: &mut Window, name: &mut Name) -> Found 
         TEXT => token(stream, window, name),
         WORD => word_rest(stream, window, name),
         QUOTED => quoted(stream, window, name),
-        NUMBER => number(stream, window),
+        NUMBER => number(stream, window, name),
         STRING | ESCAPED => string(stream, window, name),
         TAGGED => tagged(stream, window),
         _ => comment(stream, window, name),
@@ -245,7 +245,7 @@ fn quoted(stream: &mut Stream, window: &mut Window, name: &mut Name) -> Found {
 
 /// Up to eight bytes of a number. A sign belongs to it behind an `e`.
 #[inline(always)]
-fn number(stream: &mut Stream, window: &mut Window) -> Found {
+fn number(stream: &mut Stream, window: &mut Window, name: &mut Name) -> Found {
     let (word, left) = (window.word(0), left(stream, window));
     let exponents = word::equal(word::lower(word), b'e');
     let end = word::place(!(letters(word) | word::equal(word, b'.')) & word::HIGH | exponents);
@@ -253,6 +253,10 @@ fn number(stream: &mut Stream, window: &mut Window) -> Found {
         let bytes = if end < left { end } else { left };
         take(stream, window, bytes);
         return Found::NOTHING;
+    }
+    if word as u8 == b'$' {
+        // To older servers a word ends here or a string begins, to newer ones it is an error.
+        return cut(stream, name);
     }
     if exponents & 0x80 == 0 {
         stream.state = TEXT;

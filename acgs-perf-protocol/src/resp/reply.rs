@@ -92,18 +92,21 @@ fn value(stream: &mut Stream, window: &mut Window) -> Found {
     }
 }
 
-/// Up to eight bytes of a line.
+/// The rest of a line, or a part of it.
 #[inline(always)]
 fn line(stream: &mut Stream, window: &mut Window) -> Found {
-    let left = window.left();
-    let end = word::place(word::equal(window.word(0), b'\n'));
-    if end < 8 && end < left {
-        window.take(end + 1);
-        stream.state = VALUE;
-        return value_ends(stream);
+    if !window.pass(|word| word::equal(word, b'\r') | word::equal(word, b'\n')) {
+        return Found::NOTHING;
     }
-    window.take(if left < 8 { left } else { 8 });
-    Found::NOTHING
+    if window.left() < 2 {
+        return Found::SHORT;
+    }
+    if window.word(0) as u16 != u16::from_le_bytes(*b"\r\n") {
+        return Found::LOST;
+    }
+    window.take(2);
+    stream.state = VALUE;
+    value_ends(stream)
 }
 
 #[inline(always)]

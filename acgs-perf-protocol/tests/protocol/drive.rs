@@ -78,7 +78,10 @@ impl Direction {
                 } else {
                     walk::request_step(self.protocol, &mut self.stream, &mut self.window, &mut self.name)
                 };
-                assert!(before.1 - self.window.left() <= SCAN, "a step took more than {SCAN} bytes");
+                assert!(
+                    before.1 - self.window.left() <= SCAN + 2,
+                    "a step took more than a scan and the end of a line"
+                );
                 assert!(found != Found::NOTHING || before != (self.stream, self.window.left()), "a step did nothing");
                 let behind = self.taken - self.window.left() as usize;
                 if found.has(Found::LOST) {
@@ -123,7 +126,13 @@ pub fn requests(protocol: Protocol, pieces: &[&[u8]]) -> Seen<Request> {
 
 /// The replies in a stream that comes in `pieces`.
 pub fn replies(protocol: Protocol, pieces: &[&[u8]]) -> Seen<Reply> {
+    replies_by_rule(protocol, 0, pieces)
+}
+
+/// The same, all read by one rule.
+pub fn replies_by_rule(protocol: Protocol, rule: u8, pieces: &[&[u8]]) -> Seen<Reply> {
     let mut direction = Direction::new(protocol);
+    direction.stream.reply_rule = rule;
     let mut found = Vec::new();
     let (mut from, mut ended) = (0, 0);
     for piece in pieces {

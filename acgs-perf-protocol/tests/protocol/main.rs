@@ -3,6 +3,11 @@
 mod detect;
 mod drive;
 mod exchange;
+mod hostile;
 mod http1;
+mod http1_generated;
 mod postgres;
+mod postgres_generated;
+mod random;
 mod resp;
+mod resp_generated;

@@ -116,6 +116,7 @@ fn a_statement_is_named_without_its_values() {
 #[test]
 fn where_a_text_could_be_read_in_two_ways_its_name_ends() {
     assert_eq!(name("select 'it\\'s secret', 'x'"), "select ?…");
+    assert_eq!(name("select 1$$ secret $$"), "select ?…");
     assert_eq!(name("select a /* b /* c */ d */ from t"), "select a…");
     assert_eq!(name("select $longer_tag$ secret $longer_tag$"), "select…");
 }

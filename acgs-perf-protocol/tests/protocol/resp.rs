@@ -103,6 +103,13 @@ fn long_numbers_and_no_numbers() {
     let mut bytes = b"*2\r\n$4\r\nECHO\r\n$123456789\r\n".to_vec();
     let seen = requests(Protocol::Resp, &[&bytes]);
     assert_eq!(seen.found[0].known_at, bytes.len() + 123_456_789 + 2);
+    for digits in 1..=12 {
+        let number = "123456789012"[..digits].to_owned();
+        bytes = format!("*2\r\n$4\r\nECHO\r\n${number}\r\n").into_bytes();
+        let seen = however_cut(&bytes, |pieces| requests(Protocol::Resp, pieces));
+        assert_eq!(seen.found[0].known_at, bytes.len() + number.parse::<usize>().unwrap() + 2);
+    }
+    assert!(however_cut(b"*2\r\n$4\r\nECHO\r\n$1234567890123\r\n....", |pieces| requests(Protocol::Resp, pieces)).lost);
     bytes = b"*2\r\n$4\r\nECHO\r\n$12x\r\n".to_vec();
     assert!(requests(Protocol::Resp, &[&bytes]).lost);
     assert!(requests(Protocol::Resp, &[b"\x16\x03\x01"]).lost);
