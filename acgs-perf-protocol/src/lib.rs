@@ -9,6 +9,9 @@
 #![no_std]
 #![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 
+#[cfg(test)]
+extern crate std;
+
 pub mod detect;
 pub mod found;
 pub mod http1;

@@ -1,34 +1,58 @@
 //! Requests that wait for their replies on a connection, in order.
 //!
 //! In: requests as they are read, replies as they are sent. Out: which request a reply belongs to. Neighbours that are alike are one entry
-//! with a count, so that a deep pipeline of one command takes no room; what has no room joins the last entry, without its name.
+//! with a count, and a mark behind a request is part of its entry: so a deep pipeline takes little room.
 
 use crate::found::Kind;
 use crate::place::masked;
 
 /// Entries, a power of two.
-pub const ENTRIES: usize = 64;
+pub const ENTRIES: usize = 256;
 /// Readings of which requests wait, a power of two.
 pub const READINGS: usize = 8;
-/// The endpoint of those whose name is not known, or was lost.
-pub const NO_ENDPOINT: u16 = 0;
 
-/// Requests that are alike, one behind the other.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// Requests that are alike, one behind the other, as four bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Waiting {
-    /// Where their endpoint is kept.
-    pub endpoint: u16,
-    /// How many.
-    pub count: u16,
-    /// Which reading brought them.
-    pub reading: u8,
+    /// The number of their endpoint.
+    pub endpoint: u8,
     /// [`Kind`].
     pub kind: u8,
     /// [`crate::Stream::reply_rule`].
     pub reply_rule: u8,
-    /// None.
-    pub _reserved: u8,
+    /// How many.
+    count: u8,
+    /// Which reading brought them.
+    reading: u8,
+    /// Whether behind each of them there is a mark.
+    is_marked: bool,
+}
+
+impl Waiting {
+    #[inline(always)]
+    const fn pack(self) -> u32 {
+        let rest = (self.reading as u32) | (self.kind as u32) << 3 | (self.reply_rule as u32) << 6;
+        self.endpoint as u32 | (self.count as u32) << 8 | rest << 16 | (self.is_marked as u32) << 31
+    }
+
+    #[inline(always)]
+    const fn unpack(word: u32) -> Self {
+        Self {
+            endpoint: word as u8,
+            count: (word >> 8) as u8,
+            reading: (word >> 16 & 7) as u8,
+            kind: (word >> 19 & 7) as u8,
+            reply_rule: (word >> 22 & 7) as u8,
+            is_marked: word >> 31 != 0,
+        }
+    }
+
+    /// Whether `other` may stand in the same entry.
+    #[inline(always)]
+    const fn is_alike(self, other: Self) -> bool {
+        const COUNT: u32 = 0xff << 8;
+        (self.pack() | COUNT) == (other.pack() | COUNT)
+    }
 }
 
 /// When bytes of a connection had arrived and were read.
@@ -45,36 +69,37 @@ pub struct Reading {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pending {
-    entries: [Waiting; ENTRIES],
+    entries: [u32; ENTRIES],
     readings: [Reading; READINGS],
+    /// How many entries are in use.
+    length: u32,
     /// The first entry, counted on and on.
     first: u8,
-    /// How many entries are in use.
-    length: u8,
     /// The last reading, counted on and on.
     reading: u8,
-    _reserved: u8,
-    /// Requests that wait for an answer, marks not counted.
-    pub requests: u32,
+    /// 1 if of the first entry the mark comes next, behind its request.
+    is_at_mark: u8,
+    /// [`crate::Stream::reply_rule`] of marks.
+    mark_rule: u8,
 }
 
 impl Pending {
     /// None.
     pub const EMPTY: Self = Self {
-        entries: [Waiting { endpoint: 0, count: 0, reading: 0, kind: 0, reply_rule: 0, _reserved: 0 }; ENTRIES],
+        entries: [0; ENTRIES],
         readings: [Reading { arrived: 0, read: 0 }; READINGS],
-        first: 0,
         length: 0,
+        first: 0,
         reading: 0,
-        _reserved: 0,
-        requests: 0,
+        is_at_mark: 0,
+        mark_rule: 0,
     };
 
     /// Nothing waits any more.
     #[inline(always)]
     pub fn clear(&mut self) {
         self.length = 0;
-        self.requests = 0;
+        self.is_at_mark = 0;
     }
 
     /// Whether nothing waits.
@@ -85,10 +110,17 @@ impl Pending {
     }
 
     #[inline(always)]
-    fn entry(&mut self, place: u8) -> &mut Waiting {
-        let at = masked::<{ ENTRIES - 1 }>(usize::from(place));
+    fn get(&self, place: u32) -> Waiting {
+        let at = masked::<{ ENTRIES - 1 }>(place as usize);
         // SAFETY: the place is below the length of the array.
-        unsafe { &mut *self.entries.as_mut_ptr().add(at) }
+        Waiting::unpack(unsafe { self.entries.as_ptr().add(at).read() })
+    }
+
+    #[inline(always)]
+    fn set(&mut self, place: u32, entry: Waiting) {
+        let at = masked::<{ ENTRIES - 1 }>(place as usize);
+        // SAFETY: the place is below the length of the array.
+        unsafe { self.entries.as_mut_ptr().add(at).write(entry.pack()) };
     }
 
     #[inline(always)]
@@ -98,43 +130,79 @@ impl Pending {
         unsafe { &mut *self.readings.as_mut_ptr().add(at) }
     }
 
-    /// Appends a request that `reading` brought. Whether its name was kept.
+    /// Place of the last entry.
     #[inline(always)]
-    pub fn push(&mut self, endpoint: u16, kind: Kind, reply_rule: u8, reading: Reading) -> bool {
-        if kind as u8 != Kind::Mark as u8 {
-            self.requests = self.requests.wrapping_add(1);
+    fn last(&self) -> u32 {
+        u32::from(self.first).wrapping_add(self.length).wrapping_sub(1)
+    }
+
+    /// Appends a request that `reading` brought, or a mark. Whether there was room.
+    #[inline(always)]
+    #[must_use]
+    pub fn push(&mut self, endpoint: u8, kind: Kind, reply_rule: u8, reading: Reading) -> bool {
+        if kind as u8 == Kind::Mark as u8 {
+            self.mark_rule = reply_rule;
+            if self.marks_last() {
+                return true;
+            }
         }
         if self.length == 0 || *self.reading(self.reading) != reading {
             let next = self.reading.wrapping_add(1);
             // Where all readings are of those that wait, the last one stands for this too.
-            if self.length == 0 || (next.wrapping_sub(self.entry(self.first).reading) as usize) < READINGS {
+            let behind = next.wrapping_sub(self.get(u32::from(self.first)).reading) as usize & (READINGS - 1);
+            if self.length == 0 || behind != 0 {
                 self.reading = next;
                 *self.reading(next) = reading;
             }
         }
-        let number = self.reading;
+        let number = self.reading & (READINGS as u8 - 1);
+        let mut entry = Waiting { endpoint, kind: kind as u8, reply_rule, count: 1, reading: number, is_marked: false };
         if self.length != 0 {
-            let last = self.entry(self.first.wrapping_add(self.length).wrapping_sub(1));
-            let is_alike = last.endpoint == endpoint
-                && last.kind == kind as u8
-                && last.reply_rule == reply_rule
-                && last.reading == number
-                && kind as u8 != Kind::Mark as u8;
-            if is_alike && last.count != u16::MAX {
+            let mut last = self.get(self.last());
+            if last.is_alike(entry) && last.count != u8::MAX {
                 last.count += 1;
+                self.set(self.last(), last);
                 return true;
             }
             if self.length as usize == ENTRIES {
-                let last = self.entry(self.first.wrapping_add(self.length).wrapping_sub(1));
-                last.endpoint = NO_ENDPOINT;
-                last.count = last.count.wrapping_add(1);
-                return false;
+                // Its name is lost, if there is another like it but for that.
+                entry.endpoint = last.endpoint;
+                if !last.is_alike(entry) || last.count == u8::MAX {
+                    return false;
+                }
+                last.endpoint = 0;
+                last.count += 1;
+                self.set(self.last(), last);
+                return true;
             }
         }
-        let place = self.first.wrapping_add(self.length);
-        *self.entry(place) =
-            Waiting { endpoint, count: 1, reading: number, kind: kind as u8, reply_rule, _reserved: 0 };
         self.length += 1;
+        self.set(self.last(), entry);
+        true
+    }
+
+    /// Puts a mark behind the last request. Whether it could.
+    #[inline(always)]
+    fn marks_last(&mut self) -> bool {
+        if self.length == 0 {
+            return false;
+        }
+        let mut last = self.get(self.last());
+        if last.count != 1 || last.is_marked || last.kind != Kind::Request as u8 {
+            return false;
+        }
+        last.is_marked = true;
+        if self.length > 1 {
+            let mut before = self.get(self.last().wrapping_sub(1));
+            let is_first = self.length == 2 && self.is_at_mark != 0;
+            if before.is_alike(last) && before.count != u8::MAX && !is_first {
+                before.count += 1;
+                self.length -= 1;
+                self.set(self.last(), before);
+                return true;
+            }
+        }
+        self.set(self.last(), last);
         true
     }
 
@@ -144,8 +212,11 @@ impl Pending {
         if self.length == 0 {
             return None;
         }
-        let entry = *self.entry(self.first);
+        let mut entry = self.get(u32::from(self.first));
         let reading = *self.reading(entry.reading);
+        if self.is_at_mark != 0 {
+            (entry.kind, entry.reply_rule) = (Kind::Mark as u8, self.mark_rule);
+        }
         Some((entry, reading))
     }
 
@@ -153,7 +224,7 @@ impl Pending {
     #[inline(always)]
     #[must_use]
     pub fn reply_rule(&mut self) -> u8 {
-        if self.length == 0 { 0 } else { self.entry(self.first).reply_rule }
+        self.front().map_or(0, |(entry, _)| entry.reply_rule)
     }
 
     /// The one that has waited longest waits no more.
@@ -162,69 +233,69 @@ impl Pending {
         if self.length == 0 {
             return;
         }
-        let entry = self.entry(self.first);
-        let is_mark = entry.kind == Kind::Mark as u8;
+        let mut entry = self.get(u32::from(self.first));
+        if entry.is_marked && self.is_at_mark == 0 {
+            self.is_at_mark = 1;
+            return;
+        }
+        self.is_at_mark = 0;
         entry.count = entry.count.wrapping_sub(1);
+        self.set(u32::from(self.first), entry);
         if entry.count == 0 {
             self.first = self.first.wrapping_add(1);
             self.length -= 1;
         }
-        if !is_mark {
-            self.requests = self.requests.wrapping_sub(1);
-        }
     }
 }
 
+const _: () = assert!(Kind::ALL.len() <= 8 && READINGS == 8 && ENTRIES == 256);
+
 #[cfg(test)]
 mod tests {
+    use std::vec;
+    use std::vec::Vec;
+
     use super::*;
 
     fn reading(at: u64) -> Reading {
         Reading { arrived: at, read: at + 1 }
     }
 
+    fn drain(pending: &mut Pending) -> Vec<(u8, u8)> {
+        let mut all = Vec::new();
+        while let Some((entry, _)) = pending.front() {
+            all.push((entry.endpoint, entry.kind));
+            pending.pop();
+        }
+        all
+    }
+
     #[test]
     fn they_leave_in_the_order_in_which_they_came() {
         let mut pending = Pending::EMPTY;
-        for n in 0..10_u16 {
+        for n in 0..10_u8 {
             assert!(pending.push(n + 1, Kind::Request, 0, reading(u64::from(n / 3))));
         }
-        for n in 0..10_u16 {
+        for n in 0..10_u8 {
             let (entry, when) = pending.front().unwrap();
             assert_eq!((entry.endpoint, when), (n + 1, reading(u64::from(n / 3))));
             pending.pop();
         }
-        assert!(pending.is_empty() && pending.requests == 0);
-    }
-
-    #[test]
-    fn a_deep_pipeline_of_one_kind_takes_one_entry() {
-        let mut pending = Pending::EMPTY;
-        for _ in 0..1000 {
-            assert!(pending.push(7, Kind::Request, 0, reading(5)));
-        }
-        assert_eq!((pending.length, pending.requests), (1, 1000));
-        (0..1000).for_each(|_| pending.pop());
         assert!(pending.is_empty());
     }
 
     #[test]
-    fn what_has_no_room_loses_its_name_and_is_counted() {
+    fn a_deep_pipeline_of_one_kind_takes_few_entries() {
         let mut pending = Pending::EMPTY;
-        let kept = (0..100_u16).filter(|n| pending.push(n + 1, Kind::Request, 0, reading(1))).count();
-        assert_eq!(kept, ENTRIES);
-        let mut named = 0;
-        for _ in 0..100 {
-            named += usize::from(pending.front().unwrap().0.endpoint != NO_ENDPOINT);
-            pending.pop();
-        }
-        assert_eq!((named, pending.is_empty(), pending.requests), (ENTRIES - 1, true, 0));
+        assert!((0..1000).all(|_| pending.push(7, Kind::Request, 0, reading(5))));
+        assert_eq!(pending.length, 4);
+        assert_eq!(drain(&mut pending), vec![(7, Kind::Request as u8); 1000]);
     }
 
     #[test]
     fn no_reading_is_taken_from_those_that_wait() {
         let mut pending = Pending::EMPTY;
-        (0..30_u16).for_each(|n| drop(pending.push(n + 1, Kind::Request, 0, reading(u64::from(n) * 10))));
+        assert!((0..30_u8).all(|n| pending.push(n + 1, Kind::Request, 0, reading(u64::from(n) * 10))));
         for n in 0..30_u64 {
             let (_, when) = pending.front().unwrap();
             assert_eq!(when, reading(n.min(READINGS as u64 - 1) * 10));
@@ -233,10 +304,52 @@ mod tests {
     }
 
     #[test]
-    fn marks_are_no_requests() {
+    fn marks_stand_behind_their_requests() {
         let mut pending = Pending::EMPTY;
-        pending.push(1, Kind::Request, 0, reading(1));
-        pending.push(0, Kind::Mark, 0, reading(1));
-        assert_eq!((pending.requests, pending.length), (1, 2));
+        let mut truth = Vec::new();
+        let mut push = |pending: &mut Pending, endpoint: u8, kind: Kind| {
+            assert!(pending.push(endpoint, kind, 2 + u8::from(kind == Kind::Mark), reading(1)));
+            truth.push((endpoint, kind as u8));
+        };
+        for n in 0..300_u32 {
+            push(&mut pending, (n / 7) as u8, Kind::Request);
+            if n % 5 != 3 {
+                push(&mut pending, (n / 7) as u8, Kind::Mark);
+            }
+            if n % 11 == 0 {
+                push(&mut pending, (n / 7) as u8, Kind::Mark);
+            }
+        }
+        let seen = drain(&mut pending);
+        let marks = |all: &[(u8, u8)]| all.iter().map(|(_, kind)| *kind).collect::<Vec<_>>();
+        assert_eq!(marks(&seen), marks(&truth));
+        let named = |all: &[(u8, u8)]| all.iter().filter(|(_, kind)| *kind == 0).copied().collect::<Vec<_>>();
+        assert_eq!(named(&seen), named(&truth));
+    }
+
+    #[test]
+    fn a_mark_whose_request_is_being_answered() {
+        let mut pending = Pending::EMPTY;
+        let push = |pending: &mut Pending, kind| assert!(pending.push(1, kind, 2, reading(1)));
+        push(&mut pending, Kind::Request);
+        push(&mut pending, Kind::Mark);
+        pending.pop();
+        push(&mut pending, Kind::Request);
+        push(&mut pending, Kind::Mark);
+        let kinds: Vec<u8> = drain(&mut pending).into_iter().map(|(_, kind)| kind).collect();
+        assert_eq!(kinds, [Kind::Mark as u8, Kind::Request as u8, Kind::Mark as u8]);
+    }
+
+    #[test]
+    fn what_has_no_room_is_said() {
+        let mut pending = Pending::EMPTY;
+        let kept = (0..300_u32).filter(|n| pending.push(*n as u8, Kind::Request, (*n % 7) as u8, reading(1))).count();
+        // What differs from the last one by its name alone joins it, and both are nameless.
+        let joined = (256..300).filter(|n| n % 7 == 255 % 7).count();
+        assert_eq!(kept, ENTRIES + joined);
+        let all = drain(&mut pending);
+        assert_eq!(all.iter().filter(|(endpoint, _)| *endpoint == 0).count(), 1 + joined + 1);
+        (0..300_u32).for_each(|n| assert!(pending.push(n as u8, Kind::Request, 0, reading(1))));
+        assert_eq!(drain(&mut pending).len(), 300);
     }
 }

@@ -5,14 +5,15 @@
 
 use acgs_perf_common::attribution::{COUNT_WORD, LATENCY_WORD};
 use acgs_perf_common::endpoint::NO_ENDPOINT;
+use acgs_perf_common::fates::PAUSE_NS;
 use acgs_perf_common::maps::Counter;
 use acgs_perf_common::rules::request as request_rules;
 use acgs_perf_common::subprogram;
-use acgs_perf_protocol::Kind;
 use acgs_perf_protocol::pending::Reading;
+use acgs_perf_protocol::{Kind, Protocol, http1};
 
 use super::record;
-use super::walk::follow;
+use super::walk::{ends_for_the_clock, follow};
 use crate::count::{Figures, counted, lose};
 use crate::globals::attributes;
 use crate::kernel::task::Task;
@@ -90,6 +91,9 @@ pub fn said(socket: &mut SocketState, news: &mut News) -> Said {
         socket.endpoint = NO_ENDPOINT;
         return Said::Unknown;
     }
+    if goes_on_as_a_stream(socket, news.now) {
+        ends_for_the_clock(&mut socket.talk);
+    }
     news.began = u32::from(socket.talk.is_replying);
     let before = news.began;
     follow(socket, news);
@@ -107,6 +111,19 @@ pub fn said(socket: &mut SocketState, news: &mut News) -> Said {
         next(socket, &mut news.first, news.service, news.now);
     }
     Said::Reply
+}
+
+/// Whether a reply in pieces goes on after a pause that is longer than all of it so far: the server tells what happens, as it happens, and
+/// only the beginning was waited for. What computes before its first piece, or for a moment between two, is not that.
+#[inline(always)]
+fn goes_on_as_a_stream(socket: &SocketState, now: u64) -> bool {
+    let talk = &socket.talk;
+    if talk.is_replying == 0 || talk.protocol != Protocol::Http1 as u8 || !http1::is_between_chunks(&talk.replies) {
+        return false;
+    }
+    let so_far = socket.recorded();
+    let pause = now.wrapping_sub(socket.arrived).wrapping_sub(so_far) as i64;
+    pause >= PAUSE_NS as i64 && pause >= so_far as i64
 }
 
 /// Behind the replies of a send, of which the first is recorded: the clock is set to the last reply if that goes on, or to the next

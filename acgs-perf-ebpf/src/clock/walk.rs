@@ -52,6 +52,11 @@ subprogram! {
         if talk.protocol == Protocol::Unparsed as u8 || (news.is_reply != 0 && !talk.is_followed()) {
             return;
         }
+        if talk.has_left != 0 {
+            news.pushes = news.is_reply;
+            news.one_way = 1 - news.is_reply;
+            return;
+        }
         if news.is_reply == 0 && talk.requests.is_between() {
             talk.reading = Reading { arrived: news.arrived, read: news.now };
         }
@@ -105,7 +110,7 @@ fn lost(talk: &mut Talk) {
     (talk.requests.state, talk.replies.state) = (0, 0);
     (talk.requests.skip, talk.replies.skip) = (0, 0);
     (talk.requests.carried, talk.replies.carried) = (0, 0);
-    (talk.is_replying, talk.has_ended, talk.is_skipping, talk.named) = (0, 0, 0, 0);
+    (talk.is_replying, talk.has_ended, talk.is_streaming, talk.is_skipping, talk.named) = (0, 0, 0, 0, 0);
 }
 
 const GO_ON: i64 = 0;
@@ -162,7 +167,14 @@ extern "C" fn step(_number: u32, walk: *mut c_void) -> i64 {
         walk::request_step(protocol, &mut talk.requests, &mut room.window, &mut room.name)
     };
     if found.has(Found::LOST) {
-        lost(talk);
+        if is_reply && talk.pending.is_empty() && talk.is_replying == 0 && talk.is_streaming == 0 {
+            // Nobody asked for it, and it is no reply.
+            talk.replies = Stream::default();
+            room.source.left = 0;
+            news.pushes += 1;
+        } else {
+            lost(talk);
+        }
         return STOP;
     }
     if found.has(Found::SHORT) {
@@ -234,7 +246,10 @@ fn asked(talk: &mut Talk, id: u64, news: &mut News, room: &mut Room, found: Foun
     let (kind, reply_rule) = (stream.kind(), stream.reply_rule);
     talk.named = NO_ENDPOINT;
     if kind.is_answered() {
-        let _is_named = talk.pending.push(endpoint, kind, reply_rule, talk.reading);
+        if !talk.pending.push(endpoint as u8, kind, reply_rule, talk.reading) {
+            lost(talk);
+            return;
+        }
     }
     match kind {
         Kind::Request => news.requests += 1,
@@ -252,11 +267,13 @@ fn asked(talk: &mut Talk, id: u64, news: &mut News, room: &mut Room, found: Foun
 #[inline(always)]
 fn replied(socket: &mut SocketState, news: &mut News, found: Found) {
     let front = socket.talk.pending.front();
-    if found.has(Found::PUSH) || (found.has(Found::ENDED) && front.is_none()) {
+    if front.is_none() && found.has(Found::ENDED) && socket.talk.is_streaming != 0 {
+        socket.talk.is_streaming = 0;
+    } else if found.has(Found::PUSH) || (front.is_none() && found.has(Found::ENDED)) {
         news.pushes += 1;
     }
     if let Some((waiting, mut reading)) = front {
-        let endpoint = if waiting.endpoint == NO_ENDPOINT { OTHER_ENDPOINT } else { waiting.endpoint };
+        let endpoint = if waiting.endpoint == 0 { OTHER_ENDPOINT } else { u16::from(waiting.endpoint) };
         let is_request = waiting.kind == Kind::Request as u8;
         let figures = Figures::of(news.service);
         if found.has(Found::BEGAN) && is_request {
@@ -270,7 +287,9 @@ fn replied(socket: &mut SocketState, news: &mut News, found: Found) {
             }
             (news.last, news.last_endpoint) = (reading, u32::from(endpoint));
         }
-        if found.has(Found::ENDED) {
+        if found.has(Found::ENDED) && socket.talk.is_streaming != 0 {
+            socket.talk.is_streaming = 0;
+        } else if found.has(Found::ENDED) {
             if waiting.kind == Kind::WaitByDesign as u8 {
                 endpoint::answered(figures, endpoint, news.now.wrapping_sub(reading.arrived));
             }
@@ -283,12 +302,22 @@ fn replied(socket: &mut SocketState, news: &mut News, found: Found) {
         }
     }
     let talk = &mut socket.talk;
+    if found.has(Found::STREAM) && talk.is_replying != 0 {
+        ends_for_the_clock(talk);
+    }
     if found.has(Found::MARK) || found.has(Found::SKIPPED) {
         talk.is_skipping = 1 + u8::from(found.has(Found::SKIPPED));
     }
     if found.has(Found::LEFT) {
         talk.has_left = 1;
     }
+}
+
+/// The rest of a reply is none that anybody waits for: the clock leaves it.
+#[inline(always)]
+pub fn ends_for_the_clock(talk: &mut Talk) {
+    (talk.is_replying, talk.is_streaming) = (0, 1);
+    talk.pending.pop();
 }
 
 /// Takes one of those away that wait in front of the next mark, or that mark itself if it was reached.

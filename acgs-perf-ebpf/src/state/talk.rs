@@ -58,7 +58,9 @@ pub struct Talk {
     pub is_skipping: u8,
     /// 1 once the end of the reply that is being sent is known.
     pub has_ended: u8,
-    pub _reserved: [u8; 5],
+    /// 1 while a reply goes on that the clock has left.
+    pub is_streaming: u8,
+    pub _reserved: [u8; 4],
 }
 
 impl Talk {

@@ -22,18 +22,22 @@ const TRAILER_REST: u8 = 36;
 /// Bit of `flags`: a digit of the length was seen.
 const DIGITS: u8 = 8;
 
+/// Bit of `flags`: a chunk has ended.
+const HAS_CHUNKS: u8 = 1 << 7;
+
 /// Whether one chunk has ended and nothing of the next one has come: a server that pauses here may send events as they happen.
 #[inline(always)]
 #[must_use]
 pub const fn is_between_chunks(stream: &Stream) -> bool {
-    stream.state == CHUNK && stream.flags & DIGITS == 0 && stream.skip == 0 && stream.carried == 0
+    let is_behind_one = stream.flags & (DIGITS | HAS_CHUNKS) == HAS_CHUNKS;
+    stream.state == CHUNK && is_behind_one && stream.skip == 0 && stream.carried == 0
 }
 
 /// The body begins.
 #[inline(always)]
 pub fn begin(stream: &mut Stream) {
     stream.state = CHUNK;
-    stream.flags &= !DIGITS;
+    stream.flags &= !(DIGITS | HAS_CHUNKS);
     stream.kept_hash = 0;
 }
 
@@ -109,6 +113,11 @@ fn empty_line(stream: &mut Stream, window: &mut Window) -> Found {
         _ => return Found::LOST,
     };
     window.take(bytes);
-    stream.state = if stream.state == TRAILER { Stream::START } else { CHUNK };
+    if stream.state == TRAILER {
+        stream.state = Stream::START;
+    } else {
+        stream.state = CHUNK;
+        stream.flags |= HAS_CHUNKS;
+    }
     Found::NOTHING
 }

@@ -71,7 +71,7 @@ pub fn exchange(protocol: Protocol, client: &[u8], server: &[&[u8]]) -> Exchange
     for (at, request) in resolve(&sent.found).into_iter().enumerate().filter(|(_, request)| request.kind.is_answered())
     {
         let reading = Reading { arrived: at as u64, read: 0 };
-        let is_kept = pending.push(names.len() as u16, request.kind, request.reply_rule, reading);
+        let is_kept = pending.push(names.len() as u8, request.kind, request.reply_rule, reading);
         assert!(is_kept, "more requests than a test should send at once");
         names.push(request.name);
     }

@@ -207,7 +207,7 @@ fn events_are_a_stream() {
 fn a_pause_between_chunks_can_be_seen() {
     let mut direction = Direction::new(Protocol::Http1);
     let pieces: [(&[u8], bool); 7] = [
-        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", true),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", false),
         (b"5\r\nhel", false),
         (b"lo", false),
         (b"\r\n", true),
