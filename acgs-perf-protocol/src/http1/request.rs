@@ -91,7 +91,8 @@ fn method(stream: &mut Stream, window: &mut Window, name: &mut Name) -> Found {
     stream.count = 0;
     stream.flags = 0;
     stream.reply_rule = PLAIN;
-    let method = word::first(method, bytes);
+    // With the blank, so that it is no other method with a zero behind it.
+    let method = word::first(method, bytes + 1);
     match method {
         GET | POST | PUT | DELETE | PATCH | OPTIONS | TRACE => {}
         HEAD_ => stream.reply_rule = HEAD,
@@ -108,22 +109,22 @@ fn method(stream: &mut Stream, window: &mut Window, name: &mut Name) -> Found {
         name.push(stream, method, 7);
         stream.flags = NO_TARGET;
     } else {
-        name.push(stream, method | (u64::from(b' ') << (8 * bytes)), bytes + 1);
+        name.push(stream, method, bytes + 1);
     }
     window.take(bytes + 1);
     stream.state = TARGET;
     Found::NOTHING
 }
 
-const GET: u64 = text("GET");
-const POST: u64 = text("POST");
-const PUT: u64 = text("PUT");
-const DELETE: u64 = text("DELETE");
-const PATCH: u64 = text("PATCH");
-const OPTIONS: u64 = text("OPTIONS");
-const TRACE: u64 = text("TRACE");
-const HEAD_: u64 = text("HEAD");
-const CONNECT_: u64 = text("CONNECT");
+const GET: u64 = text("GET ");
+const POST: u64 = text("POST ");
+const PUT: u64 = text("PUT ");
+const DELETE: u64 = text("DELETE ");
+const PATCH: u64 = text("PATCH ");
+const OPTIONS: u64 = text("OPTIONS ");
+const TRACE: u64 = text("TRACE ");
+const HEAD_: u64 = text("HEAD ");
+const CONNECT_: u64 = text("CONNECT ");
 
 /// Up to eight bytes of a method that has no name here.
 #[inline(always)]
