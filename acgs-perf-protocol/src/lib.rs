@@ -12,6 +12,7 @@
 pub mod detect;
 pub mod found;
 pub mod http1;
+pub mod memcached;
 pub mod name;
 pub mod pending;
 mod place;

@@ -16,14 +16,16 @@ pub enum Protocol {
     Postgres = 4,
     /// HTTP/2: known as such, not followed.
     Http2 = 5,
+    /// The text protocol of memcached.
+    Memcached = 6,
 }
 
 impl Protocol {
     /// How many there are.
-    pub const COUNT: usize = 6;
+    pub const COUNT: usize = 7;
     /// All, in the order of their numbers.
     pub const ALL: [Self; Self::COUNT] =
-        [Self::Unknown, Self::Unparsed, Self::Resp, Self::Http1, Self::Postgres, Self::Http2];
+        [Self::Unknown, Self::Unparsed, Self::Resp, Self::Http1, Self::Postgres, Self::Http2, Self::Memcached];
 
     /// The one with this number.
     #[inline(always)]
@@ -35,6 +37,7 @@ impl Protocol {
             3 => Self::Http1,
             4 => Self::Postgres,
             5 => Self::Http2,
+            6 => Self::Memcached,
             _ => Self::Unparsed,
         }
     }
@@ -49,6 +52,7 @@ impl Protocol {
             Self::Http1 => "http",
             Self::Postgres => "postgres",
             Self::Http2 => "http2",
+            Self::Memcached => "memcached",
         }
     }
 

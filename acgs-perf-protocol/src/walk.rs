@@ -5,6 +5,7 @@
 
 use crate::found::Found;
 use crate::http1;
+use crate::memcached;
 use crate::name::Name;
 use crate::place;
 use crate::postgres;
@@ -26,6 +27,7 @@ pub fn request_step(protocol: Protocol, stream: &mut Stream, window: &mut Window
         Protocol::Resp => resp::request::step(stream, window, name),
         Protocol::Http1 => http1::request::step(stream, window, name),
         Protocol::Postgres => postgres::request::step(stream, window, name),
+        Protocol::Memcached => memcached::request::step(stream, window, name),
         _ => Found::LOST,
     }
 }
@@ -40,6 +42,7 @@ pub fn reply_step(protocol: Protocol, stream: &mut Stream, window: &mut Window) 
         Protocol::Resp => resp::reply::step(stream, window),
         Protocol::Http1 => http1::reply::step(stream, window),
         Protocol::Postgres => postgres::reply::step(stream, window),
+        Protocol::Memcached => memcached::reply::step(stream, window),
         _ => Found::LOST,
     }
 }

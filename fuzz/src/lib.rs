@@ -10,8 +10,8 @@ use acgs_perf_protocol::{Found, Name, Protocol, Stream, Window, detect};
 
 const KEY: Key = Key { start: 0x1234_5678_9abc_def0, factor: 0x8765_4321_0fed_cba9 };
 
-/// What a step found, behind how many bytes, and the name and number that it has with it.
-type Find = (Found, usize, Stream, Vec<u8>);
+/// What a step found, behind how many bytes with those that are skipped, and the name and number that it has with it.
+type Find = (Found, u64, Stream, Vec<u8>);
 
 /// Tries them.
 pub fn try_both_sides(protocol: Protocol, bytes: &[u8]) {
@@ -61,7 +61,8 @@ fn finds(protocol: Protocol, rule: Option<u8>, pieces: &[&[u8]]) -> Vec<Find> {
                 }
                 if found != Found::NOTHING {
                     let text = name.bytes[..usize::from(stream.length).min(name.bytes.len())].to_vec();
-                    finds.push((found, taken - window.left() as usize, told(&stream), text));
+                    let behind = (taken - window.left() as usize) as u64 + stream.skip;
+                    finds.push((found, behind, told(&stream), text));
                 } else {
                     assert!(before != (stream, window.left()), "a step did nothing");
                 }
@@ -73,6 +74,6 @@ fn finds(protocol: Protocol, rule: Option<u8>, pieces: &[&[u8]]) -> Vec<Find> {
 
 /// What a find tells: the rest is how the parser keeps its place.
 fn told(stream: &Stream) -> Stream {
-    let Stream { skip, hash, value, length, kind, .. } = *stream;
-    Stream { skip, hash, value, length, kind, ..Stream::default() }
+    let Stream { hash, value, length, kind, .. } = *stream;
+    Stream { hash, value, length, kind, ..Stream::default() }
 }

@@ -6,6 +6,7 @@ mod exchange;
 mod hostile;
 mod http1;
 mod http1_generated;
+mod memcached;
 mod postgres;
 mod postgres_generated;
 mod random;
