@@ -24,6 +24,9 @@ pub fn detect(window: &Window) -> Result<Protocol, Found> {
     if first == 0 {
         return opening(window);
     }
+    if first == 1 {
+        return fastcgi(window.word(0), window.word(8), left);
+    }
     if first.is_ascii_alphabetic() && second == 0 {
         return message(window);
     }
@@ -88,6 +91,16 @@ const LMG: u64 = text("mg ");
 const LMS: u64 = text("ms ");
 const LMD: u64 = text("md ");
 const LMA: u64 = text("ma ");
+
+/// The record of FastCGI that begins a request, of eight bytes: its role is the first number in them.
+#[inline(always)]
+fn fastcgi(word: u64, more: u64, left: u32) -> Result<Protocol, Found> {
+    if left < 10 {
+        return Err(Found::SHORT);
+    }
+    let is_begin = word & 0xffff_0000_ffff == 0x0800_0000_0101 && matches!((more as u16).swap_bytes(), 1..=3);
+    Ok(if is_begin { Protocol::FastCgi } else { Protocol::Unparsed })
+}
 
 /// The first message of a connection to PostgreSQL: its length, and a number that says what it is.
 #[inline(always)]

@@ -10,10 +10,12 @@
 #![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 
 pub mod detect;
+pub mod fastcgi;
 pub mod found;
 pub mod http1;
 pub mod memcached;
 pub mod name;
+mod path;
 pub mod pending;
 mod place;
 pub mod postgres;

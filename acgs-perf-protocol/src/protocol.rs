@@ -18,14 +18,24 @@ pub enum Protocol {
     Http2 = 5,
     /// The text protocol of memcached.
     Memcached = 6,
+    /// FastCGI.
+    FastCgi = 7,
 }
 
 impl Protocol {
     /// How many there are.
-    pub const COUNT: usize = 7;
+    pub const COUNT: usize = 8;
     /// All, in the order of their numbers.
-    pub const ALL: [Self; Self::COUNT] =
-        [Self::Unknown, Self::Unparsed, Self::Resp, Self::Http1, Self::Postgres, Self::Http2, Self::Memcached];
+    pub const ALL: [Self; Self::COUNT] = [
+        Self::Unknown,
+        Self::Unparsed,
+        Self::Resp,
+        Self::Http1,
+        Self::Postgres,
+        Self::Http2,
+        Self::Memcached,
+        Self::FastCgi,
+    ];
 
     /// The one with this number.
     #[inline(always)]
@@ -38,6 +48,7 @@ impl Protocol {
             4 => Self::Postgres,
             5 => Self::Http2,
             6 => Self::Memcached,
+            7 => Self::FastCgi,
             _ => Self::Unparsed,
         }
     }
@@ -53,6 +64,7 @@ impl Protocol {
             Self::Postgres => "postgres",
             Self::Http2 => "http2",
             Self::Memcached => "memcached",
+            Self::FastCgi => "fastcgi",
         }
     }
 

@@ -3,6 +3,7 @@
 //! In: a stream, and a window with its next bytes. Out: what the step found. Whoever drives them fills the window again when a step is
 //! short of bytes: what the window still has goes in front, see [`keep_rest`] and [`put_rest`].
 
+use crate::fastcgi;
 use crate::found::Found;
 use crate::http1;
 use crate::memcached;
@@ -28,6 +29,7 @@ pub fn request_step(protocol: Protocol, stream: &mut Stream, window: &mut Window
         Protocol::Http1 => http1::request::step(stream, window, name),
         Protocol::Postgres => postgres::request::step(stream, window, name),
         Protocol::Memcached => memcached::request::step(stream, window, name),
+        Protocol::FastCgi => fastcgi::request::step(stream, window, name),
         _ => Found::LOST,
     }
 }
@@ -43,6 +45,7 @@ pub fn reply_step(protocol: Protocol, stream: &mut Stream, window: &mut Window) 
         Protocol::Http1 => http1::reply::step(stream, window),
         Protocol::Postgres => postgres::reply::step(stream, window),
         Protocol::Memcached => memcached::reply::step(stream, window),
+        Protocol::FastCgi => fastcgi::reply::step(stream, window),
         _ => Found::LOST,
     }
 }

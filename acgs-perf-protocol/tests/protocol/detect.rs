@@ -88,6 +88,13 @@ fn commands_of_memcached() {
 }
 
 #[test]
+fn records_of_fastcgi() {
+    assert_eq!(detected(b"\x01\x01\0\x01\0\x08\0\0\0\x01\0\0\0\0\0\0"), Protocol::FastCgi);
+    assert_eq!(of(b"\x01\x01\0\x01\0\x08\0\0\0\0\0\0\0\0\0\0"), Ok(Protocol::Unparsed));
+    assert_eq!(of(b"\x01\0\0\x01\0\x08\0\0\0\x01\0\0\0\0\0\0"), Ok(Protocol::Unparsed));
+}
+
+#[test]
 fn what_is_not_http() {
     let others: [&[u8]; 6] = [
         b"GET key\r\nnext line of it",

@@ -3,6 +3,7 @@
 mod detect;
 mod drive;
 mod exchange;
+mod fastcgi;
 mod hostile;
 mod http1;
 mod http1_generated;
