@@ -24,13 +24,82 @@ pub fn detect(window: &Window) -> Result<Protocol, Found> {
     if first == 0 {
         return opening(window);
     }
+    if first == 1 {
+        return fastcgi(window.word(0), window.word(8), left);
+    }
     if first.is_ascii_alphabetic() && second == 0 {
         return message(window);
     }
     if first.is_ascii_uppercase() {
         return http(window.word(0), window.word(8), left);
     }
+    if first.is_ascii_lowercase() {
+        return memcached(window.word(0), window.word(8), left);
+    }
     Ok(Protocol::Unparsed)
+}
+
+/// A command of memcached and the blank behind it. Those that other protocols have, too, are not among these.
+#[inline(always)]
+fn memcached(word: u64, more: u64, left: u32) -> Result<Protocol, Found> {
+    let bytes = word::place(!word::between(word, b'a', b'z') & word::HIGH);
+    if left <= bytes && left < 8 {
+        return Err(Found::SHORT);
+    }
+    let is_command = matches!(
+        word::first(word, bytes + 1),
+        LGET | LGETS
+            | LGAT
+            | LGATS
+            | LSET
+            | LADD
+            | LREPLACE
+            | LAPPEND
+            | LPREPEND
+            | LCAS
+            | LINCR
+            | LDECR
+            | LMG
+            | LMS
+            | LMD
+            | LMA
+    );
+    if !is_command {
+        return Ok(Protocol::Unparsed);
+    }
+    if left <= bytes + 1 {
+        return Err(Found::SHORT);
+    }
+    // A key begins.
+    let next = if bytes == 7 { more as u8 } else { (word >> (8 * (bytes + 1))) as u8 };
+    Ok(if next > b' ' && next != 0x7f { Protocol::Memcached } else { Protocol::Unparsed })
+}
+
+const LGET: u64 = text("get ");
+const LGETS: u64 = text("gets ");
+const LGAT: u64 = text("gat ");
+const LGATS: u64 = text("gats ");
+const LSET: u64 = text("set ");
+const LADD: u64 = text("add ");
+const LREPLACE: u64 = text("replace ");
+const LAPPEND: u64 = text("append ");
+const LPREPEND: u64 = text("prepend ");
+const LCAS: u64 = text("cas ");
+const LINCR: u64 = text("incr ");
+const LDECR: u64 = text("decr ");
+const LMG: u64 = text("mg ");
+const LMS: u64 = text("ms ");
+const LMD: u64 = text("md ");
+const LMA: u64 = text("ma ");
+
+/// The record of FastCGI that begins a request, of eight bytes: its role is the first number in them.
+#[inline(always)]
+fn fastcgi(word: u64, more: u64, left: u32) -> Result<Protocol, Found> {
+    if left < 10 {
+        return Err(Found::SHORT);
+    }
+    let is_begin = word & 0xffff_0000_ffff == 0x0800_0000_0101 && matches!((more as u16).swap_bytes(), 1..=3);
+    Ok(if is_begin { Protocol::FastCgi } else { Protocol::Unparsed })
 }
 
 /// The first message of a connection to PostgreSQL: its length, and a number that says what it is.

@@ -13,9 +13,12 @@
 extern crate std;
 
 pub mod detect;
+pub mod fastcgi;
 pub mod found;
 pub mod http1;
+pub mod memcached;
 pub mod name;
+mod path;
 pub mod pending;
 mod place;
 pub mod postgres;

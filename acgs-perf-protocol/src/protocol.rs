@@ -16,14 +16,26 @@ pub enum Protocol {
     Postgres = 4,
     /// HTTP/2: known as such, not followed.
     Http2 = 5,
+    /// The text protocol of memcached.
+    Memcached = 6,
+    /// FastCGI.
+    FastCgi = 7,
 }
 
 impl Protocol {
     /// How many there are.
-    pub const COUNT: usize = 6;
+    pub const COUNT: usize = 8;
     /// All, in the order of their numbers.
-    pub const ALL: [Self; Self::COUNT] =
-        [Self::Unknown, Self::Unparsed, Self::Resp, Self::Http1, Self::Postgres, Self::Http2];
+    pub const ALL: [Self; Self::COUNT] = [
+        Self::Unknown,
+        Self::Unparsed,
+        Self::Resp,
+        Self::Http1,
+        Self::Postgres,
+        Self::Http2,
+        Self::Memcached,
+        Self::FastCgi,
+    ];
 
     /// The one with this number.
     #[inline(always)]
@@ -35,6 +47,8 @@ impl Protocol {
             3 => Self::Http1,
             4 => Self::Postgres,
             5 => Self::Http2,
+            6 => Self::Memcached,
+            7 => Self::FastCgi,
             _ => Self::Unparsed,
         }
     }
@@ -49,6 +63,8 @@ impl Protocol {
             Self::Http1 => "http",
             Self::Postgres => "postgres",
             Self::Http2 => "http2",
+            Self::Memcached => "memcached",
+            Self::FastCgi => "fastcgi",
         }
     }
 

@@ -3,8 +3,10 @@
 //! In: a stream, and a window with its next bytes. Out: what the step found. Whoever drives them fills the window again when a step is
 //! short of bytes: what the window still has goes in front, see [`keep_rest`] and [`put_rest`].
 
+use crate::fastcgi;
 use crate::found::Found;
 use crate::http1;
+use crate::memcached;
 use crate::name::Name;
 use crate::place;
 use crate::postgres;
@@ -26,6 +28,8 @@ pub fn request_step(protocol: Protocol, stream: &mut Stream, window: &mut Window
         Protocol::Resp => resp::request::step(stream, window, name),
         Protocol::Http1 => http1::request::step(stream, window, name),
         Protocol::Postgres => postgres::request::step(stream, window, name),
+        Protocol::Memcached => memcached::request::step(stream, window, name),
+        Protocol::FastCgi => fastcgi::request::step(stream, window, name),
         _ => Found::LOST,
     }
 }
@@ -40,6 +44,8 @@ pub fn reply_step(protocol: Protocol, stream: &mut Stream, window: &mut Window) 
         Protocol::Resp => resp::reply::step(stream, window),
         Protocol::Http1 => http1::reply::step(stream, window),
         Protocol::Postgres => postgres::reply::step(stream, window),
+        Protocol::Memcached => memcached::reply::step(stream, window),
+        Protocol::FastCgi => fastcgi::reply::step(stream, window),
         _ => Found::LOST,
     }
 }

@@ -294,7 +294,8 @@ fn coding(stream: &mut Stream, window: &mut Window) -> Found {
     stream.state = CODING_REST;
     // The identity is none.
     if name != text("identity") {
-        stream.flags = (stream.flags & !CHUNKED) | CODED | if name == text("chunked") { CHUNKED } else { 0 };
+        stream.flags =
+            (stream.flags & !CHUNKED) | CODED | if bytes == 7 && name == text("chunked") { CHUNKED } else { 0 };
     }
     Found::NOTHING
 }

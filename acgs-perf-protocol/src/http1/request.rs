@@ -3,6 +3,8 @@
 use super::{CONNECT, HEAD, PLAIN, chunk, header};
 use crate::found::{Found, Kind};
 use crate::name::Name;
+use crate::path;
+use crate::path::Part;
 use crate::protocol::Protocol;
 use crate::stream::Stream;
 use crate::window::Window;
@@ -15,28 +17,18 @@ const METHOD_REST: u8 = 1;
 const TARGET: u8 = 2;
 /// In the name of a host.
 const HOST: u8 = 3;
-/// At the slash in front of a segment; `count` segments were taken.
+/// At the slash in front of a segment.
 const SEGMENT: u8 = 4;
-/// In a segment; `value` bytes of it were taken.
+/// In a segment.
 const SEGMENT_REST: u8 = 5;
 /// In the part of a target that has no name.
 const TARGET_REST: u8 = 6;
 /// In front of the version.
 const VERSION: u8 = 7;
 
-/// Bits of `flags`: the segment has a digit.
-const DIGIT: u8 = 1;
-/// It is `v` and digits, so far.
-const NUMBERED: u8 = 2;
-/// It has bytes that no word has.
-const ODD: u8 = 4;
-/// The target is no part of the name.
+/// Bit of `flags`, beside those of the path: the target is no part of the name.
 const NO_TARGET: u8 = 8;
 
-/// Segments that are part of a name.
-const SEGMENTS: u32 = 16;
-/// Longer segments are values.
-const LONGEST_SEGMENT: u32 = 32;
 /// Longer methods are none.
 const LONGEST_METHOD: u32 = 32;
 
@@ -50,7 +42,7 @@ pub fn step(stream: &mut Stream, window: &mut Window, name: &mut Name) -> Found 
         HOST => host(stream, window, name),
         SEGMENT | SEGMENT_REST => segment(stream, window, name),
         TARGET_REST => {
-            if window.pass(ends_target) {
+            if window.pass(path::ends_path) {
                 stream.state = VERSION;
             }
             Found::NOTHING
@@ -62,12 +54,6 @@ pub fn step(stream: &mut Stream, window: &mut Window, name: &mut Name) -> Found 
             if stream.state == header::END { header_ends(stream) } else { found }
         }
     }
-}
-
-/// Marks what ends a target.
-#[inline(always)]
-fn ends_target(word: u64) -> u64 {
-    word::equal(word, b' ') | word::equal(word, b'\r') | word::equal(word, b'\n')
 }
 
 #[inline(always)]
@@ -91,7 +77,8 @@ fn method(stream: &mut Stream, window: &mut Window, name: &mut Name) -> Found {
     stream.count = 0;
     stream.flags = 0;
     stream.reply_rule = PLAIN;
-    let method = word::first(method, bytes);
+    // With the blank, so that it is no other method with a zero behind it.
+    let method = word::first(method, bytes + 1);
     match method {
         GET | POST | PUT | DELETE | PATCH | OPTIONS | TRACE => {}
         HEAD_ => stream.reply_rule = HEAD,
@@ -108,22 +95,22 @@ fn method(stream: &mut Stream, window: &mut Window, name: &mut Name) -> Found {
         name.push(stream, method, 7);
         stream.flags = NO_TARGET;
     } else {
-        name.push(stream, method | (u64::from(b' ') << (8 * bytes)), bytes + 1);
+        name.push(stream, method, bytes + 1);
     }
     window.take(bytes + 1);
     stream.state = TARGET;
     Found::NOTHING
 }
 
-const GET: u64 = text("GET");
-const POST: u64 = text("POST");
-const PUT: u64 = text("PUT");
-const DELETE: u64 = text("DELETE");
-const PATCH: u64 = text("PATCH");
-const OPTIONS: u64 = text("OPTIONS");
-const TRACE: u64 = text("TRACE");
-const HEAD_: u64 = text("HEAD");
-const CONNECT_: u64 = text("CONNECT");
+const GET: u64 = text("GET ");
+const POST: u64 = text("POST ");
+const PUT: u64 = text("PUT ");
+const DELETE: u64 = text("DELETE ");
+const PATCH: u64 = text("PATCH ");
+const OPTIONS: u64 = text("OPTIONS ");
+const TRACE: u64 = text("TRACE ");
+const HEAD_: u64 = text("HEAD ");
+const CONNECT_: u64 = text("CONNECT ");
 
 /// Up to eight bytes of a method that has no name here.
 #[inline(always)]
@@ -194,8 +181,9 @@ fn target(stream: &mut Stream, window: &mut Window, name: &mut Name) -> Found {
 /// The host of a target with a scheme: no part of the name.
 #[inline(always)]
 fn host(stream: &mut Stream, window: &mut Window, name: &mut Name) -> Found {
-    let is_passed = window
-        .pass(|word| ends_target(word) | word::equal(word, b'/') | word::equal(word, b'?') | word::equal(word, b'#'));
+    let is_passed = window.pass(|word| {
+        path::ends_path(word) | word::equal(word, b'/') | word::equal(word, b'?') | word::equal(word, b'#')
+    });
     if is_passed {
         stream.state = SEGMENT;
         if window.first() != b'/' {
@@ -206,77 +194,17 @@ fn host(stream: &mut Stream, window: &mut Window, name: &mut Name) -> Found {
     Found::NOTHING
 }
 
-/// A slash and up to seven bytes of a segment, or up to eight more of it.
+/// A part of the path.
 #[inline(always)]
 fn segment(stream: &mut Stream, window: &mut Window, name: &mut Name) -> Found {
-    let (word, left) = (window.word(0), window.left());
     let is_start = stream.state == SEGMENT;
-    if is_start && stream.count == SEGMENTS {
-        name.push(stream, text("/…"), 4);
-        stream.state = TARGET_REST;
-        return Found::NOTHING;
-    }
-    // The slash is pushed with what follows, but not looked at.
-    let slash = u32::from(is_start);
-    let text_ = word >> (8 * slash);
-    let ends = ends_target(text_) | word::equal(text_, b'/') | word::equal(text_, b'?') | word::equal(text_, b'#');
-    let end = word::place(ends);
-    let is_end = end + slash < 8;
-    let bytes = if is_end { end } else { 8 - slash };
-    if left < bytes + slash + u32::from(is_end) {
-        return Found::SHORT;
-    }
-    if is_start {
-        name.keep(stream);
-        stream.value = 0;
-        stream.flags &= !(DIGIT | NUMBERED | ODD);
-    }
-    look(stream, text_, bytes, is_start);
-    let is_value = is_value(stream);
-    if !is_value {
-        name.push(stream, word, bytes + slash);
-    }
-    window.take(bytes + slash);
-    stream.state = SEGMENT_REST;
-    if is_end {
-        if is_value {
-            name.drop_kept(stream);
-            name.push(stream, text("/{}"), 3);
-        }
-        stream.count += 1;
-        stream.state = if window.first() == b'/' { SEGMENT } else { TARGET_REST };
-    }
+    stream.state = match path::step(stream, window, name, is_start, u32::MAX) {
+        Part::Short => return Found::SHORT,
+        Part::Segment(_) => SEGMENT_REST,
+        Part::End(_) if window.first() == b'/' => SEGMENT,
+        Part::End(_) | Part::Enough => TARGET_REST,
+    };
     Found::NOTHING
-}
-
-/// What the first `bytes` bytes tell about a segment.
-#[inline(always)]
-fn look(stream: &mut Stream, text: u64, bytes: u32, is_start: bool) {
-    let digits = word::first(word::between(text, b'0', b'9'), bytes);
-    let words = word::between(word::lower(text), b'a', b'z') | word::equal(text, b'-') | word::equal(text, b'_');
-    let words = words | word::equal(text, b'.') | word::equal(text, b'~') | digits;
-    let all = word::first(word::HIGH, bytes);
-    if !words & all != 0 {
-        stream.flags |= ODD;
-    }
-    if digits != 0 {
-        stream.flags |= DIGIT;
-    }
-    if is_start {
-        let is_numbered = text as u8 == b'v' && bytes >= 2 && digits == all & !0xff;
-        stream.flags |= if is_numbered { NUMBERED } else { 0 };
-    } else if digits != all {
-        stream.flags &= !NUMBERED;
-    }
-    // The rest of a segment that is too long may be of any length.
-    stream.value = if stream.value > LONGEST_SEGMENT { stream.value } else { stream.value + bytes };
-}
-
-/// Whether what was seen of a segment makes it a value.
-#[inline(always)]
-fn is_value(stream: &Stream) -> bool {
-    let has_number = stream.flags & DIGIT != 0 && stream.flags & NUMBERED == 0;
-    has_number || stream.flags & ODD != 0 || stream.value > LONGEST_SEGMENT
 }
 
 /// The version, and the end of the line.

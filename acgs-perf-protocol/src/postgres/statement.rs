@@ -66,13 +66,10 @@ pub fn is_cut(stream: &Stream) -> bool {
 /// Takes the next token.
 #[inline(always)]
 pub fn step(stream: &mut Stream, window: &mut Window, name: &mut Name) -> Found {
-    if stream.kept_length >= LONGEST {
-        return cut(stream, name);
-    }
     if stream.count == 0 {
         return Found::LOST;
     }
-    match stream.state {
+    let found = match stream.state {
         TEXT => token(stream, window, name),
         WORD => word_rest(stream, window, name),
         QUOTED => quoted(stream, window, name),
@@ -80,7 +77,11 @@ pub fn step(stream: &mut Stream, window: &mut Window, name: &mut Name) -> Found 
         STRING | ESCAPED => string(stream, window, name),
         TAGGED => tagged(stream, window),
         _ => comment(stream, window, name),
+    };
+    if stream.kept_length >= LONGEST && stream.state != END && !found.has(Found::LOST) {
+        return cut(stream, name);
     }
+    found
 }
 
 /// Bytes of the text that can be looked at.

@@ -70,10 +70,34 @@ fn messages_to_postgres() {
 }
 
 #[test]
+fn commands_of_memcached() {
+    for command in
+        ["get key another\r\n", "gets k\r\n", "set key 0 0 5\r\nhello\r\n", "prepend key 0 0 1\r\n", "mg key v\r\n"]
+    {
+        assert_eq!(detected(command.as_bytes()), Protocol::Memcached, "{command}");
+    }
+    for other in [
+        "getkey another one",
+        "get  another one......",
+        "delete 12345678901234\r\n",
+        "stats\r\n...........",
+        "helo example.org\r\n",
+    ] {
+        assert_eq!(of(other.as_bytes()), Ok(Protocol::Unparsed), "{other}");
+    }
+}
+
+#[test]
+fn records_of_fastcgi() {
+    assert_eq!(detected(b"\x01\x01\0\x01\0\x08\0\0\0\x01\0\0\0\0\0\0"), Protocol::FastCgi);
+    assert_eq!(of(b"\x01\x01\0\x01\0\x08\0\0\0\0\0\0\0\0\0\0"), Ok(Protocol::Unparsed));
+    assert_eq!(of(b"\x01\0\0\x01\0\x08\0\0\0\x01\0\0\0\0\0\0"), Ok(Protocol::Unparsed));
+}
+
+#[test]
 fn what_is_not_http() {
-    let others: [&[u8]; 7] = [
+    let others: [&[u8]; 6] = [
         b"GET key\r\nnext line of it",
-        b"get /key\r\nnext line of it",
         b"EHLO example.org\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03aaaaaa",
         b"OPTIONS rtsp://example.org RTSP/1.0\r\n",

@@ -6,7 +6,7 @@ use acgs_perf_protocol::{Protocol, Window, detect};
 use super::drive::{replies_by_rule, requests};
 use super::random::Random;
 
-const PARTS: [&str; 40] = [
+const PARTS: [&str; 54] = [
     "\r\n",
     "\n",
     "\r",
@@ -47,6 +47,20 @@ const PARTS: [&str; 40] = [
     "/*",
     "--",
     "(1, 2), (",
+    "get a",
+    "set a 0 0 5 ",
+    "mg a v q\r\n",
+    "mn\r\n",
+    "VALUE a 0 5",
+    "END\r\n",
+    "VA 3\r\n",
+    "noreply",
+    "\x01\x01\0\x01\0\x08\0\0\0\x01\0\0\0\0\0\0",
+    "\x01\x04\0\x01\0\x20\0\0",
+    "\x01\x04\0\x01\0\0\0\0",
+    "\x01\x05\0\x01\0\0\0\0",
+    "\x0b\x05REQUEST_URI/a/b1",
+    "\x0e\x03REQUEST_METHODGET",
 ];
 
 fn bytes(random: &mut Random) -> Vec<u8> {
@@ -66,7 +80,7 @@ fn nothing_breaks_a_parser() {
     let mut random = Random(10);
     for _ in 0..6_000 {
         let bytes = bytes(&mut random);
-        for protocol in [Protocol::Resp, Protocol::Http1, Protocol::Postgres] {
+        for protocol in [Protocol::Resp, Protocol::Http1, Protocol::Postgres, Protocol::Memcached, Protocol::FastCgi] {
             let pieces = random.cut(&bytes);
             assert_eq!(requests(protocol, &pieces), requests(protocol, &[&bytes]), "{protocol:?} {bytes:?}");
             let rule = random.below(6) as u8;

@@ -86,6 +86,8 @@ fn what_is_no_request_is_lost() {
         "GET  HTTP/1.1",
         "GET",
         "(GET) /a HTTP/1.1",
+        "GET\0 /a HTTP/1.1",
+        "GET\0\0\0\0\0 /a HTTP/1.1",
         "GET ftp://a/b HTTP/1.1",
         "METHOD-THAT-IS-LONGER-THAN-ANY-OTHER-IS / HTTP/1.1",
     ];
@@ -136,6 +138,7 @@ fn a_body_that_servers_understand_differently_is_lost() {
         "Transfer-Encoding : chunked",
         "Transfer-Encoding: chunked, gzip",
         "Transfer-Encoding: xchunked",
+        "Transfer-Encoding: chunked\0",
     ];
     for header in headers {
         assert!(is_lost(format!("POST /a HTTP/1.1\r\n{header}\r\n\r\n").as_bytes()), "{header}");

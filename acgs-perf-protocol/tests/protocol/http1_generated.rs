@@ -8,7 +8,7 @@ use super::exchange::exchange;
 use super::random::Random;
 
 /// The name by the rules of the documentation, a segment at a time.
-fn name(method: &str, target: &str) -> String {
+pub fn name(method: &str, target: &str) -> String {
     if !["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT"].contains(&method) {
         return "OTHER".into();
     }
@@ -54,7 +54,7 @@ fn segment(random: &mut Random) -> String {
     }
 }
 
-fn target(random: &mut Random) -> String {
+pub fn target(random: &mut Random) -> String {
     let mut target = match random.below(8) {
         0 => random.pick(&["http://", "HTTPS://"]).to_owned() + &random.text("abc.:8[]", 1..40),
         _ => String::new(),

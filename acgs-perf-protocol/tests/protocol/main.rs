@@ -3,9 +3,11 @@
 mod detect;
 mod drive;
 mod exchange;
+mod fastcgi;
 mod hostile;
 mod http1;
 mod http1_generated;
+mod memcached;
 mod postgres;
 mod postgres_generated;
 mod random;
