@@ -86,6 +86,7 @@ pub fn sends_first(socket: &mut SocketState) {
 pub fn is_unread(socket: &SocketState, sk: Sock) -> bool {
     socket.phase != READ
         && socket.phase != CLIENT
+        && socket.talk.has_left == 0
         && socket.next_arrived != 0
         && socket.next_arrived != socket.gone
         && !sk.only_drains()

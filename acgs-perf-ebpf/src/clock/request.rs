@@ -50,12 +50,13 @@ pub fn received(socket: &mut SocketState, sk: Sock, service: u32, bytes: u64) ->
     let arrived = socket.next_arrived;
     socket.next_arrived = 0;
     figures.add(Counter::BytesIn, bytes);
-    let mut known = None;
+    let (mut known, mut is_more) = (None, false);
     if endpoint::is_active() {
         let _names_the_connection = request_table::id_of(socket, sk);
         match talk::heard(socket, service, bytes, arrived, now()) {
-            Heard::Unknown | Heard::More => {}
+            Heard::Unknown => {}
             Heard::Nothing => return false,
+            Heard::More => is_more = true,
             Heard::Request(reading) => known = Some(reading.arrived),
         }
     }
@@ -67,7 +68,7 @@ pub fn received(socket: &mut SocketState, sk: Sock, service: u32, bytes: u64) ->
         }
         // More of the same request.
         socket.bytes_in += bytes;
-        if socket.has_sent == 0 {
+        if socket.has_sent == 0 && !is_more {
             leave::read_more(socket);
         }
         if attributes()

@@ -38,6 +38,11 @@ pub enum Heard {
 /// What the service has read: `bytes`, which had arrived at `arrived`, 0 if nobody saw it.
 #[inline(always)]
 pub fn heard(socket: &mut SocketState, service: u32, bytes: u64, arrived: u64, now: u64) -> Heard {
+    let is_within = socket.phase == READ && socket.talk.requests.carried == 0;
+    if is_within && !socket.talk.is_followed() {
+        // No protocol begins in the middle of a request.
+        return Heard::Unknown;
+    }
     if arrived != 0 {
         socket.talk.arrived = arrived;
     }

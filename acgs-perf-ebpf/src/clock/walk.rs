@@ -28,6 +28,8 @@ const MOST_STEPS: u32 = 1 << 14;
 const MOST_TRIES: u8 = 4;
 /// A mask that no token is longer than.
 const MOST_CARRIED: u32 = 2 * TOKEN - 1;
+const WAIT: u8 = Kind::WaitByDesign as u8;
+const HANDSHAKE: u8 = Kind::Handshake as u8;
 /// Bytes that are put into the window at a time.
 const PIECE: u64 = WINDOW as u64 - 2 * TOKEN as u64;
 
@@ -290,11 +292,11 @@ fn replied(socket: &mut SocketState, news: &mut News, found: Found) {
         if found.has(Found::ENDED) && socket.talk.is_streaming != 0 {
             socket.talk.is_streaming = 0;
         } else if found.has(Found::ENDED) {
-            if waiting.kind == Kind::WaitByDesign as u8 {
+            if matches!(waiting.kind, WAIT | HANDSHAKE) {
                 endpoint::answered(figures, endpoint, news.now.wrapping_sub(reading.arrived));
             }
             let talk = &mut socket.talk;
-            if found.has(Found::FAILED) && waiting.kind != Kind::Handshake as u8 {
+            if found.has(Found::FAILED) && waiting.kind != HANDSHAKE {
                 endpoint::failed(figures, endpoint, talk.replies.value == 4);
             }
             talk.has_ended = 1;

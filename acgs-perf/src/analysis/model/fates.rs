@@ -98,18 +98,48 @@ pub struct KindsReport {
     pub one_way: u64,
     /// Messages behind which the client closed without waiting for a reply.
     pub farewell: u64,
-    /// Replies that went on after a pause; absent if there are none.
+    /// Messages with which connections were opened, as their protocol says.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub handshake: u64,
+    /// Requests whose answer comes when something happens; absent if there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wait_by_design: Option<WaitByDesignReport>,
+    /// Replies that went on after a pause, and what nobody asked for; absent if there are none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub push: Option<PushReport>,
 }
 
-/// Replies that went on after a pause that was longer than all of the reply before it: something that nobody asked for, a stream, or a
-/// service that computes between the begin of its reply and the rest. Their latency is that of the last byte.
+/// Requests whose answer comes when something happens: blocking commands. They are in no latency, and in no verdict.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct WaitByDesignReport {
+    /// Those that were answered.
+    pub count: u64,
+    /// How long they took, in buckets of 3 %.
+    pub latency: Distribution,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes it so")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
+/// How many requests are counted by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CoverageReport {
+    /// Those that are: their protocol is followed, and their endpoint has figures of its own.
+    pub named: u64,
+    /// All that are counted.
+    pub counted: u64,
+}
+
+/// Messages that nobody asked for, where the protocol is followed. Where it is not, replies that went on after a pause which was longer
+/// than all of the reply before it: such a message, a stream, or a service that computes between the begin of its reply and the rest;
+/// their latency is that of the last byte.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PushReport {
     /// How many.
     pub count: u64,
-    /// What their latency would be if they had ended before the pause, in buckets of 6 %.
+    /// What the latency of those replies would be if they had ended before the pause, in buckets of 6 %.
     pub latency_before: Distribution,
 }
 

@@ -18,7 +18,8 @@ pub use attribution::{
 pub use client::{ClientPartsReport, ClientReport, ClientSliceReport, ServerSideReport};
 pub use distribution::Distribution;
 pub use fates::{
-    AbandonedReport, FatesReport, KindsReport, OpenReport, OpenRequestReport, PushReport, RefusedReport, Since,
+    AbandonedReport, CoverageReport, FatesReport, KindsReport, OpenReport, OpenRequestReport, PushReport,
+    RefusedReport, Since, WaitByDesignReport,
 };
 pub use finding::{Figure, Finding, Severity, Unit};
 pub use root::{

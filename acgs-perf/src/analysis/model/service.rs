@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::attribution::{AttributionReport, DownstreamReport, ExemplarReport};
 use super::distribution::Distribution;
-use super::fates::{FatesReport, KindsReport, RefusedReport};
+use super::fates::{CoverageReport, FatesReport, KindsReport, RefusedReport};
 use super::tail::TailReport;
 
 /// One service.
@@ -45,6 +45,9 @@ pub struct ServiceReport {
     /// What was read or sent and is no request with a reply; absent if there is no such thing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kinds: Option<KindsReport>,
+    /// How many of the requests are counted by name, see `endpoints`; absent without that probe.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coverage: Option<CoverageReport>,
     /// Why the slowest requests are slow.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tail: Option<TailReport>,

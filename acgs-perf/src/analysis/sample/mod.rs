@@ -172,6 +172,7 @@ fn redis() -> ServiceReport {
         }),
         refused: Some(RefusedReport::default()),
         kinds: None,
+        coverage: None,
         tail: None,
         attribution: None,
         downstream: None,

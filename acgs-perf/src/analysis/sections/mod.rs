@@ -7,6 +7,7 @@ pub(super) mod attribution;
 pub(super) mod client;
 mod cost;
 pub(super) mod downstream;
+mod endpoints;
 pub(super) mod exemplars;
 mod fates;
 mod requests;
@@ -110,6 +111,8 @@ fn service(
     let (fates, refused) = requests.as_ref().and_then(|_| fates::fates(&of_fates, objective_ns)).unzip();
     let kinds = requests.as_ref().and_then(|_| requests::kinds(sections, &of_fates));
     let refused = refused.flatten();
+    let counted = requests.as_ref().map(|requests| requests.count);
+    let coverage = counted.filter(|_| active("endpoints")).map(|counted| endpoints::coverage(sections, counted));
     let (attribution, downstream, exemplars) = active("attribution")
         .then(|| {
             let kept = capture.exemplars.get(&subject).cloned().unwrap_or_else(|| of_intervals(whole, &subject));
@@ -133,6 +136,7 @@ fn service(
         fates,
         refused,
         kinds,
+        coverage,
         tail: None,
         attribution,
         downstream,

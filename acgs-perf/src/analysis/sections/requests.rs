@@ -15,7 +15,7 @@ use crate::snapshot::Fates;
 use crate::snapshot::interval::row;
 use crate::sums::{Sections, Sums};
 
-use super::fates;
+use super::{endpoints, fates};
 
 /// Its requests in a window of `duration_ns`; `design_effect` says how much the number of slow ones varies over time, `of_fates` how old
 /// those are that have no end.
@@ -69,7 +69,13 @@ pub fn kinds(sections: Option<&Sections>, of_fates: &Fates) -> Option<KindsRepor
         count,
         latency_before: distribution(&coarse(sums, PUSH_BUCKETS, Some(sums.count(PUSHES_SUM)))),
     });
-    let kinds = KindsReport { one_way: of_fates.one_way, farewell: of_fates.farewells, push };
+    let kinds = KindsReport {
+        one_way: of_fates.one_way,
+        farewell: of_fates.farewells,
+        push,
+        wait_by_design: endpoints::waits(sections),
+        handshake: endpoints::handshakes(sections),
+    };
     (kinds != KindsReport::default()).then_some(kinds)
 }
 

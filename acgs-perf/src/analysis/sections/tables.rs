@@ -48,7 +48,7 @@ fn figure(kind: Kind, row: &Row) -> Option<Value> {
     }
 }
 
-fn of_histogram(histogram: Histogram, row: &Row) -> Distribution {
+pub fn of_histogram(histogram: Histogram, row: &Row) -> Distribution {
     let Histogram { first, buckets, power, over_range, sum } = histogram;
     let mut counts = Counts { buckets: vec![0; BUCKETS], sum_ns: Some(row.sums.count(sum)), ..Counts::default() };
     counts.over_range = row.sums.count(over_range);

@@ -19,11 +19,15 @@ use crate::live::table::{Column, Histogram, Kind, Name, Scope, TableSpec};
 use crate::sums::{Key, Row, Section};
 
 /// By protocol, kind and name; without a key those that have no figures of their own. Words as in `acgs_perf_common::endpoint`.
-const SECTION: &str = "endpoints";
+pub const SECTION: &str = "endpoints";
 const OTHERS: &str = "others";
 /// Of which the kernel side knows only the hash.
 const UNNAMED: &str = "(name not seen whole)";
 const KINDS: [&str; RequestKind::ALL.len()] = ["request", "one_way", "wait_by_design", "handshake", "farewell", "mark"];
+
+/// The latency in a row.
+pub const LATENCY_HISTOGRAM: Histogram =
+    Histogram { first: LATENCY, buckets: BUCKETS, power: POWER, over_range: OVER_RANGE, sum: LATENCY_SUM };
 
 /// It has no hooks of its own: the request clock's programs look at what is said.
 pub static PROBE: ProbeSpec = ProbeSpec {
@@ -74,19 +78,19 @@ pub static PROBE: ProbeSpec = ProbeSpec {
             Column {
                 name: "latency",
                 meaning: "Latency, failed requests included",
-                kind: Kind::Distribution(Histogram {
-                    first: LATENCY,
-                    buckets: BUCKETS,
-                    power: POWER,
-                    over_range: OVER_RANGE,
-                    sum: LATENCY_SUM,
-                }),
+                kind: Kind::Distribution(LATENCY_HISTOGRAM),
             },
         ],
     }],
     others: &[(SECTION, |_| Key::new())],
     stop: Stop::Never,
 };
+
+/// The kind of a row's requests; `None` in the row of the others.
+#[must_use]
+pub fn kind_of(key: &Key) -> Option<RequestKind> {
+    RequestKind::ALL.get(*key.get(1)? as usize).copied()
+}
 
 fn rows(maps: &Maps, service: u32) -> Section {
     let (figures, numbers) = (maps.array("ENDPOINT_FIGURES"), maps.array("ENDPOINT_NUMBERS"));

@@ -151,10 +151,20 @@ fn requests_table(service: &ServiceReport, requests: &RequestsReport, lines: &mu
             items.push(format!("{} {what}", grouped(count)));
         }
     }
-    if let Some(push) = &kinds.push {
+    if kinds.handshake > 0 {
+        items.push(format!("{} handshakes", grouped(kinds.handshake)));
+    }
+    if let Some(waits) = &kinds.wait_by_design {
+        let p99 = waits.latency.p99_ns.map_or_else(String::new, |ns| format!(" (p99 {})", duration(ns)));
+        items.push(format!("{} waits by design{p99}", grouped(waits.count)));
+    }
+    if let Some(push) = kinds.push.as_ref().filter(|push| push.count > push.latency_before.count) {
+        items.push(format!("{} pushes", grouped(push.count - push.latency_before.count)));
+    }
+    if let Some(push) = kinds.push.as_ref().filter(|push| push.latency_before.count > 0) {
         let before =
             push.latency_before.p99_ns.map_or_else(String::new, |ns| format!(" (before it p99 {})", duration(ns)));
-        items.push(format!("{} replies went on after a pause{before}", grouped(push.count)));
+        items.push(format!("{} replies went on after a pause{before}", grouped(push.latency_before.count)));
     }
     if requests.unsolicited_sends > 0 {
         items.push(format!("{} unsolicited sends", grouped(requests.unsolicited_sends)));
