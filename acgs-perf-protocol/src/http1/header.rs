@@ -78,7 +78,8 @@ pub fn step<const REPLY: bool>(stream: &mut Stream, window: &mut Window) -> Foun
         _ => Found::NOTHING,
     };
     // In the same step, because most lines of a header are not read.
-    if stream.state == REST && window.left() != 0 && window.pass(|word| word::equal(word, b'\n')) {
+    let is_unread = found == Found::NOTHING && stream.state == REST;
+    if is_unread && window.left() != 0 && window.pass(|word| word::equal(word, b'\n')) {
         window.take(1);
         stream.state = LINE;
     }
