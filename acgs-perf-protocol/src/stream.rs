@@ -30,7 +30,8 @@ pub struct Stream {
     pub flags: u8,
     /// [`Kind`] of the request that was found last.
     pub kind: u8,
-    /// How the reply to that request is read: the protocol's own. On the side of the replies, that of the request which waits longest.
+    /// How the reply to that request is read: the protocol's own. On the side of the replies, that of the request which waits longest, a
+    /// mark among them; 0 if none waits. Whoever drives the steps puts it here before each of them.
     pub reply_rule: u8,
     /// 1 if some of the name was in an earlier piece of the stream, so that only its hash is whole.
     pub is_cut: u8,

@@ -10,7 +10,7 @@ pub const WINDOW: usize = 512;
 /// Bytes behind it, so that a word can be loaded at its last byte.
 const SLACK: usize = 8;
 const MASK: usize = WINDOW - 1;
-/// Bytes that one step looks at in a scan.
+/// Bytes that one step looks at in a scan, behind a token.
 pub const SCAN: u32 = 32;
 
 /// Bytes of a stream from `at` to `end`.

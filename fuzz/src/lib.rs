@@ -49,7 +49,7 @@ fn finds(protocol: Protocol, rule: Option<u8>, pieces: &[&[u8]]) -> Vec<Find> {
                     None => walk::request_step(protocol, &mut stream, &mut window, &mut name),
                     Some(_) => walk::reply_step(protocol, &mut stream, &mut window),
                 };
-                assert!(before.1 - window.left() <= SCAN + 2, "a step took too much");
+                assert!(before.1 - window.left() <= SCAN + TOKEN, "a step took too much");
                 if found.has(Found::SHORT) {
                     assert!(walk::keep_rest(&mut stream, &mut window), "a token is too long");
                     break;

@@ -60,7 +60,7 @@ pub fn begin(stream: &mut Stream, flags: u8, state: u8) {
 /// Takes the next token. [`Found::STREAM`] where the type of a reply's body says that it goes on.
 #[inline(always)]
 pub fn step<const REPLY: bool>(stream: &mut Stream, window: &mut Window) -> Found {
-    match stream.state {
+    let found = match stream.state {
         LINE | BEHIND_LENGTH | BEHIND_CODING => line(stream, window),
         CONTENT => content::<REPLY>(stream, window),
         TRANSFER => transfer(stream, window),
@@ -75,14 +75,15 @@ pub fn step<const REPLY: bool>(stream: &mut Stream, window: &mut Window) -> Foun
         }
         TYPE if REPLY => media_type(stream, window),
         TYPE_REST if REPLY => media_type_rest(stream, window),
-        _ => {
-            if window.pass(|word| word::equal(word, b'\n')) {
-                window.take(1);
-                stream.state = LINE;
-            }
-            Found::NOTHING
-        }
+        _ => Found::NOTHING,
+    };
+    // In the same step, because most lines of a header are not read.
+    let is_unread = found == Found::NOTHING && stream.state == REST;
+    if is_unread && window.left() != 0 && window.pass(|word| word::equal(word, b'\n')) {
+        window.take(1);
+        stream.state = LINE;
     }
+    found
 }
 
 /// How many bytes the end of a line takes that `text` begins with; 0 if it begins with something else.

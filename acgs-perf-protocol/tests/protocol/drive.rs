@@ -78,10 +78,7 @@ impl Direction {
                 } else {
                     walk::request_step(self.protocol, &mut self.stream, &mut self.window, &mut self.name)
                 };
-                assert!(
-                    before.1 - self.window.left() <= SCAN + 2,
-                    "a step took more than a scan and the end of a line"
-                );
+                assert!(before.1 - self.window.left() <= SCAN + TOKEN, "a step took more than a token and a scan");
                 assert!(found != Found::NOTHING || before != (self.stream, self.window.left()), "a step did nothing");
                 let behind = self.taken - self.window.left() as usize;
                 if found.has(Found::LOST) {
