@@ -1,4 +1,4 @@
-//! A thousand day captures into one, on a small machine: `acgs-perf merge` in bounded time and memory, and what it says to mistakes.
+//! A thousand day captures into one, on a small machine: `acgs-perf merge` in bounded time and memory; and some of their reports.
 //!
 //! In: captures of a day each, made from a recording of some seconds. Out: the time and the largest resident set of the merge, and the
 //! sums of the result. With `ACGS_PERF_LONG` in the environment (`cargo xtask test --long`) 1,000 captures, otherwise 40.
@@ -23,6 +23,8 @@ const EACH: u64 = 80;
 const MAX_BYTES: usize = 1 << 20;
 const MAX_RSS_BYTES: u64 = 200 << 20;
 const MAX_TIME: Duration = Duration::from_secs(60);
+/// Reports that are merged, each of another host.
+const REPORTS: usize = 10;
 /// Hosts; each has been recorded for several days.
 const HOSTS: u64 = 50;
 
@@ -140,7 +142,30 @@ fn day_captures_of_a_fleet_merge_in_bounded_time_and_memory() {
     let expected: Vec<_> = requests(&one).into_iter().map(|(name, of_one)| (name, of_one * count)).collect();
     assert_eq!(requests(&all), expected);
     assert_eq!(all["hosts"].as_array().unwrap().len() as u64, count.min(HOSTS));
-    let verified = Command::new(agent()).arg("verify").arg(&merged).output().unwrap();
+    verify(&merged);
+    // The same of their reports, as far as reports go.
+    let reports: Vec<PathBuf> = files.iter().take(REPORTS).map(|file| file.with_extension("json")).collect();
+    for (file, to) in files.iter().zip(&reports) {
+        let output = Command::new(agent()).arg("report").arg(file).args(["--format", "json"]).output().unwrap();
+        fs::write(to, output.stdout).unwrap();
+    }
+    let merged = directory.path().join("merged.json");
+    let (said, took, _) = measured(Command::new(agent()).arg("merge").args(&reports).arg("--output").arg(&merged));
+    println!("{REPORTS} reports: {took:?}; {said}");
+    assert!(said.contains(&format!("{REPORTS} reports of {REPORTS} hosts")) && took <= MAX_TIME, "{took:?}; {said}");
+    let all = report(&merged);
+    let expected: Vec<_> = requests(&one).into_iter().map(|(name, of_one)| (name, of_one * REPORTS as u64)).collect();
+    assert_eq!((requests(&all), all["hosts"].as_array().unwrap().len()), (expected, REPORTS));
+    let latency = |report: &Value| report["services"][0]["requests"]["latency"].clone();
+    assert_eq!(
+        (&latency(&all)["p50_ns"], &latency(&all)["mean_ns"]),
+        (&latency(&one)["p50_ns"], &latency(&one)["mean_ns"])
+    );
+    verify(&merged);
+}
+
+fn verify(file: &Path) {
+    let verified = Command::new(agent()).arg("verify").arg(file).output().unwrap();
     assert!(verified.status.success(), "{verified:?}");
 }
 

@@ -21,16 +21,14 @@ pub struct Random(u64);
 impl Random {
     /// The sequence of this seed.
     pub fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(STEP))
+        // The state is a place in one long cycle of steps: places of neighbouring seeds must not be a few steps apart.
+        Self(mixed(seed.wrapping_mul(STEP)))
     }
 
     /// The next number.
     pub fn integer(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(STEP);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        mixed(self.0)
     }
 
     /// The next number, from 0 up to but not including 1.
@@ -50,9 +48,26 @@ impl Random {
     }
 }
 
+fn mixed(mut z: u64) -> u64 {
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn neighbouring_seeds_have_nothing_in_common() {
+        let all: std::collections::BTreeSet<u64> = (0..8)
+            .flat_map(|seed| {
+                let mut random = Random::new(seed);
+                (0..1000).map(move |_| random.integer())
+            })
+            .collect();
+        assert_eq!(all.len(), 8_000);
+    }
 
     #[test]
     fn moments_are_right() {

@@ -81,6 +81,7 @@ pub fn with_ages(ended: &Counts, ages: &Ages, objective_ns: u64) -> Distribution
         } else {
             None
         },
+        sum_ns: of_ended.sum_ns,
         mean_ns: of_ended.mean_ns,
         p50_ns: p50,
         p50_at_least_ns: at_least(p50, 5_000),

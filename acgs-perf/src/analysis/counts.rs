@@ -21,6 +21,19 @@ pub struct Counts {
     pub design_effect: Option<f64>,
 }
 
+impl Counts {
+    /// Adds others; of the design effects the greater counts.
+    pub fn add(&mut self, other: &Self) {
+        self.buckets.resize(self.buckets.len().max(other.buckets.len()), 0);
+        for (own, count) in self.buckets.iter_mut().zip(&other.buckets) {
+            *own = own.saturating_add(*count);
+        }
+        self.sum_ns = self.sum_ns.zip(other.sum_ns).map(|(a, b)| a.saturating_add(b));
+        self.over_range = self.over_range.saturating_add(other.over_range);
+        self.design_effect = [self.design_effect, other.design_effect].into_iter().flatten().max_by(f64::total_cmp);
+    }
+}
+
 /// The counts of a histogram; `sum_ns` where it is kept.
 pub fn counts(row: &Row, sum_ns: Option<u64>) -> Counts {
     counts_from(row, 0, sum_ns)

@@ -67,6 +67,7 @@ impl<'a> Ranked<'a> {
             count: self.total,
             min_ns: self.bucket(1).map(bucket_low),
             max_ns: self.bucket(self.total).map(bucket_high),
+            sum_ns: sum_ns.filter(|_| self.total > 0),
             mean_ns: sum_ns.filter(|_| self.total > 0).map(|sum| rounded_quotient(sum, self.total)),
             p50_ns: self.percentile(5_000),
             p90_ns: self.percentile(9_000),
@@ -83,21 +84,27 @@ impl<'a> Ranked<'a> {
     }
 }
 
-/// The counts of a distribution that was loaded; `None` if its histogram cannot be read. They give the same distribution again, but
-/// for the mean, which is rounded.
+/// The counts of a distribution that was loaded; `None` if its histogram cannot be read, or it has values without an end. They give the
+/// same distribution again; of an older agent but for the mean, which is rounded.
 #[must_use]
 pub fn counts_of(distribution: &Distribution) -> Option<Counts> {
+    ended_of(distribution).filter(|counts| Ranked::new(counts).total == distribution.count)
+}
+
+/// The counts of those values of a distribution that have an end; `None` if its histogram cannot be read, or has another number of them.
+pub fn ended_of(distribution: &Distribution) -> Option<Counts> {
     let buckets = match &distribution.histogram {
         Some(text) => hdr::decode(text)?,
         None => Vec::new(),
     };
+    let ended = distribution.count.checked_sub(distribution.without_end.unwrap_or(0))?;
     let counts = Counts {
         buckets,
-        sum_ns: distribution.mean_ns.map(|mean| mean.saturating_mul(distribution.count)),
+        sum_ns: distribution.sum_ns.or_else(|| Some(distribution.mean_ns?.saturating_mul(ended))),
         over_range: distribution.over_range,
         design_effect: distribution.design_effect,
     };
-    (Ranked::new(&counts).total == distribution.count).then_some(counts)
+    (Ranked::new(&counts).total == ended).then_some(counts)
 }
 
 /// All figures of `counts`.

@@ -12,6 +12,7 @@ mod coverage;
 mod distribution;
 pub mod findings;
 mod hdr;
+pub mod merge;
 pub mod model;
 mod number;
 #[cfg(test)]
@@ -35,6 +36,14 @@ use model::Report;
 #[must_use]
 pub fn analyse(capture: &Capture) -> Report {
     let mut report = sections::report(capture);
+    assess(&mut report);
+    report
+}
+
+/// Turns reports that were put together into one. It still has to be sealed.
+#[must_use]
+pub fn merged(reports: merge::ReportMerger) -> Report {
+    let mut report = reports.finish();
     assess(&mut report);
     report
 }

@@ -14,7 +14,7 @@ mod plan;
 mod probes;
 mod services;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::collections::BTreeMap;
 
@@ -29,7 +29,8 @@ use crate::units::{duration, timestamp};
 use cells::Cells;
 use clock::Times;
 use hosts::Hosts;
-use names::{either, number};
+pub use names::either;
+use names::number;
 pub use plan::{Head, Refusal, plan};
 use probes::Probes;
 use services::Services;

@@ -71,8 +71,26 @@ pub enum Refusal {
         /// Its objective there.
         other_held: String,
     },
+    /// A report has another shape than this version writes.
+    #[error("{}: has schema version {version}, and this agent adds those of version {own}; merge what was recorded with one version", path.display())]
+    Schema {
+        /// The report.
+        path: PathBuf,
+        /// Its version.
+        version: u32,
+        /// What can be added.
+        own: u32,
+    },
+    /// A report has buckets that are not ours.
+    #[error("{}: {what} has other buckets than those of this agent, which do not add up; leave it out", path.display())]
+    Buckets {
+        /// The report.
+        path: PathBuf,
+        /// Which of its distributions.
+        what: String,
+    },
     /// One is there twice.
-    #[error("{}: is the same capture as {}; name it once", path.display(), other.display())]
+    #[error("{}: is the same recording as {}; name it once", path.display(), other.display())]
     Same {
         /// One name.
         path: PathBuf,
@@ -100,7 +118,7 @@ pub enum Refusal {
 }
 
 impl Head {
-    /// What has to be known of the capture in `path`, of which `bytes` are all.
+    /// What has to be known of the recording in `path`; what it ends with, the last of `bytes`, is its own alone.
     #[must_use]
     pub fn new(path: &Path, context: &Context, bytes: &[u8]) -> Self {
         let service = |of: &crate::snapshot::ServiceContext| Service {
@@ -129,7 +147,8 @@ impl Head {
     }
 
     /// The common name of one of its services.
-    pub(super) fn name_of(&self, service: &str, by_host: bool) -> String {
+    #[must_use]
+    pub fn name_of(&self, service: &str, by_host: bool) -> String {
         match by_host && !service.contains('@') {
             true => format!("{service}@{}", self.host),
             false => service.to_owned(),
@@ -141,11 +160,15 @@ impl Head {
         self.start_ns.wrapping_add(self.shift_ns)
     }
 
-    pub(super) fn start_unix_ns(&self) -> u64 {
+    /// When it began, since 1970.
+    #[must_use]
+    pub fn start_unix_ns(&self) -> u64 {
         self.start_unix_ns
     }
 
-    pub(super) fn end_unix_ns(&self) -> u64 {
+    /// When it ended, since 1970.
+    #[must_use]
+    pub fn end_unix_ns(&self) -> u64 {
         self.start_unix_ns.saturating_add(self.duration_ns)
     }
 

@@ -5,10 +5,11 @@
 
 use std::collections::BTreeMap;
 
+use super::names::Names;
 use super::peers::Peers;
 use super::segment::{Entry, Run};
 use crate::snapshot::exemplar::{Exemplars, Kept};
-use crate::snapshot::{Capture, Context, Ending, Interval, ServiceContext, Subject, Timeline, bring_up};
+use crate::snapshot::{Capture, Context, Ending, Interval, ServiceContext, Subject, Subjects, Timeline, bring_up};
 use crate::sums::Sums;
 use crate::units::{duration, timestamp};
 
@@ -25,6 +26,8 @@ pub struct Joiner {
     origin: Option<(String, u64, u64)>,
     run: OfRun,
     peers: Peers,
+    /// Rows that name peers, for the next interval.
+    naming: Subjects,
     timeline: Timeline,
     exemplars: Exemplars,
     /// End of the interval before, on the common clock, and by the time of day.
@@ -89,10 +92,27 @@ impl Joiner {
         }
     }
 
+    /// Names the peers of the run, before its first interval.
+    pub fn name_peers(&mut self, names: &Names) {
+        let mut naming = Interval { subjects: names.rows(), ..Interval::default() };
+        self.common(&mut naming);
+        self.peers.learn(&naming);
+        self.naming = naming.subjects;
+    }
+
     /// The next interval of the run.
     pub fn add(&mut self, mut interval: Interval, entry: &Entry) {
         bring_up(self.run.layout, std::slice::from_mut(&mut interval), &mut Exemplars::new());
         self.common(&mut interval);
+        for (subject, sections) in std::mem::take(&mut self.naming) {
+            let own = interval.subjects.entry(subject).or_default();
+            for (name, section) in sections {
+                let own = own.entry(name).or_default();
+                for (key, row) in section {
+                    own.entry(key).or_insert(row);
+                }
+            }
+        }
         self.peers.renumber(&mut interval);
         for (subject, slowest) in &interval.slowest.0 {
             let kept = self.exemplars.entry(subject.clone()).or_default();

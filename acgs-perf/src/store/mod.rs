@@ -12,6 +12,7 @@ mod follow;
 #[cfg(test)]
 mod follow_tests;
 mod join;
+mod names;
 pub mod peers;
 mod read;
 mod recover;

@@ -116,7 +116,7 @@ fn renamed(key: &Key, slot: u32) -> Key {
 }
 
 /// The slot of a word that has the time of a peer.
-fn peer_slot(word: u32) -> Option<u32> {
+pub(super) fn peer_slot(word: u32) -> Option<u32> {
     word.checked_sub(PEER_WORD as u32).filter(|slot| *slot < PEER_SLOTS as u32)
 }
 

@@ -7,9 +7,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::join::Joiner;
+use super::names::Names;
 use super::recover::{Reader, index};
 use super::select::{Located, finest};
-use crate::snapshot::Capture;
+use crate::snapshot::exemplar::Exemplars;
+use crate::snapshot::{Capture, bring_up};
 use crate::units::timestamp;
 
 /// What is wanted.
@@ -82,7 +84,7 @@ pub fn capture(directory: &Path, wanted: &Wanted) -> Result<Found, ReadError> {
     let all = || runs.iter().flat_map(|(_, known)| &known.entries).map(|located| located.entry);
     let (first, last) = (all().map(|entry| entry.unix_start_ns()).min(), all().map(|entry| entry.unix_end_ns).max());
     let (Some(first), Some(last)) = (first, last) else { return Err(ReadError::Nothing(directory.to_owned())) };
-    let is_wanted = |located: &Located| {
+    let is_wanted = |located: &&Located| {
         let entry = located.entry;
         entry.unix_start_ns() < wanted.to_unix_ns && entry.unix_end_ns > wanted.from_unix_ns
     };
@@ -90,8 +92,8 @@ pub fn capture(directory: &Path, wanted: &Wanted) -> Result<Found, ReadError> {
     let mut reader = Reader::new(directory);
     let mut taken = 0;
     for (run, known) in runs {
-        let mut chosen = finest(known.entries);
-        chosen.retain(is_wanted);
+        let all = finest(known.entries);
+        let chosen: Vec<Located> = all.iter().filter(|located| is_wanted(located)).copied().collect();
         if chosen.is_empty() {
             continue;
         }
@@ -99,7 +101,9 @@ pub fn capture(directory: &Path, wanted: &Wanted) -> Result<Found, ReadError> {
             return Err(ReadError::Layout(known.context.layout));
         }
         taken += 1;
+        let layout = known.context.layout;
         joiner.begin_run(&run, known.context, &chosen[0].entry);
+        joiner.name_peers(&names(&mut reader, layout, &chosen, &all));
         for located in &chosen {
             match reader.interval(located) {
                 Some(interval) => joiner.add(interval, &located.entry),
@@ -116,4 +120,25 @@ pub fn capture(directory: &Path, wanted: &Wanted) -> Result<Found, ReadError> {
         Some(name) => joiner.only(name).map_err(|known| ReadError::NoService { name: name.clone(), known })?,
     };
     Ok(Found { capture, runs: taken })
+}
+
+/// The names of the peers that the wanted intervals of a run use: from these, or else from the others of the run, the last before them
+/// first.
+fn names(reader: &mut Reader<'_>, layout: u32, wanted: &[Located], all: &[Located]) -> Names {
+    let mut names = Names::default();
+    let mut interval = |located: &Located| {
+        let mut interval = reader.interval(located)?;
+        bring_up(layout, std::slice::from_mut(&mut interval), &mut Exemplars::new());
+        Some(interval)
+    };
+    wanted.iter().filter_map(&mut interval).for_each(|interval| names.see(&interval));
+    let from = wanted.first().map_or(0, |first| first.entry.start_ns);
+    let (before, after): (Vec<&Located>, Vec<&Located>) = all.iter().partition(|located| located.entry.start_ns < from);
+    for located in before.into_iter().rev().chain(after) {
+        if names.are_complete() {
+            break;
+        }
+        interval(located).iter().for_each(|interval| names.find(interval));
+    }
+    names
 }

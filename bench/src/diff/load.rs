@@ -2,6 +2,7 @@
 //!
 //! In: how long. Out: captures in a directory.
 
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
@@ -38,8 +39,8 @@ struct Loaded {
 /// Records so many captures of so many seconds.
 pub fn record(agent: &Path, to: &Path, power: bool, recordings: u32, seconds: u64) -> Result<()> {
     let services = if power { planted()? } else { steady()? };
-    // A recording takes some seconds to attach and to write.
-    let duration = Duration::from_secs(u64::from(recordings) * (seconds + 10));
+    // A recording takes some seconds to attach and to write, on a busy machine many. The loads end with the services.
+    let duration = Duration::from_secs(u64::from(recordings) * (2 * seconds + 60));
     let mut loads = Vec::new();
     for (seed, of) in services.iter().enumerate() {
         let mut client = Client::new(of.service.address(), 16, of.messages.clone(), false)?;
@@ -65,6 +66,11 @@ pub fn record(agent: &Path, to: &Path, power: bool, recordings: u32, seconds: u6
         command.arg("--capture").arg(file("capture")).arg("--output").arg(file("json"));
         let output = command.stdin(Stdio::null()).output().with_context(|| format!("start {}", agent.display()))?;
         ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        // A service that is gone, or has no load any more, is recorded as one whose rate has fallen to nothing.
+        for (of, load) in services.iter().zip(&loads) {
+            ensure!(TcpStream::connect(of.service.address()).is_ok(), "{} is gone after recording {number}", of.name);
+            ensure!(!load.is_finished(), "the load of {} ended before recording {number} did", of.name);
+        }
     }
     drop(services);
     // With the services gone the loads end, with errors that mean nothing.
@@ -76,6 +82,8 @@ fn uvicorn() -> Result<Service> {
     let port = free_port()?;
     let mut command = Command::new(python("uvicorn")?);
     command.arg("app:app").arg("--app-dir").arg(fixture("")).args(["--host", "127.0.0.1", "--port", &port.to_string()]);
+    // By default it closes a connection on which nothing comes for five seconds.
+    command.args(["--timeout-keep-alive", "3600"]);
     command.args(["--no-access-log", "--log-level", "warning"]).env("PYTHONDONTWRITEBYTECODE", "1");
     Service::start(&mut command, port)
 }

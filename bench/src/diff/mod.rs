@@ -19,6 +19,8 @@ use pairs::{Counted, Pairs};
 
 /// So many alarms in so many pairs are allowed.
 const ALLOWED: (usize, usize) = (5, 200);
+/// More than these are found if as many would come by a smaller chance than this: of few pairs one alarm says nothing.
+const CHANCE: f64 = 0.01;
 
 /// What is measured.
 #[derive(Clone, Debug, clap::Args)]
@@ -65,20 +67,33 @@ pub fn diff(options: &Options) -> Result<()> {
     if options.power {
         return power(&captures, options);
     }
-    let mut worst = 0.0f64;
+    let mut too_many = Vec::new();
     println!("| pairs | service | pairs | alarms | by figure |");
     println!("|---|---|---:|---:|---|");
     for pairs in [Pairs::Neighbours, Pairs::OfOneCapture, Pairs::OfTwoCaptures] {
         for (service, counted) in pairs::alarms(&captures, options.window, pairs, options.verbose) {
             let Counted { pairs: count, alarms, .. } = counted;
             println!("| {} | {service} | {count} | {alarms} | {} |", pairs.name(), counted.by_figure());
-            if pairs == Pairs::Neighbours && count > 0 {
-                worst = worst.max(alarms as f64 / count as f64);
+            if pairs == Pairs::Neighbours && chance_of(alarms, count) < CHANCE {
+                too_many.push(format!("{service}: {alarms} in {count}"));
             }
         }
     }
-    ensure!(worst * ALLOWED.1 as f64 <= ALLOWED.0 as f64, "more than {} alarms in {} pairs", ALLOWED.0, ALLOWED.1);
+    let (alarms, of) = ALLOWED;
+    ensure!(too_many.is_empty(), "clearly more alarms than {alarms} in {of} pairs: {}", too_many.join(", "));
     Ok(())
+}
+
+/// The chance of at least so many alarms, if as many come as are allowed.
+fn chance_of(alarms: usize, pairs: usize) -> f64 {
+    let rate = ALLOWED.0 as f64 / ALLOWED.1 as f64;
+    let mut exactly = (1.0 - rate).powf(pairs as f64);
+    let mut fewer = 0.0;
+    for at in 0..alarms {
+        fewer += exactly;
+        exactly *= (pairs - at) as f64 / (at + 1) as f64 * rate / (1.0 - rate);
+    }
+    1.0 - fewer
 }
 
 fn power(captures: &[Capture], options: &Options) -> Result<()> {
@@ -110,4 +125,17 @@ fn read(directory: &Path) -> Result<Vec<Capture>> {
         Ok(decode(&bytes).with_context(|| path.display().to_string())?.capture)
     };
     paths.iter().map(one).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_alarm_in_a_few_pairs_is_chance_and_many_are_not() {
+        assert!((chance_of(0, 6) - 1.0).abs() < 1e-9);
+        // 1 − 0.975^6.
+        assert!((chance_of(1, 6) - 0.140_9).abs() < 1e-3, "{}", chance_of(1, 6));
+        assert!(chance_of(6, 200) > CHANCE && chance_of(12, 200) < CHANCE && chance_of(3, 6) < CHANCE);
+    }
 }

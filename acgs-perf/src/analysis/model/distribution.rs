@@ -22,6 +22,9 @@ pub struct Distribution {
     /// The largest value is at least this; in place of `max_ns` where the largest has no end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_at_least_ns: Option<u64>,
+    /// Exact sum of the values that have an end; absent where it was not kept, and in reports of older agents.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sum_ns: Option<u64>,
     /// Mean of the values that have an end, from the exact sum, rounded; absent where the sum was not kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mean_ns: Option<u64>,

@@ -63,7 +63,7 @@ fn spread(n: u64, low: u64, high: u64) -> Distribution {
 
 /// Where the sums are not kept.
 fn without_mean(d: Distribution) -> Distribution {
-    Distribution { mean_ns: None, ..d }
+    Distribution { sum_ns: None, mean_ns: None, ..d }
 }
 
 fn probe(name: &str, state: ProbeState, reason: Option<&str>, hooks: &[&str]) -> ProbeStatus {
@@ -190,7 +190,8 @@ fn redis() -> ServiceReport {
 }
 
 /// Ten seconds; `of` gives requests, p50, p99 of one.
-fn series(of: impl Fn(u64) -> (u64, u64, u64)) -> Vec<SeriesPointReport> {
+/// Ten points of a second: requests, P50, P99.
+pub fn series(of: impl Fn(u64) -> (u64, u64, u64)) -> Vec<SeriesPointReport> {
     let point = |second| {
         let (requests, p50, p99) = of(second);
         SeriesPointReport {

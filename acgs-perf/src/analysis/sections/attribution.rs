@@ -31,7 +31,8 @@ pub fn attribution(sections: Option<&Sections>, peers: &Peers) -> AttributionRep
 
 fn row(bucket: usize, words: &Sums, peers: &Peers) -> AttributionRowReport {
     let bucket = bucket.min(ATTRIBUTION_BUCKETS);
-    let word = |word: usize| words.get(word as u32) as u64;
+    // A time out of a longer recording may take back what it has not counted: a reply that went on has left this row.
+    let word = |word: usize| words.count(word as u32);
     let components = ALL.iter().map(|component| (*component, word(component_word(*component))));
     AttributionRowReport {
         low_ns: bucket_low_of_power(bucket, ATTRIBUTION_POWER),
@@ -113,6 +114,13 @@ mod tests {
         assert_eq!(component(Component::ConnectionWait), 280);
         assert_eq!((row.downstream_ns["others"], row.downstream_ns["peer 15"]), (340, 490));
         assert_eq!(component(Component::DeliveryNetwork), 520);
+    }
+
+    #[test]
+    fn what_was_taken_back_without_having_been_counted_is_nothing() {
+        let words = Sums::sparse([(COUNT_WORD as u32, 1), (component_word(Component::OnCpu) as u32, -5)]);
+        let row = row(9, &words, &Peers::default());
+        assert_eq!((row.count, row.component_ns.len()), (1, 0));
     }
 
     #[test]

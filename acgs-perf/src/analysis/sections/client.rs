@@ -73,20 +73,23 @@ pub fn client(run: &ClientRun) -> ClientReport {
 pub fn beside(run: &ClientRun, services: &[ServiceReport]) -> ClientReport {
     let mut report = client(run);
     let service = services.iter().find(|service| Some(&service.name) == run.service.as_ref());
-    report.server = service.and_then(|service| {
-        let requests = service.requests.as_ref()?;
-        let mean_ns = requests.latency.mean_ns;
-        let allowed = (report.answered / SAME_PART).max(u64::from(report.connections) * 4);
-        let is_same = requests.count.abs_diff(report.answered) <= allowed;
-        let outside = mean_ns.filter(|_| is_same && report.answered > 0);
-        Some(ServerSideReport {
-            service: service.name.clone(),
-            count: requests.count,
-            mean_ns,
-            outside_mean_ns: outside.and_then(|mean| report.parts.from_sending_mean_ns.checked_sub(mean)),
-        })
-    });
+    report.server = service.and_then(|service| server(&report, service));
     report
+}
+
+/// What the kernel of the server saw meanwhile.
+pub fn server(report: &ClientReport, service: &ServiceReport) -> Option<ServerSideReport> {
+    let requests = service.requests.as_ref()?;
+    let mean_ns = requests.latency.mean_ns;
+    let allowed = (report.answered / SAME_PART).max(u64::from(report.connections) * 4);
+    let is_same = requests.count.abs_diff(report.answered) <= allowed;
+    let outside = mean_ns.filter(|_| is_same && report.answered > 0);
+    Some(ServerSideReport {
+        service: service.name.clone(),
+        count: requests.count,
+        mean_ns,
+        outside_mean_ns: outside.and_then(|mean| report.parts.from_sending_mean_ns.checked_sub(mean)),
+    })
 }
 
 /// All slices as one.

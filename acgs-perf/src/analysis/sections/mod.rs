@@ -13,9 +13,9 @@ mod fates;
 mod requests;
 pub(super) mod scheduler;
 pub(super) mod series;
-mod syscalls;
-mod tables;
-mod tcp;
+pub(super) mod syscalls;
+pub(super) mod tables;
+pub(super) mod tcp;
 
 pub use attribution::calls_outstanding;
 
@@ -162,14 +162,18 @@ fn where_from(
 ) -> (AttributionReport, Vec<DownstreamReport>, Vec<ExemplarReport>) {
     let peers = Peers::new(sections);
     let attribution = attribution::attribution(sections, &peers);
-    let is_stopped = |probe: &ProbeStatus| probe.name == "attribution" && probe.stopped_after_ns.is_some();
-    // Calls are counted as long as rows are: until the probe was stopped.
-    let answered = match context.probes.iter().any(is_stopped) {
-        true => attribution.rows.iter().map(|row| row.count).sum(),
-        false => requests,
-    };
+    let answered = callers(&context.probes, &attribution, requests);
     let downstream = downstream::downstream(sections, &context.directory, answered);
     (attribution, downstream, exemplars::exemplars(kept, context.start_ns, &peers))
+}
+
+/// The requests that the calls belong to, of those answered: calls are counted as long as rows are, until the probe was stopped.
+pub(super) fn callers(probes: &[ProbeStatus], attribution: &AttributionReport, requests: u64) -> u64 {
+    let is_stopped = |probe: &ProbeStatus| probe.name == "attribution" && probe.stopped_after_ns.is_some();
+    match probes.iter().any(is_stopped) {
+        true => attribution.rows.iter().map(|row| row.count).sum(),
+        false => requests,
+    }
 }
 
 fn process_report(process: &Process) -> ProcessReport {

@@ -14,6 +14,8 @@ use crate::sums::Sections;
 
 /// Rows of the table of commands that ran instead.
 const RAN_INSTEAD_ROWS: usize = 20;
+/// Command that stands for the rest, with process 0.
+pub const OTHERS: &str = "others";
 
 /// Its scheduler figures.
 pub fn scheduler(sections: Option<&Sections>) -> SchedulerReport {
@@ -50,13 +52,18 @@ fn ran_instead(sections: Option<&Sections>) -> Vec<RanInsteadReport> {
         })
         .filter(|who| who.waits > 0)
         .collect();
-    all.sort_by_key(|who| (who.pid == OTHER_PROCESSES, Reverse(who.wait_ns), who.pid));
-    let mut others = RanInsteadReport { comm: "others".into(), pid: 0, waits: 0, wait_ns: 0 };
-    while all.len() > RAN_INSTEAD_ROWS || all.last().is_some_and(|who| who.pid == OTHER_PROCESSES) {
+    longest(&mut all, |who| who.pid == OTHER_PROCESSES);
+    all
+}
+
+/// Leaves the first ones, longest first, and behind them all others together.
+pub fn longest(all: &mut Vec<RanInsteadReport>, is_others: impl Fn(&RanInsteadReport) -> bool) {
+    all.sort_by_key(|who| (is_others(who), Reverse(who.wait_ns), who.pid));
+    let mut others = RanInsteadReport { comm: OTHERS.into(), pid: 0, waits: 0, wait_ns: 0 };
+    while all.len() > RAN_INSTEAD_ROWS || all.last().is_some_and(&is_others) {
         let Some(who) = all.pop() else { break };
         others.waits += who.waits;
         others.wait_ns += who.wait_ns;
     }
     all.extend(Some(others).filter(|others| others.waits > 0));
-    all
 }

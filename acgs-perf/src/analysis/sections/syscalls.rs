@@ -29,6 +29,11 @@ pub fn syscalls(sections: Option<&Sections>) -> Vec<SyscallReport> {
             }
         })
         .collect();
-    all.sort_by(|a, b| b.time_ns.cmp(&a.time_ns).then(b.count.cmp(&a.count)).then(a.name.cmp(&b.name)));
+    in_order(&mut all);
     all
+}
+
+/// Longest total time first, then most calls.
+pub fn in_order(all: &mut [SyscallReport]) {
+    all.sort_by(|a, b| b.time_ns.cmp(&a.time_ns).then(b.count.cmp(&a.count)).then(a.name.cmp(&b.name)));
 }

@@ -59,9 +59,14 @@ pub fn of_histogram(histogram: Histogram, row: &Row) -> Distribution {
             None => counts.over_range += count as u64,
         }
     }
+    of_wide(&counts, power)
+}
+
+/// The distribution of counts that stand for wider buckets, 2^`power` for every power of two.
+pub fn of_wide(counts: &Counts, power: u32) -> Distribution {
     // Lower bounds are those of the wider bucket.
     let lower = |value: u64| bucket_low_of_power(bucket_index_of_power(value, power), power);
-    let found = distribution(&counts);
+    let found = distribution(counts);
     Distribution {
         min_ns: found.min_ns.map(lower),
         p99_ci95_ns: found.p99_ci95_ns.map(|[low, high]| [lower(low), high]),

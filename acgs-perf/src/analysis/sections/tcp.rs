@@ -12,6 +12,9 @@ use crate::snapshot::interval::{row, section};
 use crate::sums::{Row, Sections};
 use crate::units::ip;
 
+/// Address of those without figures of their own.
+const OTHERS: &str = "others";
+
 /// Its TCP figures; `probes` tell whether the hooks that measure the accept wait were attached.
 pub fn tcp(sections: Option<&Sections>, probes: &[ProbeStatus]) -> TcpReport {
     let counters = row(sections, COUNTERS, &[]);
@@ -48,11 +51,21 @@ fn peers(sections: Option<&Sections>) -> Vec<PeerReport> {
             _ => None,
         })
         .collect();
-    peers.sort_by(|a, b| b.connections.cmp(&a.connections).then_with(|| a.address.cmp(&b.address)));
     let others = section(sections, PEERS).iter().filter(|(key, _)| key.len() == 1);
-    let others = others.map(|(key, stats)| peer("others".into(), key == &[1], stats));
+    let others = others.map(|(key, stats)| peer(OTHERS.into(), key == &[1], stats));
     peers.extend(others.filter(|peer| peer.connections + peer.failures + peer.retransmits + peer.resets > 0));
+    in_order(&mut peers);
     peers
+}
+
+/// Most connections first; those without figures of their own last, incoming ones before outgoing ones.
+pub fn in_order(peers: &mut [PeerReport]) {
+    let connections = |peer: &PeerReport| if peer.address == OTHERS { 0 } else { peer.connections };
+    peers.sort_by(|a, b| {
+        let others = (a.address == OTHERS).cmp(&(b.address == OTHERS));
+        let by_size = connections(b).cmp(&connections(a));
+        others.then(by_size).then_with(|| (&a.address, &a.direction).cmp(&(&b.address, &b.direction)))
+    });
 }
 
 fn peer(address: String, outgoing: bool, stats: &Row) -> PeerReport {

@@ -13,7 +13,19 @@ use super::Args;
 use super::against::{Against, Judged};
 use crate::command::baseline::runs;
 
-pub use ci::Outcome;
+pub use ci::{Grade, Outcome};
+
+/// So many requests may have one event that was lost, before that fails.
+const REQUESTS_PER_LOSS: u64 = 1000;
+
+/// What the user wants to be more or less than a failure.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Strictness {
+    /// A service that had too little load passes.
+    pub allow_untested: bool,
+    /// Each event that was lost fails.
+    pub strict: bool,
+}
 
 /// Everything that can go wrong before the recording.
 ///
@@ -32,11 +44,11 @@ pub fn prepare(args: &Args, targets: &[Target]) -> anyhow::Result<Option<Against
 }
 
 /// An outcome per service and question. What was not measured fails too; what was not tested does unless that is allowed.
-pub fn results(report: &Report, allow_untested: bool, judged: Option<&Judged>) -> Vec<Outcome> {
-    let fails = |verdict: Option<Verdict>| match verdict {
-        Some(Verdict::Met) => false,
-        Some(Verdict::NotTested) => !allow_untested,
-        Some(Verdict::Missed | Verdict::TooFew) | None => true,
+pub fn results(report: &Report, wanted: Strictness, judged: Option<&Judged>) -> Vec<Outcome> {
+    let grade = |verdict: Option<Verdict>| match verdict {
+        Some(Verdict::Met) => Grade::Ok,
+        Some(Verdict::NotTested) if wanted.allow_untested => Grade::Ok,
+        Some(Verdict::NotTested | Verdict::Missed | Verdict::TooFew) | None => Grade::Failed,
     };
     let mut all: Vec<Outcome> = report
         .services
@@ -45,25 +57,31 @@ pub fn results(report: &Report, allow_untested: bool, judged: Option<&Judged>) -
             service: service.name.clone(),
             question: "objective",
             said: service.objective.reason.clone(),
-            has_failed: fails(service.objective.verdict),
+            grade: grade(service.objective.verdict),
         })
         .collect();
     if let Some(judged) = judged {
         all.extend(judged.comparison.services.iter().map(|of| regression(&of.name, judged)));
     }
+    all.push(losses(report, wanted.strict));
+    all
+}
+
+/// What was lost. Few beside the requests move no percentile, and are shown; one event may count in several counters, so all together are
+/// more than what is missing.
+fn losses(report: &Report, strict: bool) -> Outcome {
     let lost: Vec<String> =
         report.ledger.iter().filter(|(_, count)| **count > 0).map(|(name, count)| format!("{name} {count}")).collect();
-    all.push(Outcome {
-        service: "recording".into(),
-        question: "losses",
-        said: if lost.is_empty() {
-            "nothing was lost".into()
-        } else {
-            format!("events were lost: {}", lost.join(", "))
-        },
-        has_failed: !lost.is_empty(),
-    });
-    all
+    let count = report.ledger.values().fold(0, |sum: u64, count| sum.saturating_add(*count));
+    let requests = report.services.iter().filter_map(|service| service.requests.as_ref());
+    let requests = requests.fold(0, |sum: u64, of| sum.saturating_add(of.count));
+    let are_few = !strict && count.saturating_mul(REQUESTS_PER_LOSS) < requests;
+    let (grade, said) = match lost.join(", ") {
+        _ if count == 0 => (Grade::Ok, "nothing was lost".to_owned()),
+        lost if are_few => (Grade::Warning, format!("fewer events than 0.1 % of the requests were lost: {lost}")),
+        lost => (Grade::Failed, format!("events were lost: {lost}")),
+    };
+    Outcome { service: "recording".into(), question: "losses", said, grade }
 }
 
 fn regression(service: &str, judged: &Judged) -> Outcome {
@@ -82,7 +100,7 @@ fn regression(service: &str, judged: &Judged) -> Outcome {
         service: service.to_owned(),
         question: "regression",
         said: said.unwrap_or_default(),
-        has_failed: !worse.is_empty(),
+        grade: if worse.is_empty() { Grade::Ok } else { Grade::Failed },
     }
 }
 
@@ -126,12 +144,16 @@ mod tests {
     use crate::analysis::sample::{self, assessed};
     use crate::output::words::said;
 
+    fn lines(report: &Report, wanted: Strictness, grade: Grade) -> Vec<String> {
+        results(report, wanted, None).iter().filter_map(|of| of.line(grade)).collect()
+    }
+
     #[test]
     fn only_what_is_met_passes() {
         let mut report = said(assessed(sample::whole()));
         report.ledger.values_mut().for_each(|count| *count = 0);
-        let failures = |report: &Report, allowed| {
-            results(report, allowed, None).iter().filter_map(Outcome::line).collect::<Vec<_>>()
+        let failures = |report: &Report, allow_untested| {
+            lines(report, Strictness { allow_untested, ..Strictness::default() }, Grade::Failed)
         };
         let failures_of = |report: &Report, allowed| failures(report, allowed).len();
         assert_eq!(failures_of(&report, false), 1);
@@ -150,16 +172,31 @@ mod tests {
     }
 
     #[test]
-    fn what_was_lost_fails() {
+    fn what_was_lost_fails_unless_it_is_little_beside_the_requests() {
         let mut report = said(assessed(sample::whole()));
         report.services.truncate(1);
         report.services[0].objective.verdict = Some(Verdict::Met);
-        report.ledger.values_mut().for_each(|count| *count = 0);
-        *report.ledger.values_mut().next().unwrap() = 7;
-        let lines: Vec<String> = results(&report, false, None).iter().filter_map(Outcome::line).collect();
-        assert!(
-            lines.len() == 1 && lines[0].starts_with("recording: events were lost: ") && lines[0].ends_with(" 7"),
-            "{lines:?}"
-        );
+        let of = |report: &mut Report, lost: [u64; 2], strict, grade| {
+            report.ledger.values_mut().for_each(|count| *count = 0);
+            report.ledger.values_mut().zip(lost).for_each(|(count, lost)| *count = lost);
+            lines(report, Strictness { strict, ..Strictness::default() }, grade)
+        };
+        report.services[0].requests.as_mut().unwrap().count = 20_000;
+        for (lost, strict, grade, words) in [
+            ([7, 0], false, Grade::Warning, "recording: fewer events than 0.1 % of the requests were lost: "),
+            ([7, 0], true, Grade::Failed, "recording: events were lost: "),
+            // Counters count together.
+            ([10, 10], false, Grade::Failed, "recording: events were lost: "),
+            ([10, 9], false, Grade::Warning, "recording: fewer events"),
+            ([0, 0], true, Grade::Failed, ""),
+        ] {
+            let found = of(&mut report, lost, strict, grade);
+            let is_said =
+                found.len() == usize::from(!words.is_empty()) && found.iter().all(|line| line.starts_with(words));
+            assert!(is_said, "{lost:?}: {found:?}");
+        }
+        // Where there are no requests, nobody knows what is little.
+        report.services[0].requests = None;
+        assert_eq!(of(&mut report, [1, 0], false, Grade::Failed).len(), 1);
     }
 }

@@ -79,12 +79,15 @@ pub struct Args {
     /// For tests: standby, speed=FACTOR, or other sizes of maps as NAME=ENTRIES, separated by commas
     #[arg(long, value_name = "LIST", hide = true)]
     pub tuning: Option<String>,
-    /// Exit with 1 unless every service meets its objective, nothing was lost, and nothing is worse than with --against
+    /// Exit with 1 unless every service meets its objective, next to nothing was lost, and nothing is worse than with --against
     #[arg(long)]
     pub check: bool,
     /// With --check: a service that was offered fewer requests than its objective asks for is no failure
     #[arg(long, requires = "check")]
     pub allow_untested: bool,
+    /// With --check: any event that was lost is a failure, also where these are fewer than 0.1 % of the requests
+    #[arg(long, requires = "check")]
+    pub strict: bool,
     /// Add the recording to this baseline, as one more run of it
     #[arg(long, value_name = "NAME")]
     pub save_baseline: Option<String>,
@@ -146,12 +149,15 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
             return Ok(2);
         }
     };
-    let results = check::results(&report, args.allow_untested, judged.as_ref());
-    let failed: Vec<String> = results.iter().filter_map(check::Outcome::line).collect();
+    let wanted = check::Strictness { allow_untested: args.allow_untested, strict: args.strict };
+    let results = check::results(&report, wanted, judged.as_ref());
+    let of_grade = |grade| results.iter().filter_map(move |of| of.line(grade)).collect::<Vec<String>>();
+    let failed = of_grade(check::Grade::Failed);
     let refused = judged.as_ref().and_then(|judged| judged.refused.as_ref());
     refused.iter().for_each(|why| output::say(why));
     if args.check {
         failed.iter().for_each(|failure| output::say(&format!("check failed: {failure}")));
+        of_grade(check::Grade::Warning).iter().for_each(|warning| output::say(&format!("warning: {warning}")));
         is_saved &= check::write(args, &results, judged.as_ref());
     }
     is_saved &= check::save(args, &capture);

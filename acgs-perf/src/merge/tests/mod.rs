@@ -2,7 +2,7 @@
 //!
 //! In: captures of real services and made ones. Out: what is not the same in the pieces, merged, and in the whole.
 
-mod cut;
+pub mod cut;
 mod hosts;
 
 use std::fs;
@@ -13,14 +13,14 @@ use crate::analysis::analyse;
 use crate::snapshot::file::{decode, encode, walk};
 
 /// A small generator, so that the same cases come every time.
-fn random(state: &mut u64) -> u64 {
+pub fn random(state: &mut u64) -> u64 {
     *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
     *state >> 33
 }
 
 /// `merge/four-services` is 14 s, in intervals of half a second, of nginx before a FastAPI application that calls Redis, and of another
 /// server in Python, on a busy machine: `record --interval 500ms --service redis=port:… … -- CLIENTS`.
-fn fixture(name: &str) -> Capture {
+pub fn fixture(name: &str) -> Capture {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(format!("{name}.capture"));
     decode(&fs::read(path).unwrap()).unwrap().capture
 }
@@ -39,7 +39,7 @@ fn try_merge(captures: &[Capture], by_host: bool) -> Result<Capture, Vec<Refusal
     Ok(decode(&encode(&merger.finish()).unwrap()).unwrap().capture)
 }
 
-fn merge(captures: &[Capture]) -> Capture {
+pub fn merge(captures: &[Capture]) -> Capture {
     try_merge(captures, false).unwrap()
 }
 
@@ -69,7 +69,7 @@ fn assert_same(a: &Capture, b: &Capture, what: &str) {
 }
 
 /// Shuffled.
-fn shuffle<T>(all: &mut [T], state: &mut u64) {
+pub fn shuffle<T>(all: &mut [T], state: &mut u64) {
     for at in (1..all.len()).rev() {
         all.swap(at, (random(state) % (at as u64 + 1)) as usize);
     }

@@ -1,23 +1,23 @@
-//! `acgs-perf merge`: many captures into one, by exact addition.
+//! `acgs-perf merge`: many captures, or reports, into one, by exact addition.
 //!
-//! In: captures of many hosts, workers or runs. Out: a capture that every verb takes, and a line on what it is of. Captures that are not
-//! to be added are named, one line each, with exit code 2, and nothing is written then.
+//! In: captures or reports of many hosts, workers or runs. Out: of captures a capture that every verb takes, else a report; and a line on
+//! what it is of. What is not to be added is named, one line each, with exit code 2, and nothing is written then.
 
-use std::collections::BTreeSet;
+mod captures;
+mod outcome;
+mod reports;
+
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{self, SendError, SyncSender};
-use std::thread;
 
 use anyhow::{Context as _, bail};
 
-use crate::merge::{Head, Merger, plan};
-use crate::output::{self, Page, WithList};
+use crate::output::{self, Page};
 use crate::report;
-use crate::snapshot::Capture;
-use crate::snapshot::file::{self, CaptureError, Part, is_capture, walk};
-use crate::units::{duration, grouped};
+use crate::snapshot::file::{CaptureError, is_capture};
+use crate::units::duration;
+use outcome::{all, count};
 
 /// Examples for `--help`.
 pub const EXAMPLES: &str = "\
@@ -25,23 +25,20 @@ Examples:
   acgs-perf merge web1.capture web2.capture --output web.capture    # services of one name are one service
   acgs-perf merge web*.capture --by-host --output web.capture       # api@web1, api@web2, …
   acgs-perf report web.capture                                      # as of any capture
-  acgs-perf merge mon.capture tue.capture --output - > week.capture # runs one after another: rates are those of the time that was";
+  acgs-perf merge mon.capture tue.capture --output - > week.capture # runs one after another: rates are those of the time that was
+  acgs-perf merge web1.json web2.json --output web.json             # of reports a report; captures tell more";
 
-/// A larger file is no capture.
-const MAX_CAPTURE_BYTES: u64 = 256 << 20;
-/// Parts that are unpacked before they are added: of 64 intervals each.
-const PARTS_AHEAD: usize = 4;
 /// Enough to tell what a file is.
 const BEGIN: usize = 64;
 
-/// Merge captures of many hosts, workers or runs into one
+/// Merge captures or reports of many hosts, workers or runs into one
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// Captures that `acgs-perf record --capture` or `acgs-perf merge` wrote
+    /// Captures that `acgs-perf record --capture` or `acgs-perf merge` wrote, or reports; with a report among them, all become reports
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
-    /// Where the merged capture goes; - for standard output
+    /// Where the merged capture, or the merged report as JSON, goes; - for standard output
     #[arg(long, value_name = "FILE")]
     pub output: PathBuf,
     /// Keep services of the same name apart if their hosts are not the same, as NAME@HOST
@@ -52,35 +49,36 @@ pub struct Args {
 /// Runs the command and returns the exit code.
 ///
 /// # Errors
-/// If a file cannot be read or is no whole capture, or some are not to be added; exit code 2.
+/// If a file cannot be read or is neither a whole capture nor a report, or some are not to be added; exit code 2.
 pub fn run(args: &Args) -> anyhow::Result<u8> {
     let to_stdout = args.output == Path::new("-");
-    if to_stdout {
-        output::check_binary()?;
-    } else {
+    if !to_stdout {
         check_output(args)?;
     }
-    let heads = heads(&args.files)?;
-    let hosts: BTreeSet<String> = heads.iter().map(|head| head.host().to_owned()).collect();
-    let heads = plan(heads, args.by_host).map_err(|refusals| {
-        all("these captures are not to be added, and nothing was written", refusals.iter().map(ToString::to_string))
-    })?;
-    let merged = merged(&heads, args.by_host)?;
-    let bytes = file::encode(&merged)?;
+    let (captures, reports) = sorted(&args.files)?;
+    let merged = match reports {
+        0 if to_stdout => {
+            output::check_binary()?;
+            captures::merged(&args.files, args.by_host)?
+        }
+        0 => captures::merged(&args.files, args.by_host)?,
+        _ => reports::merged(&args.files, args.by_host, captures)?,
+    };
+    let kinds = [(captures, "capture"), (reports, "report")].into_iter().filter(|(number, _)| *number > 0);
     let of = format!(
         "{} of {}: {}, {}",
-        count(heads.len(), "capture"),
-        count(hosts.len(), "host"),
-        count(merged.context.services.len(), "service"),
-        duration(merged.context.duration_ns)
+        kinds.map(|(number, of)| count(number, of)).collect::<Vec<_>>().join(" and "),
+        count(merged.hosts, "host"),
+        count(merged.services, "service"),
+        duration(merged.duration_ns)
     );
     if to_stdout {
         let mut out = io::stdout().lock();
-        out.write_all(&bytes).and_then(|()| out.flush()).context("standard output")?;
+        out.write_all(&merged.bytes).and_then(|()| out.flush()).context("standard output")?;
         output::say(&of);
         return Ok(0);
     }
-    report::write_atomically(&args.output, &bytes)?;
+    report::write_atomically(&args.output, &merged.bytes)?;
     output::print(&Page::of(&format!("{of}; merged into {}", args.output.display()))).context("standard output")?;
     Ok(0)
 }
@@ -100,111 +98,28 @@ fn check_output(args: &Args) -> anyhow::Result<()> {
     }
 }
 
-/// What stands at the begin of each capture.
-fn heads(files: &[PathBuf]) -> anyhow::Result<Vec<Head>> {
-    let (mut heads, mut wrong, mut reports) = (Vec::with_capacity(files.len()), Vec::new(), 0usize);
+/// How many of the files are captures, and how many reports.
+fn sorted(files: &[PathBuf]) -> anyhow::Result<(usize, usize)> {
+    let (mut captures, mut reports, mut wrong) = (0, 0, Vec::new());
     for path in files {
-        match read(path) {
+        match begin(path) {
             Err(why) => wrong.push(format!("{}: cannot read it: {why}", path.display())),
-            Ok(bytes) if is_capture(&bytes) => match file::context(&bytes) {
-                Ok(context) => heads.push(Head::new(path, &context, &bytes)),
-                Err(why) => wrong.push(format!("{}: {why}", path.display())),
-            },
-            Ok(bytes) => match is_report(path, &bytes) {
-                true => reports += 1,
-                false => wrong.push(format!("{}: {}", path.display(), CaptureError::Other)),
-            },
+            Ok(bytes) if is_capture(&bytes) => captures += 1,
+            Ok(bytes) if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{') => reports += 1,
+            Ok(_) => wrong.push(format!("{}: {}", path.display(), CaptureError::Other)),
         }
     }
-    if !wrong.is_empty() {
-        return Err(all("not all of these are captures, and nothing was written", wrong));
-    }
-    match (heads.len(), reports) {
-        (_, 0) => Ok(heads),
-        (0, _) => bail!(
-            "these are reports, whose means are rounded and whose time series do not add up; merge what `record --capture FILE` saves"
-        ),
-        (captures, _) => bail!(
-            "{} and {}: reports do not add up exactly; merge the captures alone, and for the others what `record --capture FILE` saves",
-            count(captures, "capture"),
-            count(reports, "report")
-        ),
-    }
-}
-
-fn is_report(path: &Path, bytes: &[u8]) -> bool {
-    bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{') && report::load(path).is_ok()
-}
-
-/// Goes through the captures one after another: one at a time is in memory.
-fn merged(heads: &[Head], by_host: bool) -> anyhow::Result<Capture> {
-    let mut merger = Merger::new(by_host);
-    let mut wrong = Vec::new();
-    thread::scope(|scope| {
-        let (sender, receiver) = mpsc::sync_channel(PARTS_AHEAD);
-        // Unpacking takes as long as adding.
-        scope.spawn(move || heads.iter().try_for_each(|head| unpack(head, &sender)));
-        for (head, step) in receiver {
-            match step {
-                Step::Part(part) => merger.part(head, part),
-                Step::End(None) => merger.end(),
-                Step::End(Some(why)) => wrong.push(format!("{}: {why}", head.path.display())),
-            }
-        }
-    });
     match wrong.is_empty() {
-        true => Ok(merger.finish()),
-        false => Err(all("not all of these captures are whole, and nothing was written; leave these out", wrong)),
+        true => Ok((captures, reports)),
+        false => Err(all("not all of these are captures or reports, and nothing was written", wrong)),
     }
 }
 
-/// What is unpacked of a capture.
-enum Step {
-    Part(Part),
-    /// No more of it, and what is wrong with it.
-    End(Option<String>),
-}
-
-/// A capture, and what comes next of it.
-type Unpacked<'a> = (&'a Head, Step);
-
-/// Unpacks a capture part by part, as long as somebody takes them.
-fn unpack<'a>(head: &'a Head, to: &SyncSender<Unpacked<'a>>) -> Result<(), SendError<Unpacked<'a>>> {
-    let mut sent = Ok(());
-    let end = match read(&head.path) {
-        Err(why) => Some(format!("cannot read it: {why}")),
-        Ok(bytes) => {
-            let walked = walk(&bytes, |part| {
-                if sent.is_ok() {
-                    sent = to.send((head, Step::Part(part)));
-                }
-            });
-            match walked {
-                Ok(damage) => damage.map(|damage| format!("the capture is damaged: {damage}")),
-                Err(why) => Some(why.to_string()),
-            }
-        }
-    };
-    sent.and_then(|()| to.send((head, Step::End(end))))
-}
-
-/// The bytes of a capture, or of another file the begin of them.
-fn read(path: &Path) -> io::Result<Vec<u8>> {
+/// What a file begins with.
+fn begin(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    let mut file = File::open(path)?.take(MAX_CAPTURE_BYTES);
-    file.by_ref().take(BEGIN as u64).read_to_end(&mut bytes)?;
-    if is_capture(&bytes) {
-        file.read_to_end(&mut bytes)?;
-    }
+    File::open(path)?.take(BEGIN as u64).read_to_end(&mut bytes)?;
     Ok(bytes)
-}
-
-fn all(what: &str, list: impl IntoIterator<Item = String>) -> anyhow::Error {
-    WithList { what: what.to_owned(), list: list.into_iter().collect() }.into()
-}
-
-fn count(number: usize, of: &str) -> String {
-    format!("{} {of}{}", grouped(number as u64), if number == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]
@@ -212,6 +127,7 @@ mod tests {
     use super::*;
     use crate::analysis::sample::{self, assessed};
     use crate::command::open::open;
+    use crate::output::WithList;
 
     fn fixture(name: &str) -> PathBuf {
         Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("fixtures/captures/{name}.capture"))
@@ -256,6 +172,28 @@ mod tests {
     }
 
     #[test]
+    fn reports_and_captures_are_one_report_that_verifies() {
+        let directory = tempfile::tempdir().unwrap();
+        let place = |name: &str| directory.path().join(name);
+        fs::write(place("a.json"), open(&fixture("6.18")).unwrap().sealed).unwrap();
+        fs::write(place("b.json"), open(&fixture("7.2")).unwrap().sealed).unwrap();
+        let (a, b, c) = (place("a.json"), place("b.json"), fixture("7.3"));
+        assert_eq!(run(&args(&[a.clone(), b.clone()], place("ab.json"))).unwrap(), 0);
+        assert_eq!(report::verify(&place("ab.json")).unwrap().services[0].requests.as_ref().unwrap().count, 8_000);
+        // A merged one is a report like any other, and the order says nothing.
+        assert_eq!(run(&args(&[c.clone(), place("ab.json")], place("1.json"))).unwrap(), 0);
+        assert_eq!(run(&args(&[b.clone(), c.clone(), a.clone()], place("2.json"))).unwrap(), 0);
+        assert_eq!(run(&args(&[a, c, b], place("3.json"))).unwrap(), 0);
+        assert_eq!(fs::read(place("2.json")).unwrap(), fs::read(place("3.json")).unwrap());
+        let [one, other] = ["1.json", "2.json"].map(|name| report::verify(&place(name)).unwrap());
+        let latency = |report: &report::Report| report.services[0].requests.as_ref().unwrap().latency.clone();
+        assert_eq!((latency(&one).count, latency(&one).sum_ns), (12_000, latency(&other).sum_ns));
+        assert_eq!(latency(&one).histogram, latency(&other).histogram);
+        let note = other.notes.iter().find(|note| note.contains("1 capture of the 3 was made a report"));
+        assert!(note.is_some() && other.services[0].objective.verdict.is_some(), "{:?}", other.notes);
+    }
+
+    #[test]
     fn what_is_no_capture_is_named_and_nothing_is_written() {
         let directory = tempfile::tempdir().unwrap();
         let place = |name: &str| directory.path().join(name);
@@ -263,6 +201,7 @@ mod tests {
         let text = report::seal(&mut assessed(sample::small())).unwrap();
         report::write_atomically(&report, text.as_bytes()).unwrap();
         fs::write(place("x"), "hello").unwrap();
+        fs::write(place("changed.json"), text.replace("\"tiny\"", "\"tidy\"")).unwrap();
         let bytes = fs::read(fixture("6.18")).unwrap();
         fs::write(place("half.capture"), &bytes[..bytes.len() / 2]).unwrap();
         fs::write(place("same.capture"), &bytes).unwrap();
@@ -273,12 +212,13 @@ mod tests {
                 vec![place("none"), good.clone(), place("x")],
                 vec!["none: cannot read", "x: not a capture", "nothing was written"],
             ),
-            (vec![report.clone(), report.clone()], vec!["reports", "record --capture"]),
-            (vec![good.clone(), report], vec!["1 capture and 1 report", "record --capture"]),
+            (vec![report.clone(), report.clone()], vec!["is the same recording as"]),
+            (vec![place("changed.json"), report.clone()], vec!["nothing was written", "changed.json: tampered"]),
+            (vec![place("half.capture"), report], vec!["half.capture: the capture is damaged"]),
             (vec![fixture("7.3"), place("half.capture")], vec!["half.capture: the capture is damaged"]),
             (vec![place("half.capture")], vec!["half.capture: the capture is damaged"]),
-            (vec![good.clone(), place("same.capture")], vec!["same.capture: is the same capture as"]),
-            (vec![good.clone(), good.clone()], vec!["is the same capture as"]),
+            (vec![good.clone(), place("same.capture")], vec!["same.capture: is the same recording as"]),
+            (vec![good.clone(), good.clone()], vec!["is the same recording as"]),
             (vec![directory.path().to_owned()], vec!["Is a directory"]),
         ] {
             let lines = said(&files);
