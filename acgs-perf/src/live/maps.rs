@@ -86,8 +86,8 @@ impl Maps {
     ) -> Result<Self, LiveError> {
         let mut arrays = BTreeMap::new();
         for name in sized.chain(ARRAYS.iter().copied()) {
-            if matches!(ebpf.map(name), Some(Map::Array(_))) {
-                arrays.insert(name, Array::open(ebpf, name)?);
+            if let Some(Map::Array(data)) = ebpf.map(name) {
+                arrays.insert(name, Array::open(data, name)?);
             }
         }
         let mut tables = BTreeMap::new();
@@ -253,10 +253,12 @@ impl Maps {
         self.unread.borrow_mut().insert(name, text);
     }
 
-    /// What could not be read so far, in one line per table.
+    /// What could not be read so far, in one line per map.
     #[must_use]
     pub fn unread(&self) -> Vec<String> {
-        self.unread.borrow().values().cloned().collect()
+        let of_arrays = self.arrays.iter().filter_map(|(name, array)| Some((name, array.error()?)));
+        let of_arrays = of_arrays.map(|(name, error)| format!("map {name} could not be read whole: {error}"));
+        self.unread.borrow().values().cloned().chain(of_arrays).collect()
     }
 
     /// Stops what these bits stand for; see `acgs_perf_common::maps::STOPPED_SCHED`.
