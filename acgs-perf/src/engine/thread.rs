@@ -173,6 +173,7 @@ impl Run {
             self.tell(Event::Context(Box::new(context)));
             // From time to time: a recording without end should take no more than it needs now.
             memory::give_heap_back();
+            memory::give_files_back();
         }
     }
 

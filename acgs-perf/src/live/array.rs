@@ -16,8 +16,13 @@ use memmap2::{MmapOptions, MmapRaw};
 use super::LiveError;
 use crate::sums::Sums;
 
-/// Bytes of the largest array that is mapped whole, and of a part of a larger one.
-const PART: usize = 64 << 10;
+/// Bytes of the largest array that is mapped whole, and of a larger one that stay mapped: rows are read in turns from the copies of all
+/// shards.
+const WHOLE: usize = 64 << 10;
+/// Bytes of a part of a larger one, if no more are asked for: what is read next is often behind it.
+const PART: usize = 16 << 10;
+/// Copies that are no further apart are read from one part: histograms of all shards.
+const NEAR: usize = 128 << 10;
 
 /// An array map as memory.
 pub struct Array {
@@ -34,8 +39,8 @@ enum Memory {
 /// A large array, of which some words at a time are memory.
 struct Parts {
     map: OwnedFd,
-    /// The part that was read last; what is read next is often near.
-    last: Cell<Option<Part>>,
+    /// The parts that were read last, the last one at the end.
+    kept: Cell<Vec<Part>>,
     /// Why a part could not be mapped.
     error: OnceCell<String>,
 }
@@ -57,9 +62,9 @@ impl Array {
         let info = data.info().map_err(|e| error(e.to_string()))?;
         // The kernel keeps entries eight bytes aligned.
         let len = info.max_entries() as usize * (info.value_size() as usize).div_ceil(8);
-        let memory = if len * 8 > PART {
+        let memory = if len * 8 > WHOLE {
             let map = data.fd().as_fd().try_clone_to_owned().map_err(|e| error(e.to_string()))?;
-            Memory::Parts(Parts { map, last: Cell::default(), error: OnceCell::new() })
+            Memory::Parts(Parts { map, kept: Cell::default(), error: OnceCell::new() })
         } else {
             let map = MmapOptions::new().len(len * 8).map_raw(data.fd().as_fd().as_raw_fd());
             Memory::Whole(map.map_err(|e| error(e.to_string()))?)
@@ -97,11 +102,24 @@ impl Array {
         match &self.memory {
             Memory::Whole(memory) => of(slice(memory, first, end - first)),
             Memory::Parts(parts) => {
-                // The last part goes before the next comes.
-                let last = parts.last.take().filter(|part| part.first <= first && end <= part.first + part.words);
-                let Some(part) = last.or_else(|| parts.map(first, end, self.len)) else { return of(&[]) };
-                let result = of(slice(&part.memory, first - part.first, end - first));
-                parts.last.set(Some(part));
+                let mut kept = parts.kept.take();
+                let known = kept.iter().position(|part| part.first <= first && end <= part.first + part.words);
+                let part = match known {
+                    Some(at) => Some(kept.remove(at)),
+                    None => {
+                        let words = (end - first).max(PART / 8).min(self.len - first);
+                        // Others go before it comes.
+                        while !kept.is_empty() && kept.iter().map(|part| part.words).sum::<usize>() + words > WHOLE / 8
+                        {
+                            kept.remove(0);
+                        }
+                        parts.map(first, words)
+                    }
+                };
+                let words = part.as_ref().map_or(&[][..], |part| slice(&part.memory, first - part.first, end - first));
+                let result = of(words);
+                kept.extend(part);
+                parts.kept.set(kept);
                 result
             }
         }
@@ -111,13 +129,21 @@ impl Array {
     /// words. Wrapping: what is added in one copy may be taken back in another.
     #[must_use]
     pub fn sums(&self, copies: impl Iterator<Item = usize>, len: usize) -> Sums {
+        let copies: Vec<usize> = copies.collect();
         let mut sums = vec![0u64; len];
-        for first in copies {
-            self.words(first, len, |words| {
-                for (sum, word) in sums.iter_mut().zip(words) {
-                    *sum = sum.wrapping_add(word.load(Ordering::Relaxed));
-                }
+        let mut add = |words: &[AtomicU64]| {
+            for (sum, word) in sums.iter_mut().zip(words) {
+                *sum = sum.wrapping_add(word.load(Ordering::Relaxed));
+            }
+        };
+        let begin = copies.iter().min().copied().unwrap_or(0);
+        let span = copies.iter().max().copied().unwrap_or(0) - begin + len;
+        if span * 8 <= NEAR {
+            self.words(begin, span, |words| {
+                copies.iter().filter_map(|first| words.get(first - begin..)).for_each(&mut add);
             });
+        } else {
+            copies.iter().for_each(|first| self.words(*first, len, &mut add));
         }
         Sums::dense(sums.into_iter().map(|sum| sum as i64))
     }
@@ -165,9 +191,7 @@ impl Array {
 }
 
 impl Parts {
-    /// Maps the words from `first` to `end` of an array of `len` words, and some more that may be read next.
-    fn map(&self, first: usize, end: usize, len: usize) -> Option<Part> {
-        let words = (end - first).max(PART / 8).min(len - first);
+    fn map(&self, first: usize, words: usize) -> Option<Part> {
         let mapped = MmapOptions::new().offset(first as u64 * 8).len(words * 8).map_raw(self.map.as_raw_fd());
         match mapped {
             Ok(memory) => Some(Part { first, words, memory }),
@@ -206,13 +230,13 @@ mod tests {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(&words.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<_>>()).unwrap();
         let map = file.try_clone().unwrap().into();
-        let memory = Memory::Parts(Parts { map, last: Cell::default(), error: OnceCell::new() });
+        let memory = Memory::Parts(Parts { map, kept: Cell::default(), error: OnceCell::new() });
         (Array { memory, len: words.len() }, file)
     }
 
     #[test]
     fn an_array_in_parts_reads_as_one() {
-        let words: Vec<u64> = (0..3 * PART as u64 / 8 + 17).map(|at| at * at).collect();
+        let words: Vec<u64> = (0..3 * WHOLE as u64 / 8 + 17).map(|at| at * at).collect();
         let (array, file) = parts(&words);
         let ends = PART / 8;
         for at in [0, 1, ends - 1, ends, ends + 1, 5, 3 * ends, words.len() - 1, 0] {
@@ -225,9 +249,20 @@ mod tests {
                 .words(first, len, |words| words.iter().map(|word| word.load(Ordering::Relaxed)).collect::<Vec<_>>());
             assert_eq!(read, wanted, "{first}");
         }
-        let copies = [3, 2 * ends + 1];
-        let sums = Sums::dense((0..4).map(|at| (words[3 + at] + words[2 * ends + 1 + at]) as i64));
-        assert_eq!(array.sums(copies.into_iter(), 4), sums);
+        // Copies beside each other, and far apart; twice, since parts are kept.
+        let far = words.len() - 9;
+        assert!(far * 8 > NEAR);
+        for copies in [vec![3, 2 * ends + 1], vec![3, far], vec![far, 3], vec![5, 5 + far / 2, far, 9, far - 7], vec![]]
+        {
+            let sum = |at: usize| copies.iter().map(|first| words[first + at]).sum::<u64>() as i64;
+            for _ in 0..2 {
+                assert_eq!(array.sums(copies.iter().copied(), 4), Sums::dense((0..4).map(sum)), "{copies:?}");
+            }
+        }
+        assert_eq!(
+            array.sums([words.len() - 2].into_iter(), 4),
+            Sums::dense([words[words.len() - 2] as i64, words[words.len() - 1] as i64])
+        );
         assert_eq!(array.error(), None);
         // What others write is seen, and what is written is there for others.
         file.write_at(&7u64.to_le_bytes(), ends as u64 * 8).unwrap();
@@ -239,7 +274,7 @@ mod tests {
     #[test]
     fn a_part_that_cannot_be_mapped_is_an_error_and_reads_as_nothing() {
         let no_memory = File::open("/proc/self/status").unwrap().into();
-        let memory = Memory::Parts(Parts { map: no_memory, last: Cell::default(), error: OnceCell::new() });
+        let memory = Memory::Parts(Parts { map: no_memory, kept: Cell::default(), error: OnceCell::new() });
         let array = Array { memory, len: PART };
         assert_eq!((array.get(3), array.sums([0].into_iter(), 2)), (0, Sums::dense([0, 0])));
         assert!(array.error().is_some());
