@@ -166,7 +166,7 @@ impl Prepared {
         let looked = looks.take(&session, host::monotonic_ns(), Thoroughness::WhereDue, &mut notes);
         // What was counted before the window is no part of the recording.
         let before = snapshot(&session, &Snapshot::default(), Depth::Whole, 0, 0, 0, looked);
-        let agent_cpu_ns = host::usage().0.as_nanos() as u64;
+        let agent_cpu_ns = host::cpu().as_nanos() as u64;
         let began = Instant::now();
         session.maps.set_wall_clock(host::wall_ahead_ns());
         let at_ns = session.maps.open_window(host::monotonic_ns);
@@ -283,7 +283,7 @@ impl Engine {
         if let Some(exemplars) = &mut self.exemplars {
             exemplars.take(&self.session.maps);
         }
-        let (cpu, agent_max_rss_bytes) = host::usage();
+        let (cpu, agent_max_rss_bytes) = (host::cpu(), host::max_rss_bytes());
         let map_bytes = host::map_bytes();
         let cpu_ns = cpu.as_nanos() as u64;
         let mut end = snapshot(&self.session, &self.last, Depth::Whole, end_ns, host::unix_ns(), cpu_ns, looked);
@@ -308,7 +308,7 @@ impl Engine {
         let last = std::mem::take(&mut self.last);
         self.look_up(&last);
         self.last = last;
-        let (cpu, agent_max_rss_bytes) = host::usage();
+        let (cpu, agent_max_rss_bytes) = (host::cpu(), host::max_rss_bytes());
         self.context_until(self.last.at_ns, cpu.as_nanos() as u64, agent_max_rss_bytes, host::map_bytes())
     }
 
@@ -374,7 +374,7 @@ impl Engine {
         let at_ns = host::monotonic_ns();
         let how = if is_whole { Thoroughness::WithProcesses } else { Thoroughness::WhereDue };
         let looked = self.looks.take(&self.session, at_ns, how, &mut self.notes);
-        let cpu_ns = host::usage().0.as_nanos() as u64;
+        let cpu_ns = host::cpu().as_nanos() as u64;
         let mut now = snapshot(&self.session, &self.last, depth, at_ns, host::unix_ns(), cpu_ns, looked);
         if let Some(probe) = stopped {
             freeze(&self.session, probe, &mut now);

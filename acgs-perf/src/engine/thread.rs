@@ -133,6 +133,10 @@ impl Run {
                 Step::Interval(interval) => {
                     self.tell(Event::Interval(Box::new(interval)));
                     intervals = intervals.wrapping_add(1);
+                    if intervals == 1 {
+                        // What has started the recording runs no more.
+                        memory::give_files_back();
+                    }
                     if self.contexts_every.is_some_and(|every| intervals.is_multiple_of(every.max(1))) {
                         self.tell_context();
                     }
@@ -169,6 +173,7 @@ impl Run {
             self.tell(Event::Context(Box::new(context)));
             // From time to time: a recording without end should take no more than it needs now.
             memory::give_heap_back();
+            memory::give_files_back();
         }
     }
 

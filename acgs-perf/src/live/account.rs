@@ -5,12 +5,14 @@
 
 use std::time::Duration;
 
-use aya::Ebpf;
-use aya::programs::{RawTracePoint, RawTracePointRunOptions, TestRun as _};
+use aya::programs::ProgramError;
 
-use super::{LiveError, program};
+use super::object::Object;
+use super::program::Wanted;
+use super::{LiveError, bpf, program};
 
-const PROGRAM: &str = "empty_run";
+/// The program; it is loaded when it is needed.
+pub const PROGRAM: &str = "empty_run";
 /// Runs in a batch, and batches. The cheapest batch counts: interrupts and cold caches are no part of the account.
 const RUNS: u64 = 64;
 const BATCHES: u32 = 5;
@@ -31,25 +33,22 @@ impl Account {
     ///
     /// # Errors
     /// When the kernel refuses the program, or to run it.
-    pub fn measure(ebpf: &mut Ebpf) -> Result<Self, LiveError> {
-        let refused = |error| program::refused(PROGRAM, error);
-        let found = ebpf
-            .program_mut(PROGRAM)
-            .ok_or(LiveError::Map { name: PROGRAM, reason: "no such program in the object".to_owned() })?;
-        let empty: &mut RawTracePoint = found.try_into().map_err(refused)?;
-        if empty.fd().is_err() {
-            empty.load().map_err(refused)?;
+    pub fn measure(object: &mut Object) -> Result<Self, LiveError> {
+        let refused = |error| program::refused(PROGRAM, ProgramError::IOError(error));
+        if object.program(PROGRAM).is_err() {
+            object.load(&[Wanted::raw(PROGRAM)]).remove(PROGRAM).transpose()?;
         }
+        let empty = object.program(PROGRAM)?;
         let mut cheapest = Duration::MAX;
         for _ in 0..BATCHES {
-            let before = empty.info().map_err(refused)?;
+            let before = bpf::info(empty).map_err(refused)?;
             for _ in 0..RUNS {
-                empty.test_run(RawTracePointRunOptions::new()).map_err(refused)?;
+                bpf::test_run(empty).map_err(refused)?;
             }
-            let after = empty.info().map_err(refused)?;
-            let runs = u32::try_from(after.run_count() - before.run_count()).unwrap_or(u32::MAX);
+            let after = bpf::info(empty).map_err(refused)?;
+            let runs = u32::try_from(after.run_cnt - before.run_cnt).unwrap_or(u32::MAX);
             if runs > 0 {
-                cheapest = cheapest.min((after.run_time() - before.run_time()) / runs);
+                cheapest = cheapest.min(Duration::from_nanos(after.run_time_ns - before.run_time_ns) / runs);
             }
         }
         // A kernel that does not count such runs says nothing; then nothing is taken off.

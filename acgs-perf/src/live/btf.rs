@@ -1,18 +1,30 @@
 //! A reader of BTF, the kernel's own type information: where a field lies in a struct, how many arguments a hook has.
 //!
 //! In: the bytes of `/sys/kernel/btf/vmlinux`. Out: offsets. Format: the kernel's Documentation/bpf/btf.rst.
+//!
+//! There are 100,000 types, of which some hundred are asked for. So little is kept of the others: where each sixteenth of them is, and
+//! hashes of the names that are looked for, but for those of functions, of which most types are and few are asked for.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::ops::Deref;
+
+use memmap2::{Mmap, MmapOptions};
 
 const MAGIC: u16 = 0xeb9f;
 const KIND_STRUCT: u32 = 4;
 const KIND_UNION: u32 = 5;
 const KIND_ENUM: u32 = 6;
-const KIND_FWD: u32 = 7;
 const KIND_TYPEDEF: u32 = 8;
 const KIND_FUNC: u32 = 12;
 const KIND_FUNC_PROTO: u32 = 13;
 const KIND_VAR: u32 = 14;
 /// Anonymous members nest at most this deep in the kernel's types.
 const MAX_DEPTH: u32 = 16;
+/// The position of one type in so many is kept.
+const STEP: usize = 16;
+/// What the names of tracepoints begin with, as types.
+const TRACEPOINT: &str = "btf_trace_";
 
 /// Where a field lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,12 +35,66 @@ pub struct Field {
     pub bit_width: u32,
 }
 
-/// Parsed BTF: the raw bytes and the position of each type.
+/// The bytes of a BTF file.
+pub enum Bytes {
+    /// Read.
+    Read(Vec<u8>),
+    /// The kernel's own pages, which are no memory of this process. Since Linux 6.16.
+    Mapped(Mmap),
+}
+
+impl Bytes {
+    /// Maps a file, or reads it where it cannot be mapped.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn of_file(path: &str) -> io::Result<Self> {
+        let mut file = File::open(path)?;
+        let len = usize::try_from(file.metadata()?.len()).unwrap_or(0);
+        // SAFETY: the kernel's types do not change while it runs, and the mapping is private.
+        if let Ok(mapped) = unsafe { MmapOptions::new().len(len).map_copy_read_only(&file) } {
+            return Ok(Self::Mapped(mapped));
+        }
+        let mut read = Vec::with_capacity(len);
+        file.read_to_end(&mut read)?;
+        Ok(Self::Read(read))
+    }
+}
+
+impl Deref for Bytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Read(bytes) => bytes,
+            Self::Mapped(bytes) => bytes,
+        }
+    }
+}
+
+impl From<Vec<u8>> for Bytes {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::Read(bytes)
+    }
+}
+
+/// Parsed BTF.
 pub struct Btf {
-    data: Vec<u8>,
+    data: Bytes,
     strings: usize,
-    /// Position of the type with id `i + 1`.
-    types: Vec<u32>,
+    /// How many types there are.
+    types: usize,
+    /// Positions of the types with the ids 1, 1 + [`STEP`] and so on.
+    positions: Vec<u32>,
+    /// Structs, enums, variables and tracepoints.
+    named: Vec<Named>,
+}
+
+/// A type that is looked for by its name.
+struct Named {
+    hash: u32,
+    id: u32,
+    at: u32,
 }
 
 impl Btf {
@@ -36,7 +102,8 @@ impl Btf {
     ///
     /// # Errors
     /// Says what is wrong with them.
-    pub fn parse(data: Vec<u8>) -> Result<Self, String> {
+    pub fn parse(data: impl Into<Bytes>) -> Result<Self, String> {
+        let data = data.into();
         let word = |at: usize| u32_at(&data, at).ok_or_else(|| "truncated".to_owned());
         let magic = word(0)? & 0xffff;
         if magic != u32::from(MAGIC) {
@@ -48,13 +115,23 @@ impl Btf {
         if data.len() < type_start + type_len || data.len() < strings + string_len {
             return Err("truncated".to_owned());
         }
-        let mut types = Vec::new();
+        let (mut types, mut positions, mut named) = (0, Vec::new(), Vec::new());
         let mut at = type_start;
         while at < type_start + type_len {
-            types.push(at as u32);
-            at += 12 + trailing(word(at + 4)?)?;
+            if types % STEP == 0 {
+                positions.push(at as u32);
+            }
+            types += 1;
+            let info = word(at + 4)?;
+            if matches!(kind(info), KIND_STRUCT | KIND_ENUM | KIND_TYPEDEF | KIND_VAR)
+                && let Some(name) = string(&data, strings, word(at)?)
+                && (kind(info) != KIND_TYPEDEF || name.starts_with(TRACEPOINT.as_bytes()))
+            {
+                named.push(Named { hash: hash(name), id: types as u32, at: at as u32 });
+            }
+            at += 12 + trailing(info)?;
         }
-        Ok(Self { data, strings, types })
+        Ok(Self { data, strings, types, positions, named })
     }
 
     /// Where field `path` (`a` or `a.b`) lies in struct `name`, through anonymous members.
@@ -86,11 +163,15 @@ impl Btf {
     /// Whether tracepoint `name` exists, and with how many arguments (the hidden first one not counted).
     #[must_use]
     pub fn tracepoint_arguments(&self, name: &str) -> Option<u32> {
-        let wanted = format!("btf_trace_{name}");
-        let typedef = self.find(&wanted, KIND_TYPEDEF)?;
-        let proto = self.target(self.target(typedef)?)?;
+        let proto = self.target(self.target(self.tracepoint_id(name)?)?)?;
         let info = self.info(proto)?;
         (kind(info) == KIND_FUNC_PROTO).then(|| vlen(info).saturating_sub(1))
+    }
+
+    /// The id of a tracepoint.
+    #[must_use]
+    pub fn tracepoint_id(&self, name: &str) -> Option<u32> {
+        self.find(&format!("{TRACEPOINT}{name}"), KIND_TYPEDEF)
     }
 
     /// Whether the kernel has a function of this name to which programs can be attached.
@@ -111,57 +192,40 @@ impl Btf {
         self.find(name, KIND_VAR).is_some()
     }
 
-    /// The same numbering of types with nothing in it but the entry points that programs attach to.
-    ///
-    /// The loader finds a tracepoint or an iterator by name and needs its id. Of the kernel's 100,000 types it would keep
-    /// every member in memory; of this it keeps an empty shell each. `functions` are those to attach to.
-    #[must_use]
-    pub fn entry_points(&self, functions: &[&str]) -> Vec<u8> {
-        const EMPTY: [u32; 3] = [0, KIND_FWD << 24, 0];
-        let mut strings = vec![0u8];
-        let mut last = 0;
-        let mut types: Vec<u8> = Vec::with_capacity(self.types.len() * 12);
-        for id in 1..=self.types.len() as u32 {
-            let name = self.name(id).unwrap_or_default();
-            let entry = match self.info(id).map(kind) {
-                Some(KIND_TYPEDEF) if name.starts_with(b"btf_trace_") => Some([KIND_TYPEDEF << 24, 0]),
-                Some(KIND_FUNC)
-                    if name.starts_with(b"bpf_iter_") || functions.iter().any(|wanted| wanted.as_bytes() == name) =>
-                {
-                    Some([KIND_FUNC << 24, 0])
-                }
-                _ => None,
-            };
-            let words = match entry {
-                Some([info, target]) => {
-                    last = types.len() + 12;
-                    let at = strings.len() as u32;
-                    strings.extend(name);
-                    strings.push(0);
-                    [at, info, target]
-                }
-                None => EMPTY,
-            };
-            words.iter().for_each(|word| types.extend(word.to_le_bytes()));
-        }
-        types.truncate(last);
-        let len = types.len() as u32;
-        let header = [u32::from(MAGIC) | 1 << 16, 24, 0, len, len, strings.len() as u32];
-        let header: Vec<u8> = header.iter().flat_map(|word| word.to_le_bytes()).collect();
-        [header, types, strings].concat()
-    }
-
     fn struct_id(&self, name: &str) -> Option<u32> {
         self.find(name, KIND_STRUCT)
     }
 
     fn find(&self, name: &str, wanted: u32) -> Option<u32> {
-        (1..=self.types.len() as u32)
-            .find(|id| self.info(*id).map(kind) == Some(wanted) && self.name(*id) == Some(name.as_bytes()))
+        let is_it = |at: usize| {
+            u32_at(&self.data, at + 4).map(kind) == Some(wanted)
+                && u32_at(&self.data, at).is_some_and(|offset| self.is_string(offset, name.as_bytes()))
+        };
+        if wanted == KIND_FUNC {
+            return (1..).zip(self.places()).find(|(_, at)| is_it(*at)).map(|(id, _)| id);
+        }
+        let hash = hash(name.as_bytes());
+        self.named.iter().find(|named| named.hash == hash && is_it(named.at as usize)).map(|named| named.id)
+    }
+
+    /// Positions of all types, in the order of their ids.
+    fn places(&self) -> impl Iterator<Item = usize> {
+        let first = self.positions.first().map(|at| *at as usize);
+        std::iter::successors(first, |at| self.next(*at)).take(self.types)
+    }
+
+    /// The position of the type behind that at `at`.
+    fn next(&self, at: usize) -> Option<usize> {
+        Some(at + 12 + trailing(u32_at(&self.data, at + 4)?).ok()?)
     }
 
     fn position(&self, id: u32) -> Option<usize> {
-        self.types.get(id.checked_sub(1)? as usize).map(|at| *at as usize)
+        let index = id.checked_sub(1)? as usize;
+        let known = *self.positions.get(index / STEP)? as usize;
+        if index >= self.types {
+            return None;
+        }
+        (0..index % STEP).try_fold(known, |at, _| self.next(at))
     }
 
     fn info(&self, id: u32) -> Option<u32> {
@@ -173,12 +237,14 @@ impl Btf {
         u32_at(&self.data, self.position(id)? + 8)
     }
 
-    fn name(&self, id: u32) -> Option<&[u8]> {
-        self.string(u32_at(&self.data, self.position(id)?)?)
+    fn string(&self, offset: u32) -> Option<&[u8]> {
+        string(&self.data, self.strings, offset)
     }
 
-    fn string(&self, offset: u32) -> Option<&[u8]> {
-        self.data.get(self.strings + offset as usize..)?.split(|b| *b == 0).next()
+    /// Whether the string at `offset` is this one: quicker than to look for its end.
+    fn is_string(&self, offset: u32, wanted: &[u8]) -> bool {
+        let rest = self.data.get(self.strings + offset as usize..);
+        rest.is_some_and(|rest| rest.starts_with(wanted) && rest.get(wanted.len()) == Some(&0))
     }
 
     /// Follows typedefs and qualifiers.
@@ -224,6 +290,15 @@ impl Btf {
 
 fn u32_at(data: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_le_bytes(data.get(at..at + 4)?.try_into().ok()?))
+}
+
+fn string(data: &[u8], strings: usize, offset: u32) -> Option<&[u8]> {
+    data.get(strings + offset as usize..)?.split(|byte| *byte == 0).next()
+}
+
+/// FNV-1a.
+fn hash(name: &[u8]) -> u32 {
+    name.iter().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
 }
 
 fn kind(info: u32) -> u32 {
@@ -303,11 +378,35 @@ mod tests {
     }
 
     #[test]
-    fn entry_points_keep_their_ids() {
-        let whole = Btf::parse(sample()).expect("valid");
-        let stub = Btf::parse(whole.entry_points(&[])).expect("valid");
-        assert_eq!(stub.find("btf_trace_t", KIND_TYPEDEF), whole.find("btf_trace_t", KIND_TYPEDEF));
-        assert_eq!(stub.find("outer", KIND_STRUCT), None);
+    fn a_type_has_the_id_that_the_kernel_gives_it() {
+        // More than one step of types before those that are looked for.
+        let (strings, before) = (b"\0f\0btf_trace_t\0v\0", 3 * STEP as u32 + 5);
+        let mut types: Vec<u32> = (0..before).flat_map(|_| [0, 2 << 24, 0]).collect();
+        types.extend([1, 12 << 24, 0]); // a function
+        types.extend([3, 8 << 24, before + 4]); // a tracepoint
+        types.extend([15, 14 << 24, 0, 1]); // a variable
+        types.extend([0, 2 << 24, before + 5]);
+        types.extend([0, 13 << 24 | 2, 0, 0, 0, 0, 0]);
+        let len = types.len() as u32 * 4;
+        let header = [u32::from(MAGIC) | 1 << 16, 24, 0, len, len, strings.len() as u32];
+        let mut bytes: Vec<u8> = header.iter().chain(&types).flat_map(|word| word.to_le_bytes()).collect();
+        bytes.extend(strings);
+        let btf = Btf::parse(bytes).expect("valid");
+        assert_eq!((btf.function_id("f"), btf.tracepoint_id("t")), (Some(before + 1), Some(before + 2)));
+        assert_eq!((btf.find("v", KIND_VAR), btf.tracepoint_arguments("t")), (Some(before + 3), Some(1)));
+        assert_eq!((btf.function_id("t"), btf.function_id("btf_trace"), btf.tracepoint_id("f")), (None, None, None));
+        assert_eq!((btf.position(before + 5).is_some(), btf.position(before + 6)), (true, None));
+    }
+
+    #[test]
+    fn a_file_is_read_where_it_cannot_be_mapped() {
+        let whole = std::fs::read("/proc/self/limits").expect("there");
+        let read = Bytes::of_file("/proc/self/limits").expect("readable");
+        assert!(matches!(&read, Bytes::Read(bytes) if *bytes == whole));
+        let own = std::env::current_exe().expect("known");
+        let mapped = Bytes::of_file(own.to_str().expect("text")).expect("readable");
+        assert!(matches!(&mapped, Bytes::Mapped(bytes) if bytes.starts_with(b"\x7fELF")));
+        assert!(Bytes::of_file("/nonesuch").is_err());
     }
 
     #[test]

@@ -4,9 +4,11 @@
 //! In: the loaded object. Out: lines of the log. A loss is told of the first time, the second, the fourth, and so on.
 
 use acgs_perf_common::ledger::LOSSES;
-use aya::Ebpf;
 use aya_log::{EbpfLogger, Level};
 use log::{Log, Metadata, Record};
+
+use super::bpf;
+use super::object::Object;
 
 /// The global by which the programs are told.
 pub use aya_log::LEVEL;
@@ -21,18 +23,17 @@ pub fn level() -> u8 {
 pub struct Diagnostics(EbpfLogger<Named>);
 
 impl Diagnostics {
-    /// Takes the ring, if the programs say anything.
-    pub fn open(ebpf: &mut Ebpf) -> Option<Self> {
+    /// Takes the ring of the loaded programs, if they say anything.
+    pub fn open(object: &Object) -> Option<Self> {
         if level() == 0 {
             return None;
         }
-        match EbpfLogger::init_with_logger(ebpf, Named) {
-            Ok(logger) => Some(Self(logger)),
-            Err(error) => {
-                tracing::debug!("the kernel side has no messages: {error}");
-                None
-            }
+        let programs = object.programs().filter_map(|program| bpf::info(program).ok());
+        let found = programs.map(|info| EbpfLogger::init_from_id_with_logger(info.id, Named)).find(Result::is_ok);
+        if found.is_none() {
+            tracing::debug!("the kernel side has no messages");
         }
+        found.and_then(Result::ok).map(Self)
     }
 
     /// Hands what has come to the log.

@@ -7,45 +7,20 @@ use std::cell::RefCell;
 use std::fs::File;
 use std::io::Read as _;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::{io, ptr};
 
 use acgs_perf_common::fates::Sighting;
-use aya::Ebpf;
 use aya::maps::{Array, Map, MapData};
 
-use super::{LiveError, program};
+use super::object::Object;
+use super::{LiveError, bpf};
 
-/// `BPF_LINK_CREATE`.
-const CREATE_LINK: libc::c_long = 28;
-/// `BPF_ITER_CREATE`.
-const CREATE_ITERATOR: libc::c_long = 33;
-/// `BPF_TRACE_ITER`.
-const ITERATOR: u32 = 28;
 /// The variables of the kernel side that it writes; the only one tells whether data has arrived.
 const VARIABLES: &str = ".bss";
 /// Bytes read at a time; the kernel has 32 KiB ready.
 const CHUNK: usize = 32 << 10;
-
-/// What creating a link takes, the begin of that part of `union bpf_attr`.
-#[repr(C)]
-struct LinkOfIterator {
-    program: u32,
-    target: u32,
-    kind: u32,
-    flags: u32,
-    info: u64,
-    info_len: u32,
-    padding: u32,
-}
-
-/// What creating an iterator takes.
-#[repr(C)]
-struct IteratorOfLink {
-    link: u32,
-    flags: u32,
-}
 
 /// The iterator over sockets that have our state.
 pub struct Look {
@@ -59,16 +34,15 @@ impl Look {
     ///
     /// # Errors
     /// When the kernel refuses it.
-    pub fn open(ebpf: &mut Ebpf, iterator: &'static str, sockets: &'static str) -> Result<Self, LiveError> {
+    pub fn open(object: &mut Object, iterator: &'static str, sockets: &'static str) -> Result<Self, LiveError> {
         let error = |name, reason: &dyn std::fmt::Display| LiveError::Map { name, reason: reason.to_string() };
-        let variables = ebpf.take_map(VARIABLES).ok_or_else(|| error(VARIABLES, &"not in the object"))?;
+        let variables = object.take_map(VARIABLES).ok_or_else(|| error(VARIABLES, &"not in the object"))?;
         let arrived = Array::try_from(variables).map_err(|e| error(VARIABLES, &e))?;
-        let program = program::iterator(ebpf, iterator)?;
-        let program = program.fd().and_then(|fd| Ok(fd.try_clone()?)).map_err(|e| program::refused(iterator, e))?;
-        let Some(Map::SkStorage(map) | Map::Unsupported(map)) = ebpf.map(sockets) else {
+        let Some(Map::SkStorage(map) | Map::Unsupported(map)) = object.map(sockets) else {
             return Err(error(sockets, &"no storage of sockets in the object"));
         };
-        let link = attach(program.as_fd(), Some(map.fd().as_fd())).map_err(|e| error(sockets, &e))?;
+        let link = bpf::link_iterator(object.program(iterator)?, Some(map.fd().as_fd()));
+        let link = link.map_err(|e| error(sockets, &e))?;
         Ok(Self { link, arrived: RefCell::new(arrived) })
     }
 
@@ -89,8 +63,7 @@ impl Look {
     /// # Errors
     /// When the kernel refuses to.
     pub fn walk(&self, mut each: impl FnMut(&Sighting)) -> io::Result<()> {
-        let create = IteratorOfLink { link: self.link.as_raw_fd() as u32, flags: 0 };
-        let mut file = File::from(call(CREATE_ITERATOR, &create)?);
+        let mut file = bpf::iterate(self.link.as_fd())?;
         let (mut bytes, mut chunk) = (Vec::new(), vec![0; CHUNK]);
         loop {
             let read = file.read(&mut chunk)?;
@@ -120,25 +93,22 @@ fn sighting(bytes: &[u8]) -> Sighting {
 ///
 /// # Errors
 /// When the kernel refuses one of them.
-pub fn begin(ebpf: &mut Ebpf, iterators: &[&'static str], networks: &[PathBuf]) -> Result<(), LiveError> {
+pub fn begin(object: &Object, iterators: &[&'static str], networks: &[PathBuf]) -> Result<(), LiveError> {
     for &name in iterators {
         let failed = |error: io::Error| LiveError::Map { name, reason: error.to_string() };
-        let program = program::iterator(ebpf, name)?;
-        let link = attach(program.fd().map_err(|e| program::refused(name, e))?.as_fd(), None).map_err(failed)?;
-        let link = link.as_raw_fd() as u32;
+        let link = bpf::link_iterator(object.program(name)?, None).map_err(failed)?;
         let all = std::iter::once(None).chain(networks.iter().map(|path| Some(path.as_path())));
         for network in all {
-            once(link, network).map_err(failed)?;
+            once(link.as_fd(), network).map_err(failed)?;
         }
     }
     Ok(())
 }
 
 /// Runs an iterator over the sockets of a network namespace: the kernel takes that of the thread.
-fn once(link: u32, network: Option<&Path>) -> io::Result<()> {
+fn once(link: BorrowedFd<'_>, network: Option<&Path>) -> io::Result<()> {
     let run = move || {
-        let create = IteratorOfLink { link, flags: 0 };
-        let mut file = File::from(call(CREATE_ITERATOR, &create)?);
+        let mut file = bpf::iterate(link)?;
         file.read_to_end(&mut Vec::new()).map(drop)
     };
     let Some(path) = network else { return run() };
@@ -152,27 +122,6 @@ fn once(link: u32, network: Option<&Path>) -> io::Result<()> {
     };
     let done = std::thread::scope(|scope| scope.spawn(in_there).join());
     done.unwrap_or_else(|_| Err(io::Error::other("the thread that went there has failed")))
-}
-
-/// Links an iterator to what it goes over: the objects that a map knows, or all of its kind.
-fn attach(program: BorrowedFd<'_>, map: Option<BorrowedFd<'_>>) -> io::Result<OwnedFd> {
-    let of_map = map.map(|map| map.as_raw_fd() as u32);
-    let info = of_map.as_ref().map_or(0, |map| ptr::from_ref(map) as u64);
-    let info_len = if of_map.is_some() { size_of::<u32>() as u32 } else { 0 };
-    let program = program.as_raw_fd() as u32;
-    let create = LinkOfIterator { program, target: 0, kind: ITERATOR, flags: 0, info, info_len, padding: 0 };
-    call(CREATE_LINK, &create)
-}
-
-/// A call of `bpf` that gives a descriptor.
-fn call<T>(command: libc::c_long, argument: &T) -> io::Result<OwnedFd> {
-    // SAFETY: the argument is laid out as the command wants it, and what it points to lives until the call returns.
-    let fd = unsafe { libc::syscall(libc::SYS_bpf, command, ptr::from_ref(argument), size_of::<T>()) };
-    if fd < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: the kernel has just given this descriptor to nobody else.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
 }
 
 /// A tick of the kernel's coarse clock in ns, which is what `jiffies` count.

@@ -16,10 +16,10 @@ use acgs_perf_common::histogram::BUCKETS;
 use acgs_perf_common::ledger::{LOSS_COUNT, Loss};
 use acgs_perf_common::maps::{COUNTING, NEVER, Preemptor, Switches, counter_index, histogram_base};
 use acgs_perf_common::state::SYSCALLS;
-use aya::Ebpf;
 use aya::maps::{HashMap, Map, MapData, RingBuf};
 
 use super::array::Array;
+use super::object::Object;
 use super::{LiveError, entries};
 use crate::sums::{Key, Row, Section, Sections, Sums};
 
@@ -79,20 +79,20 @@ impl Maps {
     /// # Errors
     /// Names the map that could not be opened.
     pub fn open(
-        ebpf: &mut Ebpf,
+        object: &mut Object,
         services: usize,
         shards: u32,
         sized: impl Iterator<Item = &'static str>,
     ) -> Result<Self, LiveError> {
         let mut arrays = BTreeMap::new();
         for name in sized.chain(ARRAYS.iter().copied()) {
-            if matches!(ebpf.map(name), Some(Map::Array(_))) {
-                arrays.insert(name, Array::open(ebpf, name)?);
+            if let Some(Map::Array(data)) = object.map(name) {
+                arrays.insert(name, Array::open(data, name)?);
             }
         }
         let mut tables = BTreeMap::new();
         for &name in TABLES {
-            let map = ebpf.take_map(name).ok_or(LiveError::Map { name, reason: "not in the object".into() })?;
+            let map = object.take_map(name).ok_or(LiveError::Map { name, reason: "not in the object".into() })?;
             tables.insert(name, map);
         }
         let maps = Self { arrays, tables, ..Self::none(services, shards)? };
@@ -253,10 +253,12 @@ impl Maps {
         self.unread.borrow_mut().insert(name, text);
     }
 
-    /// What could not be read so far, in one line per table.
+    /// What could not be read so far, in one line per map.
     #[must_use]
     pub fn unread(&self) -> Vec<String> {
-        self.unread.borrow().values().cloned().collect()
+        let of_arrays = self.arrays.iter().filter_map(|(name, array)| Some((name, array.error()?)));
+        let of_arrays = of_arrays.map(|(name, error)| format!("map {name} could not be read whole: {error}"));
+        self.unread.borrow().values().cloned().chain(of_arrays).collect()
     }
 
     /// Stops what these bits stand for; see `acgs_perf_common::maps::STOPPED_SCHED`.
@@ -387,8 +389,8 @@ pub fn text(comm: &[u8]) -> String {
 ///
 /// # Errors
 /// When the object has none.
-pub fn exemplar_ring(ebpf: &mut Ebpf) -> Result<RingBuf<MapData>, LiveError> {
+pub fn exemplar_ring(object: &mut Object) -> Result<RingBuf<MapData>, LiveError> {
     let name = "EXEMPLARS";
-    let map = ebpf.take_map(name).ok_or(LiveError::Map { name, reason: "not in the object".into() })?;
+    let map = object.take_map(name).ok_or(LiveError::Map { name, reason: "not in the object".into() })?;
     RingBuf::try_from(map).map_err(|e| LiveError::Map { name, reason: e.to_string() })
 }

@@ -4,6 +4,7 @@
 
 pub mod account;
 mod array;
+mod bpf;
 pub mod btf;
 pub mod calls;
 pub mod diagnostics;
@@ -13,6 +14,7 @@ pub mod look;
 pub mod maps;
 pub mod memory;
 pub mod needs;
+mod object;
 pub mod offsets;
 pub mod preemption;
 pub mod probes;
@@ -98,7 +100,7 @@ pub fn kernel_release() -> String {
 /// When there is none, or it is damaged.
 pub fn kernel_btf() -> Result<btf::Btf, LiveError> {
     let path = || KERNEL_BTF.to_owned();
-    let data = std::fs::read(KERNEL_BTF).map_err(|source| LiveError::NoBtf { path: path(), source })?;
+    let data = btf::Bytes::of_file(KERNEL_BTF).map_err(|source| LiveError::NoBtf { path: path(), source })?;
     btf::Btf::parse(data).map_err(|reason| LiveError::BadBtf { path: path(), reason })
 }
 
@@ -116,6 +118,7 @@ pub struct Debug {
 /// # Errors
 /// When this kernel can do nothing of what was asked for, with the reason.
 pub fn start(chosen: &[&probes::ProbeSpec], services: usize, debug: &Debug) -> Result<session::Session, LiveError> {
+    memory::give_files_back();
     let btf = kernel_btf()?;
     needs::check(&btf, &kernel_release())?;
     let fields = offsets::of_kernel(&btf)?;
@@ -123,18 +126,24 @@ pub fn start(chosen: &[&probes::ProbeSpec], services: usize, debug: &Debug) -> R
     let standby = preemption.is_some();
     let process = hooks::choose(&btf, probes::process::HOOKS, standby).map_err(LiveError::NoProbe)?;
     let choices = probes::choose(&btf, chosen, standby);
-    let functions: Vec<&str> = probes::functions().collect();
-    let entry_points = btf.entry_points(&functions);
+    let wanted = wanted(&btf, &process, &choices);
     drop(btf);
-    let session = session::Session::load(&fields, &entry_points, preemption, process, choices, services, debug);
-    drop(entry_points);
-    give_back();
+    memory::give_files_back();
+    let session = session::Session::load(&fields, &wanted, preemption, process, choices, services, debug);
+    memory::give_files_back();
+    memory::give_heap_back();
     session
 }
 
-/// Gives the memory that only loading needed back to the system: the kernel's types and the object, parsed.
-fn give_back() {
-    session::give_object_back();
-    memory::give_code_back();
-    memory::give_heap_back();
+/// The programs of the process hooks and of the active probes, with their iterators.
+fn wanted(btf: &btf::Btf, process: &[hooks::Program], probes: &[probes::Choice]) -> Vec<program::Wanted> {
+    let active = || probes.iter().filter(|choice| choice.is_active());
+    let programs = process.iter().chain(active().flat_map(|choice| &choice.programs));
+    let tasks = active().filter_map(|choice| choice.spec.iterators).flat_map(|iterators| iterators.names());
+    let sockets = active().filter_map(|choice| choice.spec.sockets).flat_map(|iterators| iterators.programs());
+    programs
+        .map(|program| program::Wanted::program(btf, program))
+        .chain(tasks.map(|name| program::Wanted::iterator(btf, name, "task")))
+        .chain(sockets.map(|(name, over)| program::Wanted::iterator(btf, name, over)))
+        .collect()
 }

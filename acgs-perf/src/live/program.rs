@@ -1,62 +1,57 @@
-//! One program: found in the object by its kind, loaded, attached.
+//! Programs: which are wanted, and what each is attached to.
 //!
-//! In: the loaded object, the kernel's entry points. Out: the kernel's facts about the program; a link that detaches it when
-//! it is dropped.
+//! In: a program of the hooks, or an iterator; the kernel's BTF. Out: what `object::Object::load` takes.
 
-use aya::programs::links::FdLink;
-use aya::programs::{BtfTracePoint, FEntry, FExit, Iter, ProgramError, ProgramInfo};
-use aya::{Btf, Ebpf};
+use aya::programs::ProgramError;
+use aya_obj::generated::bpf_attach_type::{BPF_TRACE_FENTRY, BPF_TRACE_FEXIT, BPF_TRACE_ITER, BPF_TRACE_RAW_TP};
+use aya_obj::generated::bpf_prog_type::{BPF_PROG_TYPE_RAW_TRACEPOINT, BPF_PROG_TYPE_TRACING};
 
 use super::LiveError;
+use super::btf::Btf;
 use super::hooks::{Kind, Program};
 
-/// Does the same with a program of each kind: their types have the same methods, but no trait for them.
-macro_rules! with_program {
-    ($ebpf:expr, $program:expr, |$typed:ident| $body:expr) => {{
-        let found = of($ebpf, $program.name)?;
-        match $program.kind {
+/// A program that is to be loaded.
+pub struct Wanted {
+    /// Its name in the object.
+    pub name: &'static str,
+    /// Its type, and how it is attached.
+    pub kind: (u32, u32),
+    /// What it is attached to: the id of a type of the kernel's; the name of the type, if the kernel has none of it.
+    pub target: Result<u32, String>,
+}
+
+impl Wanted {
+    fn traced(name: &'static str, attach_type: u32, target: Result<u32, String>) -> Self {
+        Self { name, kind: (BPF_PROG_TYPE_TRACING as u32, attach_type), target }
+    }
+
+    /// One of a hook.
+    #[must_use]
+    pub fn program(btf: &Btf, program: &Program) -> Self {
+        let function = || btf.function_id(program.target).ok_or_else(|| program.target.to_owned());
+        let (attach_type, target) = match program.kind {
             Kind::Tracepoint => {
-                let $typed: &mut BtfTracePoint = found.try_into().map_err(|e| refused($program.name, e))?;
-                $body
+                let id = btf.tracepoint_id(program.target);
+                (BPF_TRACE_RAW_TP, id.ok_or_else(|| format!("btf_trace_{}", program.target)))
             }
-            Kind::Fentry => {
-                let $typed: &mut FEntry = found.try_into().map_err(|e| refused($program.name, e))?;
-                $body
-            }
-            Kind::Fexit => {
-                let $typed: &mut FExit = found.try_into().map_err(|e| refused($program.name, e))?;
-                $body
-            }
-        }
-    }};
-}
+            Kind::Fentry => (BPF_TRACE_FENTRY, function()),
+            Kind::Fexit => (BPF_TRACE_FEXIT, function()),
+        };
+        Self::traced(program.name, attach_type as u32, target)
+    }
 
-/// Loads a program, and gives what the kernel says of it.
-pub fn load(ebpf: &mut Ebpf, program: &Program, types: &Btf) -> Result<ProgramInfo, LiveError> {
-    let refused = |error| refused(program.name, error);
-    with_program!(ebpf, program, |typed| {
-        typed.load(program.target, types).map_err(refused)?;
-        typed.info().map_err(refused)
-    })
-}
+    /// One that goes over things of this kind.
+    #[must_use]
+    pub fn iterator(btf: &Btf, name: &'static str, over: &str) -> Self {
+        let function = format!("bpf_iter_{over}");
+        Self::traced(name, BPF_TRACE_ITER as u32, btf.function_id(&function).ok_or(function))
+    }
 
-/// Attaches a loaded program.
-pub fn attach(ebpf: &mut Ebpf, program: &Program) -> Result<FdLink, LiveError> {
-    let refused = |error| refused(program.name, error);
-    with_program!(ebpf, program, |typed| {
-        let id = typed.attach().map_err(refused)?;
-        Ok(typed.take_link(id).map_err(refused)?.into())
-    })
-}
-
-/// A task iterator.
-pub fn iterator<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut Iter, LiveError> {
-    of(ebpf, name)?.try_into().map_err(|e| refused(name, e))
-}
-
-fn of<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut aya::programs::Program, LiveError> {
-    let missing = || LiveError::Map { name, reason: "no such program in the object".to_owned() };
-    ebpf.program_mut(name).ok_or_else(missing)
+    /// One that nothing calls but the agent.
+    #[must_use]
+    pub fn raw(name: &'static str) -> Self {
+        Self { name, kind: (BPF_PROG_TYPE_RAW_TRACEPOINT as u32, 0), target: Ok(0) }
+    }
 }
 
 /// What the kernel said when it refused something about a program.

@@ -3,8 +3,6 @@
 //! In: what `discover` found. Out: entries, and what the kernel side has entered by itself since: children, those who listen on a
 //! wanted port, the queue of processes that called exec.
 
-use std::sync::atomic::Ordering;
-
 use acgs_perf_common::maps::{EXEC_QUEUE, WANTED_USERS, WantedPort, port_key};
 use acgs_perf_common::members;
 use aya::maps::MapError;
@@ -38,8 +36,7 @@ impl Maps {
 
     /// Changes the set of a process, if `change` does. Whether it did; `None` if the table has no such set.
     fn change_set(&self, tgid: u32, change: impl Fn(u64) -> Option<u64>) -> Option<bool> {
-        let [set] = self.array(TABLE).words(members::set_of(tgid) as usize, 1) else { return None };
-        Some(set.fetch_update(Ordering::Relaxed, Ordering::Relaxed, change).is_ok())
+        self.array(TABLE).change(members::set_of(tgid) as usize, change)
     }
 
     /// Which service a process belongs to, from 0.
@@ -58,7 +55,7 @@ impl Maps {
     pub fn processes(&self) -> Vec<(u32, usize)> {
         let table = self.array(TABLE);
         let (mut all, mut has_more) = (Vec::new(), false);
-        for set in table.words(0, table.len).iter().map(|set| set.load(Ordering::Relaxed)).filter(|set| *set != 0) {
+        for set in (0..table.len).map(|at| table.get(at)).filter(|set| *set != 0) {
             has_more |= members::is_full(set);
             all.extend(members::members(set).map(|(tgid, service)| (tgid, service as usize)));
         }

@@ -3,29 +3,30 @@
 //! In: probe states, number of services. Out: a [`Session`] that owns programs and maps; dropping it, or the death of the
 //! agent, leaves nothing in the kernel, because nothing is pinned.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
-use std::os::fd::{AsFd as _, AsRawFd as _, RawFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd, RawFd};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use acgs_perf_common::maps::{COUNTERS, HISTOGRAMS, MAX_SERVICES, MAX_SHARDS, histogram_base};
 use aya::maps::{MapData, RingBuf};
-use aya::programs::links::FdLink;
-use aya::{Btf as KernelTypes, Ebpf, Endianness};
 use serde::{Deserialize, Serialize};
 
-use super::account::Account;
+use super::account::{self, Account};
 use super::diagnostics::{self, Diagnostics};
 use super::hooks::Program;
 use super::look::{self, Look};
 use super::maps::{self, Maps};
+use super::object::{Loaded, Object, Settings};
 use super::offsets::Resolved;
 use super::preemption::{self, Preemption};
 use super::probes::{
     self, BASE_MAPS, Choice, Iterators, MapSpec, PROBES, ProbeSpec, Sizes, SocketIterators, Stop, endpoints,
 };
+use super::program::Wanted;
 use super::status::{ProbeState, ProbeStatus};
-use super::{Debug, LiveError, calls, memory, program};
+use super::{Debug, LiveError, bpf, calls, memory};
 use crate::sums::Sections;
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/acgs-perf-ebpf"));
@@ -46,8 +47,8 @@ pub struct ProgramCost {
 
 /// Loaded programs, not yet or already attached.
 pub struct Session {
-    ebpf: Ebpf,
-    links: Vec<(&'static str, FdLink)>,
+    object: Object,
+    links: Vec<(&'static str, OwnedFd)>,
     /// The kernel's maps in the agent's memory.
     pub maps: Maps,
     /// Where exemplars come from.
@@ -87,31 +88,16 @@ pub fn has_object() -> bool {
     !OBJECT.is_empty()
 }
 
-/// Tells the system that the object's pages are not needed any more; they are part of the program's file, 2.6 MB.
-pub(super) fn give_object_back() {
-    // SAFETY: sysconf has no preconditions.
-    let page = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096);
-    let range = OBJECT.as_ptr_range();
-    let (begin, end) = ((range.start as usize).next_multiple_of(page), range.end as usize / page * page);
-    if begin < end {
-        // SAFETY: whole pages within a constant, which no relocation has changed: what is read there again comes from the file.
-        unsafe {
-            libc::madvise(begin as *mut libc::c_void, end - begin, libc::MADV_DONTNEED);
-        }
-    }
-}
-
 impl Session {
-    /// Loads the programs for `services` services. Nothing is attached yet, so nothing is measured. `entry_points` are
-    /// those of the kernel's BTF; they are parsed only when the object's own memory peak is over. `preemption` is there where
-    /// programs need a standby. A probe of which the kernel refuses a program is `unsupported` and
+    /// Loads the programs `wanted` for `services` services. Nothing is attached yet, so nothing is measured. `preemption` is there
+    /// where programs need a standby. A probe of which the kernel refuses a program is `unsupported` and
     /// leaves the others alone.
     ///
     /// # Errors
     /// When the kernel refuses maps, or the programs without which no probe can work, with what it said.
     pub fn load(
         fields: &Resolved,
-        entry_points: &[u8],
+        wanted: &[Wanted],
         preemption: Option<Preemption>,
         process: Vec<Program>,
         probes: Vec<Choice>,
@@ -135,65 +121,64 @@ impl Session {
         let sizes = Sizes { shards: shards(), services: services as u32 };
         let shards = sizes.shards;
         let endpoint_key = endpoints::random_key();
-        let mut loader = memory::loader();
-        loader
-            .btf(None)
-            .allow_unsupported_maps()
-            .override_global("FIELDS", &fields.fields, true)
-            .override_global("SOCKET_FIELDS", fields.sockets.as_slice(), true)
-            .override_global("SHARDS", &shards, true)
-            .override_global("PREEMPTIBLE", &preemptible, true)
-            .override_global("TICK_NS", &tick_ns, true)
-            .override_global("ENDPOINT_KEY", &endpoint_key, true)
-            .override_global(diagnostics::LEVEL, &log_level, true);
+        let mut settings = Settings::default();
+        settings.global("FIELDS", &fields.fields);
+        settings.globals_of("SOCKET_FIELDS", &fields.sockets);
+        settings.global("SHARDS", &shards);
+        settings.global("PREEMPTIBLE", &preemptible);
+        settings.global("TICK_NS", &tick_ns);
+        settings.global("ENDPOINT_KEY", &endpoint_key);
+        settings.global(diagnostics::LEVEL, &log_level);
         for (name, active) in &globals {
-            loader.override_global(name, active, true);
+            settings.global(name, active);
         }
         for choice in probes.iter().filter(|choice| choice.is_active()) {
             if let Some(fields) = &choice.spec.fields {
-                loader.override_global(fields.global, choice.offsets.as_slice(), true);
+                settings.globals_of(fields.global, &choice.offsets);
             }
         }
         for map in BASE_MAPS {
-            loader.map_max_entries(map.name, (map.entries)(&sizes).max(1));
+            settings.entries(map.name, (map.entries)(&sizes).max(1));
         }
         for spec in PROBES {
             let sizes = if is_active(spec) { sizes } else { Sizes { services: 0, ..sizes } };
             for map in spec.maps {
-                loader.map_max_entries(map.name, (map.entries)(&sizes).max(1));
+                settings.entries(map.name, (map.entries)(&sizes).max(1));
             }
         }
         if log_level == 0 {
-            loader.map_max_entries("AYA_LOGS", PAGE); // 128 KiB for nothing
+            settings.entries("AYA_LOGS", PAGE); // 128 KiB for nothing
         }
         for (name, entries) in &debug.map_entries {
-            loader.map_max_entries(name, *entries);
+            settings.entries(name, *entries);
         }
-        let mut ebpf = loader.load(&preemption::resolved(OBJECT, preemption.as_ref()))?;
+        let names = wanted.iter().map(|program| program.name).chain([account::PROGRAM]).collect::<BTreeSet<_>>();
+        let mut object = Object::open(&preemption::resolved(OBJECT, preemption.as_ref()), &settings, &names)?;
+        // The object is part of the program's file, and so is what has read it.
+        memory::give_files_back();
         let sized = BASE_MAPS.iter().chain(PROBES.iter().flat_map(|spec| spec.maps)).map(|map: &MapSpec| map.name);
-        let ring = Some(maps::exemplar_ring(&mut ebpf)?);
-        let diagnostics = Diagnostics::open(&mut ebpf);
-        let types = KernelTypes::parse(entry_points, Endianness::Little).map_err(|e| map_error("BTF", &e))?;
+        let ring = Some(maps::exemplar_ring(&mut object)?);
+        let mut loaded = object.load(wanted);
+        let diagnostics = Diagnostics::open(&object);
         let (links, loads, attach) = (Vec::new(), Vec::new(), Duration::ZERO);
         let look = Err("no probe looks at sockets".to_owned());
         let maps = Maps::none(services, shards)?;
-        let mut session = Self { ebpf, links, maps, ring, diagnostics, look, process, probes, loads, attach };
-        session.load_all(&types)?;
-        session.load_looks(&types);
-        // Only now, without the types, which are as large.
-        drop(types);
-        session.maps = Maps::open(&mut session.ebpf, services, shards, sized)?;
+        let mut session = Self { object, links, maps, ring, diagnostics, look, process, probes, loads, attach };
+        session.sort_out(&mut loaded)?;
+        session.open_look(&mut loaded);
+        session.maps = Maps::open(&mut session.object, services, shards, sized)?;
         session.maps.set_call_classes(&calls::classes());
         session.attach = began.elapsed();
         Ok(session)
     }
 
-    fn load_all(&mut self, types: &KernelTypes) -> Result<(), LiveError> {
+    /// Fails the probes of which a program was not loaded.
+    fn sort_out(&mut self, loaded: &mut BTreeMap<&'static str, Loaded>) -> Result<(), LiveError> {
         for program in self.process.clone() {
-            self.load_one(program, types)?;
+            self.note(program, loaded)?;
         }
         for at in 0..self.probes.len() {
-            if let Err(error) = self.load_probe(at, types) {
+            if let Err(error) = self.sort_out_probe(at, loaded) {
                 self.probes[at].fail(ProbeState::Unsupported, error.to_string());
             }
         }
@@ -205,29 +190,24 @@ impl Session {
         Ok(())
     }
 
-    fn load_probe(&mut self, at: usize, types: &KernelTypes) -> Result<(), LiveError> {
+    fn sort_out_probe(&mut self, at: usize, loaded: &mut BTreeMap<&'static str, Loaded>) -> Result<(), LiveError> {
         if !self.probes[at].is_active() {
             return Ok(());
         }
         for program in self.probes[at].programs.clone() {
-            self.load_one(program, types)?;
+            self.note(program, loaded)?;
         }
-        for name in self.probes[at].spec.iterators.iter().flat_map(|iterators| iterators.names()) {
-            program::iterator(&mut self.ebpf, name)?.load("task", types).map_err(|e| program::refused(name, e))?;
-        }
-        Ok(())
+        let iterators = self.probes[at].spec.iterators.iter().flat_map(|iterators| iterators.names());
+        iterators.filter_map(|name| loaded.remove(name)).try_for_each(|loaded| loaded.map(drop))
     }
 
-    /// Loads the socket iterators of the active probes.
-    fn load_looks(&mut self, types: &KernelTypes) {
+    /// Opens the look at sockets, if its programs are loaded.
+    fn open_look(&mut self, loaded: &mut BTreeMap<&'static str, Loaded>) {
         let Some(iterators) = self.socket_iterators() else { return };
-        let load = |ebpf: &mut Ebpf| {
-            for (name, kind) in iterators.programs() {
-                program::iterator(ebpf, name)?.load(kind, types).map_err(|e| program::refused(name, e))?;
-            }
-            Look::open(ebpf, iterators.look, iterators.map)
-        };
-        self.look = load(&mut self.ebpf).map_err(|error| error.to_string());
+        let mut results = iterators.programs().filter_map(|(name, _)| loaded.remove(name));
+        let are_loaded = results.try_for_each(|loaded| loaded.map(drop));
+        let look = are_loaded.and_then(|()| Look::open(&mut self.object, iterators.look, iterators.map));
+        self.look = look.map_err(|error| error.to_string());
     }
 
     fn socket_iterators(&self) -> Option<SocketIterators> {
@@ -250,18 +230,19 @@ impl Session {
     pub fn begin_sockets(&mut self, networks: &[PathBuf]) -> Result<(), LiveError> {
         let Some(iterators) = self.socket_iterators().filter(|_| self.look.is_ok()) else { return Ok(()) };
         let names: Vec<&'static str> = iterators.begin.iter().map(|(name, _)| *name).collect();
-        look::begin(&mut self.ebpf, &names, networks)
+        look::begin(&self.object, &names, networks)
     }
 
-    fn load_one(&mut self, program: Program, types: &KernelTypes) -> Result<(), LiveError> {
-        let began = Instant::now();
-        let info = program::load(&mut self.ebpf, &program, types)?;
+    /// Notes what loading a program took.
+    fn note(&mut self, program: Program, loaded: &mut BTreeMap<&'static str, Loaded>) -> Result<(), LiveError> {
+        let Some(time) = loaded.remove(program.name).transpose()? else { return Ok(()) };
+        let info = self.object.info(program.name)?;
         self.loads.push(Load {
             name: program.name,
             hook: program.hook(),
-            verified_instructions: info.verified_instruction_count(),
-            jited_bytes: info.size_jitted(),
-            time: began.elapsed(),
+            verified_instructions: (info.verified_insns > 0).then_some(info.verified_insns),
+            jited_bytes: info.jited_prog_len,
+            time,
         });
         Ok(())
     }
@@ -412,7 +393,7 @@ impl Session {
     /// # Errors
     /// When the kernel does not tell.
     pub fn program_costs(&self) -> Result<Vec<ProgramCost>, LiveError> {
-        self.programs().filter_map(|program| self.program_cost(program.name).transpose()).collect()
+        self.programs().map(|program| self.program_cost(program.name)).collect()
     }
 
     /// The same of the looks at sockets. They run in the agent's own time.
@@ -421,13 +402,13 @@ impl Session {
     /// When the kernel does not tell.
     pub fn look_cost(&self) -> Result<Option<ProgramCost>, LiveError> {
         let iterators = self.socket_iterators().filter(|_| self.look.is_ok());
-        iterators.map_or(Ok(None), |iterators| self.program_cost(iterators.look))
+        iterators.map(|iterators| self.program_cost(iterators.look)).transpose()
     }
 
-    fn program_cost(&self, name: &'static str) -> Result<Option<ProgramCost>, LiveError> {
-        let Some(program) = self.ebpf.program(name) else { return Ok(None) };
-        let info = program.info().map_err(|e| program::refused(name, e))?;
-        Ok(Some(ProgramCost { name: name.to_owned(), runs: info.run_count(), run_time: info.run_time() }))
+    fn program_cost(&self, name: &'static str) -> Result<ProgramCost, LiveError> {
+        let info = self.object.info(name)?;
+        let run_time = Duration::from_nanos(info.run_time_ns);
+        Ok(ProgramCost { name: name.to_owned(), runs: info.run_cnt, run_time })
     }
 
     /// What the kernel's account of run times costs per run; it must be on.
@@ -435,13 +416,13 @@ impl Session {
     /// # Errors
     /// When the kernel refuses to run an empty program.
     pub fn account(&mut self) -> Result<Account, LiveError> {
-        Account::measure(&mut self.ebpf)
+        Account::measure(&mut self.object)
     }
 
     /// How many events were missed at most because a program was already running on its CPU, given what each program missed;
     /// `None` where the kernel does not tell. Where there are standbys, all of them must have missed an event.
     pub fn missed(&self, of_program: impl Fn(RawFd) -> Option<u64>) -> Option<u64> {
-        let misses = |program: &Program| of_program(self.ebpf.program(program.name)?.fd().ok()?.as_fd().as_raw_fd());
+        let misses = |program: &Program| of_program(self.object.program(program.name).ok()?.as_raw_fd());
         let programs: Vec<&Program> = self.programs().collect();
         let missed = programs.iter().filter(|program| !program.is_standby()).filter_map(|program| {
             let standbys = programs.iter().filter(|other| other.stands_by_for(program));
@@ -457,17 +438,15 @@ impl Session {
 
     fn attach_all(&mut self, programs: &[Program]) -> Result<(), LiveError> {
         for program in programs {
-            self.links.push((program.name, program::attach(&mut self.ebpf, program)?));
+            self.links.push((program.name, self.object.attach(program.name)?));
         }
         Ok(())
     }
 
     /// Runs a task iterator once over all threads.
-    fn iterate(&mut self, name: &'static str) -> Result<(), LiveError> {
-        let program = program::iterator(&mut self.ebpf, name)?;
-        let id = program.attach().map_err(|e| program::refused(name, e))?;
-        let link = program.take_link(id).map_err(|e| program::refused(name, e))?;
-        let mut file = link.into_file().map_err(|e| map_error(name, &e))?;
+    fn iterate(&self, name: &'static str) -> Result<(), LiveError> {
+        let link = bpf::link_iterator(self.object.program(name)?, None).map_err(|e| map_error(name, &e))?;
+        let mut file = bpf::iterate(link.as_fd()).map_err(|e| map_error(name, &e))?;
         file.read_to_end(&mut Vec::new()).map_err(|e| map_error(name, &e))?;
         Ok(())
     }

@@ -21,7 +21,7 @@ use anyhow::Context as _;
 
 use crate::command::baseline::runs;
 use crate::command::deliver;
-use crate::live::probes;
+use crate::live::{memory, probes};
 use crate::output::{self, Format, Rendered};
 use crate::{analysis, report};
 
@@ -120,17 +120,21 @@ fn probes_help() -> String {
 /// Wrong usage or an environment in which nothing can be recorded; nothing was written then. What fails once counting has begun is
 /// none: the report goes elsewhere, or says what it lacks.
 pub fn run(args: &Args) -> anyhow::Result<u8> {
+    // What has read the command line, and later what has recorded, runs no more.
+    memory::give_files_back();
     let mut plan = plan::Plan::new(args)?;
     let mut against = check::prepare(args, &plan.targets)?;
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the event loop")?;
     let capture = runtime.block_on(recorder::record(&mut plan, against.as_mut()))?;
+    memory::give_files_back();
     let mut is_saved = match &args.capture {
         Some(path) => deliver::capture(path, &capture),
         None => true,
     };
     let judged = against.map(|against| against.judge(&capture));
     let mut report = output::words::said(analysis::analyse(&capture));
+    memory::give_files_back();
     let sealed = report::seal_to_fit(&mut report);
     let mut summary = output::text::render(&report, output::width());
     if let Some(judged) = &judged {

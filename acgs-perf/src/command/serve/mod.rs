@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 
 use crate::engine::thread::{Event, Recording};
-use crate::live::rights;
+use crate::live::{memory, rights};
 use crate::output;
 use crate::serve::alerts::watch::Watch;
 use crate::serve::link::Link;
@@ -82,6 +82,8 @@ pub struct Args {
 /// # Errors
 /// Wrong usage, or an environment in which nothing can be recorded or kept; nothing was recorded then.
 pub fn run(args: &Args) -> anyhow::Result<u8> {
+    // What has read the command line runs no more.
+    memory::give_files_back();
     let plan = Plan::new(args)?;
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the event loop")?;

@@ -70,7 +70,7 @@ impl Watch {
             limit: Limit::new(percent),
             always_on,
             began: Instant::now(),
-            agent_cpu: host::usage().0,
+            agent_cpu: host::cpu(),
             window: None,
             account: None,
             figures,
@@ -144,7 +144,7 @@ impl Watch {
     /// What was measured since the window was opened, and the agent since the interval began; begins the next one.
     fn close(&mut self, window: &Window, session: &Session) -> anyhow::Result<Spent> {
         let programs = session.program_costs()?;
-        let (now, agent_cpu) = (Instant::now(), host::usage().0);
+        let (now, agent_cpu) = (Instant::now(), host::cpu());
         let cpus = aya::util::online_cpus().map_or(1, |cpus| cpus.len().max(1)) as f64;
         let share = |spent: Duration, of: Duration| spent.as_secs_f64() / (of.as_secs_f64().max(1e-9) * cpus);
         let account = self.account.unwrap_or_default();

@@ -18,7 +18,7 @@ use acgs_perf_common::fields::FieldName;
 use acgs_perf_common::maps::counter_index;
 
 use super::btf::Btf;
-use super::hooks::{self, Hook, Kind, Program};
+use super::hooks::{self, Hook, Program};
 use super::maps::Maps;
 use super::offsets;
 use super::status::{ProbeState, ProbeStatus};
@@ -200,17 +200,6 @@ pub const BASE_MAPS: &[MapSpec] = &[
     MapSpec { name: "COUNTERS", entries: |s| counter_index(s.shards, s.services, 0, 0) },
 ];
 
-/// Hooks of all probes, and of the service table.
-fn all_hooks() -> impl Iterator<Item = &'static Hook> {
-    process::HOOKS.iter().chain(PROBES.iter().flat_map(|probe| probe.hooks))
-}
-
-/// Functions to which programs may be attached: the loader looks them up in the kernel's BTF.
-pub fn functions() -> impl Iterator<Item = &'static str> {
-    let programs = all_hooks().flat_map(Hook::ways).flatten();
-    programs.filter(|program| program.kind != Kind::Tracepoint).map(|program| program.target)
-}
-
 /// A probe on this kernel.
 #[derive(Clone)]
 pub struct Choice {
@@ -314,7 +303,8 @@ mod tests {
     #[test]
     fn standbys_follow_their_program_at_its_tracepoint_and_none_is_there_twice() {
         let mut names = Vec::new();
-        for way in all_hooks().flat_map(Hook::ways) {
+        let hooks = process::HOOKS.iter().chain(PROBES.iter().flat_map(|probe| probe.hooks));
+        for way in hooks.flat_map(Hook::ways) {
             names.extend(way.iter().map(|program| program.name));
             let Some(first) = way.first() else { panic!("a way without programs") };
             assert!(!first.is_standby(), "{}", first.name);

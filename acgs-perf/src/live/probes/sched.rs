@@ -1,7 +1,5 @@
 //! The probe `sched`: thread clocks.
 
-use std::sync::atomic::Ordering;
-
 use acgs_perf_common::maps::{
     BLOCKED_HISTOGRAM, Counter, HISTOGRAMS, Histogram, OTHER_PROCESSES, PREEMPTORS, Preemptor, STATE_COUNTER,
     STOPPED_ATTRIBUTION, STOPPED_SCHED,
@@ -64,8 +62,8 @@ fn read(maps: &Maps, service: u32, sections: &mut Sections) {
     };
     let mut ran_instead = maps.read_table(table, sections.get(RAN_INSTEAD), of_service);
     // Its words as in `Preemptor`, whose last two are a name that these have not.
-    let words = maps.array("PREEMPTOR_OTHERS").words(service as usize * size_of::<Preemptor>() / size_of::<u64>(), 2);
-    let sums = Sums::dense(words.iter().map(|word| word.load(Ordering::Relaxed) as i64));
+    let base = service as usize * size_of::<Preemptor>() / size_of::<u64>();
+    let sums = maps.array("PREEMPTOR_OTHERS").sums([base].into_iter(), 2);
     ran_instead.insert(others(&Key::new()), Row { sums, ..Row::default() });
     sections.insert(RAN_INSTEAD.into(), ran_instead);
 }
