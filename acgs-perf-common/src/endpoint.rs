@@ -30,6 +30,8 @@ pub const OVER_RANGE: u32 = 2;
 pub const FAILED: u32 = 3;
 /// Of these, those for which the reply holds the client responsible.
 pub const REFUSED: u32 = 4;
+/// Requests whose reply went on as a stream, of which the latency is that of its beginning.
+pub const STREAMED: u32 = 5;
 /// The first bucket.
 pub const LATENCY: u32 = 8;
 /// Words of an endpoint in a shard.

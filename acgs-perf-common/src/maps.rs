@@ -17,7 +17,7 @@ pub const MAX_SERVICES: u32 = 64;
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Switches {
-    /// [`STOPPED_ATTRIBUTION`], [`STOPPED_SCHED`], [`COUNTING`].
+    /// [`STOPPED_ATTRIBUTION`], [`STOPPED_SCHED`], [`STOPPED_ENDPOINTS`], [`COUNTING`].
     pub bits: u64,
     /// When the window was opened, on the programs' clock; [`NEVER`] before.
     pub opened_ns: u64,
@@ -33,6 +33,8 @@ pub const NEVER: u64 = u64::MAX;
 pub const STOPPED_ATTRIBUTION: u64 = 1;
 /// Bit of `Switches::bits`: the agent has stopped the probe `sched`.
 pub const STOPPED_SCHED: u64 = 2;
+/// Bit of `Switches::bits`: the agent has stopped the probe `endpoints`.
+pub const STOPPED_ENDPOINTS: u64 = 8;
 /// Bit of `Switches::bits`: the window is open, and what happens counts. Before and after it the programs follow threads,
 /// sockets and requests all the same, so that what is under way when the window opens is known.
 pub const COUNTING: u64 = 4;

@@ -3,7 +3,7 @@
 //! In: nothing of this crate but the flags. Out: `offset!` and `global!`, which read a global, and whether this or that is on.
 
 use acgs_perf_common::fields::Fields;
-use acgs_perf_common::maps::{COUNTING, NEVER, STOPPED_ATTRIBUTION, STOPPED_SCHED, Switches};
+use acgs_perf_common::maps::{COUNTING, NEVER, STOPPED_ATTRIBUTION, STOPPED_ENDPOINTS, STOPPED_SCHED, Switches};
 use aya_ebpf::btf_maps::Array;
 use aya_ebpf::macros::btf_map;
 
@@ -28,6 +28,10 @@ pub static SYSCALLS_ACTIVE: u32 = 0;
 /// 1 if the probe `attribution` says where the time of requests goes.
 #[unsafe(no_mangle)]
 pub static ATTRIBUTION_ACTIVE: u32 = 0;
+
+/// 1 if the probe `endpoints` looks at what is said.
+#[unsafe(no_mangle)]
+pub static ENDPOINTS_ACTIVE: u32 = 0;
 
 /// 1 if tracepoints leave preemption enabled, so that programs need a standby; see `hooks::standby`.
 #[unsafe(no_mangle)]
@@ -113,4 +117,10 @@ pub fn attributes() -> bool {
 #[inline(always)]
 pub fn keeps_thread_clocks() -> bool {
     global!(SCHED_ACTIVE) != 0 && !is_set(STOPPED_SCHED)
+}
+
+/// Whether what is said on connections is looked at: chosen, and not stopped since.
+#[inline(always)]
+pub fn follows_protocols() -> bool {
+    global!(ENDPOINTS_ACTIVE) != 0 && !is_set(STOPPED_ENDPOINTS)
 }

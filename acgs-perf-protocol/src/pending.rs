@@ -73,6 +73,8 @@ pub struct Pending {
     readings: [Reading; READINGS],
     /// How many entries are in use.
     length: u32,
+    /// Requests behind the last entry, like it but for their names, for which there is no entry.
+    overflow: u32,
     /// The first entry, counted on and on.
     first: u8,
     /// The last reading, counted on and on.
@@ -89,6 +91,7 @@ impl Pending {
         entries: [0; ENTRIES],
         readings: [Reading { arrived: 0, read: 0 }; READINGS],
         length: 0,
+        overflow: 0,
         first: 0,
         reading: 0,
         is_at_mark: 0,
@@ -98,7 +101,7 @@ impl Pending {
     /// Nothing waits any more.
     #[inline(always)]
     pub fn clear(&mut self) {
-        self.length = 0;
+        (self.length, self.overflow) = (0, 0);
         self.is_at_mark = 0;
     }
 
@@ -159,20 +162,18 @@ impl Pending {
         let mut entry = Waiting { endpoint, kind: kind as u8, reply_rule, count: 1, reading: number, is_marked: false };
         if self.length != 0 {
             let mut last = self.get(self.last());
-            if last.is_alike(entry) && last.count != u8::MAX {
+            if last.is_alike(entry) && last.count != u8::MAX && self.overflow == 0 {
                 last.count += 1;
                 self.set(self.last(), last);
                 return true;
             }
-            if self.length as usize == ENTRIES {
+            if self.length as usize == ENTRIES || self.overflow != 0 {
                 // Its name is lost, if there is another like it but for that.
-                entry.endpoint = last.endpoint;
-                if !last.is_alike(entry) || last.count == u8::MAX {
+                (entry.endpoint, entry.reading) = (last.endpoint, last.reading);
+                if !last.is_alike(entry) {
                     return false;
                 }
-                last.endpoint = 0;
-                last.count += 1;
-                self.set(self.last(), last);
+                self.overflow += 1;
                 return true;
             }
         }
@@ -184,7 +185,7 @@ impl Pending {
     /// Puts a mark behind the last request. Whether it could.
     #[inline(always)]
     fn marks_last(&mut self) -> bool {
-        if self.length == 0 {
+        if self.length == 0 || self.overflow != 0 {
             return false;
         }
         let mut last = self.get(self.last());
@@ -240,6 +241,10 @@ impl Pending {
         }
         self.is_at_mark = 0;
         entry.count = entry.count.wrapping_sub(1);
+        if entry.count == 0 && self.length == 1 && self.overflow != 0 {
+            self.overflow -= 1;
+            (entry.count, entry.endpoint) = (1, 0);
+        }
         self.set(u32::from(self.first), entry);
         if entry.count == 0 {
             self.first = self.first.wrapping_add(1);
@@ -344,11 +349,13 @@ mod tests {
     fn what_has_no_room_is_said() {
         let mut pending = Pending::EMPTY;
         let kept = (0..300_u32).filter(|n| pending.push(*n as u8, Kind::Request, (*n % 7) as u8, reading(1))).count();
-        // What differs from the last one by its name alone joins it, and both are nameless.
+        // What differs from the last one by its name alone joins it, without it.
         let joined = (256..300).filter(|n| n % 7 == 255 % 7).count();
         assert_eq!(kept, ENTRIES + joined);
         let all = drain(&mut pending);
-        assert_eq!(all.iter().filter(|(endpoint, _)| *endpoint == 0).count(), 1 + joined + 1);
+        assert_eq!(all.iter().filter(|(endpoint, _)| *endpoint == 0).count(), 1 + joined);
+        (0..2000_u32).for_each(|n| assert!(pending.push(n as u8, Kind::Request, 0, reading(u64::from(n)))));
+        assert_eq!(drain(&mut pending).len(), 2000);
         (0..300_u32).for_each(|n| assert!(pending.push(n as u8, Kind::Request, 0, reading(1))));
         assert_eq!(drain(&mut pending).len(), 300);
     }

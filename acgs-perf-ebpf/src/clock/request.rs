@@ -21,7 +21,7 @@ use acgs_perf_common::rules::row;
 use super::talk::{self, Heard, Said};
 use super::{delivery, leave, record};
 use crate::count::{Figures, atomic_add, lose, prefetch, replaced};
-use crate::globals::attributes;
+use crate::globals::{attributes, follows_protocols};
 use crate::kernel::sock::Sock;
 use crate::kernel::time::now;
 use crate::rules::request as request_rules;
@@ -51,7 +51,7 @@ pub fn received(socket: &mut SocketState, sk: Sock, service: u32, bytes: u64) ->
     socket.next_arrived = 0;
     figures.add(Counter::BytesIn, bytes);
     let (mut known, mut is_more) = (None, false);
-    if endpoint::is_active() {
+    if follows_protocols() {
         let _names_the_connection = request_table::id_of(socket, sk);
         match talk::heard(socket, service, bytes, arrived, now()) {
             Heard::Unknown => {}
@@ -105,6 +105,7 @@ pub fn received(socket: &mut SocketState, sk: Sock, service: u32, bytes: u64) ->
     socket.row[COUNT_WORD] = 0;
     socket.bytes_in = bytes;
     socket.bytes_out = 0;
+    socket.endpoint = NO_ENDPOINT;
     socket.set_service(figures.service());
     figures.add(Counter::Read, 1);
     socket.requests = socket.requests.wrapping_add(1);
@@ -137,7 +138,7 @@ fn asks_again(socket: &mut SocketState, arrived: u64) {
 #[inline(always)]
 pub fn sent(socket: &mut SocketState, sk: Sock, service: u32, bytes: u64) -> Result<(), Loss> {
     let mut news = News::of(service, bytes, 0, 0, true);
-    let is_known = endpoint::is_active() && {
+    let is_known = follows_protocols() && {
         news.now = now();
         match talk::said(socket, &mut news) {
             Said::Unknown => false,

@@ -21,7 +21,7 @@ use crate::state::socket::{IDLE, READ, SocketState, UNSENT};
 use crate::state::talk::News;
 use crate::state::thread as thread_state;
 use crate::table::request::Requests;
-use crate::table::{delivery, fates};
+use crate::table::{delivery, endpoint, fates};
 
 /// What a read was, as far as its protocol tells.
 pub enum Heard {
@@ -98,6 +98,7 @@ pub fn said(socket: &mut SocketState, news: &mut News) -> Said {
     }
     if goes_on_as_a_stream(socket, news.now) {
         ends_for_the_clock(&mut socket.talk);
+        endpoint::streamed(Figures::of(news.service), socket.endpoint);
     }
     news.began = u32::from(socket.talk.is_replying);
     let before = news.began;

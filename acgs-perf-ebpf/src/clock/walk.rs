@@ -255,7 +255,12 @@ fn asked(talk: &mut Talk, id: u64, news: &mut News, room: &mut Room, found: Foun
     }
     match kind {
         Kind::Request => news.requests += 1,
-        Kind::OneWay => news.one_way += 1,
+        Kind::OneWay => {
+            news.one_way += 1;
+            if is_named {
+                endpoint::said(Figures::of(news.service), endpoint);
+            }
+        }
         Kind::Farewell => news.farewells += 1,
         _ => {}
     }
@@ -306,6 +311,7 @@ fn replied(socket: &mut SocketState, news: &mut News, found: Found) {
     let talk = &mut socket.talk;
     if found.has(Found::STREAM) && talk.is_replying != 0 {
         ends_for_the_clock(talk);
+        endpoint::streamed(Figures::of(news.service), news.last_endpoint as u16);
     }
     if found.has(Found::MARK) || found.has(Found::SKIPPED) {
         talk.is_skipping = 1 + u8::from(found.has(Found::SKIPPED));

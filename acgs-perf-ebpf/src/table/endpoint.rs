@@ -5,7 +5,7 @@
 
 use acgs_perf_common::endpoint::{
     BUCKETS, ENDPOINT_WORDS, ENDPOINTS, EndpointName, EndpointSlot, FAILED, FIRST_NAMED, LATENCY, LATENCY_SUM,
-    NAME_BYTES, OTHER_ENDPOINT, OVER_RANGE, POWER, REFUSED, REQUESTS, SETS, figures_base, name_index,
+    NAME_BYTES, OTHER_ENDPOINT, OVER_RANGE, POWER, REFUSED, REQUESTS, SETS, STREAMED, figures_base, name_index,
 };
 use acgs_perf_common::histogram::bucket_index_of_power;
 use acgs_perf_protocol::name::Key;
@@ -37,17 +37,6 @@ const UNNAMED: u64 = 1 << 32;
 /// Key of the hashes of names; random for each recording.
 #[unsafe(no_mangle)]
 static ENDPOINT_KEY: [u64; 2] = [0; 2];
-/// 1 if the probe `endpoints` looks at what is said.
-#[unsafe(no_mangle)]
-static ENDPOINTS_ACTIVE: u32 = 0;
-
-/// Whether anybody wants to know.
-#[inline(always)]
-pub fn is_active() -> bool {
-    // SAFETY: the global is read-only memory that the agent filled before the program was loaded.
-    unsafe { (&raw const ENDPOINTS_ACTIVE).read_volatile() != 0 }
-}
-
 /// The key of the hashes.
 #[inline(always)]
 pub fn key() -> Key {
@@ -193,6 +182,18 @@ pub fn failed(figures: Figures, endpoint: u16, refused: bool) {
     if refused {
         add(figures, endpoint, REFUSED, 1);
     }
+}
+
+/// The reply goes on as a stream.
+#[inline(always)]
+pub fn streamed(figures: Figures, endpoint: u16) {
+    add(figures, endpoint, STREAMED, 1);
+}
+
+/// Counts a message that expects no answer.
+#[inline(always)]
+pub fn said(figures: Figures, endpoint: u16) {
+    add(figures, endpoint, REQUESTS, 1);
 }
 
 /// Where a latency counts.

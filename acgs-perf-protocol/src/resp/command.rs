@@ -18,8 +18,11 @@ pub enum Command {
     Client,
     /// Its family, `REPLCONF`, has one without a reply.
     Replica,
-    /// What the server sends from here on are no replies: messages of a subscription, the stream of a replica.
+    /// What the server sends from here on are no replies: the stream of a replica or a monitor.
     Leaves,
+    /// It begins or ends a subscription. What the server says to that are pushes, as the messages are: one for each channel, and in version 3
+    /// by their type.
+    Subscribes,
 }
 
 /// The command of which the name, in upper case, begins with `word` and has `length` bytes.
@@ -41,8 +44,10 @@ pub fn command(word: u64, length: u32) -> Command {
         CONFIG | OBJECT | MEMORY | SCRIPT | PUBSUB | XGROUP | MODULE => (Command::Family, 6),
         CLUSTER | COMMAND | LATENCY | SLOWLOG => (Command::Family, 7),
         FUNCTION | SENTINEL => (Command::Family, 8),
-        SUBSCRIBE => (Command::Leaves, 9),
-        PSUBSCRIBE | SSUBSCRIBE => (Command::Leaves, 10),
+        SUBSCRIBE => (Command::Subscribes, 9),
+        PSUBSCRIBE | SSUBSCRIBE => (Command::Subscribes, 10),
+        UNSUBSCRIBE => (Command::Subscribes, 11),
+        PUNSUBSCRIBE | SUNSUBSCRIBE => (Command::Subscribes, 12),
         MONITOR => (Command::Leaves, 7),
         PSYNC => (Command::Leaves, 5),
         SYNC => (Command::Leaves, 4),
@@ -97,6 +102,9 @@ const SENTINEL: u64 = text("SENTINEL");
 const SUBSCRIBE: u64 = text("SUBSCRIB");
 const PSUBSCRIBE: u64 = text("PSUBSCRI");
 const SSUBSCRIBE: u64 = text("SSUBSCRI");
+const UNSUBSCRIBE: u64 = text("UNSUBSCR");
+const PUNSUBSCRIBE: u64 = text("PUNSUBSC");
+const SUNSUBSCRIBE: u64 = text("SUNSUBSC");
 const MONITOR: u64 = text("MONITOR");
 const PSYNC: u64 = text("PSYNC");
 const SYNC: u64 = text("SYNC");

@@ -143,6 +143,9 @@ fn ends(stream: &mut Stream) -> Found {
         stream.kind = Kind::WaitByDesign as u8;
         return Found::REQUEST.and(Found::LEFT);
     }
+    if command == Command::Subscribes as u8 {
+        stream.kind = Kind::OneWay as u8;
+    }
     if stream.flags & (QUIET | QUIET_ONCE) != 0 && stream.flags & TELLS == 0 {
         stream.kind = Kind::OneWay as u8;
         stream.flags &= !QUIET_ONCE;

@@ -40,7 +40,8 @@ fn what_waits_and_what_is_not_answered() {
     assert_eq!(kinds(&["XREAD", "COUNT", "2", "block", "0", "STREAMS", "s", "0"]), [Kind::WaitByDesign]);
     assert_eq!(kinds(&["REPLCONF", "ACK", "0"]), [Kind::OneWay]);
     assert_eq!(kinds(&["REPLCONF", "capa", "eof"]), [Kind::Handshake]);
-    assert_eq!(kinds(&["SUBSCRIBE", "news"]), [Kind::WaitByDesign]);
+    assert_eq!(kinds(&["SUBSCRIBE", "news"]), [Kind::OneWay]);
+    assert_eq!(kinds(&["MONITOR"]), [Kind::WaitByDesign]);
 }
 
 #[test]

@@ -7,8 +7,9 @@ use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 
 use acgs_perf_common::endpoint::{
     BUCKETS, ENDPOINT_WORDS, ENDPOINTS, EndpointName, FAILED, FIRST_NAMED, LATENCY, LATENCY_SUM, NAME_BYTES,
-    OTHER_ENDPOINT, OVER_RANGE, POWER, REFUSED, REQUESTS, SETS, figures_base, name_index,
+    OTHER_ENDPOINT, OVER_RANGE, POWER, REFUSED, REQUESTS, SETS, STREAMED, figures_base, name_index,
 };
+use acgs_perf_common::maps::STOPPED_ENDPOINTS;
 use acgs_perf_protocol::{Kind as RequestKind, Protocol};
 use sha2::{Digest as _, Sha256};
 
@@ -76,6 +77,11 @@ pub static PROBE: ProbeSpec = ProbeSpec {
                 kind: Kind::Count(REFUSED),
             },
             Column {
+                name: "streamed",
+                meaning: "Requests whose reply went on as a stream: their latency is that of its beginning",
+                kind: Kind::Count(STREAMED),
+            },
+            Column {
                 name: "latency",
                 meaning: "Latency, failed requests included",
                 kind: Kind::Distribution(LATENCY_HISTOGRAM),
@@ -83,7 +89,7 @@ pub static PROBE: ProbeSpec = ProbeSpec {
         ],
     }],
     others: &[(SECTION, |_| Key::new())],
-    stop: Stop::Never,
+    stop: Stop::InOrder { place: 3, switches: STOPPED_ENDPOINTS },
 };
 
 /// The kind of a row's requests; `None` in the row of the others.
