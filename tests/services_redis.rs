@@ -1,7 +1,7 @@
 //! Redis under `redis-benchmark`: every request counted, none invented.
 //!
 //! `redis-benchmark` asks for the server's configuration once, before it begins: two `CONFIG GET` in one write on one
-//! connection. They arrive together and are answered together, so they are one request: [`HANDSHAKE`].
+//! connection. They arrive together and are answered together, and are two requests: [`HANDSHAKE`].
 
 use std::process::Command;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use acgs_perf_tests::harness::{Service, need_root, run};
 use acgs_perf_tests::recording::Recorder;
 use acgs_perf_tests::redis;
 
-const HANDSHAKE: u64 = 1;
+const HANDSHAKE: u64 = 2;
 
 fn redis() -> Service {
     redis::start().unwrap()
@@ -63,14 +63,14 @@ fn counts_requests_on_connections_opened_before_it_attached() {
 }
 
 #[test]
-fn a_pipeline_is_one_request() {
+fn each_command_of_a_pipeline_is_one_request() {
     need_root();
     let redis = redis();
     let recording = Recorder::new("redis", &selector(&redis)).start().unwrap();
     let request = b"*1\r\n$4\r\nPING\r\n".repeat(8);
     let mut client = Client::connect(redis.address(), 4, &request, 8 * "+PONG\r\n".len()).unwrap();
     client.run(Plan { rate: None, requests: 5_000, limit: Duration::from_secs(30) }).unwrap();
-    recording.stop().unwrap().assert_exact("redis", 5_000);
+    recording.stop().unwrap().assert_exact("redis", 8 * 5_000);
 }
 
 #[test]

@@ -6,6 +6,7 @@ pub mod causes;
 pub mod clock;
 pub mod confine;
 pub mod delivery;
+pub mod endpoints;
 pub mod fate;
 pub mod grafana;
 pub mod harness;

@@ -150,6 +150,12 @@ impl Report {
 }
 
 impl Spread {
+    /// That of any row of the report.
+    #[must_use]
+    pub fn of(distribution: &Value) -> Self {
+        Self(distribution.clone())
+    }
+
     /// A field such as `p99_ns` or `count`.
     pub fn get(&self, field: &str) -> u64 {
         integer(&self.0[field], field)

@@ -92,6 +92,7 @@ impl Ring {
                 "services_uvicorn",
                 "services_fates",
                 "services_delivery",
+                "services_endpoints",
                 "services_gunicorn",
                 "services_proxies",
                 "services_php",

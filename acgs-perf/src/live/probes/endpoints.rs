@@ -17,7 +17,7 @@ use super::{MapSpec, ProbeSpec, Stop};
 use crate::live::array::Array;
 use crate::live::maps::Maps;
 use crate::live::table::{Column, Histogram, Kind, Name, Scope, TableSpec};
-use crate::sums::{Key, Row, Section};
+use crate::sums::{Difference as _, Key, Row, Section};
 
 /// By protocol, kind and name; without a key those that have no figures of their own. Words as in `acgs_perf_common::endpoint`.
 pub const SECTION: &str = "endpoints";
@@ -114,7 +114,9 @@ fn rows(maps: &Maps, service: u32) -> Section {
         } else {
             name(names, service, endpoint)
         };
-        section.insert(key, Row { sums, latest: Vec::new(), label });
+        let row = section.entry(key).or_insert(Row { label, ..Row::NOTHING });
+        // Long names may differ only in what is not kept of them.
+        row.sums.add(&sums);
     }
     section
 }
@@ -131,10 +133,21 @@ fn name(names: &Array, service: u32, endpoint: u32) -> (Key, String) {
         return (vec![head[0], head[1], 0, endpoint], UNNAMED.to_owned());
     }
     let bytes: Vec<u8> = (0..NAME_BYTES / 8).flat_map(|word| names.get(first + HEADER + word).to_le_bytes()).collect();
-    let label = String::from_utf8_lossy(&bytes[..length]).into_owned();
+    let label = label(&bytes[..length]);
     let digest = Sha256::digest(label.as_bytes());
     let part = |at: usize| u32::from_be_bytes([digest[at], digest[at + 1], digest[at + 2], digest[at + 3]]);
     (vec![head[0], head[1], part(0), part(4)], label)
+}
+
+/// The text of a name. One that has all the room there is may go on.
+fn label(bytes: &[u8]) -> String {
+    if bytes.len() < NAME_BYTES {
+        return String::from_utf8_lossy(bytes).into_owned();
+    }
+    // The last letter may be cut in two.
+    let whole = bytes.utf8_chunks().next().map_or("", |chunk| chunk.valid());
+    let text = if bytes.len() - whole.len() < 4 { whole.into() } else { String::from_utf8_lossy(bytes) };
+    if text.ends_with('…') { text.into_owned() } else { format!("{text}…") }
 }
 
 /// A key for the hashes of names that nobody outside knows.
@@ -143,4 +156,27 @@ pub fn random_key() -> [u64; 2] {
     // What the standard library keeps hash tables with against the same attack.
     let word = || RandomState::new().build_hasher().finish();
     [word(), word() | 1]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{NAME_BYTES, label};
+
+    #[test]
+    fn a_name_that_fills_its_room_is_marked_as_cut() {
+        let text = "x".repeat(NAME_BYTES);
+        assert_eq!(label(&text.as_bytes()[1..]), text[1..]);
+        assert_eq!(label(text.as_bytes()), format!("{text}…"));
+        let (letters, broken) = (format!("{}é", &text[2..]), [&text.as_bytes()[1..], "é".as_bytes()].concat());
+        assert_eq!(label(letters.as_bytes()), format!("{letters}…"));
+        assert_eq!(label(&broken[..NAME_BYTES]), format!("{}…", &text[1..]));
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_stay_to_be_seen() {
+        assert_eq!(label(b"GET /\xff"), "GET /\u{fffd}");
+        let (mut long, marks) = ([b'x'; NAME_BYTES], |text: &str| text.matches('\u{fffd}').count());
+        long[3] = 0xff;
+        assert_eq!(marks(&label(&long)), 1);
+    }
 }

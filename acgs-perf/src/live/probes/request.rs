@@ -1,6 +1,6 @@
 //! The probe `request`: latency, queue time and service time.
 
-use acgs_perf_common::delivery::{DELIVERY_WORDS, HELD, HELD_BUCKETS, delivery_base};
+use acgs_perf_common::delivery::{DELIVERY_WORDS, HELD, HELD_BUCKETS, PUSHES, delivery_base};
 use acgs_perf_common::fates::{ABANDONED, ABANDONED_BUCKETS, FATE_WORDS, FatesFields, fates_base};
 use acgs_perf_common::maps::{Counter, Histogram};
 
@@ -89,10 +89,10 @@ const HOOKS: &[Hook] = &[
 fn read(maps: &Maps, service: u32, sections: &mut Sections) {
     let times = [Histogram::QueueTime as u32, Histogram::ServiceTime as u32];
     maps.read_histograms(TIMES, service, times, sections);
-    let delivery =
-        |words: u32| maps.array("DELIVERY").sums([delivery_base(service) as usize].into_iter(), words as usize);
-    let counts = delivery(HELD_BUCKETS);
-    let sums = if counts.count(HELD) == 0 { counts } else { delivery(DELIVERY_WORDS) };
+    let (array, base) = (maps.array("DELIVERY"), delivery_base(service));
+    let is_any = [HELD, PUSHES].iter().any(|word| array.get((base + word) as usize) != 0);
+    let words = if is_any { DELIVERY_WORDS } else { HELD_BUCKETS };
+    let sums = array.sums([base as usize].into_iter(), words as usize);
     sections.insert(DELIVERY.into(), Section::from([(Vec::new(), Row { sums, ..Row::default() })]));
 }
 
