@@ -102,6 +102,8 @@ fn a_statement_is_named_without_its_values() {
         ("", ";"),
         (" ; ", ";"),
         ("begin; select 1;; commit;", "begin; select ?; commit"),
+        // No end of the string: the server refuses it.
+        ("select E'abc\\", "select ?"),
         ("LISTEN channel", "listen channel"),
         ("ALTER USER u PASSWORD 'secret'", "alter user u password ?"),
         ("select /* a / b * c **/ 1 /*/ x */", "select ?"),
