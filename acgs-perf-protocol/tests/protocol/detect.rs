@@ -58,8 +58,9 @@ fn messages_to_postgres() {
     for message in messages {
         assert_eq!(detected(message), Protocol::Postgres, "{message:?}");
     }
-    // To MySQL: a packet of 81 bytes that prepares a statement. To Kafka. And nothing.
-    let others: [&[u8]; 4] = [
+    // To MySQL: a packet of 81 bytes that prepares a statement. To Kafka. And nothing. The first is a query without its end.
+    let others: [&[u8]; 5] = [
+        b"Q\0\0\0\x0dselect 1;",
         &[&b"Q\0\0\0\x16"[..], &[b'a'; 80]].concat(),
         &[&b"P\0\0\0\x16"[..], &[b'a'; 79]].concat(),
         b"\0\0\0\x21\0\x03\0\x0a\0\0\0\x01\0\x07console",
