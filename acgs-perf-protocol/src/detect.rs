@@ -24,6 +24,9 @@ pub fn detect(window: &Window) -> Result<Protocol, Found> {
     if first == 0 {
         return opening(window);
     }
+    if first == 0x16 {
+        return tls(window.word(0), left);
+    }
     if first == 1 {
         return fastcgi(window.word(0), window.word(8), left);
     }
@@ -91,6 +94,16 @@ const LMG: u64 = text("mg ");
 const LMS: u64 = text("ms ");
 const LMD: u64 = text("md ");
 const LMA: u64 = text("ma ");
+
+/// The record of TLS in which a client says hello: its type, version 3, two bytes of a length, the type of the message.
+#[inline(always)]
+fn tls(word: u64, left: u32) -> Result<Protocol, Found> {
+    if left < 6 {
+        return Err(Found::SHORT);
+    }
+    let is_hello = word & 0xff00_0000_ffff == 0x0100_0000_0316;
+    Ok(if is_hello { Protocol::Tls } else { Protocol::Unparsed })
+}
 
 /// The record of FastCGI that begins a request, of eight bytes: its role is the first number in them.
 #[inline(always)]

@@ -61,7 +61,7 @@ pub fn step(stream: &mut Stream, window: &mut Window, name: &mut Name, is_start:
     let mark = word::place(ends) + slash;
     // Behind the last byte nothing has to be seen.
     let (end, needed) = if mark < most { (mark, mark + 1) } else { (most, most) };
-    let is_end = end < 8 || (most == 8 && end == 8);
+    let is_end = end < 8;
     let (end, needed) = if end < 8 { (end, needed) } else { (8, 8) };
     if left < needed {
         return Part::Short;

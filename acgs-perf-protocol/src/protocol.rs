@@ -20,11 +20,13 @@ pub enum Protocol {
     Memcached = 6,
     /// FastCGI.
     FastCgi = 7,
+    /// TLS: known as such, not followed.
+    Tls = 8,
 }
 
 impl Protocol {
     /// How many there are.
-    pub const COUNT: usize = 8;
+    pub const COUNT: usize = 9;
     /// All, in the order of their numbers.
     pub const ALL: [Self; Self::COUNT] = [
         Self::Unknown,
@@ -35,6 +37,7 @@ impl Protocol {
         Self::Http2,
         Self::Memcached,
         Self::FastCgi,
+        Self::Tls,
     ];
 
     /// The one with this number.
@@ -49,6 +52,7 @@ impl Protocol {
             5 => Self::Http2,
             6 => Self::Memcached,
             7 => Self::FastCgi,
+            8 => Self::Tls,
             _ => Self::Unparsed,
         }
     }
@@ -65,6 +69,7 @@ impl Protocol {
             Self::Http2 => "http2",
             Self::Memcached => "memcached",
             Self::FastCgi => "fastcgi",
+            Self::Tls => "tls",
         }
     }
 
@@ -72,6 +77,19 @@ impl Protocol {
     #[inline(always)]
     #[must_use]
     pub const fn is_followed(self) -> bool {
-        (self as u8) > Self::Unparsed as u8 && (self as u8) != Self::Http2 as u8
+        !matches!(self, Self::Unknown | Self::Unparsed | Self::Http2 | Self::Tls)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_places_in_the_list() {
+        for (number, protocol) in Protocol::ALL.into_iter().enumerate() {
+            assert_eq!((Protocol::from_number(number as u8), protocol as usize), (protocol, number));
+        }
+        assert_eq!(Protocol::from_number(Protocol::COUNT as u8), Protocol::Unparsed);
     }
 }

@@ -120,14 +120,19 @@ fn letters(word: u64) -> u64 {
     letters | word::equal(word, b'_') | (word & word::HIGH)
 }
 
-/// The token at the beginning of the window.
+/// The token at the beginning of the window; a word with the token behind it, because that is a mark in most cases.
 #[inline(always)]
 fn token(stream: &mut Stream, window: &mut Window, name: &mut Name) -> Found {
+    if is_letter(window.first()) {
+        let found = first_word(stream, window, name);
+        let goes_on = found != Found::NOTHING || stream.state != TEXT || stream.kept_length >= LONGEST;
+        let next = window.first();
+        if goes_on || left(stream, window) < 2 || next <= b' ' || is_letter(next) {
+            return found;
+        }
+    }
     let (word, left) = (window.word(0), left(stream, window));
     let (first, second) = (word as u8, (word >> 8) as u8);
-    if first.is_ascii_alphabetic() || first == b'_' || first >= 0x80 {
-        return first_word(stream, window, name);
-    }
     if first == 0 {
         take(stream, window, 1);
         if stream.length == 0 {
@@ -136,7 +141,7 @@ fn token(stream: &mut Stream, window: &mut Window, name: &mut Name) -> Found {
         stream.state = END;
         return Found::NOTHING;
     }
-    if is_blank(first) {
+    if matches!(first, b' ' | b'\t'..=b'\r') {
         let blanks = word::between(word, b'\t', b'\r') | word::equal(word, b' ');
         let end = word::place(!blanks & word::HIGH);
         take(stream, window, if end < left { end } else { left });
@@ -161,15 +166,18 @@ fn token(stream: &mut Stream, window: &mut Window, name: &mut Name) -> Found {
         b';' => (Token::End, 1, TEXT),
         _ => (Token::Other, 1, TEXT),
     };
-    take(stream, window, bytes);
+    // And a blank behind a mark.
+    let has_blank = state == TEXT && second == b' ';
+    take(stream, window, bytes + u32::from(has_blank));
     stream.state = state;
     list::push(stream, name, token, u64::from(first), 1);
+    stream.flags |= if has_blank { list::BLANK } else { 0 };
     Found::NOTHING
 }
 
 #[inline(always)]
-fn is_blank(byte: u8) -> bool {
-    byte == b' ' || (b'\t'..=b'\r').contains(&byte)
+fn is_letter(byte: u8) -> bool {
+    byte.is_ascii_alphabetic() || byte == b'_' || byte >= 0x80
 }
 
 /// A word, or its first eight bytes.

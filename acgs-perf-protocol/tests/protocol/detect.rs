@@ -38,7 +38,8 @@ fn requests_of_http() {
         assert_eq!(detected(request.as_bytes()), Protocol::Http1, "{request}");
     }
     assert_eq!(detected(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), Protocol::Http2);
-    assert!(!Protocol::Http2.is_followed() && Protocol::Http1.is_followed());
+    assert_eq!(detected(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03aaaaaa"), Protocol::Tls);
+    assert!(!Protocol::Http2.is_followed() && !Protocol::Tls.is_followed() && Protocol::Http1.is_followed());
 }
 
 #[test]
@@ -57,8 +58,9 @@ fn messages_to_postgres() {
     for message in messages {
         assert_eq!(detected(message), Protocol::Postgres, "{message:?}");
     }
-    // To MySQL: a packet of 81 bytes that prepares a statement. To Kafka. And nothing.
-    let others: [&[u8]; 4] = [
+    // To MySQL: a packet of 81 bytes that prepares a statement. To Kafka. And nothing. The first is a query without its end.
+    let others: [&[u8]; 5] = [
+        b"Q\0\0\0\x0dselect 1;",
         &[&b"Q\0\0\0\x16"[..], &[b'a'; 80]].concat(),
         &[&b"P\0\0\0\x16"[..], &[b'a'; 79]].concat(),
         b"\0\0\0\x21\0\x03\0\x0a\0\0\0\x01\0\x07console",
@@ -99,7 +101,7 @@ fn what_is_not_http() {
     let others: [&[u8]; 6] = [
         b"GET key\r\nnext line of it",
         b"EHLO example.org\r\n",
-        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03aaaaaa",
+        b"\x16\x03\x01\x02\x00\x02\x00\x01\xfc\x03\x03aaaaaa",
         b"OPTIONS rtsp://example.org RTSP/1.0\r\n",
         b"REGISTER sip:example.org SIP/2.0\r\n",
         b"POST\t/a HTTP/1.1\r\n",

@@ -85,6 +85,8 @@ fn a_statement_is_named_without_its_values() {
         ("insert into t values (1,2),(3,4) on conflict do nothing", "insert into t values (?) on conflict do nothing"),
         ("insert into t values (1,2),(now(),4)", "insert into t values (?), (now(), ?)"),
         ("values (1), (2, a), (3", "values (?), (?, a), (?"),
+        ("values (1), ( a), (1,a), (1),a", "values (?), (a), (?, a), (?), a"),
+        ("values (1),(2,a)", "values (?), (?, a)"),
         ("values (1), (2, (3))", "values (?), (?, (?))"),
         ("values (1), x, (2), (3)", "values (?), x, (?)"),
         ("select 1.5e-10, .5, 0x1F, 1_000, 2E+3::float8", "select ?::float8"),
@@ -100,6 +102,8 @@ fn a_statement_is_named_without_its_values() {
         ("", ";"),
         (" ; ", ";"),
         ("begin; select 1;; commit;", "begin; select ?; commit"),
+        // No end of the string: the server refuses it.
+        ("select E'abc\\", "select ?"),
         ("LISTEN channel", "listen channel"),
         ("ALTER USER u PASSWORD 'secret'", "alter user u password ?"),
         ("select /* a / b * c **/ 1 /*/ x */", "select ?"),
@@ -303,7 +307,7 @@ fn an_error_of_what_is_no_request_fails_none() {
     let client = [parse("s", "select nothing"), sync(), query("select 1")];
     let server = [error("42601"), ready(), done("SELECT 1"), ready()];
     let seen = answers(&client, &server);
-    assert_eq!((seen.answers.len(), seen.answers[0].failed, seen.marks), (1, false, 1));
+    assert_eq!((seen.answers.len(), seen.answers[0].failed, seen.marks, seen.pushes), (1, false, 1, 0));
     // Nobody waits: the server says why it closes the connection.
     let seen = answers(&[], &[error("57P01")]);
     assert_eq!((seen.answers.len(), seen.pushes, seen.lost), (0, 1, false));
