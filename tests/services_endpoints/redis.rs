@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use acgs_perf_load::random::Random;
-use acgs_perf_tests::endpoints::{Named, assert_named, endpoints, find};
+use acgs_perf_tests::endpoints::{Named, assert_named, endpoints, find, requests};
 use acgs_perf_tests::harness::{Service, need_root, run};
 use acgs_perf_tests::recording::{Recorder, Recording};
 use acgs_perf_tests::redis;
@@ -50,7 +50,8 @@ impl Conversation {
         for number in 0..commands {
             let value = "v".repeat(below(random, 40));
             let key = format!("key:{}", below(random, 1000));
-            let command = match below(random, 16) {
+            // A connection is known by its first command, which is no line.
+            let command = match if number == 0 { 0 } else { below(random, 16) } {
                 0 => words(&["GET", &key]),
                 1 => words(&["get", "text"]),
                 2 => words(&["SET", &key, &value]),
@@ -127,6 +128,28 @@ fn a_mixed_pipeline_that_is_cut_anywhere_is_counted_by_command() {
     assert_named(&report, "redis", &merge(counted(service.address()), &conversations));
 }
 
+/// So deep that the kernel side cannot keep the name of each request that waits: all are counted, and none by the name of another.
+#[test]
+fn a_pipeline_of_hundreds_is_counted_and_none_by_a_wrong_name() {
+    need_root();
+    let service = prepared();
+    let conversation = Conversation::new(8_000, &mut Random::new(3));
+    let recording = record(&service);
+    conversation.hold(&mut Resp::connect(service.address()), 700, || 9_000);
+    let report = recording.stop().unwrap();
+    let truth = merge(counted(service.address()), &[conversation]);
+    let all: u64 = truth.values().map(|counts| counts.requests).sum();
+    let seen = requests(&endpoints(&report, "redis"));
+    println!("{all} requests: {seen:?}");
+    for (name, counts) in seen.iter().filter(|(name, _)| *name != "others") {
+        let most = truth.get(name).unwrap_or_else(|| panic!("nobody has asked for {name}"));
+        assert!(counts.requests <= most.requests && counts.failed <= most.failed, "{name}: {counts:?} of {most:?}");
+    }
+    assert_eq!(seen.values().map(|counts| counts.requests).sum::<u64>(), all);
+    assert_eq!(report.requests("redis"), all);
+    report.assert_nothing_lost(all);
+}
+
 #[test]
 fn each_request_of_the_benchmarks_pipeline_is_one() {
     need_root();
@@ -181,9 +204,29 @@ fn without_replies_commands_are_one_way() {
     assert_eq!(client.ask(&["GET", "number"]), "$2\r\n22\r\n");
     let report = recording.stop().unwrap();
     assert_eq!(report.integer("redis", "/kinds/one_way"), 23, "{}", report.service("redis")["kinds"]);
-    let mut truth = Named::new();
-    ["PING", "CLIENT REPLY", "GET"].into_iter().for_each(|name| truth.entry(name.to_owned()).or_default().add(1, 0));
-    assert_named(&report, "redis", &truth);
+    assert_eq!(report.requests("redis"), 3);
+    let rows = endpoints(&report, "redis");
+    assert_eq!((find(&rows, "PING").counts.requests, find(&rows, "GET").counts.requests), (1, 1));
+    report.assert_nothing_lost(3);
+}
+
+/// Most of a long value comes after the recording began.
+#[test]
+fn a_connection_that_is_met_within_a_command_is_followed_from_the_next_one() {
+    need_root();
+    let service = prepared();
+    let mut client = Resp::connect(service.address());
+    let long = words(&["SET", "long", &"x".repeat(1 << 20)]);
+    client.send(&long[..1 << 18]);
+    thread::sleep(Duration::from_millis(50));
+    let recording = record(&service);
+    client.send(&long[1 << 18..]);
+    assert_eq!(client.reply(), b"+OK\r\n");
+    reset(service.address());
+    (0..100).for_each(|_| drop(client.ask(&["GET", "text"])));
+    let report = recording.stop().unwrap();
+    let gets = find(&endpoints(&report, "redis"), "GET").counts.requests;
+    assert_eq!(gets, counted(service.address())["GET"].requests);
 }
 
 /// Without the probe a read is a request, as it is of a protocol that nobody knows.

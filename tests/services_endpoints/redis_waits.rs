@@ -4,13 +4,13 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use acgs_perf_tests::endpoints::{Counts, Named, endpoints, find, requests};
+use acgs_perf_tests::endpoints::{Counts, Named, assert_named, endpoints, find, requests};
 use acgs_perf_tests::harness::{Service, free_port, need_root};
 use acgs_perf_tests::redis;
 use acgs_perf_tests::report::Report;
 
 use super::redis::{prepared, record};
-use super::resp::{Resp, counted};
+use super::resp::{Resp, counted, words};
 
 /// No request of this test takes as long.
 const SLOW_NS: u64 = 500_000_000;
@@ -73,9 +73,35 @@ fn messages_of_a_subscription_are_pushes() {
     let rows = endpoints(&report, "redis");
     assert_eq!(requests(&rows), Named::from([("PUBLISH".to_owned(), Counts { requests: 100, failed: 0 })]));
     assert_eq!(report.requests("redis"), 100);
-    assert_eq!(report.integer("redis", "/kinds/push/count"), 100);
+    // What the server says to the subscription itself is a message too.
+    assert_eq!(report.integer("redis", "/kinds/push/count"), 101);
+    assert_eq!(find(&rows, "SUBSCRIBE").kind, "one_way");
     no_request_is_slow(&report, "redis");
     report.assert_nothing_lost(100);
+}
+
+/// In version 3 a subscriber may ask for anything; in version 2 it may once it has unsubscribed. What it asked before is answered too.
+#[test]
+fn what_a_subscriber_asks_for_beside_is_counted() {
+    need_root();
+    let service = prepared();
+    let recording = record(&service);
+    let mut client = Resp::connect(service.address());
+    let subscribe = words(&["SUBSCRIBE", "news"]);
+    client.send(&[words(&["INCR", "number"]), words(&["GET", "text"]), subscribe.clone()].concat());
+    (0..3).for_each(|_| drop(client.reply()));
+    assert!(client.ask(&["UNSUBSCRIBE", "news"]).contains("unsubscribe"));
+    (0..10).for_each(|_| assert!(client.ask(&["GET", "text"]).contains("some text")));
+    let mut client = Resp::connect(service.address());
+    assert!(client.ask(&["HELLO", "3"]).contains("proto"));
+    client.send(&subscribe);
+    assert!(String::from_utf8_lossy(&client.reply()).starts_with('>'));
+    (0..10).for_each(|_| assert!(client.ask(&["GET", "text"]).contains("some text")));
+    let report = recording.stop().unwrap();
+    let mut truth = counted(service.address());
+    assert_eq!((truth["GET"].requests, truth.remove("SUBSCRIBE").unwrap().requests), (21, 2));
+    assert_eq!(truth.remove("UNSUBSCRIBE").unwrap().requests, 1);
+    assert_named(&report, "redis", &truth);
 }
 
 fn replica_of(master: &Service) -> Service {
