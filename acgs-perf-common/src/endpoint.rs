@@ -1,6 +1,6 @@
 //! Layout of the figures of endpoints: what a service is asked for, by name.
 //!
-//! The kernel side finds an endpoint by the hash of its name in a table of sets; the table says its number, counted from
+//! The kernel side finds an endpoint by the hash of its name in a table; the table says its number, counted from
 //! [`FIRST_NAMED`] in each service. By the number go its figures, one copy per shard, and its name.
 
 use crate::histogram::bucket_index_of_power;
@@ -72,8 +72,8 @@ pub struct EndpointName {
     pub bytes: [u8; NAME_BYTES],
 }
 
-/// Sets of two in the table of endpoints, a power of two.
-pub const SETS: u32 = 2048;
+/// Entries of the table of endpoints, a power of two.
+pub const SLOTS: u32 = 4096;
 
 /// Prepared statements that are known at a time, of all connections.
 pub const PREPARED_STATEMENTS: u32 = 8192;

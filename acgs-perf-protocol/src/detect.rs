@@ -174,6 +174,9 @@ fn http(word: u64, more: u64, left: u32) -> Result<Protocol, Found> {
         return Err(Found::SHORT);
     }
     match word::first(word, bytes) {
+        // A request to Redis that is one line; others of that form nobody can tell from other protocols.
+        PING if left > 4 && (word >> 32) as u8 == b'\r' => return Ok(Protocol::Resp),
+        PING if left <= 4 => return Err(Found::SHORT),
         PRI => {
             if left < 8 {
                 return Err(Found::SHORT);
@@ -198,6 +201,7 @@ fn http(word: u64, more: u64, left: u32) -> Result<Protocol, Found> {
     Ok(if is_http { Protocol::Http1 } else { Protocol::Unparsed })
 }
 
+const PING: u64 = text("PING");
 const PRI: u64 = text("PRI");
 const GET: u64 = text("GET");
 const POST: u64 = text("POST");

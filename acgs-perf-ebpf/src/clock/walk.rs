@@ -25,7 +25,7 @@ use crate::table::{endpoint, statement};
 /// Steps for one read or send at most. The shortest requests take two steps for fourteen bytes.
 const MOST_STEPS: u32 = 1 << 14;
 /// So often a connection may look like none of the protocols before nobody looks again.
-const MOST_TRIES: u8 = 4;
+const MOST_TRIES: u8 = 16;
 /// A mask that no token is longer than.
 const MOST_CARRIED: u32 = 2 * TOKEN - 1;
 const WAIT: u8 = Kind::WaitByDesign as u8;

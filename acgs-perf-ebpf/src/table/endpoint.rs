@@ -5,7 +5,7 @@
 
 use acgs_perf_common::endpoint::{
     BUCKETS, ENDPOINT_WORDS, ENDPOINTS, EndpointName, EndpointSlot, FAILED, FIRST_NAMED, LATENCY, LATENCY_SUM,
-    NAME_BYTES, OTHER_ENDPOINT, OVER_RANGE, POWER, REFUSED, REQUESTS, SETS, STREAMED, figures_base, name_index,
+    NAME_BYTES, OTHER_ENDPOINT, OVER_RANGE, POWER, REFUSED, REQUESTS, SLOTS, STREAMED, figures_base, name_index,
 };
 use acgs_perf_common::histogram::bucket_index_of_power;
 use acgs_perf_protocol::name::Key;
@@ -16,7 +16,7 @@ use aya_ebpf::macros::btf_map;
 use crate::count::{Figures, atomic_add, replaced};
 use crate::flags::MMAPABLE;
 
-/// Sets of endpoints by hash.
+/// Endpoints by hash.
 #[btf_map]
 static ENDPOINT_SLOTS: Array<EndpointSlot, 1, MMAPABLE> = Array::new();
 /// How many numbers each service has given out.
@@ -31,6 +31,10 @@ static ENDPOINT_FIGURES: Array<u64, 1, MMAPABLE> = Array::new();
 
 /// So often a number may be given to another CPU meanwhile.
 const MOST_TRIES: u32 = 8;
+/// So many slots are looked at, one behind the other, for a name's own.
+const WAYS: u32 = 8;
+/// So often a slot is read again whose number another CPU is about to say.
+const PATIENCE: u32 = 32;
 /// In `EndpointSlot::endpoint`: the name is still to be put down, when it comes whole.
 const UNNAMED: u64 = 1 << 32;
 
@@ -48,41 +52,51 @@ pub fn key() -> Key {
 /// The number of the endpoint that `stream` has named.
 #[inline(always)]
 pub fn find(service: u32, stream: &Stream, name: &Name, protocol: u8) -> u16 {
-    let hash = name.key.mix(stream.hash, u64::from(service)) | 1;
-    let set = ((hash >> 20) as u32 & (SETS - 1)) * 2;
-    if let Some(endpoint) = known(set, hash, service, stream, name, protocol) {
-        return endpoint;
+    // Of one name, what is answered and what is not are two.
+    let asker = u64::from(service) | u64::from(stream.kind) << 8;
+    let hash = name.key.mix(stream.hash, asker) | 1;
+    for way in 0..WAYS {
+        let place = ((hash >> 20) as u32).wrapping_add(way) & (SLOTS - 1);
+        let Some(slot) = ENDPOINT_SLOTS.get_ptr_mut(place) else { break };
+        // SAFETY: the pointer is into the map's value; a slot's hash is written once, from 0.
+        let (seen, claimed) = unsafe { ((&raw const (*slot).hash).read_volatile(), &raw mut (*slot).hash) };
+        if seen == 0 && replaced(claimed, 0, hash) {
+            return begin(slot, service, hash, stream, name, protocol);
+        }
+        // SAFETY: as above. Another CPU may have been quicker, perhaps with the same name.
+        if unsafe { claimed.read_volatile() } == hash {
+            return known(slot, service, hash, stream, name, protocol);
+        }
     }
-    known(set + 1, hash, service, stream, name, protocol).unwrap_or(OTHER_ENDPOINT)
+    OTHER_ENDPOINT
 }
 
-/// What the slot says of this hash, if it is that one's or was free.
+/// A name that was never met before.
 #[inline(always)]
-fn known(slot: u32, hash: u64, service: u32, stream: &Stream, name: &Name, protocol: u8) -> Option<u16> {
-    let slot = ENDPOINT_SLOTS.get_ptr_mut(slot)?;
-    // SAFETY: the pointer is into the map's value; a slot's hash is written once, from 0.
-    let seen = unsafe { (&raw const (*slot).hash).read_volatile() };
-    if seen == 0 {
-        // SAFETY: as above.
-        let place = unsafe { &raw mut (*slot).hash };
-        if !replaced(place, 0, hash) {
-            // Another CPU was quicker, perhaps with the same name; the next request finds it.
-            return Some(OTHER_ENDPOINT);
-        }
-        let endpoint = number(service);
-        put_name(service, endpoint, hash, stream, name, protocol);
-        let unnamed = if stream.is_cut == 0 { 0 } else { UNNAMED };
-        // SAFETY: as above.
-        unsafe { (&raw mut (*slot).endpoint).write_volatile(endpoint | unnamed) };
-        return Some(endpoint as u16);
-    }
-    if seen != hash {
-        return None;
-    }
+fn begin(slot: *mut EndpointSlot, service: u32, hash: u64, stream: &Stream, name: &Name, protocol: u8) -> u16 {
+    let endpoint = number(service);
+    let unnamed = if stream.is_cut == 0 { 0 } else { UNNAMED };
+    // SAFETY: the pointer is into the map's value; who has claimed the slot writes it.
+    unsafe { (&raw mut (*slot).endpoint).write_volatile(endpoint | unnamed) };
+    put_name(service, endpoint, hash, stream, name, protocol);
+    endpoint as u16
+}
+
+/// What a slot says, which is this name's.
+#[inline(always)]
+fn known(slot: *mut EndpointSlot, service: u32, hash: u64, stream: &Stream, name: &Name, protocol: u8) -> u16 {
     // SAFETY: as above.
-    let endpoint = unsafe { (&raw const (*slot).endpoint).read_volatile() };
+    let read = || unsafe { (&raw const (*slot).endpoint).read_volatile() };
+    let mut endpoint = read();
+    for _ in 0..PATIENCE {
+        if endpoint != 0 {
+            break;
+        }
+        // Another CPU has claimed it, and is about to say its number.
+        endpoint = read();
+    }
     if endpoint == 0 {
-        return Some(OTHER_ENDPOINT);
+        return OTHER_ENDPOINT;
     }
     if endpoint & UNNAMED != 0 && stream.is_cut == 0 {
         let number = endpoint & !UNNAMED;
@@ -90,7 +104,7 @@ fn known(slot: u32, hash: u64, service: u32, stream: &Stream, name: &Name, proto
         // SAFETY: as above.
         unsafe { (&raw mut (*slot).endpoint).write_volatile(number) };
     }
-    Some(endpoint as u16)
+    endpoint as u16
 }
 
 /// Gives out a number.

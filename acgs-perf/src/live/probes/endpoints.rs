@@ -7,7 +7,7 @@ use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 
 use acgs_perf_common::endpoint::{
     BUCKETS, ENDPOINT_WORDS, ENDPOINTS, EndpointName, FAILED, FIRST_NAMED, LATENCY, LATENCY_SUM, NAME_BYTES,
-    OTHER_ENDPOINT, OVER_RANGE, POWER, REFUSED, REQUESTS, SETS, STREAMED, figures_base, name_index,
+    OTHER_ENDPOINT, OVER_RANGE, POWER, REFUSED, REQUESTS, SLOTS, STREAMED, figures_base, name_index,
 };
 use acgs_perf_common::maps::STOPPED_ENDPOINTS;
 use acgs_perf_protocol::{Kind as RequestKind, Protocol};
@@ -43,7 +43,7 @@ pub static PROBE: ProbeSpec = ProbeSpec {
         MapSpec { name: "ENDPOINT_FIGURES", entries: |s| figures_base(s.shards, s.services, 0, 0) },
         MapSpec { name: "ENDPOINT_NAMES", entries: |s| name_index(s.services, 0) },
         MapSpec { name: "ENDPOINT_NUMBERS", entries: |s| s.services },
-        MapSpec { name: "ENDPOINT_SLOTS", entries: |s| s.if_active(SETS * 2) },
+        MapSpec { name: "ENDPOINT_SLOTS", entries: |s| s.if_active(SLOTS) },
     ],
     iterators: None,
     sockets: None,
