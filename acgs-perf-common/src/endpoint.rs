@@ -84,13 +84,13 @@ pub const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EndpointSlot {
-    /// Hash of service and name; 0 if it is free.
-    pub hash: u64,
-    /// The endpoint's number, [`NO_ENDPOINT`] until it is decided.
-    pub endpoint: u64,
+    /// Hash of service, kind and name, of which the lowest eight bits are the endpoint's number; 0 if the slot is free.
+    pub name: u64,
+    /// Not 0 while the name is known by its hash alone.
+    pub is_unnamed: u64,
 }
 
-const _: () = assert!(size_of::<EndpointName>() == 256);
+const _: () = assert!(size_of::<EndpointName>() == 256 && ENDPOINTS <= 256);
 const _: () = assert!(BUCKETS == 1024);
 const _: () = assert!((figures_base(4, MAX_SERVICES, 0, 0) as u64) < u32::MAX as u64);
 

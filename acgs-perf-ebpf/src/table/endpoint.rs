@@ -33,10 +33,8 @@ static ENDPOINT_FIGURES: Array<u64, 1, MMAPABLE> = Array::new();
 const MOST_TRIES: u32 = 8;
 /// So many slots are looked at, one behind the other, for a name's own.
 const WAYS: u32 = 8;
-/// So often a slot is read again whose number another CPU is about to say.
-const PATIENCE: u32 = 32;
-/// In `EndpointSlot::endpoint`: the name is still to be put down, when it comes whole.
-const UNNAMED: u64 = 1 << 32;
+/// Bits of `EndpointSlot::name` that are the endpoint's number.
+const NUMBER: u64 = 0xff;
 
 /// Key of the hashes of names; random for each recording.
 #[unsafe(no_mangle)]
@@ -54,57 +52,41 @@ pub fn key() -> Key {
 pub fn find(service: u32, stream: &Stream, name: &Name, protocol: u8) -> u16 {
     // Of one name, what is answered and what is not are two.
     let asker = u64::from(service) | u64::from(stream.kind) << 8;
-    let hash = name.key.mix(stream.hash, asker) | 1;
+    let hash = name.key.mix(stream.hash, asker) | NUMBER;
     for way in 0..WAYS {
         let place = ((hash >> 20) as u32).wrapping_add(way) & (SLOTS - 1);
         let Some(slot) = ENDPOINT_SLOTS.get_ptr_mut(place) else { break };
-        // SAFETY: the pointer is into the map's value; a slot's hash is written once, from 0.
-        let (seen, claimed) = unsafe { ((&raw const (*slot).hash).read_volatile(), &raw mut (*slot).hash) };
-        if seen == 0 && replaced(claimed, 0, hash) {
-            return begin(slot, service, hash, stream, name, protocol);
+        // SAFETY: the pointer is into the map's value; a slot's name is written once, from 0.
+        let (mut seen, claimed) = unsafe { ((&raw const (*slot).name).read_volatile(), &raw mut (*slot).name) };
+        if seen == 0 {
+            // Hash and number in one step, so that nobody ever waits for the other one.
+            let number = number(service);
+            if replaced(claimed, 0, (hash ^ NUMBER) | number) {
+                named(slot, service, number, hash, stream, name, protocol);
+                return number as u16;
+            }
+            // Another CPU was quicker, perhaps with the same name; the number is not used.
+            // SAFETY: as above.
+            seen = unsafe { claimed.read_volatile() };
         }
-        // SAFETY: as above. Another CPU may have been quicker, perhaps with the same name.
-        if unsafe { claimed.read_volatile() } == hash {
-            return known(slot, service, hash, stream, name, protocol);
+        if seen | NUMBER == hash {
+            let number = seen & NUMBER;
+            // SAFETY: as above.
+            if stream.is_cut == 0 && unsafe { (&raw const (*slot).is_unnamed).read_volatile() } != 0 {
+                named(slot, service, number, hash, stream, name, protocol);
+            }
+            return number as u16;
         }
     }
     OTHER_ENDPOINT
 }
 
-/// A name that was never met before.
+/// Puts down the name of a slot, or only its hash where some of the name was in another piece of the stream.
 #[inline(always)]
-fn begin(slot: *mut EndpointSlot, service: u32, hash: u64, stream: &Stream, name: &Name, protocol: u8) -> u16 {
-    let endpoint = number(service);
-    let unnamed = if stream.is_cut == 0 { 0 } else { UNNAMED };
-    // SAFETY: the pointer is into the map's value; who has claimed the slot writes it.
-    unsafe { (&raw mut (*slot).endpoint).write_volatile(endpoint | unnamed) };
-    put_name(service, endpoint, hash, stream, name, protocol);
-    endpoint as u16
-}
-
-/// What a slot says, which is this name's.
-#[inline(always)]
-fn known(slot: *mut EndpointSlot, service: u32, hash: u64, stream: &Stream, name: &Name, protocol: u8) -> u16 {
-    // SAFETY: as above.
-    let read = || unsafe { (&raw const (*slot).endpoint).read_volatile() };
-    let mut endpoint = read();
-    for _ in 0..PATIENCE {
-        if endpoint != 0 {
-            break;
-        }
-        // Another CPU has claimed it, and is about to say its number.
-        endpoint = read();
-    }
-    if endpoint == 0 {
-        return OTHER_ENDPOINT;
-    }
-    if endpoint & UNNAMED != 0 && stream.is_cut == 0 {
-        let number = endpoint & !UNNAMED;
-        put_name(service, number, hash, stream, name, protocol);
-        // SAFETY: as above.
-        unsafe { (&raw mut (*slot).endpoint).write_volatile(number) };
-    }
-    endpoint as u16
+fn named(slot: *mut EndpointSlot, service: u32, number: u64, hash: u64, stream: &Stream, name: &Name, protocol: u8) {
+    put_name(service, number, hash, stream, name, protocol);
+    // SAFETY: the pointer is into the map's value.
+    unsafe { (&raw mut (*slot).is_unnamed).write_volatile(u64::from(stream.is_cut)) };
 }
 
 /// Gives out a number.
