@@ -68,7 +68,7 @@ fn the_maps_of_one_service_are_bounded() {
     // Counters and histograms have a copy for each CPU, at most four.
     let copies = thread::available_parallelism().unwrap().get().next_power_of_two().min(4) as u64;
     let others = "request,sched,tcp,attribution,block_io,memory";
-    for (probes, mib) in [("", 4), (",syscalls", 8)] {
+    for (probes, mib) in [("", 4), (",syscalls", 8), (",endpoints", 4 + 8)] {
         let recorder = Recorder::new("hostile", &format!("port:{}", server.port)).arg("--probes");
         let recording = recorder.arg(&format!("{others}{probes}")).start().unwrap();
         ask(&server, 2, 100, 0).unwrap();

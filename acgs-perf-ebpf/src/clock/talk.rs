@@ -139,8 +139,9 @@ pub fn goes_on(socket: &mut SocketState, news: &mut News) -> bool {
     if news.began > 1 {
         record::becomes_last(socket, &mut news.last, news.last_endpoint, news.now);
     }
+    let is_waiting = socket.phase == READ;
     let talk = &mut socket.talk;
-    if talk.is_replying != 0 || talk.has_left != 0 {
+    if is_waiting || talk.is_replying != 0 || talk.has_left != 0 {
         return false;
     }
     match talk.pending.front() {

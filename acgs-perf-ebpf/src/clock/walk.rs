@@ -247,11 +247,9 @@ fn asked(talk: &mut Talk, id: u64, news: &mut News, room: &mut Room, found: Foun
     let endpoint = if found.has(Found::BOUND) { talk.bound } else { talk.named };
     let (kind, reply_rule) = (stream.kind(), stream.reply_rule);
     talk.named = NO_ENDPOINT;
-    if kind.is_answered() {
-        if !talk.pending.push(endpoint as u8, kind, reply_rule, talk.reading) {
-            lost(talk);
-            return;
-        }
+    if kind.is_answered() && !talk.pending.push(endpoint as u8, kind, reply_rule, talk.reading) {
+        lost(talk);
+        return;
     }
     match kind {
         Kind::Request => news.requests += 1,

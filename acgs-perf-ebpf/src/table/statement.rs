@@ -3,14 +3,14 @@
 //! In: what a client prepares and binds. Out: the endpoint that the statement's text stands for. Those that were prepared before the hooks
 //! are not here.
 
-use acgs_perf_common::endpoint::{PREPARED_STATEMENTS, SPREAD};
+use acgs_perf_common::endpoint::SPREAD;
 use aya_ebpf::btf_maps::LruHashMap;
 use aya_ebpf::macros::btf_map;
 
 /// Endpoints by statement. A hash map: asked only where a client runs what it has prepared. The least recently used gives way, because
 /// nobody says when a connection's statements are gone.
 #[btf_map]
-static PREPARED: LruHashMap<u64, u32, { PREPARED_STATEMENTS as usize }> = LruHashMap::new();
+static PREPARED: LruHashMap<u64, u32, 1> = LruHashMap::new();
 
 /// A number for the statement that the client of the socket with this `id` calls `name`.
 #[inline(always)]

@@ -7,7 +7,8 @@ use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 
 use acgs_perf_common::endpoint::{
     BUCKETS, ENDPOINT_WORDS, ENDPOINTS, EndpointName, FAILED, FIRST_NAMED, LATENCY, LATENCY_SUM, NAME_BYTES,
-    OTHER_ENDPOINT, OVER_RANGE, POWER, REFUSED, REQUESTS, SLOTS, STREAMED, figures_base, name_index,
+    OTHER_ENDPOINT, OVER_RANGE, POWER, PREPARED_STATEMENTS, REFUSED, REQUESTS, SLOTS, STREAMED, figures_base,
+    name_index,
 };
 use acgs_perf_common::maps::STOPPED_ENDPOINTS;
 use acgs_perf_protocol::{Kind as RequestKind, Protocol};
@@ -44,6 +45,7 @@ pub static PROBE: ProbeSpec = ProbeSpec {
         MapSpec { name: "ENDPOINT_NAMES", entries: |s| name_index(s.services, 0) },
         MapSpec { name: "ENDPOINT_NUMBERS", entries: |s| s.services },
         MapSpec { name: "ENDPOINT_SLOTS", entries: |s| s.if_active(SLOTS) },
+        MapSpec { name: "PREPARED", entries: |s| s.if_active(PREPARED_STATEMENTS) },
     ],
     iterators: None,
     sockets: None,
