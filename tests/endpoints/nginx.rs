@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::process::Command;
+use std::sync::Barrier;
 use std::thread;
 use std::time::Duration;
 
@@ -176,6 +177,26 @@ fn a_pipeline_is_counted_wherever_it_is_cut() {
 fn path(number: usize) -> String {
     let letter = |n: usize| char::from(b'a' + (n % 26) as u8);
     format!("/{}{}", letter(number), letter(number / 26))
+}
+
+#[test]
+fn a_name_that_two_workers_meet_at_once_is_one() {
+    need_root();
+    let service = start(2);
+    let recording = record(&service);
+    let (address, barrier) = (service.address(), Barrier::new(8));
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                let mut client = Http::connect(address);
+                for number in 0..200 {
+                    barrier.wait();
+                    assert_eq!(client.ask("GET", &path(number)), 200);
+                }
+            });
+        }
+    });
+    is_as_logged(&service, recording);
 }
 
 /// More names than the kernel side has room for: all are counted, and none by the name of another.

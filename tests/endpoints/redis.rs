@@ -210,6 +210,22 @@ fn without_replies_commands_are_one_way() {
     report.assert_nothing_lost(3);
 }
 
+/// As health checks do.
+#[test]
+fn a_line_may_be_the_first_command() {
+    need_root();
+    let service = prepared();
+    let recording = record(&service);
+    for _ in 0..20 {
+        let mut client = Resp::connect(service.address());
+        client.send(b"PING\r\n");
+        assert_eq!(client.reply(), b"+PONG\r\n");
+        client.ask(&["GET", "text"]);
+    }
+    let report = recording.stop().unwrap();
+    assert_named(&report, "redis", &counted(service.address()));
+}
+
 /// Most of a long value comes after the recording began.
 #[test]
 fn a_connection_that_is_met_within_a_command_is_followed_from_the_next_one() {
@@ -227,6 +243,23 @@ fn a_connection_that_is_met_within_a_command_is_followed_from_the_next_one() {
     let report = recording.stop().unwrap();
     let gets = find(&endpoints(&report, "redis"), "GET").counts.requests;
     assert_eq!(gets, counted(service.address())["GET"].requests);
+}
+
+/// Answered or not: two kinds of messages by one name.
+#[test]
+fn a_name_may_be_of_two_kinds() {
+    need_root();
+    let service = prepared();
+    let recording = record(&service);
+    let mut client = Resp::connect(service.address());
+    client.send(&[words(&["CLIENT", "REPLY", "OFF"]), words(&["INCR", "number"]).repeat(10)].concat());
+    assert_eq!(client.ask(&["CLIENT", "REPLY", "ON"]), "+OK\r\n");
+    (0..5).for_each(|_| drop(client.ask(&["INCR", "number"])));
+    let report = recording.stop().unwrap();
+    let mut truth = Named::new();
+    truth.entry("CLIENT REPLY".to_owned()).or_default().add(1, 0);
+    truth.entry("INCR".to_owned()).or_default().add(5, 0);
+    assert_named(&report, "redis", &truth);
 }
 
 /// Without the probe a read is a request, as it is of a protocol that nobody knows.

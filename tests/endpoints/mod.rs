@@ -1,0 +1,10 @@
+//! Services whose requests are counted by name, and clients that send them in any pieces.
+
+mod bare;
+mod http;
+mod nginx;
+mod postgres;
+mod redis;
+mod redis_waits;
+mod resp;
+mod uvicorn;
