@@ -66,6 +66,9 @@ pub struct Args {
     /// Which probes to use; the help has their names from the list of all
     #[arg(long, value_name = "LIST", help = probes_help())]
     pub probes: Option<String>,
+    /// Do not follow what is said on connections: no names of requests, and what is read until a reply counts as one request
+    #[arg(long)]
+    pub no_endpoints: bool,
     /// Distance of the points of the time series
     #[arg(long, value_name = "TIME", default_value = "1s")]
     pub interval: String,

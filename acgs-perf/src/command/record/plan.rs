@@ -13,7 +13,7 @@ use crate::command::deliver::Destination;
 use crate::discover::Target;
 use crate::engine::Setup;
 use crate::engine::tuning::Tuning;
-use crate::live::probes::{self, PROBES};
+use crate::live::probes::{self, PROBES, endpoints};
 use crate::report;
 
 /// Without `--duration` and without a command.
@@ -63,10 +63,11 @@ impl Plan {
         if interval < MIN_INTERVAL {
             bail!("--interval {}: too short; the shortest is 100ms", args.interval);
         }
-        let probes = match &args.probes {
+        let mut probes: Vec<_> = match &args.probes {
             Some(list) => probes::parse(list).map_err(|e| anyhow::anyhow!("--probes {list}: {e}"))?,
             None => PROBES.iter().copied().filter(|probe| probe.default).collect(),
         };
+        probes.retain(|probe| !args.no_endpoints || probe.name != endpoints::PROBE.name);
         let max_overhead = args.max_overhead.as_deref().map(parse_percent).transpose()?;
         if let Some(program) = args.command.first() {
             which::which(program).map_err(|e| anyhow::anyhow!("cannot run {}: {e}", program.to_string_lossy()))?;

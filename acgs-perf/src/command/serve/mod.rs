@@ -72,6 +72,9 @@ pub struct Args {
     /// Which probes to use, separated by commas [default: all but those that cost most, as record]
     #[arg(long, value_name = "LIST")]
     pub probes: Option<String>,
+    /// Do not follow what is said on connections: no names of requests, and what is read until a reply counts as one request
+    #[arg(long)]
+    pub no_endpoints: bool,
     /// Stop probes, the costliest first, while the measurement takes more than this share of the host's whole CPU capacity
     #[arg(long, value_name = "PERCENT")]
     pub max_overhead: Option<String>,

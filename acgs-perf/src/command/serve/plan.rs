@@ -14,7 +14,7 @@ use crate::command::record::parse_percent;
 use crate::discover::config;
 use crate::engine::Setup;
 use crate::engine::tuning::Tuning;
-use crate::live::probes::{self, PROBES};
+use crate::live::probes::{self, PROBES, endpoints};
 use crate::serve;
 use crate::serve::access::Access;
 use crate::serve::alerts::runner::Runner;
@@ -62,10 +62,11 @@ pub fn setup(args: &Args) -> anyhow::Result<Setup> {
 
 /// The same if, once the services are understood, `allowed` has nothing against it.
 fn setup_if(args: &Args, allowed: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<Setup> {
-    let probes = match &args.probes {
+    let mut probes: Vec<_> = match &args.probes {
         Some(list) => probes::parse(list).map_err(|e| anyhow::anyhow!("--probes {list}: {e}"))?,
         None => PROBES.iter().copied().filter(|probe| probe.default && probe.name != "syscalls").collect(),
     };
+    probes.retain(|probe| !args.no_endpoints || probe.name != endpoints::PROBE.name);
     let max_overhead = args.max_overhead.as_deref().map(parse_percent).transpose()?;
     let mut choice =
         Choice { services: &args.services, config: args.config.as_deref(), keeps_absent: false, waits: false };
