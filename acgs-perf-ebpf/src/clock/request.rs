@@ -8,6 +8,8 @@
 //! it is what the send has seen: so each value is recorded once and taken back at most once. Of two sends at the same moment
 //! one is left out, and the other one's time stands for both.
 
+use core::mem::MaybeUninit;
+
 use acgs_perf_common::attribution::{
     COUNT_WORD, Component, LATENCY_WORD, NARROW_WORDS, QUEUE_WORD, attribution_bucket, component_word,
 };
@@ -137,21 +139,23 @@ fn asks_again(socket: &mut SocketState, arrived: u64) {
 /// service that began it: only there is something to take back.
 #[inline(always)]
 pub fn sent(socket: &mut SocketState, sk: Sock, service: u32, bytes: u64) -> Result<(), Loss> {
-    let mut news = News::of(service, bytes, 0, 0, true);
-    let is_known = follows_protocols() && {
-        news.now = now();
-        match talk::said(socket, &mut news) {
-            Said::Unknown => false,
-            Said::Reply => true,
+    let mut place = MaybeUninit::uninit();
+    let mut known = None;
+    if follows_protocols() {
+        let news = News::begin(&mut place, service, bytes, 0, now(), true);
+        match talk::said(socket, news) {
+            Said::Unknown => {}
+            Said::Reply => known = Some(news),
             Said::Nothing => {
                 Figures::of(service).add(Counter::BytesOut, bytes);
-                talk::goes_on(socket, &mut news);
+                talk::goes_on(socket, news);
                 delivery::note_end(socket, sk);
                 return Ok(());
             }
         }
-    };
-    let is_claimed = !is_known && socket.phase == REPLIED && socket.unclaimed.wrapping_sub(socket.replied) as i64 > 0;
+    }
+    let is_claimed =
+        known.is_none() && socket.phase == REPLIED && socket.unclaimed.wrapping_sub(socket.replied) as i64 > 0;
     if delivery::is_held(socket) {
         delivery::sends_more(socket, sk, is_claimed);
     }
@@ -172,7 +176,7 @@ pub fn sent(socket: &mut SocketState, sk: Sock, service: u32, bytes: u64) -> Res
         }
         return Ok(());
     }
-    let mut now = if is_known { news.now } else { now() };
+    let mut now = known.as_ref().map_or_else(now, |news| news.now);
     socket.bytes_out += bytes;
     if begins {
         if socket.held & ASKED_AGAIN != 0 {
@@ -186,7 +190,7 @@ pub fn sent(socket: &mut SocketState, sk: Sock, service: u32, bytes: u64) -> Res
             delivery::has_sent_more(socket, now);
         }
     }
-    if is_known && talk::goes_on(socket, &mut news) {
+    if known.is_some_and(|news| talk::goes_on(socket, news)) {
         delivery::note_end(socket, sk);
     } else {
         delivery::sent(socket, sk);

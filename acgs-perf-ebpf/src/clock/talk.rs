@@ -3,6 +3,8 @@
 //! In: reads and sends. Out: which request the clock is set to. Several requests may wait on one connection; the clock is set to the one
 //! that has waited longest, and to the next when that is answered.
 
+use core::mem::MaybeUninit;
+
 use acgs_perf_common::attribution::{COUNT_WORD, LATENCY_WORD};
 use acgs_perf_common::endpoint::NO_ENDPOINT;
 use acgs_perf_common::fates::PAUSE_NS;
@@ -46,8 +48,9 @@ pub fn heard(socket: &mut SocketState, service: u32, bytes: u64, arrived: u64, n
     if arrived != 0 {
         socket.talk.arrived = arrived;
     }
-    let mut news = News::of(service, bytes, socket.talk.arrived, now, false);
-    follow(socket, &mut news);
+    let mut place = MaybeUninit::uninit();
+    let news = News::begin(&mut place, service, bytes, socket.talk.arrived, now, false);
+    follow(socket, news);
     let talk = &mut socket.talk;
     if !talk.is_followed() {
         return Heard::Unknown;

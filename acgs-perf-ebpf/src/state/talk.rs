@@ -2,6 +2,9 @@
 //!
 //! In: nothing. Out: the type, and the room in which the bytes are looked at.
 
+use core::mem::MaybeUninit;
+
+use acgs_perf_common::opaque;
 use acgs_perf_protocol::pending::{Pending, Reading};
 use acgs_perf_protocol::{Name, Protocol, Stream, Window};
 use aya_ebpf::btf_maps::PerCpuArray;
@@ -108,22 +111,27 @@ pub struct News {
 }
 
 impl News {
+    /// Nothing yet, of `bytes` that were read or sent. Word by word in its place: as a value, it would be copied byte by byte.
     #[inline(always)]
-    pub fn of(service: u32, bytes: u64, arrived: u64, now: u64, is_reply: bool) -> Self {
-        Self {
-            now,
-            arrived,
-            bytes,
-            service,
-            is_reply: u32::from(is_reply),
-            requests: 0,
-            one_way: 0,
-            farewells: 0,
-            began: 0,
-            pushes: 0,
-            first: Reading { arrived: 0, read: 0 },
-            last: Reading { arrived: 0, read: 0 },
-            last_endpoint: 0,
-        }
+    pub fn begin(
+        place: &mut MaybeUninit<Self>,
+        service: u32,
+        bytes: u64,
+        arrived: u64,
+        now: u64,
+        is_reply: bool,
+    ) -> &mut Self {
+        const WORDS: usize = size_of::<News>() / 8;
+        let words = place.as_mut_ptr().cast::<[u64; WORDS]>();
+        // SAFETY: it is as long as its words, which are aligned as it is, and zero is a value of each of its fields.
+        let news = unsafe {
+            opaque::clear(&mut *words);
+            place.assume_init_mut()
+        };
+        (news.now, news.arrived, news.bytes) = (now, arrived, bytes);
+        (news.service, news.is_reply) = (service, u32::from(is_reply));
+        news
     }
 }
+
+const _: () = assert!(size_of::<News>().is_multiple_of(8));
