@@ -12,7 +12,7 @@ use acgs_perf_tests::report::Report;
 use serde_json::Value;
 
 /// `redis-benchmark` asks for the configuration first; see `services_redis.rs`.
-const HANDSHAKE: u64 = 1;
+const HANDSHAKE: u64 = 2;
 
 fn redis() -> Service {
     redis::start().unwrap()
@@ -172,7 +172,7 @@ fn when_requests_alone_cost_too_much_the_recording_ends() {
     let report = report.expect("no report");
     let stopped = stopped(&report);
     println!("{stopped:?}; {}", report.0["cost"]["overhead"]);
-    assert_eq!(names(&stopped), ["syscalls", "attribution", "sched"]);
+    assert_eq!(names(&stopped), ["syscalls", "attribution", "sched", "endpoints"]);
     assert_eq!(report.0["window"]["ended_by"], "overhead");
     assert_eq!(state(&report, "request"), "active");
     assert!(report.requests("redis") > 1000 && has_finding(&report));

@@ -10,7 +10,7 @@ use acgs_perf_tests::vm;
 use serde_json::Value;
 
 /// Maps of one service on few CPUs, all probes: what the documentation states, with room for rounding to pages.
-const MAP_BYTES: u64 = 10 << 20;
+const MAP_BYTES: u64 = (8 + 8) << 20;
 
 fn record(mode: &str, connections: u32, rate: u32, requests: u64, script: &str) -> Report {
     need_root();

@@ -16,7 +16,7 @@ use super::redis::{self, Redis};
 use crate::prepare;
 
 /// `redis-benchmark` asks for the configuration first, in one write of two commands on one connection.
-const HANDSHAKE: u64 = 1;
+const HANDSHAKE: u64 = 2;
 
 /// What is measured.
 #[derive(Clone, Debug, clap::Args)]
