@@ -8,8 +8,6 @@
 //! it is what the send has seen: so each value is recorded once and taken back at most once. Of two sends at the same moment
 //! one is left out, and the other one's time stands for both.
 
-use core::mem::MaybeUninit;
-
 use acgs_perf_common::attribution::{
     COUNT_WORD, Component, LATENCY_WORD, NARROW_WORDS, QUEUE_WORD, attribution_bucket, component_word,
 };
@@ -139,10 +137,10 @@ fn asks_again(socket: &mut SocketState, arrived: u64) {
 /// service that began it: only there is something to take back.
 #[inline(always)]
 pub fn sent(socket: &mut SocketState, sk: Sock, service: u32, bytes: u64) -> Result<(), Loss> {
-    let mut place = MaybeUninit::uninit();
     let mut known = None;
-    if follows_protocols() {
-        let news = News::begin(&mut place, service, bytes, 0, now(), true);
+    if follows_protocols()
+        && let Some(news) = News::begin(service, bytes, 0, now(), true)
+    {
         match talk::said(socket, news) {
             Said::Unknown => {}
             Said::Reply => known = Some(news),

@@ -3,8 +3,6 @@
 //! In: reads and sends. Out: which request the clock is set to. Several requests may wait on one connection; the clock is set to the one
 //! that has waited longest, and to the next when that is answered.
 
-use core::mem::MaybeUninit;
-
 use acgs_perf_common::attribution::{COUNT_WORD, LATENCY_WORD};
 use acgs_perf_common::endpoint::NO_ENDPOINT;
 use acgs_perf_common::fates::PAUSE_NS;
@@ -48,8 +46,7 @@ pub fn heard(socket: &mut SocketState, service: u32, bytes: u64, arrived: u64, n
     if arrived != 0 {
         socket.talk.arrived = arrived;
     }
-    let mut place = MaybeUninit::uninit();
-    let news = News::begin(&mut place, service, bytes, socket.talk.arrived, now, false);
+    let Some(news) = News::begin(service, bytes, socket.talk.arrived, now, false) else { return Heard::Unknown };
     follow(socket, news);
     let talk = &mut socket.talk;
     if !talk.is_followed() {

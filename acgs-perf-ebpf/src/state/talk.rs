@@ -2,8 +2,6 @@
 //!
 //! In: nothing. Out: the type, and the room in which the bytes are looked at.
 
-use core::mem::MaybeUninit;
-
 use acgs_perf_common::opaque;
 use acgs_perf_protocol::pending::{Pending, Reading};
 use acgs_perf_protocol::{Name, Protocol, Stream, Window};
@@ -22,6 +20,7 @@ pub struct Room {
     pub window: Window,
     pub name: Name,
     pub source: Source,
+    pub news: News,
 }
 
 impl Room {
@@ -111,26 +110,21 @@ pub struct News {
 }
 
 impl News {
-    /// Nothing yet, of `bytes` that were read or sent. Word by word in its place: as a value, it would be copied byte by byte.
+    /// Nothing yet, of `bytes` that were read or sent. Word by word in its place: as a value, it would be copied byte by byte. Not on the
+    /// stack, of which Linux 6.12 has 512 bytes for all functions that call each other.
     #[inline(always)]
-    pub fn begin(
-        place: &mut MaybeUninit<Self>,
-        service: u32,
-        bytes: u64,
-        arrived: u64,
-        now: u64,
-        is_reply: bool,
-    ) -> &mut Self {
+    pub fn begin(service: u32, bytes: u64, arrived: u64, now: u64, is_reply: bool) -> Option<&'static mut Self> {
         const WORDS: usize = size_of::<News>() / 8;
-        let words = place.as_mut_ptr().cast::<[u64; WORDS]>();
-        // SAFETY: it is as long as its words, which are aligned as it is, and zero is a value of each of its fields.
+        let room = Room::get()?;
+        // SAFETY: the pointer is into the map's value of this CPU, which the program keeps. What is there is as long as its words, which
+        // are aligned as it is, and zero is a value of each of its fields.
         let news = unsafe {
-            opaque::clear(&mut *words);
-            place.assume_init_mut()
+            opaque::clear(&mut *(&raw mut (*room).news).cast::<[u64; WORDS]>());
+            &mut (*room).news
         };
         (news.now, news.arrived, news.bytes) = (now, arrived, bytes);
         (news.service, news.is_reply) = (service, u32::from(is_reply));
-        news
+        Some(news)
     }
 }
 
