@@ -113,6 +113,10 @@ pub fn said(socket: &mut SocketState, news: &mut News) -> Said {
         return Said::Nothing;
     }
     if before == 0 && socket.phase != READ {
+        if socket.gone != 0 && socket.gone == news.first.arrived {
+            // Its client had left, which may show only when the reply reaches it: that is counted.
+            return Said::Unknown;
+        }
         // It had waited behind what is no request.
         next(socket, &mut news.first, news.service, news.now);
     }
