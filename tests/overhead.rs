@@ -176,7 +176,7 @@ fn when_requests_alone_cost_too_much_the_recording_ends() {
     assert_eq!(report.0["window"]["ended_by"], "overhead");
     assert_eq!(state(&report, "request"), "active");
     assert!(report.requests("redis") > 1000 && has_finding(&report));
-    assert_eq!(report.losses(), [("probes_stopped".to_owned(), 3)]);
+    assert_eq!(report.losses(), [("probes_stopped".to_owned(), 4)]);
 }
 
 #[test]
