@@ -305,7 +305,13 @@ fn children_that_inherit_the_listening_socket() {
             }
             let recording = Recorder::new("echo", &place.selector()).start().unwrap();
             ask_on(3 * CONNECTIONS, EACH, || place.connect()).unwrap();
-            place.assert_exact(&recording.stop().unwrap(), 3 * REQUESTS);
+            let report = recording.stop().unwrap();
+            if unix {
+                // Nobody knows whose an orphan's listener is before one of the three has read there; all three may be about to.
+                report.assert_counted("echo", 3 * REQUESTS, &[("arrival_unseen", 3)]);
+            } else {
+                report.assert_exact("echo", 3 * REQUESTS);
+            }
         }
     }
 }
