@@ -53,11 +53,13 @@ pub fn received(socket: &mut SocketState, sk: Sock, service: u32, bytes: u64) ->
     let (mut known, mut is_more) = (None, false);
     if follows_protocols() {
         let _names_the_connection = request_table::id_of(socket, sk);
-        match talk::heard(socket, service, bytes, arrived, now()) {
+        let now = now();
+        match talk::heard(socket, service, bytes, arrived, now) {
             Heard::Unknown => {}
             Heard::Nothing => return false,
             Heard::More => is_more = true,
-            Heard::Request(reading) => known = Some(reading.arrived),
+            // The same moment as in the reading, by which those that wait behind it know that they came with it.
+            Heard::Request(reading) => known = Some((reading.arrived, now)),
         }
     }
     if socket.phase == READ {
@@ -81,8 +83,7 @@ pub fn received(socket: &mut SocketState, sk: Sock, service: u32, bytes: u64) ->
     if socket.held != 0 {
         delivery::settle(socket, sk);
     }
-    let now = now();
-    let arrived = known.unwrap_or(arrived);
+    let (arrived, now) = known.unwrap_or_else(|| (arrived, now()));
     if known.is_none() && socket.phase == REPLIED && (arrived == 0 || socket.has_ended != 0 || sk.only_drains()) {
         // Nothing has come since the read before, or perhaps only the end of the stream, which arrives as bytes do; or this end will
         // send no more: it is the rest of what was answered, unless a reply of its own follows.

@@ -252,7 +252,6 @@ fn asked(talk: &mut Talk, id: u64, news: &mut News, room: &mut Room, found: Foun
         return;
     }
     match kind {
-        Kind::Request => news.requests += 1,
         Kind::OneWay => {
             news.one_way += 1;
             if is_named {

@@ -91,8 +91,6 @@ pub struct News {
     pub service: u32,
     /// In: whether they were sent.
     pub is_reply: u32,
-    /// Out, of a read: requests, and what is none.
-    pub requests: u32,
     /// Out, of a read: what expects no answer.
     pub one_way: u32,
     /// Out, of a read: what announces the end.
