@@ -13,7 +13,7 @@ use acgs_perf_protocol::detect::detect;
 use acgs_perf_protocol::pending::Reading;
 use acgs_perf_protocol::walk::{self, TOKEN};
 use acgs_perf_protocol::window::WINDOW;
-use acgs_perf_protocol::{Found, Kind, Protocol, Stream};
+use acgs_perf_protocol::{Found, Kind, Protocol, Stream, mysql, tls};
 use aya_ebpf::helpers::generated::bpf_loop;
 
 use super::record;
@@ -30,6 +30,7 @@ const MOST_TRIES: u8 = 16;
 const MOST_CARRIED: u32 = 2 * TOKEN - 1;
 const WAIT: u8 = Kind::WaitByDesign as u8;
 const HANDSHAKE: u8 = Kind::Handshake as u8;
+const TLS: u8 = Protocol::Tls as u8;
 /// Bytes that are put into the window at a time.
 const PIECE: u64 = WINDOW as u64 - 2 * TOKEN as u64;
 
@@ -61,6 +62,15 @@ subprogram! {
         }
         if news.is_reply == 0 && talk.requests.is_between() {
             talk.reading = Reading { arrived: news.arrived, read: news.now };
+        }
+        if news.is_reply != 0 {
+            talk.replies.other = talk.requests.state;
+        } else {
+            talk.requests.other = talk.replies.state;
+        }
+        let stream = if news.is_reply != 0 { &talk.replies } else { &talk.requests };
+        if talk.protocol == TLS && tls::is_in_data(stream) {
+            news.has_data = 1;
         }
         let is_seen = looks.source.begin(news.bytes);
         looks.name.key = endpoint::key();
@@ -110,6 +120,7 @@ fn lost(talk: &mut Talk) {
     talk.tries = talk.tries.saturating_add(1);
     talk.pending.clear();
     (talk.requests.state, talk.replies.state) = (0, 0);
+    (talk.requests.flags, talk.replies.flags) = (0, 0);
     (talk.requests.skip, talk.replies.skip) = (0, 0);
     (talk.requests.carried, talk.replies.carried) = (0, 0);
     (talk.is_replying, talk.has_ended, talk.is_streaming, talk.is_skipping, talk.named) = (0, 0, 0, 0, 0);
@@ -183,9 +194,25 @@ extern "C" fn step(_number: u32, walk: *mut c_void) -> i64 {
         return short(is_reply, talk, room);
     }
     if found.0 != 0 {
-        if is_reply { replied(socket, news, found) } else { asked(talk, id, news, room, found) }
+        if is_reply {
+            replied(socket, news, found)
+        } else {
+            asked(talk, id, news, room, found)
+        }
+        if found.has(Found::TURNS) {
+            turns(&mut socket.talk);
+        }
     }
     GO_ON
+}
+
+/// From here on it is encrypted.
+#[inline(always)]
+fn turns(talk: &mut Talk) {
+    talk.protocol = TLS;
+    (talk.requests.state, talk.replies.state) = (0, 0);
+    (talk.requests.flags, talk.replies.flags) = (0, 0);
+    (talk.requests.count, talk.requests.value, talk.replies.value) = (0, 0, 0);
 }
 
 /// Not enough of the window is left for a step.
@@ -228,12 +255,23 @@ fn fill(is_reply: bool, talk: &mut Talk, room: &mut Room) -> i64 {
 #[inline(always)]
 fn asked(talk: &mut Talk, id: u64, news: &mut News, room: &mut Room, found: Found) {
     let (stream, protocol) = (&talk.requests, talk.protocol);
+    if protocol == TLS {
+        if stream.kind == Kind::Farewell as u8 {
+            news.farewells += 1;
+        } else {
+            news.has_data = 1;
+            talk.bound = endpoint::find(news.service, stream, &room.name, protocol);
+        }
+        return;
+    }
     let is_named =
         found.has(Found::NAMED) || (found.has(Found::REQUEST) && !found.has(Found::BOUND) && talk.named == 0);
     if is_named || found.has(Found::DEFINED) {
         let endpoint = endpoint::find(news.service, stream, &room.name, protocol);
         if found.has(Found::DEFINED) {
-            statement::define(id, stream.value, endpoint);
+            // Which of several statements that are prepared at once the server means, it does not say.
+            let is_known = stream.value != mysql::LAST || talk.pending.is_single();
+            statement::define(id, stream.value, if is_known { endpoint } else { OTHER_ENDPOINT });
             return;
         }
         talk.named = endpoint;
@@ -270,6 +308,15 @@ fn asked(talk: &mut Talk, id: u64, news: &mut News, room: &mut Room, found: Foun
 /// Something about replies is known.
 #[inline(always)]
 fn replied(socket: &mut SocketState, news: &mut News, found: Found) {
+    if socket.talk.protocol == TLS {
+        news.has_data = 1;
+        return;
+    }
+    if found.has(Found::DEFINED) {
+        let id = socket.known_id();
+        let endpoint = statement::find(id, mysql::LAST).unwrap_or(OTHER_ENDPOINT);
+        statement::define(id, socket.talk.replies.value, endpoint);
+    }
     let front = socket.talk.pending.front();
     if front.is_none() && found.has(Found::ENDED) && socket.talk.is_streaming != 0 {
         socket.talk.is_streaming = 0;

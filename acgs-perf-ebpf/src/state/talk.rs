@@ -105,6 +105,8 @@ pub struct News {
     pub last: Reading,
     /// Out: its endpoint.
     pub last_endpoint: u32,
+    /// Out: 1 if there are data among it, of a protocol that does not say where a request begins.
+    pub has_data: u32,
 }
 
 impl News {
