@@ -26,6 +26,8 @@ const SERVICES: &[(&str, &str, &str)] = &[
     ("iptables", "iptables", "--version"),
     ("haproxy", "haproxy", "-v"),
     ("curl", "curl", "--version"),
+    ("openssl", "openssl", "version"),
+    ("memcached", "memcached", "--version"),
     ("taskset", "util-linux", "--version"),
     ("runuser", "util-linux", "--version"),
     // 19 MB to fetch.

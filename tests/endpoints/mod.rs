@@ -2,9 +2,11 @@
 
 mod bare;
 mod http;
+mod memcached;
 mod nginx;
 mod postgres;
 mod redis;
 mod redis_waits;
 mod resp;
+mod tls;
 mod uvicorn;

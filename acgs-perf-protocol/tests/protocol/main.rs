@@ -10,6 +10,7 @@ mod http1_generated;
 mod memcached;
 mod mysql;
 mod mysql_generated;
+mod mysql_talk;
 mod postgres;
 mod postgres_generated;
 mod random;

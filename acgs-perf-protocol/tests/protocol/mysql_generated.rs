@@ -4,7 +4,7 @@ use acgs_perf_protocol::Protocol;
 use acgs_perf_protocol::name::NAME;
 
 use super::drive::{however_cut, replies_by_rule, requests};
-use super::mysql::{Form, Reply, error, execute, ok, packet, prepare, query, talk};
+use super::mysql_talk::{Form, Reply, error, execute, ok, packet, prepare, query, talk};
 use super::random::Random;
 
 /// No name may have it: it stands in every string and comment.

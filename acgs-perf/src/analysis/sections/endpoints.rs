@@ -7,7 +7,7 @@ use super::tables;
 use crate::analysis::model::{CoverageReport, WaitByDesignReport};
 use crate::live::probes::endpoints::{LATENCY_HISTOGRAM, SECTION, kind_of};
 use crate::snapshot::interval::section;
-use crate::sums::{Difference as _, Row, Sections};
+use crate::sums::{Difference as _, Key, Row, Sections};
 
 /// The sum of all rows of a kind; `None` without any.
 fn of_kind(sections: Option<&Sections>, kind: Kind) -> Option<Row> {
