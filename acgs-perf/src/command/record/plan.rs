@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 
 use super::Args;
-use crate::command::choice::{Choice, need_root};
+use crate::command::choice::{self, Choice, need_root};
 use crate::command::deliver::Destination;
 use crate::discover::Target;
 use crate::engine::Setup;
@@ -88,7 +88,7 @@ impl Plan {
         if let Some(path) = &args.capture {
             report::check_writable(path).context("--capture")?;
         }
-        let targets = choice.targets(&specs)?;
+        let targets = if args.all { choice::every()? } else { choice.targets(&specs)? };
         let mut tuning = Tuning { interval, measure_cost: args.measure_cost, max_overhead, ..Tuning::default() };
         args.tuning.iter().flat_map(|list| list.split(',')).try_for_each(|text| tune(&mut tuning, text))?;
         let setup = Setup { targets: targets.clone(), probes, tuning };
