@@ -85,8 +85,10 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
     let ended = match &args.replay {
         Some(path) => runtime.block_on(played(path)),
         None => {
-            let setup = plan::setup(args)?;
-            runtime.block_on(live(setup))
+            let (setup, notes) = plan::setup(args)?;
+            // To be read again when the picture is gone.
+            notes.iter().for_each(|note| output::note(note));
+            runtime.block_on(live(setup, &notes))
         }
     }?;
     Ok(match ended {
@@ -100,7 +102,7 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
 }
 
 /// Shows what happens now, until somebody ends it; `None` if that was by a key.
-async fn live(setup: Setup) -> anyhow::Result<Option<Ending>> {
+async fn live(setup: Setup, notes: &[String]) -> anyhow::Result<Option<Ending>> {
     // Before anything is attached: from here on a signal ends the view, not the process.
     let mut signals = Signals::catch().context("cannot catch signals")?;
     let mut recording = Recording::start(setup, None, Some(CONTEXT_EVERY))?;
@@ -108,6 +110,9 @@ async fn live(setup: Setup) -> anyhow::Result<Option<Ending>> {
     rights::keep(rights::WRITE).context("cannot give up capabilities")?;
     let mut window: Option<Window> = None;
     let mut view = View::take(Source::Live).context("the terminal")?;
+    if let Some(note) = notes.first() {
+        view.state.say(note.clone());
+    }
     let mut inputs = inputs().context("a thread for keys")?;
     let ended = loop {
         if view.draw().is_err() {
