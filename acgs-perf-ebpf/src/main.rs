@@ -67,7 +67,9 @@ mod rules {
 
 mod clock {
     //! From event to event: the request clock of a socket, the clock of a thread.
+    pub mod call;
     pub mod delivery;
+    pub mod found;
     pub mod leave;
     mod limit;
     mod record;

@@ -8,21 +8,21 @@ use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use acgs_perf_common::endpoint::{
     BUCKETS, ENDPOINT_WORDS, ENDPOINTS, EndpointName, FAILED, FIRST_NAMED, LATENCY, LATENCY_SUM, NAME_BYTES,
     OTHER_ENDPOINT, OVER_RANGE, POWER, PREPARED_STATEMENTS, REFUSED, REQUESTS, SLOTS, STREAMED, figures_base,
-    name_index,
+    name_index, numbering,
 };
 use acgs_perf_common::maps::STOPPED_ENDPOINTS;
 use acgs_perf_protocol::{Kind as RequestKind, Protocol};
 use sha2::{Digest as _, Sha256};
 
-use super::{MapSpec, ProbeSpec, Stop};
-use crate::live::array::Array;
+use super::{MapSpec, ProbeSpec, Stop, called_endpoints};
 use crate::live::maps::Maps;
 use crate::live::table::{Column, Histogram, Kind, Name, Scope, TableSpec};
-use crate::sums::{Difference as _, Key, Row, Section};
+use crate::sums::{Difference as _, Key, Row, Section, Sections};
 
 /// By protocol, kind and name; without a key those that have no figures of their own. Words as in `acgs_perf_common::endpoint`.
 pub const SECTION: &str = "endpoints";
-const OTHERS: &str = "others";
+/// Stands for those that have no figures of their own.
+pub const OTHERS: &str = "others";
 /// Of which the kernel side knows only the hash.
 const UNNAMED: &str = "(name not seen whole)";
 const KINDS: [&str; RequestKind::ALL.len()] = ["request", "one_way", "wait_by_design", "handshake", "farewell", "mark"];
@@ -42,57 +42,62 @@ pub static PROBE: ProbeSpec = ProbeSpec {
     fields: None,
     maps: &[
         MapSpec { name: "ENDPOINT_FIGURES", entries: |s| figures_base(s.shards, s.services, 0, 0) },
-        MapSpec { name: "ENDPOINT_NAMES", entries: |s| name_index(s.services, 0) },
-        MapSpec { name: "ENDPOINT_NUMBERS", entries: |s| s.services },
+        MapSpec { name: "ENDPOINT_NAMES", entries: |s| name_index(numbering(s.services, false), 0) },
+        MapSpec { name: "ENDPOINT_NUMBERS", entries: |s| numbering(s.services, false) },
         MapSpec { name: "ENDPOINT_SLOTS", entries: |s| s.if_active(SLOTS) },
         MapSpec { name: "PREPARED", entries: |s| s.if_active(PREPARED_STATEMENTS) },
     ],
     iterators: None,
     sockets: None,
-    read: |maps, service, sections| drop(sections.insert(SECTION.into(), rows(maps, service))),
+    read,
     read_often: None,
     read_recording: None,
-    tables: &[TableSpec {
-        section: SECTION,
-        title: "endpoints",
-        meaning: "What the service was asked for, most requests first",
-        scope: Scope::Service,
-        names: &[
-            Name { name: "protocol", meaning: "Protocol; empty in the row of all that have none of their own" },
-            Name { name: "kind", meaning: "request, or wait_by_design if the answer comes when something happens" },
-            Name { name: "name", meaning: "Method and route, command, or statement, without values" },
-        ],
-        row_names: |key, row| match key[..] {
-            [protocol, kind, ..] => vec![
-                Protocol::from_number(protocol as u8).name().to_owned(),
-                KINDS.get(kind as usize).copied().unwrap_or_default().to_owned(),
-                row.label.clone(),
-            ],
-            _ => vec![String::new(), String::new(), OTHERS.to_owned()],
-        },
-        columns: &[
-            Column { name: "requests", meaning: "Requests answered", kind: Kind::Count(REQUESTS) },
-            Column { name: "failed", meaning: "Of these, those whose reply is an error", kind: Kind::Count(FAILED) },
-            Column {
-                name: "refused",
-                meaning: "Of the failed ones, those that the reply calls the client's fault (HTTP 4xx)",
-                kind: Kind::Count(REFUSED),
-            },
-            Column {
-                name: "streamed",
-                meaning: "Requests whose reply went on as a stream: their latency is that of its beginning",
-                kind: Kind::Count(STREAMED),
-            },
-            Column {
-                name: "latency",
-                meaning: "Latency, failed requests included",
-                kind: Kind::Distribution(LATENCY_HISTOGRAM),
-            },
-        ],
-    }],
-    others: &[(SECTION, |_| Key::new())],
+    tables: &[TABLE, called_endpoints::TABLE],
+    others: &[(SECTION, |_| Key::new()), (called_endpoints::SECTION, |_| Key::new())],
     stop: Stop::InOrder { place: 3, switches: STOPPED_ENDPOINTS },
 };
+
+const TABLE: TableSpec = TableSpec {
+    section: SECTION,
+    title: "endpoints",
+    meaning: "What the service was asked for, most requests first",
+    scope: Scope::Service,
+    names: &[
+        Name { name: "protocol", meaning: "Protocol; empty in the row of all that have none of their own" },
+        Name { name: "kind", meaning: "request, or wait_by_design if the answer comes when something happens" },
+        Name { name: "name", meaning: "Method and route, command, or statement, without values" },
+    ],
+    row_names: |key, row| match key[..] {
+        [protocol, kind, ..] => {
+            vec![Protocol::from_number(protocol as u8).name().to_owned(), kind_name(kind).to_owned(), row.label.clone()]
+        }
+        _ => vec![String::new(), String::new(), OTHERS.to_owned()],
+    },
+    columns: &[
+        Column { name: "requests", meaning: "Requests answered", kind: Kind::Count(REQUESTS) },
+        Column { name: "failed", meaning: "Of these, those whose reply is an error", kind: Kind::Count(FAILED) },
+        Column {
+            name: "refused",
+            meaning: "Of the failed ones, those that the reply calls the client's fault (HTTP 4xx)",
+            kind: Kind::Count(REFUSED),
+        },
+        Column {
+            name: "streamed",
+            meaning: "Requests whose reply went on as a stream: their latency is that of its beginning",
+            kind: Kind::Count(STREAMED),
+        },
+        Column {
+            name: "latency",
+            meaning: "Latency, failed requests included",
+            kind: Kind::Distribution(LATENCY_HISTOGRAM),
+        },
+    ],
+};
+
+fn read(maps: &Maps, service: u32, sections: &mut Sections) {
+    sections.insert(SECTION.into(), rows(maps, service));
+    sections.insert(called_endpoints::SECTION.into(), called_endpoints::rows(maps, service));
+}
 
 /// The kind of a row's requests; `None` in the row of the others.
 #[must_use]
@@ -100,12 +105,17 @@ pub fn kind_of(key: &Key) -> Option<RequestKind> {
     RequestKind::ALL.get(*key.get(1)? as usize).copied()
 }
 
+/// The name of a kind.
+#[must_use]
+pub fn kind_name(kind: u32) -> &'static str {
+    KINDS.get(kind as usize).copied().unwrap_or_default()
+}
+
 fn rows(maps: &Maps, service: u32) -> Section {
-    let (figures, numbers) = (maps.array("ENDPOINT_FIGURES"), maps.array("ENDPOINT_NUMBERS"));
-    let names = maps.array("ENDPOINT_NAMES");
-    let given = numbers.get(service as usize).saturating_add(u64::from(FIRST_NAMED)).min(u64::from(ENDPOINTS)) as u32;
+    let figures = maps.array("ENDPOINT_FIGURES");
+    let numbering = numbering(service, false);
     let mut section = Section::new();
-    for endpoint in u32::from(OTHER_ENDPOINT)..given {
+    for endpoint in u32::from(OTHER_ENDPOINT)..numbers_given(maps, numbering, ENDPOINTS) {
         let base = |shard| figures_base(maps.shards(), service, endpoint, shard) as usize;
         let sums = figures.sums((0..maps.shards()).map(base), ENDPOINT_WORDS as usize);
         if sums.count(REQUESTS) == 0 && sums.count(FAILED) == 0 {
@@ -114,7 +124,7 @@ fn rows(maps: &Maps, service: u32) -> Section {
         let (key, label) = if endpoint == u32::from(OTHER_ENDPOINT) {
             (Key::new(), String::new())
         } else {
-            name(names, service, endpoint)
+            named(maps, numbering, endpoint, |_| String::new())
         };
         let row = section.entry(key).or_insert(Row { label, ..Row::NOTHING });
         // Long names may differ only in what is not kept of them.
@@ -123,22 +133,44 @@ fn rows(maps: &Maps, service: u32) -> Section {
     section
 }
 
-/// What an endpoint is known by in every recording, and its name.
-fn name(names: &Array, service: u32, endpoint: u32) -> (Key, String) {
-    const WORDS: usize = size_of::<EndpointName>() / 8;
-    const HEADER: usize = WORDS - NAME_BYTES / 8;
-    let first = name_index(service, endpoint) as usize * WORDS;
-    let [length_low, length_high, protocol, kind, ..] = names.get(first + 1).to_le_bytes();
-    let length = usize::from(u16::from_le_bytes([length_low, length_high])).min(NAME_BYTES);
-    let head = [u32::from(protocol), u32::from(kind)];
-    if length == 0 {
-        return (vec![head[0], head[1], 0, endpoint], UNNAMED.to_owned());
-    }
-    let bytes: Vec<u8> = (0..NAME_BYTES / 8).flat_map(|word| names.get(first + HEADER + word).to_le_bytes()).collect();
-    let label = label(&bytes[..length]);
+/// The first number that a numbering has not given out, of `limit`.
+pub fn numbers_given(maps: &Maps, numbering: u32, limit: u32) -> u32 {
+    let given = maps.array("ENDPOINT_NUMBERS").get(numbering as usize);
+    given.saturating_add(u64::from(FIRST_NAMED)).min(u64::from(limit)) as u32
+}
+
+/// What an endpoint is known by in every recording, and its name behind what `before` says of the slot of its peer.
+pub fn named(maps: &Maps, numbering: u32, endpoint: u32, before: impl Fn(u32) -> String) -> (Key, String) {
+    let (head, slot, name) = entry(maps, numbering, endpoint);
+    let Some(name) = name else {
+        return (vec![head[0], head[1], 0, endpoint], before(slot) + UNNAMED);
+    };
+    let label = before(slot) + &name;
     let digest = Sha256::digest(label.as_bytes());
     let part = |at: usize| u32::from_be_bytes([digest[at], digest[at + 1], digest[at + 2], digest[at + 3]]);
     (vec![head[0], head[1], part(0), part(4)], label)
+}
+
+/// The name of an endpoint by its number; empty for those that have none.
+#[must_use]
+pub fn name(maps: &Maps, numbering: u32, endpoint: u32) -> String {
+    if !(FIRST_NAMED..ENDPOINTS).contains(&endpoint) {
+        return String::new();
+    }
+    entry(maps, numbering, endpoint).2.unwrap_or_default()
+}
+
+/// Protocol and kind, the slot of the peer, and the name if it is known.
+fn entry(maps: &Maps, numbering: u32, endpoint: u32) -> ([u32; 2], u32, Option<String>) {
+    const WORDS: usize = size_of::<EndpointName>() / 8;
+    const HEADER: usize = WORDS - NAME_BYTES / 8;
+    let names = maps.array("ENDPOINT_NAMES");
+    let first = name_index(numbering, endpoint) as usize * WORDS;
+    let [length_low, length_high, protocol, kind, slot @ ..] = names.get(first + 1).to_le_bytes();
+    let length = usize::from(u16::from_le_bytes([length_low, length_high])).min(NAME_BYTES);
+    let bytes = (0..NAME_BYTES / 8).flat_map(|word| names.get(first + HEADER + word).to_le_bytes());
+    let name = (length != 0).then(|| label(&bytes.take(length).collect::<Vec<u8>>()));
+    ([u32::from(protocol), u32::from(kind)], u32::from_le_bytes(slot), name)
 }
 
 /// The text of a name. One that has all the room there is may go on.
