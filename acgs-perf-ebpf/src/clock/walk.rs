@@ -169,7 +169,13 @@ extern "C" fn step(_number: u32, walk: *mut c_void) -> i64 {
     if found.0 != 0 {
         if is_reply { replied(socket, news, found) } else { asked(talk, id, news, room, found) }
     }
-    GO_ON
+    let talk = &mut socket.talk;
+    let stream = if is_reply { &mut talk.replies } else { &mut talk.requests };
+    if stream.skip != 0 {
+        walk::skip(stream, &mut room.window);
+    }
+    let is_over = room.window.left() == 0 && room.source.left == 0 && stream.skip == 0 && talk.is_skipping == 0;
+    if is_over { STOP } else { GO_ON }
 }
 
 /// Not enough of the window is left for a step.
