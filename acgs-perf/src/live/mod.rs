@@ -8,6 +8,7 @@ mod bpf;
 pub mod btf;
 pub mod calls;
 pub mod diagnostics;
+pub mod endpoint_names;
 mod entries;
 pub mod hooks;
 pub mod look;

@@ -4,6 +4,7 @@
 
 pub mod ci;
 mod format;
+mod html;
 mod page;
 mod perfetto;
 mod terminal;
