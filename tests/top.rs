@@ -111,11 +111,11 @@ fn line_of<'a>(screen: &'a str, name: &str) -> Option<&'a str> {
     screen.lines().find(|line| line.starts_with(&format!("▸ {name} ")))
 }
 
-/// Requests a second in the list, once they are seen.
+/// Requests a second in the list of a small screen, once they are seen.
 fn rate(screen: &str) -> Option<f64> {
-    let words: Vec<&str> = line_of(screen, "redis")?.split_whitespace().collect();
-    // Name, verdict in one or two words, the P99 with its unit, what is left.
-    words.iter().skip(3).filter_map(|word| word.replace(',', "").parse::<f64>().ok()).find(|rate| *rate > 50.0)
+    const COLUMN: (usize, usize) = (46, 8);
+    let cells: String = line_of(screen, "redis")?.chars().skip(COLUMN.0).take(COLUMN.1).collect();
+    cells.trim().replace(',', "").parse().ok().filter(|rate| *rate > 50.0)
 }
 
 fn wait_until_gone(pid: u32) {

@@ -8,7 +8,6 @@ use acgs_perf::command::{
     alerts, baseline, diff, doctor, export, load, merge, record, report, serve, services, top, verify,
 };
 use acgs_perf::output;
-use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use tracing_subscriber::filter::LevelFilter;
 
@@ -75,11 +74,6 @@ enum Verb {
     Verify(verify::Args),
 }
 
-/// Ends with what to type.
-fn help() -> ! {
-    Cli::command().error(ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand, Cli::command().render_help()).exit()
-}
-
 fn main() -> ExitCode {
     // Large blocks (the kernel's BTF, the object) go back to the system as soon as they are freed; by default glibc
     // raises this threshold at the first such free and keeps the later ones.
@@ -94,7 +88,11 @@ fn main() -> ExitCode {
     let verb = match Cli::parse().verb {
         Some(verb) => verb,
         None if top::is_wanted_alone() => Verb::Top(top::Args::default()),
-        None => help(),
+        None => {
+            // Shows what to type, and ends.
+            Cli::command().arg_required_else_help(true).get_matches_from(["acgs-perf"]);
+            return ExitCode::from(2);
+        }
     };
     let result = match verb {
         Verb::Record(args) => record::run(&args),

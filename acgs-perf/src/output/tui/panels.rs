@@ -45,6 +45,7 @@ pub fn all(shown: &Shown<'_>, report: &Report, service: &ServiceReport, width: u
     panels.extend(without_reply(theme, service, width));
     panels.extend(endpoints::endpoints(shown, service, width));
     panels.extend(peers::downstream(theme, service, width));
+    panels.extend(peers::calls(theme, service, width));
     panels.extend(exemplars(theme, service, width));
     panels
 }
@@ -176,7 +177,8 @@ fn exemplars(theme: Theme, service: &ServiceReport, width: usize) -> Option<Pane
         }
         let mut line = vec![styled(right(&duration(exemplar.latency_ns), 9), theme.strong()), plain(" ")];
         line.extend(sequence(&steps, room(exemplar), theme));
-        line.push(styled(format!(" {}", exemplar.client), theme.minor()));
+        let whose = exemplar.endpoint.as_ref().unwrap_or(&exemplar.client);
+        line.push(styled(format!(" {whose}"), theme.minor()));
         line
     });
     Some(Panel::new(theme, "the slowest requests, step by step", lines.collect()))
