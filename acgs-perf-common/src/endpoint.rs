@@ -12,8 +12,10 @@ use crate::maps::MAX_SERVICES;
 pub const NO_ENDPOINT: u16 = 0;
 /// Of requests whose name has no number of its own, or could not be kept.
 pub const OTHER_ENDPOINT: u16 = 1;
+/// Of statements that were prepared before the hooks, so that nobody knows their text.
+pub const PREPARED_BEFORE: u16 = 2;
 /// The first that is named.
-pub const FIRST_NAMED: u32 = 2;
+pub const FIRST_NAMED: u32 = 3;
 /// Numbers per service.
 pub const ENDPOINTS: u32 = 256;
 /// Numbers per service for what it asks its peers for.

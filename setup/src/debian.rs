@@ -28,6 +28,7 @@ const SERVICES: &[(&str, &str, &str)] = &[
     ("iptables", "iptables", "--version"),
     ("haproxy", "haproxy", "-v"),
     ("curl", "curl", "--version"),
+    ("tmux", "tmux", "-V"),
     ("taskset", "util-linux", "--version"),
     ("runuser", "util-linux", "--version"),
     // 19 MB to fetch.

@@ -88,6 +88,7 @@ impl Ring {
                 "services_network",
                 "services_load",
                 "services_redis",
+                "top",
                 "services_nginx",
                 "services_uvicorn",
                 "services_fates",

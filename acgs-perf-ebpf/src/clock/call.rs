@@ -1,20 +1,16 @@
 //! What a service asks its peers for: follows what it sends on the connections that it has opened, and what comes back.
 //!
-//! In: sends and reads. Out: the figures of the peers' endpoints; in the downstream call for which of them it is. A call takes from the
-//! send to the arrival of the first bytes of its answer. These may be read before the send has returned, which is when it is seen, and at
-//! the same moment, on another CPU.
+//! In: sends and reads. Out: in the downstream call which of the peer's endpoints it is for; what was found, to `found`. An answer may be
+//! read before the send has returned, which is when a call is seen, and at the same moment, on another CPU.
 
 use acgs_perf_common::endpoint::{CALLED_SHIFT, NO_ENDPOINT};
 use acgs_perf_common::rules::call::{CALLED, MIXED};
-use acgs_perf_common::rules::downstream::SEND_RETURNS_NS;
-use acgs_perf_protocol::Found;
-use acgs_perf_protocol::pending::Reading;
 
-use super::walk::{follow, lost};
+use super::walk::follow;
 use crate::count::replaced;
 use crate::globals::follows_protocols;
 use crate::state::socket::SocketState;
-use crate::state::talk::{News, Owner, Talk};
+use crate::state::talk::{News, Owner};
 use crate::table::endpoint;
 
 /// States of `Talk::followers`.
@@ -80,44 +76,8 @@ fn follow_alone(socket: &mut SocketState, news: &mut News) {
     follow(socket, news);
     let followers = &raw mut socket.talk.followers;
     if !replaced(followers, ONE, NOBODY) {
-        lost(&mut socket.talk);
+        socket.talk.lost();
         // SAFETY: as above.
         unsafe { followers.write_volatile(NOBODY) };
     }
-}
-
-/// Something of the reply to a call that waits. It counts at its first bytes, or at the end where its call was not seen before.
-#[inline(always)]
-pub fn replied(talk: &mut Talk, news: &News, found: Found, place: endpoint::Place, reading: Reading) {
-    let is_counted = talk.is_replying != 0 && talk.has_ended == 0;
-    if found.has(Found::BEGAN) || (found.has(Found::ENDED) && !is_counted) {
-        let latency = news.arrived.wrapping_sub(reading.arrived);
-        endpoint::answered(place, if (latency as i64) < 0 { 0 } else { latency });
-        (talk.is_replying, talk.has_ended) = (1, 0);
-    }
-}
-
-/// A reply to what nobody has seen yet.
-#[inline(always)]
-pub fn replied_early(talk: &mut Talk, news: &News, found: Found) {
-    if found.has(Found::ENDED) && !found.has(Found::PUSH) && talk.is_streaming == 0 {
-        talk.early = talk.early.saturating_add(1);
-        talk.arrived = news.now;
-    }
-}
-
-/// Whether the answer to a call that is seen now was read a moment before; it counts then.
-#[inline(always)]
-pub fn is_answered_already(talk: &mut Talk, news: &News, endpoint: u16) -> bool {
-    if news.owner.called == 0 || talk.early == 0 {
-        return false;
-    }
-    if news.now.wrapping_sub(talk.arrived) >= SEND_RETURNS_NS {
-        // That was something else.
-        talk.early = 0;
-        return false;
-    }
-    talk.early -= 1;
-    endpoint::answered(endpoint::figures(news.owner, endpoint), 0);
-    true
 }

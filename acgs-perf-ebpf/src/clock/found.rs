@@ -3,12 +3,11 @@
 //! In: findings of `acgs_perf_protocol`. Out: requests that wait for their replies; the figures of endpoints; in `News` what the request
 //! clock must know.
 
-use acgs_perf_common::endpoint::{NO_ENDPOINT, OTHER_ENDPOINT};
+use acgs_perf_common::endpoint::{NO_ENDPOINT, OTHER_ENDPOINT, PREPARED_BEFORE};
 use acgs_perf_protocol::pending::Reading;
 use acgs_perf_protocol::{Found, Kind};
 
-use super::walk::lost;
-use super::{call, record};
+use super::{answer, record};
 use crate::state::socket::SocketState;
 use crate::state::talk::{News, Room, Talk};
 use crate::table::{endpoint, statement};
@@ -31,7 +30,7 @@ pub fn asked(talk: &mut Talk, id: u64, news: &mut News, room: &mut Room, found: 
         talk.named = endpoint;
     }
     if found.has(Found::BINDS) {
-        talk.bound = statement::find(id, stream.value).unwrap_or(OTHER_ENDPOINT);
+        talk.bound = statement::find(id, stream.value).unwrap_or(PREPARED_BEFORE);
     }
     if !found.has(Found::REQUEST) {
         return;
@@ -39,9 +38,9 @@ pub fn asked(talk: &mut Talk, id: u64, news: &mut News, room: &mut Room, found: 
     let endpoint = if found.has(Found::BOUND) { talk.bound } else { talk.named };
     let (kind, reply_rule) = (stream.kind(), stream.reply_rule);
     talk.named = NO_ENDPOINT;
-    let is_answered = kind.is_answered() && !call::is_answered_already(talk, news, endpoint);
+    let is_answered = kind.is_answered() && !answer::is_answered_already(talk, news, endpoint);
     if is_answered && !talk.pending.push(endpoint as u8, kind, reply_rule, talk.reading) {
-        lost(talk);
+        talk.lost();
         return;
     }
     if kind == Kind::Request {
@@ -69,7 +68,7 @@ pub fn replied(socket: &mut SocketState, news: &mut News, found: Found) {
     let front = socket.talk.pending.front();
     let is_called = news.owner.called != 0;
     if is_called && front.is_none() {
-        call::replied_early(&mut socket.talk, news, found);
+        answer::replied_early(&mut socket.talk, news, found);
     }
     if front.is_none() && found.has(Found::ENDED) && socket.talk.is_streaming != 0 {
         socket.talk.is_streaming = 0;
@@ -81,7 +80,7 @@ pub fn replied(socket: &mut SocketState, news: &mut News, found: Found) {
         let is_request = waiting.kind == Kind::Request as u8;
         let place = endpoint::figures(news.owner, endpoint);
         if is_called && is_request {
-            call::replied(&mut socket.talk, news, found, place, reading);
+            answer::replied(&mut socket.talk, news, found, place, reading);
         } else if found.has(Found::BEGAN) && is_request {
             news.began += 1;
             (socket.talk.is_replying, socket.talk.has_ended) = (1, 0);

@@ -73,7 +73,7 @@ subprogram! {
         // SAFETY: as above.
         let (talk, looks) = unsafe { (&mut (*walk.socket).talk, &mut *walk.room) };
         if looks.source.left != 0 && talk.is_followed() {
-            lost(talk);
+            talk.lost();
         }
         if talk.requests.state != Stream::START {
             talk.requests.is_cut = 1;
@@ -93,23 +93,10 @@ fn unseen(talk: &mut Talk, news: &mut News) {
     }
     let stream = if news.is_reply != 0 { &mut talk.replies } else { &mut talk.requests };
     if stream.skip < news.bytes {
-        lost(talk);
+        talk.lost();
         return;
     }
     stream.skip -= news.bytes;
-}
-
-/// It is not understood any more.
-#[inline(always)]
-pub fn lost(talk: &mut Talk) {
-    talk.protocol = Protocol::Unparsed as u8;
-    talk.tries = talk.tries.saturating_add(1);
-    talk.pending.clear();
-    (talk.requests.state, talk.replies.state) = (0, 0);
-    (talk.requests.skip, talk.replies.skip) = (0, 0);
-    (talk.requests.carried, talk.replies.carried) = (0, 0);
-    (talk.is_replying, talk.has_ended, talk.is_streaming, talk.is_skipping, talk.named) = (0, 0, 0, 0, 0);
-    talk.early = 0;
 }
 
 const GO_ON: i64 = 0;
@@ -152,7 +139,7 @@ extern "C" fn step(_number: u32, walk: *mut c_void) -> i64 {
             Ok(protocol) => {
                 talk.protocol = protocol as u8;
                 if !protocol.is_followed() {
-                    lost(talk);
+                    talk.lost();
                     return STOP;
                 }
             }
@@ -172,7 +159,7 @@ extern "C" fn step(_number: u32, walk: *mut c_void) -> i64 {
             room.source.left = 0;
             news.pushes += 1;
         } else {
-            lost(talk);
+            talk.lost();
         }
         return STOP;
     }
@@ -182,7 +169,13 @@ extern "C" fn step(_number: u32, walk: *mut c_void) -> i64 {
     if found.0 != 0 {
         if is_reply { replied(socket, news, found) } else { asked(talk, id, news, room, found) }
     }
-    GO_ON
+    let talk = &mut socket.talk;
+    let stream = if is_reply { &mut talk.replies } else { &mut talk.requests };
+    if stream.skip != 0 {
+        walk::skip(stream, &mut room.window);
+    }
+    let is_over = room.window.left() == 0 && room.source.left == 0 && stream.skip == 0 && talk.is_skipping == 0;
+    if is_over { STOP } else { GO_ON }
 }
 
 /// Not enough of the window is left for a step.
@@ -190,7 +183,7 @@ extern "C" fn step(_number: u32, walk: *mut c_void) -> i64 {
 fn short(is_reply: bool, talk: &mut Talk, room: &mut Room) -> i64 {
     let stream = if is_reply { &mut talk.replies } else { &mut talk.requests };
     if !walk::keep_rest(stream, &mut room.window) {
-        lost(talk);
+        talk.lost();
         return STOP;
     }
     fill(is_reply, talk, room)
@@ -213,7 +206,7 @@ fn fill(is_reply: bool, talk: &mut Talk, room: &mut Room) -> i64 {
     // SAFETY: `carried` is at most a token, and there is room for a piece behind it.
     let place = unsafe { room.window.bytes.as_mut_ptr().add(carried as usize) };
     if !room.source.copy(place, bytes as u32) {
-        lost(talk);
+        talk.lost();
         return STOP;
     }
     room.source.pass(bytes);

@@ -80,6 +80,19 @@ impl Talk {
     pub fn is_followed(&self) -> bool {
         self.protocol().is_followed()
     }
+
+    /// It is not understood any more.
+    #[inline(always)]
+    pub fn lost(&mut self) {
+        self.protocol = Protocol::Unparsed as u8;
+        self.tries = self.tries.saturating_add(1);
+        self.pending.clear();
+        (self.requests.state, self.replies.state) = (0, 0);
+        (self.requests.skip, self.replies.skip) = (0, 0);
+        (self.requests.carried, self.replies.carried) = (0, 0);
+        (self.is_replying, self.has_ended, self.is_streaming, self.is_skipping, self.named) = (0, 0, 0, 0, 0);
+        self.early = 0;
+    }
 }
 
 /// Whose requests, and therefore endpoints, they are.

@@ -14,8 +14,9 @@ use acgs_perf_common::histogram::bucket_low;
 use acgs_perf_common::maps::{Counter, Histogram};
 use aya::maps::{MapData, RingBuf};
 
+use crate::live::endpoint_names;
 use crate::live::maps::{Maps, text};
-use crate::live::probes::{endpoints, request};
+use crate::live::probes::request;
 use crate::snapshot::exemplar::{
     Actor, Exemplar, Exemplars, KEPT, KEPT_PER_INTERVAL, Kept, Segment, Slowest, add_to_slowest,
 };
@@ -197,7 +198,7 @@ impl Names<'_> {
         if !self.is_wanted {
             return String::new();
         }
-        endpoints::name(self.maps, numbering(self.service, is_called), number)
+        endpoint_names::name(self.maps, numbering(self.service, is_called), number)
     }
 }
 

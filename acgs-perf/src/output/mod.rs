@@ -10,6 +10,7 @@ mod page;
 mod perfetto;
 mod terminal;
 pub mod text;
+pub mod tui;
 pub mod words;
 
 pub use format::{Format, Rendered, render};

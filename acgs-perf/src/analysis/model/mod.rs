@@ -21,7 +21,7 @@ pub use fates::{
     AbandonedReport, CoverageReport, FatesReport, KindsReport, OpenReport, OpenRequestReport, PushReport,
     RefusedReport, Since, WaitByDesignReport,
 };
-pub use finding::{Figure, Finding, Severity, Unit};
+pub use finding::{Confidence, Figure, Finding, Severity, Unit};
 pub use root::{
     CostReport, HostPartReport, HostReport, OverheadReport, ProgramCostReport, Report, SCHEMA_VERSION, Tool, Window,
 };

@@ -11,10 +11,10 @@ use acgs_perf_common::endpoint::{
 use acgs_perf_protocol::Protocol;
 
 use super::attribution;
-use super::endpoints::{LATENCY_HISTOGRAM, OTHERS, kind_name, named, numbers_given};
+use crate::live::endpoint_names::{BEFORE, LATENCY_HISTOGRAM, OTHERS, kind_name, named, numbers_given};
 use crate::live::maps::Maps;
 use crate::live::table::{Column, Kind, Name, Scope, TableSpec};
-use crate::sums::{Difference as _, Key, Row, Section};
+use crate::sums::{Difference as _, Row, Section};
 use crate::units::downstream_address;
 
 /// By protocol, kind, peer and name; without a key those that have no figures of their own. Words as in `acgs_perf_common::endpoint`.
@@ -39,6 +39,7 @@ pub const TABLE: TableSpec = TableSpec {
             let protocol = Protocol::from_number(*protocol as u8).name();
             vec![peer.to_owned(), protocol.to_owned(), kind_name(*kind).to_owned(), name.to_owned()]
         }
+        ([_], _) => vec![String::new(), String::new(), String::new(), BEFORE.to_owned()],
         _ => vec![String::new(), String::new(), String::new(), OTHERS.to_owned()],
     },
     columns: &[
@@ -62,8 +63,9 @@ pub fn rows(maps: &Maps, service: u32) -> Section {
     let figures = maps.array("ENDPOINT_FIGURES");
     let numbering = numbering(service, true);
     let end = numbers_given(maps, numbering, CALLED_ENDPOINTS);
-    let others = figures.get(called_base(maps.shards(), service, u32::from(OTHER_ENDPOINT)) as usize);
-    if end == FIRST_NAMED && others == 0 {
+    let has_others = (u32::from(OTHER_ENDPOINT)..FIRST_NAMED)
+        .any(|endpoint| figures.get(called_base(maps.shards(), service, endpoint) as usize) != 0);
+    if end == FIRST_NAMED && !has_others {
         // Nothing was called, or nobody follows calls.
         return Section::new();
     }
@@ -79,10 +81,7 @@ pub fn rows(maps: &Maps, service: u32) -> Section {
             continue;
         }
         let address = |slot: u32| peers.get(&slot).map_or(OTHERS, String::as_str);
-        let (key, label) = match named(maps, numbering, endpoint, |slot| format!("{}{BETWEEN}", address(slot))) {
-            _ if endpoint == u32::from(OTHER_ENDPOINT) => (Key::new(), String::new()),
-            known => known,
-        };
+        let (key, label) = named(maps, numbering, endpoint, |slot| format!("{}{BETWEEN}", address(slot)));
         section.entry(key).or_insert(Row { label, ..Row::NOTHING }).sums.add(&sums);
     }
     section

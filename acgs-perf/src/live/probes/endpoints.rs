@@ -6,31 +6,21 @@
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 
 use acgs_perf_common::endpoint::{
-    BUCKETS, ENDPOINT_WORDS, ENDPOINTS, EndpointName, FAILED, FIRST_NAMED, LATENCY, LATENCY_SUM, NAME_BYTES,
-    OTHER_ENDPOINT, OVER_RANGE, POWER, PREPARED_STATEMENTS, REFUSED, REQUESTS, SLOTS, STREAMED, figures_base,
-    name_index, numbering,
+    ENDPOINT_WORDS, ENDPOINTS, FAILED, OTHER_ENDPOINT, PREPARED_STATEMENTS, REFUSED, REQUESTS, SLOTS, STREAMED,
+    figures_base, name_index, numbering,
 };
 use acgs_perf_common::maps::STOPPED_ENDPOINTS;
 use acgs_perf_protocol::{Kind as RequestKind, Protocol};
-use sha2::{Digest as _, Sha256};
 
 use super::{MapSpec, ProbeSpec, Stop, called_endpoints};
+pub use crate::live::endpoint_names::LATENCY_HISTOGRAM;
+use crate::live::endpoint_names::{BEFORE, OTHERS, kind_name, named, numbers_given};
 use crate::live::maps::Maps;
-use crate::live::table::{Column, Histogram, Kind, Name, Scope, TableSpec};
+use crate::live::table::{Column, Kind, Name, Scope, TableSpec};
 use crate::sums::{Difference as _, Key, Row, Section, Sections};
 
 /// By protocol, kind and name; without a key those that have no figures of their own. Words as in `acgs_perf_common::endpoint`.
 pub const SECTION: &str = "endpoints";
-/// Stands for those that have no figures of their own.
-pub const OTHERS: &str = "others";
-/// Of which the kernel side knows only the hash.
-const UNNAMED: &str = "(name not seen whole)";
-const KINDS: [&str; RequestKind::ALL.len()] = ["request", "one_way", "wait_by_design", "handshake", "farewell", "mark"];
-
-/// The latency in a row.
-pub const LATENCY_HISTOGRAM: Histogram =
-    Histogram { first: LATENCY, buckets: BUCKETS, power: POWER, over_range: OVER_RANGE, sum: LATENCY_SUM };
-
 /// It has no hooks of its own: the request clock's programs look at what is said.
 pub static PROBE: ProbeSpec = ProbeSpec {
     name: "endpoints",
@@ -71,6 +61,7 @@ const TABLE: TableSpec = TableSpec {
         [protocol, kind, ..] => {
             vec![Protocol::from_number(protocol as u8).name().to_owned(), kind_name(kind).to_owned(), row.label.clone()]
         }
+        [_] => vec![String::new(), String::new(), BEFORE.to_owned()],
         _ => vec![String::new(), String::new(), OTHERS.to_owned()],
     },
     columns: &[
@@ -105,12 +96,6 @@ pub fn kind_of(key: &Key) -> Option<RequestKind> {
     RequestKind::ALL.get(*key.get(1)? as usize).copied()
 }
 
-/// The name of a kind.
-#[must_use]
-pub fn kind_name(kind: u32) -> &'static str {
-    KINDS.get(kind as usize).copied().unwrap_or_default()
-}
-
 fn rows(maps: &Maps, service: u32) -> Section {
     let figures = maps.array("ENDPOINT_FIGURES");
     let numbering = numbering(service, false);
@@ -121,67 +106,12 @@ fn rows(maps: &Maps, service: u32) -> Section {
         if sums.count(REQUESTS) == 0 && sums.count(FAILED) == 0 {
             continue;
         }
-        let (key, label) = if endpoint == u32::from(OTHER_ENDPOINT) {
-            (Key::new(), String::new())
-        } else {
-            named(maps, numbering, endpoint, |_| String::new())
-        };
+        let (key, label) = named(maps, numbering, endpoint, |_| String::new());
         let row = section.entry(key).or_insert(Row { label, ..Row::NOTHING });
         // Long names may differ only in what is not kept of them.
         row.sums.add(&sums);
     }
     section
-}
-
-/// The first number that a numbering has not given out, of `limit`.
-pub fn numbers_given(maps: &Maps, numbering: u32, limit: u32) -> u32 {
-    let given = maps.array("ENDPOINT_NUMBERS").get(numbering as usize);
-    given.saturating_add(u64::from(FIRST_NAMED)).min(u64::from(limit)) as u32
-}
-
-/// What an endpoint is known by in every recording, and its name behind what `before` says of the slot of its peer.
-pub fn named(maps: &Maps, numbering: u32, endpoint: u32, before: impl Fn(u32) -> String) -> (Key, String) {
-    let (head, slot, name) = entry(maps, numbering, endpoint);
-    let Some(name) = name else {
-        return (vec![head[0], head[1], 0, endpoint], before(slot) + UNNAMED);
-    };
-    let label = before(slot) + &name;
-    let digest = Sha256::digest(label.as_bytes());
-    let part = |at: usize| u32::from_be_bytes([digest[at], digest[at + 1], digest[at + 2], digest[at + 3]]);
-    (vec![head[0], head[1], part(0), part(4)], label)
-}
-
-/// The name of an endpoint by its number; empty for those that have none.
-#[must_use]
-pub fn name(maps: &Maps, numbering: u32, endpoint: u32) -> String {
-    if !(FIRST_NAMED..ENDPOINTS).contains(&endpoint) {
-        return String::new();
-    }
-    entry(maps, numbering, endpoint).2.unwrap_or_default()
-}
-
-/// Protocol and kind, the slot of the peer, and the name if it is known.
-fn entry(maps: &Maps, numbering: u32, endpoint: u32) -> ([u32; 2], u32, Option<String>) {
-    const WORDS: usize = size_of::<EndpointName>() / 8;
-    const HEADER: usize = WORDS - NAME_BYTES / 8;
-    let names = maps.array("ENDPOINT_NAMES");
-    let first = name_index(numbering, endpoint) as usize * WORDS;
-    let [length_low, length_high, protocol, kind, slot @ ..] = names.get(first + 1).to_le_bytes();
-    let length = usize::from(u16::from_le_bytes([length_low, length_high])).min(NAME_BYTES);
-    let bytes = (0..NAME_BYTES / 8).flat_map(|word| names.get(first + HEADER + word).to_le_bytes());
-    let name = (length != 0).then(|| label(&bytes.take(length).collect::<Vec<u8>>()));
-    ([u32::from(protocol), u32::from(kind)], u32::from_le_bytes(slot), name)
-}
-
-/// The text of a name. One that has all the room there is may go on.
-fn label(bytes: &[u8]) -> String {
-    if bytes.len() < NAME_BYTES {
-        return String::from_utf8_lossy(bytes).into_owned();
-    }
-    // The last letter may be cut in two.
-    let whole = bytes.utf8_chunks().next().map_or("", |chunk| chunk.valid());
-    let text = if bytes.len() - whole.len() < 4 { whole.into() } else { String::from_utf8_lossy(bytes) };
-    if text.ends_with('…') { text.into_owned() } else { format!("{text}…") }
 }
 
 /// A key for the hashes of names that nobody outside knows.
@@ -190,27 +120,4 @@ pub fn random_key() -> [u64; 2] {
     // What the standard library keeps hash tables with against the same attack.
     let word = || RandomState::new().build_hasher().finish();
     [word(), word() | 1]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{NAME_BYTES, label};
-
-    #[test]
-    fn a_name_that_fills_its_room_is_marked_as_cut() {
-        let text = "x".repeat(NAME_BYTES);
-        assert_eq!(label(&text.as_bytes()[1..]), text[1..]);
-        assert_eq!(label(text.as_bytes()), format!("{text}…"));
-        let (letters, broken) = (format!("{}é", &text[2..]), [&text.as_bytes()[1..], "é".as_bytes()].concat());
-        assert_eq!(label(letters.as_bytes()), format!("{letters}…"));
-        assert_eq!(label(&broken[..NAME_BYTES]), format!("{}…", &text[1..]));
-    }
-
-    #[test]
-    fn bytes_that_are_no_text_stay_to_be_seen() {
-        assert_eq!(label(b"GET /\xff"), "GET /\u{fffd}");
-        let (mut long, marks) = ([b'x'; NAME_BYTES], |text: &str| text.matches('\u{fffd}').count());
-        long[3] = 0xff;
-        assert_eq!(marks(&label(&long)), 1);
-    }
 }

@@ -5,7 +5,7 @@
 
 pub mod client;
 pub mod compare;
-mod layout;
+pub(super) mod layout;
 mod probe;
 mod service;
 mod tables;
