@@ -8,8 +8,8 @@ use crate::report::{ExemplarReport, SegmentReport, ServiceReport};
 use crate::units::{duration, percent, process_name};
 
 const HEIGHT: f64 = 22.0;
-/// Steps that are told, the longest ones of those that there are.
-const STEPS: usize = 24;
+/// Steps of one that are told, the longest of those that there are.
+const STEPS: usize = 16;
 /// Requests of a service, where the page has few services and where it has many.
 const SHOWN: (usize, usize) = (8, 3);
 const FEW_SERVICES: usize = 4;
@@ -55,7 +55,10 @@ fn exemplar(id: &str, of: &ExemplarReport, longest: u64, service: &ServiceReport
     }
     Exemplar {
         latency: duration(of.latency_ns),
-        facts: format!("{when}, from {}, answered by {process}", of.client),
+        facts: match &of.endpoint {
+            Some(endpoint) => format!("{endpoint} · {when}, from {}, answered by {process}", of.client),
+            None => format!("{when}, from {}, answered by {process}", of.client),
+        },
         svg: bar(id, of, longest, service),
         steps: steps(of, service),
         rest: rest.join("; "),
@@ -101,7 +104,7 @@ fn steps(of: &ExemplarReport, service: &ServiceReport) -> Vec<(&'static str, Str
             steps.push((
                 GROUPS[group(&segment.component)].0,
                 duration(begin),
-                name(&segment.component, segment.peer.as_deref(), service),
+                what(segment, service),
                 duration(segment.duration_ns),
                 by(segment),
             ));
@@ -109,6 +112,15 @@ fn steps(of: &ExemplarReport, service: &ServiceReport) -> Vec<(&'static str, Str
         begin = begin.saturating_add(segment.duration_ns);
     }
     steps
+}
+
+/// The component, the peer, and what it was asked for.
+fn what(segment: &SegmentReport, service: &ServiceReport) -> String {
+    let name = name(&segment.component, segment.peer.as_deref(), service);
+    match &segment.call {
+        Some(call) => format!("{name}: {call}"),
+        None => name,
+    }
 }
 
 fn by(segment: &SegmentReport) -> String {
