@@ -84,7 +84,7 @@ subprogram! {
         if looks.source.left != 0 && talk.is_followed() {
             talk.lost();
         }
-        if talk.requests.state != Stream::START {
+        if talk.requests.state != Stream::START && talk.requests.length != 0 {
             talk.requests.is_cut = 1;
         }
         if talk.has_ended != 0 && talk.replies.skip == 0 {

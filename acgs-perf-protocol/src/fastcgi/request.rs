@@ -193,14 +193,15 @@ fn segment(stream: &mut Stream, window: &mut Window, name: &mut Name) -> Found {
     let part = path::step(stream, window, name, is_start, most);
     let bytes = match part {
         Part::Short => return Found::SHORT,
-        Part::Enough => return rest(stream),
+        // Servers read the record that ends the parameters by itself, when the name's bytes are gone.
+        Part::Enough => return rest(stream).and(Found::NAMED),
         Part::Segment(bytes) | Part::End(bytes) => bytes,
     };
     stream.value = stream.value.wrapping_sub(bytes << 16);
     stream.state = SEGMENT_REST;
     if part == Part::End(bytes) {
         if bytes == most || window.first() != b'/' {
-            return rest(stream);
+            return rest(stream).and(Found::NAMED);
         }
         stream.state = SEGMENT;
     }

@@ -1,8 +1,8 @@
 //! FastCGI: parameters, bodies, replies.
 
-use acgs_perf_protocol::{Kind, Protocol};
+use acgs_perf_protocol::{Found, Kind, Protocol};
 
-use super::drive::{however_cut, replies_by_rule, requests};
+use super::drive::{Direction, however_cut, replies_by_rule, requests};
 use super::exchange::{exchange, exchange_however_cut};
 use super::http1_generated::{name, target};
 use super::random::Random;
@@ -164,4 +164,21 @@ fn conversations_end_where_they_were_made_to() {
         );
         count += found.len();
     }
+}
+
+/// Servers read each record by itself, and the empty one at the end last: a name is whole before that.
+#[test]
+fn a_name_is_whole_with_its_parameters() {
+    let parameters = b"\x0e\x03REQUEST_METHODGET\x0b\x08REQUEST_URI/items/1";
+    let head = [1, 4, 0, 1, 0, parameters.len() as u8, 0, 0];
+    let mut direction = Direction::new(Protocol::FastCgi);
+    let mut found = Vec::new();
+    let pieces: [&[u8]; 5] =
+        [b"\x01\x01\0\x01\0\x08\0\0", b"\0\x01\0\0\0\0\0\0", &head, parameters, b"\x01\x04\0\x01\0\0\0\0"];
+    for (number, piece) in pieces.into_iter().enumerate() {
+        direction.take(piece, false, |direction, what, _| found.push((number, what, direction.name())));
+    }
+    let name = || "GET /items/{}".to_owned();
+    found.retain(|(_, what, _)| *what != Found::NOTHING);
+    assert_eq!(found, [(3, Found::NAMED, name()), (4, Found::REQUEST, name())]);
 }
