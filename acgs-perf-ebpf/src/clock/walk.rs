@@ -61,8 +61,11 @@ subprogram! {
         let is_seen = looks.source.begin(news.bytes);
         looks.name.key = endpoint::key();
         (looks.window.at, looks.window.end) = (0, 0);
+        let is_reply = news.is_reply != 0;
+        let stream = if is_reply { &talk.replies } else { &talk.requests };
+        let is_filled = !is_seen || stream.skip != 0 || fill(is_reply, talk, looks) == GO_ON;
         let mut walk = Walk { socket, news, room };
-        if is_seen {
+        if is_seen && is_filled {
             // SAFETY: the callback takes what it is given here.
             let _steps = unsafe { bpf_loop(MOST_STEPS, step as *mut c_void, (&raw mut walk).cast(), 0) };
         } else {
@@ -147,7 +150,9 @@ extern "C" fn step(_number: u32, walk: *mut c_void) -> i64 {
     }
     let protocol = talk.protocol();
     let found = if is_reply {
-        talk.replies.reply_rule = talk.pending.reply_rule();
+        if talk.replies.state == Stream::START {
+            talk.replies.reply_rule = talk.pending.reply_rule();
+        }
         walk::reply_step(protocol, &mut talk.replies, &mut room.window)
     } else {
         walk::request_step(protocol, &mut talk.requests, &mut room.window, &mut room.name)
