@@ -100,7 +100,8 @@ impl Direction {
         }
     }
 
-    fn name(&self) -> String {
+    /// The name of the request that was found last.
+    pub fn name(&self) -> String {
         let length = usize::from(self.stream.length).min(NAME);
         String::from_utf8_lossy(&self.name.bytes[..length]).into_owned()
     }
