@@ -6,7 +6,7 @@
 
 use core::ffi::c_void;
 
-use acgs_perf_common::opaque::reload;
+use acgs_perf_common::opaque::{reload, store};
 use acgs_perf_common::subprogram;
 use acgs_perf_protocol::detect::detect;
 use acgs_perf_protocol::pending::Reading;
@@ -166,6 +166,9 @@ extern "C" fn step(_number: u32, walk: *mut c_void) -> i64 {
     } else {
         walk::request_step(protocol, &mut talk.requests, &mut room.window, &mut room.name)
     };
+    // The verifier need not follow what each token can be through all that comes behind it.
+    store(&mut news.found, found.0);
+    let found = Found(reload(&news.found));
     if found.has(Found::LOST) {
         if is_reply && talk.pending.is_empty() && talk.is_replying == 0 && talk.is_streaming == 0 {
             // Nobody asked for it, and it is no reply.
