@@ -144,6 +144,8 @@ pub struct News {
     pub last_endpoint: u32,
     /// Out: 1 if there are data among it, of a protocol that does not say where a request begins.
     pub has_data: u32,
+    /// What the last step has found.
+    pub found: u32,
 }
 
 impl News {
