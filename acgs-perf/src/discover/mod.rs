@@ -5,6 +5,7 @@
 //! Nothing is remembered between two calls. The rules of matching stand at the head of `matching`.
 
 pub mod config;
+mod endpoint;
 pub mod error;
 #[cfg(test)]
 mod fixture;
@@ -27,6 +28,7 @@ mod udp_sockets;
 
 use std::path::Path;
 
+pub use endpoint::{EndpointKind, EndpointRule, EndpointRules};
 pub use error::DiscoverError;
 pub use listeners::{Listener, listening, suggestions, udp_sockets};
 pub use objective::Objective;

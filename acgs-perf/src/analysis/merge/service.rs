@@ -12,7 +12,7 @@ use super::{exemplars, figures, tables};
 use crate::analysis::censored::{Ages, with_ages};
 use crate::analysis::counts::Counts;
 use crate::analysis::distribution::ended_of;
-use crate::analysis::model::{Distribution, FatesReport, OpenReport, ServiceReport};
+use crate::analysis::model::{Distribution, FatesReport, ObjectiveReport, OpenReport, ServiceReport};
 use crate::analysis::number::rate;
 use crate::analysis::sections::{callers, series::design_effect};
 use crate::live::status::ProbeStatus;
@@ -56,6 +56,8 @@ impl Service {
             fates: None,
             refused: None,
             kinds: None,
+            coverage: None,
+            endpoint_objectives: Vec::new(),
             tail: None,
             attribution: None,
             downstream: None,
@@ -74,6 +76,9 @@ impl Service {
         });
         fold(&mut sum.refused, of.refused, figures::refused);
         fold(&mut sum.kinds, of.kinds, figures::kinds);
+        fold(&mut sum.coverage, of.coverage, figures::coverage);
+        figures::endpoint_objectives(&mut sum.endpoint_objectives, of.endpoint_objectives);
+        sum.objective.by_worst_endpoint |= of.objective.by_worst_endpoint;
         fold(&mut sum.attribution, of.attribution, figures::attribution);
         fold(&mut sum.downstream, of.downstream, figures::downstream);
         fold(&mut sum.exemplars, shifted, |own, other| exemplars::add(own, other, 0));
@@ -119,6 +124,10 @@ impl Service {
             }
             requests.latency = with_ages(&ended, &ages, into.objective.p99_ns);
             requests.rate_per_s = rate(requests.count, duration_ns);
+            let counted = requests.latency.count.saturating_sub(requests.latency.without_end.unwrap_or(0));
+            if let Some(rule) = &mut requests.by_rule {
+                rule.rate_per_s = rate(counted, duration_ns);
+            }
         }
         if let (Some(peers), Some(attribution)) = (&mut sum.downstream, &sum.attribution) {
             figures::settle_downstream(peers, callers(probes, attribution, answered));
@@ -129,7 +138,8 @@ impl Service {
         sum.selector = std::mem::take(&mut into.selector);
         sum.processes = std::mem::take(&mut into.processes);
         sum.udp_ports = std::mem::take(&mut into.udp_ports);
-        sum.objective = std::mem::take(&mut into.objective);
+        let by_worst_endpoint = sum.objective.by_worst_endpoint;
+        sum.objective = ObjectiveReport { by_worst_endpoint, ..std::mem::take(&mut into.objective) };
         *into = sum;
     }
 }

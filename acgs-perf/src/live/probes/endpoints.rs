@@ -22,7 +22,8 @@ use crate::sums::{Difference as _, Key, Row, Section};
 
 /// By protocol, kind and name; without a key those that have no figures of their own. Words as in `acgs_perf_common::endpoint`.
 pub const SECTION: &str = "endpoints";
-const OTHERS: &str = "others";
+/// What the row of those without figures of their own is called.
+pub const OTHERS: &str = "others";
 /// Of which the kernel side knows only the hash.
 const UNNAMED: &str = "(name not seen whole)";
 const KINDS: [&str; RequestKind::ALL.len()] = ["request", "one_way", "wait_by_design", "handshake", "farewell", "mark"];
@@ -100,6 +101,27 @@ pub fn kind_of(key: &Key) -> Option<RequestKind> {
     RequestKind::ALL.get(*key.get(1)? as usize).copied()
 }
 
+/// As the report has it.
+#[must_use]
+pub fn kind_name(kind: RequestKind) -> &'static str {
+    KINDS[kind as usize]
+}
+
+/// The kind of this name.
+#[must_use]
+pub fn kind_named(name: &str) -> Option<RequestKind> {
+    let at = KINDS.iter().position(|known| *known == name)?;
+    RequestKind::ALL.get(at).copied()
+}
+
+/// What an endpoint of this name is known by in every recording.
+#[must_use]
+pub fn key_of(protocol: u32, kind: RequestKind, name: &str) -> Key {
+    let digest = Sha256::digest(name.as_bytes());
+    let part = |at: usize| u32::from_be_bytes([digest[at], digest[at + 1], digest[at + 2], digest[at + 3]]);
+    vec![protocol, kind as u32, part(0), part(4)]
+}
+
 fn rows(maps: &Maps, service: u32) -> Section {
     let (figures, numbers) = (maps.array("ENDPOINT_FIGURES"), maps.array("ENDPOINT_NUMBERS"));
     let names = maps.array("ENDPOINT_NAMES");
@@ -130,15 +152,13 @@ fn name(names: &Array, service: u32, endpoint: u32) -> (Key, String) {
     let first = name_index(service, endpoint) as usize * WORDS;
     let [length_low, length_high, protocol, kind, ..] = names.get(first + 1).to_le_bytes();
     let length = usize::from(u16::from_le_bytes([length_low, length_high])).min(NAME_BYTES);
-    let head = [u32::from(protocol), u32::from(kind)];
+    let kind = RequestKind::ALL.get(usize::from(kind)).copied().unwrap_or(RequestKind::Request);
     if length == 0 {
-        return (vec![head[0], head[1], 0, endpoint], UNNAMED.to_owned());
+        return (vec![protocol.into(), kind as u32, 0, endpoint], UNNAMED.to_owned());
     }
     let bytes: Vec<u8> = (0..NAME_BYTES / 8).flat_map(|word| names.get(first + HEADER + word).to_le_bytes()).collect();
     let label = label(&bytes[..length]);
-    let digest = Sha256::digest(label.as_bytes());
-    let part = |at: usize| u32::from_be_bytes([digest[at], digest[at + 1], digest[at + 2], digest[at + 3]]);
-    (vec![head[0], head[1], part(0), part(4)], label)
+    (key_of(protocol.into(), kind, &label), label)
 }
 
 /// The text of a name. One that has all the room there is may go on.
