@@ -267,7 +267,7 @@ impl Source<'_> {
             }
             other => other,
         };
-        let selectors = selectors(value, &fail)?;
+        let selectors = selectors(value, fail)?;
         let endpoints: FileEndpoints = endpoints
             .try_into()
             .map_err(|error: toml::de::Error| fail(error.message().lines().collect::<Vec<_>>().join(", ")))?;

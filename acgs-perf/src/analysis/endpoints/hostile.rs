@@ -22,10 +22,10 @@ fn random(state: &mut u64) -> u64 {
 fn path(state: &mut u64) -> Vec<u8> {
     let mut path = Vec::new();
     for _ in 0..=random(state) % 6 {
-        path.push(b'/');
+        path.extend_from_slice(b"/");
         let length = 1 + random(state) % 9;
         match random(state) % 10 {
-            0 => path.extend((0..length).map(|_| b'0' + (random(state) % 10) as u8)),
+            0 => path.extend((0..length).map(|_| b"0123456789"[(random(state) % 10) as usize])),
             1 => path.extend((0..length).map(|_| b"%\xff{}<'"[(random(state) % 6) as usize])),
             _ => path.extend((0..length).map(|_| b'a' + (random(state) % 26) as u8)),
         }

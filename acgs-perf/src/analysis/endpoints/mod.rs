@@ -18,4 +18,5 @@ pub use figures::{EndpointFigures, Latency, lower, of_report, of_section, upper}
 pub use moved::{Moved, moved};
 pub use naming::Naming;
 pub use objective::judge;
+pub use paths::Paths;
 pub use tail::tail;

@@ -258,7 +258,7 @@ mod tests {
     #[test]
     fn templates_are_no_words_that_a_level_has_too_many_of() {
         let rules = rules(&["/x/{id}"]);
-        let names: Vec<String> = (b'a'..b'z').map(|letter| format!("GET /x/{}", char::from(letter))).collect();
+        let names: Vec<String> = (b'a'..=b'z').map(|letter| format!("GET /x/{}", char::from(letter))).collect();
         let section = section(&names.iter().map(|name| (HTTP, Kind::Request, name.as_str(), 1)).collect::<Vec<_>>());
         let found = Naming::of(&rules, &section).recut(&section);
         assert_eq!(found.values().map(|row| row.label.as_str()).collect::<Vec<_>>(), ["GET /x/{id}"]);

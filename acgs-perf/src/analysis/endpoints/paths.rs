@@ -3,7 +3,7 @@
 //! In: paths as the kernel side has named them, in which what looks like a value is `{}`. Out: the same, with `{name}` for a level on which
 //! too many words have been seen. The rule: of one protocol and method, the words that follow the same beginning are one level. Where a
 //! level has more of them than its limit (the first one of a path four times as many: an application has many routes there), all of its words, and
-//! `{}`, become `{name}`, and what follows them is put together, where the rule holds anew. That depends on the set of paths alone, and not on their order.
+//! `{}`, become `{name}`, and so they do where one is that already, and what follows them is put together, where the rule holds anew. That depends on the set of paths alone, and not on their order.
 //!
 //! Memory is bounded: with more than [`MAX_NODES`] levels and words, the limit is halved until they are fewer. Then, and only then, the
 //! order counts; so whoever wants the same twice adds in the same order.
@@ -97,6 +97,10 @@ impl Node {
     /// Adds a path; how many nodes are new.
     fn add(&mut self, segments: &[&str], limit: usize, times: usize) -> usize {
         let Some((first, rest)) = segments.split_first() else { return 0 };
+        if *first == NAME && !self.is_one {
+            // Somebody has put it together before.
+            self.join(limit);
+        }
         let name = if self.is_one && is_taken(first) { NAME } else { first };
         let mut new = 0;
         let child = match self.children.contains_key(name) {

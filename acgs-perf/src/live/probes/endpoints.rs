@@ -25,7 +25,7 @@ pub const SECTION: &str = "endpoints";
 /// What the row of those without figures of their own is called.
 pub const OTHERS: &str = "others";
 /// Of which the kernel side knows only the hash.
-const UNNAMED: &str = "(name not seen whole)";
+pub const UNNAMED: &str = "(name not seen whole)";
 const KINDS: [&str; RequestKind::ALL.len()] = ["request", "one_way", "wait_by_design", "handshake", "farewell", "mark"];
 
 /// The latency in a row.

@@ -148,6 +148,7 @@ mod tests {
     fn text(change: impl Fn(&mut ServiceReport)) -> String {
         let mut report = sample::whole();
         report.services.remove(0);
+        report.services[0].endpoint_objectives.clear();
         change(&mut report.services[0]);
         let report = said(assessed(report));
         let mut lines = Lines::new(110);
