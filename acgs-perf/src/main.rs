@@ -5,10 +5,10 @@
 use std::process::ExitCode;
 
 use acgs_perf::command::{
-    alerts, baseline, diff, doctor, export, load, merge, record, report, serve, services, verify,
+    alerts, baseline, diff, doctor, export, load, merge, record, report, serve, services, top, verify,
 };
 use acgs_perf::output;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use tracing_subscriber::filter::LevelFilter;
 
 /// Host-level latency profiler: what latency the clients of your services really saw, and where the time went.
@@ -16,11 +16,12 @@ use tracing_subscriber::filter::LevelFilter;
 #[command(name = "acgs-perf", version, about, after_help = EXAMPLES, max_term_width = 110)]
 struct Cli {
     #[command(subcommand)]
-    verb: Verb,
+    verb: Option<Verb>,
 }
 
 const EXAMPLES: &str = "\
 Examples:
+  sudo acgs-perf                                            # every service that listens here, live on the terminal
   sudo acgs-perf record                                     # the ACGS services of this host, for 30 seconds
   sudo acgs-perf record --service api=port:8000 --duration 10s
   sudo acgs-perf record --service redis=port:6379 -- redis-benchmark -t get -n 1000000
@@ -38,6 +39,9 @@ enum Verb {
     /// Record for ever, into a ring on disk
     #[command(after_help = serve::EXAMPLES)]
     Serve(Box<serve::Args>),
+    /// Show services as they are now, on the terminal
+    #[command(after_help = top::EXAMPLES)]
+    Top(top::Args),
     /// Send requests at a rate, and say how long they took
     #[command(after_help = load::EXAMPLES)]
     Load(Box<load::Args>),
@@ -81,9 +85,19 @@ fn main() -> ExitCode {
     }
     let level = std::env::var("ACGS_PERF_LOG").ok().and_then(|level| level.parse().ok()).unwrap_or(LevelFilter::WARN);
     tracing_subscriber::fmt().with_max_level(level).with_writer(|| output::Log).init();
-    let result = match Cli::parse().verb {
+    let verb = match Cli::parse().verb {
+        Some(verb) => verb,
+        None if top::is_wanted_alone() => Verb::Top(top::Args::default()),
+        None => {
+            // Shows what to type, and ends.
+            Cli::command().arg_required_else_help(true).get_matches_from(["acgs-perf"]);
+            return ExitCode::from(2);
+        }
+    };
+    let result = match verb {
         Verb::Record(args) => record::run(&args),
         Verb::Serve(args) => serve::run(&args),
+        Verb::Top(args) => top::run(&args),
         Verb::Load(args) => load::run(&args),
         Verb::Report(args) => report::run(&args),
         Verb::Merge(args) => merge::run(&args),

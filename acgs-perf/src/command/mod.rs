@@ -16,4 +16,5 @@ pub mod report;
 mod rules;
 pub mod serve;
 pub mod services;
+pub mod top;
 pub mod verify;

@@ -7,6 +7,7 @@
 pub mod config;
 mod endpoint;
 pub mod error;
+pub mod every;
 #[cfg(test)]
 mod fixture;
 pub mod listeners;
@@ -30,6 +31,7 @@ use std::path::Path;
 
 pub use endpoint::{EndpointKind, EndpointRule, EndpointRules};
 pub use error::DiscoverError;
+pub use every::{Every, every};
 pub use listeners::{Listener, listening, suggestions, udp_sockets};
 pub use objective::Objective;
 pub use spec::{ServiceSpec, parse_service, parse_services};

@@ -10,9 +10,9 @@ use acgs_perf_common::histogram::bucket_low_of_power;
 use acgs_perf_protocol::Protocol;
 
 use super::points::{Bucket, Point, signed};
-use crate::analysis::endpoints::{EndpointFigures, Naming, of_report as endpoints_of, upper};
+use crate::analysis::endpoints::{EndpointFigures, Naming, of_report as endpoints_of, shown, upper};
 use crate::discover::EndpointRules;
-use crate::live::probes::endpoints::{OTHERS, SECTION, kind_name, kind_of};
+use crate::live::probes::endpoints::{SECTION, kind_name, kind_of};
 use crate::report::{Report, ServiceReport};
 use crate::snapshot::interval::section;
 use crate::snapshot::{Capture, Interval, ServiceContext, Subject};
@@ -39,7 +39,7 @@ fn of_row(capture: &Capture, interval: &Interval, service: &ServiceContext, (key
     let start_ns = interval.rest_start_ns.min(interval.start_ns);
     let kind = kind_of(key);
     let protocol = key.first().filter(|_| kind.is_some()).map(|number| Protocol::from_number(*number as u8).name());
-    let name = if kind.is_some() { &row.label } else { OTHERS };
+    let name = shown(key, row);
     let (p99, min_rps) = objective(&service.endpoints, name);
     let mut point = Point {
         start_unix_ns: context.start_unix_ns.wrapping_add(start_ns.wrapping_sub(context.start_ns)),
@@ -48,7 +48,7 @@ fn of_row(capture: &Capture, interval: &Interval, service: &ServiceContext, (key
         service: service.name.clone(),
         endpoint: name.to_owned(),
         protocol: protocol.unwrap_or_default().to_owned(),
-        kind: kind.map_or("", kind_name),
+        kind: kind.map_or("", |kind| kind_name(kind as u32)),
         failed: Some(row.sums.get(FAILED)),
         objective_p99_ns: p99.unwrap_or(u64::try_from(service.objective.p99.as_nanos()).unwrap_or(u64::MAX)),
         objective_min_rps: min_rps,
@@ -96,7 +96,7 @@ fn of_figures(report: &Report, service: &ServiceReport, of: EndpointFigures) -> 
         service: service.name.clone(),
         endpoint: of.name,
         protocol: of.protocol,
-        kind: of.kind.map_or("", kind_name),
+        kind: of.kind.map_or("", |kind| kind_name(kind as u32)),
         failed: Some(signed(of.failed)),
         objective_p99_ns: objective.map_or(service.objective.p99_ns, |objective| objective.p99_ns),
         objective_min_rps: objective.map_or(0.0, |objective| objective.min_rps),

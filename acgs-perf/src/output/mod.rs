@@ -4,10 +4,13 @@
 
 pub mod ci;
 mod format;
+pub mod html;
+mod markdown;
 mod page;
 mod perfetto;
 mod terminal;
 pub mod text;
+pub mod tui;
 pub mod words;
 
 pub use format::{Format, Rendered, render};

@@ -11,7 +11,7 @@ use acgs_perf_common::histogram::{bucket_index_of_power, bucket_low_of_power};
 
 use super::family::{Type, Value};
 use super::native;
-use super::page::Page;
+use super::series::Page;
 use super::totals::Totals;
 use crate::analysis::endpoints::{Latency, lower, upper};
 use crate::sums::Sums;

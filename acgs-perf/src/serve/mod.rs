@@ -23,6 +23,7 @@ mod protobuf;
 mod query;
 mod reply;
 pub mod secrets;
+mod series;
 pub mod side;
 mod text;
 pub mod tls;

@@ -1,89 +1,79 @@
-//! Families as they are being made, of which no counter ever falls.
+//! The last minutes as a page for a browser, at `/`.
 //!
-//! In: values with their labels, and what was shown last. Out: families, and what is shown now.
+//! In: the report of these minutes, as the agent answers it. Out: the page. It is made here, in the process without privileges, from the
+//! same text that `/api/v1/report` hands out: nothing else is known of the host.
 
-use std::collections::{BTreeMap, HashMap};
+use hyper::header::{CONTENT_SECURITY_POLICY, HeaderName, HeaderValue};
+use hyper::{Response, StatusCode};
 
-use super::family::{Family, Histogram, Sample, Type, Value};
+use super::query::parse_query;
+use super::reply::{Text, plain, response};
+use super::wire::Query;
+use crate::output::html::{Live, render_live};
+use crate::report::Report;
 
-/// What was shown of each series.
-#[derive(Debug, Default)]
-pub struct Shown {
-    counts: HashMap<String, u64>,
-    fine: HashMap<String, BTreeMap<i32, u64>>,
+/// What is shown if nobody asks for another time.
+const FROM: &str = "from=10m";
+/// After so many seconds the browser asks again.
+const AGAIN_S: &str = "15";
+const REFRESH: HeaderName = HeaderName::from_static("refresh");
+/// In place of time, to stop that.
+const PAUSED: &str = "paused";
+
+/// What stands behind `?`: the time and the service as for a report, and whether the page stays as it is.
+///
+/// # Errors
+/// What is not understood, in words that can be said to the client.
+pub fn parse(query: &str) -> Result<(Query, Live), String> {
+    let parts: Vec<&str> = query.split('&').filter(|part| !part.is_empty()).collect();
+    let is_paused = parts.contains(&PAUSED);
+    let mut rest: Vec<&str> = parts.into_iter().filter(|part| *part != PAUSED).collect();
+    if !rest.iter().any(|part| part.starts_with("from=")) {
+        rest.push(FROM);
+    }
+    let asked = rest.join("&");
+    let other = if is_paused { asked.clone() } else { format!("{asked}&{PAUSED}") };
+    Ok((parse_query(&asked)?, Live { is_paused, seconds: AGAIN_S, other: format!("/?{other}") }))
 }
 
-/// Families that are being made.
-pub struct Page<'a> {
-    /// Those that are made.
-    pub families: Vec<Family>,
-    /// What was shown last.
-    pub before: &'a Shown,
-    /// What is shown now.
-    pub after: Shown,
+/// The page of a report.
+pub fn page(json: &str, live: Live) -> Response<Text> {
+    let is_paused = live.is_paused;
+    let made = serde_json::from_str::<Report>(json).ok().and_then(|report| render_live(&report, live).ok());
+    let Some(page) = made else {
+        return plain(StatusCode::BAD_GATEWAY, "the agent's report cannot be read\n");
+    };
+    let mut response = response(StatusCode::OK, "text/html; charset=utf-8", page.as_str().to_owned());
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("frame-ancestors 'none'"));
+    if !is_paused {
+        headers.insert(REFRESH, HeaderValue::from_static(AGAIN_S));
+    }
+    response
 }
 
-impl Page<'_> {
-    /// Adds a histogram: how many are at most so long, by bound; how many in all, and their sum; counts by native bucket.
-    pub fn histogram(
-        &mut self,
-        key: &str,
-        labels: &[(&'static str, &str)],
-        bounds: Vec<(u64, u64)>,
-        (count, sum_ns): (u64, u64),
-        fine: BTreeMap<i32, u64>,
-    ) {
-        let part = |part: u64| format!("{key} {part}");
-        let bounds = bounds.into_iter().map(|(bound, count)| (bound, self.rising(part(bound), count))).collect();
-        let count = self.rising(format!("{key} count"), count);
-        let sum_ns = self.rising(format!("{key} sum"), sum_ns);
-        let mut shown = self.before.fine.get(key).cloned().unwrap_or_default();
-        for (bucket, count) in fine {
-            let known: &mut u64 = shown.entry(bucket).or_default();
-            *known = count.max(*known);
-        }
-        self.after.fine.insert(key.to_owned(), shown.clone());
-        self.add(labels, Value::Histogram(Histogram { bounds, count, sum_ns, fine: shown }));
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::analysis::sample::{self, assessed};
+    use crate::report::seal;
+
+    #[test]
+    fn without_a_question_it_is_the_last_ten_minutes_and_can_be_paused() {
+        let (query, live) = parse("").unwrap();
+        assert_eq!((query.from.as_str(), live.other.as_str(), live.is_paused), ("10m", "/?from=10m&paused", false));
+        let (query, live) = parse("from=1h&service=a+b&paused").unwrap();
+        assert_eq!((query.from.as_str(), query.service.as_deref()), ("1h", Some("a b")));
+        assert_eq!((live.other.as_str(), live.is_paused), ("/?from=1h&service=a+b", true));
+        assert!(parse("x=1").is_err());
     }
 
-    /// Begins a family.
-    pub fn head(&mut self, name: &'static str, kind: Type, help: &'static str) {
-        self.families.push(Family { name, kind, help, samples: Vec::new() });
-    }
-
-    /// A sample of it.
-    pub fn add(&mut self, labels: &[(&'static str, &str)], value: Value) {
-        let labels = labels.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
-        if let Some(family) = self.families.last_mut() {
-            family.samples.push(Sample { labels, value });
-        }
-    }
-
-    /// What may do anything.
-    pub fn gauge(&mut self, labels: &[(&'static str, &str)], value: Value) {
-        self.add(labels, value);
-    }
-
-    /// What only rises.
-    pub fn counter(&mut self, labels: &[(&'static str, &str)], value: u64) {
-        let value = self.rising(self.key(labels), value);
-        self.add(labels, Value::Count(value));
-    }
-
-    /// The same of a time.
-    pub fn counter_nanos(&mut self, labels: &[(&'static str, &str)], ns: u64) {
-        let ns = self.rising(self.key(labels), ns);
-        self.add(labels, Value::Nanos(ns));
-    }
-
-    fn key(&self, labels: &[(&'static str, &str)]) -> String {
-        format!("{} {labels:?}", self.families.last().map_or("", |family| family.name))
-    }
-
-    /// At least what was shown before.
-    pub fn rising(&mut self, key: String, value: u64) -> u64 {
-        let value = self.before.counts.get(&key).map_or(value, |before| value.max(*before));
-        self.after.counts.insert(key, value);
-        value
+    #[test]
+    fn the_page_is_asked_for_again_unless_it_is_paused() {
+        let json = seal(&mut assessed(sample::whole())).unwrap();
+        let at = |query: &str| page(&json, parse(query).unwrap().1);
+        assert_eq!(at("").headers()[REFRESH], "15");
+        assert!(!at("paused").headers().contains_key(REFRESH));
+        assert_eq!(page("{}", parse("").unwrap().1).status(), StatusCode::BAD_GATEWAY);
     }
 }

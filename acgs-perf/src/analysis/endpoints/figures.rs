@@ -16,8 +16,8 @@ use serde::Deserialize;
 use crate::analysis::counts::Counts;
 use crate::analysis::distribution::ended_of;
 use crate::analysis::model::{Distribution, ServiceReport};
-use crate::live::probes::endpoints::{OTHERS, SECTION, kind_named, kind_of};
-use crate::sums::{Difference as _, Section, Sums};
+use crate::live::probes::endpoints::{BEFORE, OTHERS, SECTION, kind_named, kind_of};
+use crate::sums::{Difference as _, Key, Row, Section, Sums};
 
 /// What was counted of one endpoint.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -129,16 +129,26 @@ impl EndpointFigures {
     }
 }
 
+/// What a row is called.
+#[must_use]
+pub fn shown<'a>(key: &Key, row: &'a Row) -> &'a str {
+    match key.len() {
+        0 => OTHERS,
+        1 => BEFORE,
+        _ => &row.label,
+    }
+}
+
 /// Of the rows of a section.
 #[must_use]
 pub fn of_section(section: &Section) -> Vec<EndpointFigures> {
-    let one = |(key, row): (&crate::sums::Key, &crate::sums::Row)| {
+    let one = |(key, row): (&Key, &Row)| {
         let kind = kind_of(key);
         let protocol = key.first().filter(|_| kind.is_some());
         EndpointFigures {
             protocol: protocol.map_or("", |number| Protocol::from_number(*number as u8).name()).to_owned(),
             kind,
-            name: if kind.is_some() { row.label.clone() } else { OTHERS.to_owned() },
+            name: shown(key, row).to_owned(),
             requests: row.sums.count(REQUESTS),
             failed: row.sums.count(FAILED),
             refused: row.sums.count(REFUSED),
@@ -156,7 +166,7 @@ pub fn of_report(service: &ServiceReport) -> Vec<EndpointFigures> {
     #[derive(Deserialize)]
     #[serde(default)]
     #[derive(Default)]
-    struct Row {
+    struct OfTable {
         protocol: String,
         kind: String,
         name: String,
@@ -168,7 +178,7 @@ pub fn of_report(service: &ServiceReport) -> Vec<EndpointFigures> {
     }
     let rows = service.tables.get(SECTION).and_then(|rows| rows.as_array());
     let one = |row: &serde_json::Value| {
-        let row = Row::deserialize(row).ok()?;
+        let row = OfTable::deserialize(row).ok()?;
         Some(EndpointFigures {
             kind: kind_named(&row.kind),
             protocol: row.protocol,
@@ -196,7 +206,7 @@ mod tests {
     use crate::live::probes::endpoints::{LATENCY_HISTOGRAM, key_of};
     use crate::live::status::{ProbeState, ProbeStatus};
     use crate::live::table::Scope;
-    use crate::sums::{Key, Row, Sections};
+    use crate::sums::Sections;
 
     fn row(name: &str, values: &[u64]) -> Row {
         let mut words = vec![0i64; (LATENCY + BUCKETS) as usize];
@@ -215,8 +225,8 @@ mod tests {
         let values: Vec<u64> = (0..500u64).map(|at| at * at * 7_919).chain([0, 63, 64, 255, (1 << 36) - 1]).collect();
         let http = Protocol::Http1 as u32;
         let section = Section::from([
-            (key_of(http, Kind::Request, "GET /a"), row("GET /a", &values)),
-            (key_of(http, Kind::WaitByDesign, "GET /b"), row("GET /b", &values[..9])),
+            (key_of(http, Kind::Request as u32, "GET /a"), row("GET /a", &values)),
+            (key_of(http, Kind::WaitByDesign as u32, "GET /b"), row("GET /b", &values[..9])),
             (Key::new(), row("", &values[..3])),
         ]);
         let found = of_section(&section);
@@ -236,7 +246,7 @@ mod tests {
         service.tables = tables::tables(Some(&sections), Scope::Service, &[status], None);
         assert_eq!(of_report(&service), found);
         let counts = found[0].latency.counts();
-        let of_table = tables::of_histogram(LATENCY_HISTOGRAM, &section[&key_of(http, Kind::Request, "GET /a")]);
+        let of_table = tables::of_histogram(LATENCY_HISTOGRAM, &section[&key_of(http, Kind::Request as u32, "GET /a")]);
         assert_eq!(of_wide(&counts, POWER), of_table);
     }
 }

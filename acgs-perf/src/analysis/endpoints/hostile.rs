@@ -56,14 +56,14 @@ fn a_million_paths_are_bounded_and_stay_words() {
         paths.add(HTTP, method, path);
         if at % 1_000 == 0 {
             most = most.max(paths.nodes());
-            naming.learn(&key_of(HTTP, acgs_perf_protocol::Kind::Request, &named), &named);
+            naming.learn(&key_of(HTTP, acgs_perf_protocol::Kind::Request as u32, &named), &named);
         }
     }
     assert!(most <= MAX_NODES, "{most} nodes");
     let mut names = std::collections::BTreeSet::new();
     for _ in 0..10_000 {
         let named = named(&path(&mut state), &mut window, &mut name);
-        let found = naming.name(&key_of(HTTP, acgs_perf_protocol::Kind::Request, &named), &named).into_owned();
+        let found = naming.name(&key_of(HTTP, acgs_perf_protocol::Kind::Request as u32, &named), &named).into_owned();
         for segment in found.trim_start_matches("GET ").split('/').skip(1) {
             let is_word = segment.bytes().all(|byte| byte.is_ascii_alphabetic());
             assert!(is_word || ["{}", "{name}", "{id}", "…"].contains(&segment), "{found}");
@@ -73,7 +73,7 @@ fn a_million_paths_are_bounded_and_stay_words() {
     }
     assert!(names.len() < 100, "{} names", names.len());
     assert_eq!(
-        naming.name(&key_of(HTTP, acgs_perf_protocol::Kind::Request, "x"), "GET /policies/abc"),
+        naming.name(&key_of(HTTP, acgs_perf_protocol::Kind::Request as u32, "x"), "GET /policies/abc"),
         "GET /policies/{id}"
     );
 }

@@ -14,7 +14,7 @@ mod paths;
 pub(crate) mod sample;
 mod tail;
 
-pub use figures::{EndpointFigures, Latency, lower, of_report, of_section, upper};
+pub use figures::{EndpointFigures, Latency, lower, of_report, of_section, shown, upper};
 pub use moved::{Moved, moved};
 pub use naming::Naming;
 pub use objective::judge;

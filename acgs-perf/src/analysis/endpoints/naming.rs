@@ -105,7 +105,7 @@ impl<'a> Naming<'a> {
             // A name that nobody has seen whole is told apart by more than its text.
             return (key.clone(), name.into_owned());
         }
-        (key_of(*protocol, kind, &name), name.into_owned())
+        (key_of(*protocol, kind as u32, &name), name.into_owned())
     }
 
     /// The rows by name.
@@ -195,7 +195,7 @@ mod tests {
     fn section(names: &[(u32, Kind, &str, i64)]) -> Section {
         let row = |(protocol, kind, name, count): &(u32, Kind, &str, i64)| {
             let row = Row { sums: Sums::sparse([(0, *count), (9, *count)]), label: (*name).into(), ..Row::default() };
-            (key_of(*protocol, *kind, name), row)
+            (key_of(*protocol, *kind as u32, name), row)
         };
         names.iter().map(row).collect()
     }
@@ -205,7 +205,7 @@ mod tests {
     }
 
     fn named(rules: &EndpointRules, name: &str) -> String {
-        Naming::new(rules).name(&key_of(HTTP, Kind::Request, name), name).into_owned()
+        Naming::new(rules).name(&key_of(HTTP, Kind::Request as u32, name), name).into_owned()
     }
 
     #[test]
@@ -229,7 +229,7 @@ mod tests {
             assert_eq!(named(&rules, name), wanted, "{name}");
         }
         let statement = "select /policies/{}";
-        let key = key_of(Protocol::Postgres as u32, Kind::Request, statement);
+        let key = key_of(Protocol::Postgres as u32, Kind::Request as u32, statement);
         assert_eq!(Naming::new(&rules).name(&key, statement), statement);
     }
 
@@ -244,7 +244,7 @@ mod tests {
             (HTTP, Kind::OneWay, "GET /p/new", 7),
         ]);
         let found = Naming::of(&rules, &section).recut(&section);
-        let count = |protocol, kind, name: &str| found[&key_of(protocol, kind, name)].sums.get(9);
+        let count = |protocol, kind, name: &str| found[&key_of(protocol, kind as u32, name)].sums.get(9);
         assert_eq!(found.len(), 4);
         assert_eq!(count(HTTP, Kind::Request, "GET /p/{id}"), 7);
         assert_eq!(count(HTTP, Kind::Request, "PUT /p/{id}"), 5);
@@ -281,7 +281,7 @@ mod tests {
             (redis, Kind::OneWay, "BRPOP", 4),
         ]);
         let found = Naming::of(&rules, &section).recut(&section);
-        let count = |protocol, kind, name: &str| found[&key_of(protocol, kind, name)].sums.get(0);
+        let count = |protocol, kind, name: &str| found[&key_of(protocol, kind as u32, name)].sums.get(0);
         assert_eq!(count(HTTP, Kind::WaitByDesign, "GET /events"), 1);
         assert_eq!((count(redis, Kind::Request, "BRPOP"), count(redis, Kind::OneWay, "BRPOP")), (5, 4));
         assert_eq!(found.len(), 3);

@@ -25,8 +25,9 @@ pub fn row(name: &str, values: impl IntoIterator<Item = u64>) -> Row {
 /// Endpoints of HTTP with these latencies.
 pub fn section(rows: &[(Kind, &str, &[u64])]) -> Section {
     let http = Protocol::Http1 as u32;
-    let one =
-        |(kind, name, values): &(Kind, &str, &[u64])| (key_of(http, *kind, name), row(name, values.iter().copied()));
+    let one = |(kind, name, values): &(Kind, &str, &[u64])| {
+        (key_of(http, *kind as u32, name), row(name, values.iter().copied()))
+    };
     rows.iter().map(one).collect()
 }
 

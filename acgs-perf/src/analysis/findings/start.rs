@@ -1,6 +1,6 @@
 //! A finding as it begins: with its numbers, and without words.
 
-use crate::analysis::model::{Figure, Finding, ServiceReport, Severity};
+use crate::analysis::model::{Confidence, Figure, Finding, ServiceReport, Severity};
 
 /// About the whole recording.
 pub fn finding(id: &str, severity: Severity, figures: Vec<Figure>) -> Finding {
@@ -8,11 +8,16 @@ pub fn finding(id: &str, severity: Severity, figures: Vec<Figure>) -> Finding {
         id: id.into(),
         severity,
         service: None,
+        endpoint: None,
         figures,
         share: None,
+        would_fall_to_ns: None,
+        confidence: Some(Confidence::High),
+        page: format!("findings/{id}.md"),
         title: String::new(),
         evidence: String::new(),
         recommendation: String::new(),
+        gain: String::new(),
     }
 }
 

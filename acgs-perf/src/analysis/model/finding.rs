@@ -18,6 +18,18 @@ pub enum Severity {
     Info,
 }
 
+/// How sure a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Confidence {
+    /// Its figures were counted, and mean nothing else.
+    High,
+    /// Its figures were counted; there may be another reason for them.
+    Medium,
+    /// A hint: something to look at.
+    Low,
+}
+
 /// Something that deserves attention, with its evidence.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Finding {
@@ -28,18 +40,33 @@ pub struct Finding {
     /// The service; absent when it concerns the whole recording.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service: Option<String>,
+    /// The endpoint of the service; absent when it concerns all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
     /// The numbers that show it; absent in reports of schema version 1.
     #[serde(default)]
     pub figures: Vec<Figure>,
     /// Of the time of the slowest requests, how much this is, four decimals; absent where that is not the question.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub share: Option<f64>,
+    /// About what the P99 of the service would be without it; absent where that cannot be told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub would_fall_to_ns: Option<u64>,
+    /// How sure it is; absent in reports of older agents.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confidence: Option<Confidence>,
+    /// The page of the documentation that explains it: `findings/ID.md`; absent in reports of older agents.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub page: String,
     /// What is the case, in one line.
     pub title: String,
     /// The numbers in words.
     pub evidence: String,
     /// What to do about it.
     pub recommendation: String,
+    /// What that would bring, in words; absent where it cannot be told.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub gain: String,
 }
 
 /// A number that shows something.
@@ -73,6 +100,8 @@ pub enum Unit {
     PerRequest,
     /// Millionths.
     Ppm,
+    /// Bytes.
+    Bytes,
 }
 
 impl Figure {

@@ -24,13 +24,14 @@ pub use fates::{
     AbandonedReport, CoverageReport, FatesReport, KindsReport, OpenReport, OpenRequestReport, PushReport,
     RefusedReport, Since, WaitByDesignReport,
 };
-pub use finding::{Figure, Finding, Severity, Unit};
+pub use finding::{Confidence, Figure, Finding, Severity, Unit};
 pub use root::{
     CostReport, HostPartReport, HostReport, OverheadReport, ProgramCostReport, Report, SCHEMA_VERSION, Tool, Window,
 };
 pub use service::{
-    Blocked, ClientTimeReport, HeldReport, ObjectiveReport, PeerReport, ProcessReport, ProcessState, RanInsteadReport,
-    RequestsReport, SchedulerReport, SeriesPointReport, ServiceReport, Switches, SyscallReport, TcpReport,
+    Blocked, ClientTimeReport, HeldReport, LatencyColumnReport, ObjectiveReport, PeerReport, ProcessReport,
+    ProcessState, RanInsteadReport, RequestsReport, SchedulerReport, SeriesPointReport, ServiceReport, Switches,
+    SyscallReport, TcpReport,
 };
 pub use tail::{CutComponentReport, CutPeerReport, CutReport, LeftOutReport, PreemptorReport, TailReport};
 pub use verdict::{Because, Verdict};

@@ -5,6 +5,7 @@
 
 pub(super) mod attribution;
 pub(super) mod client;
+mod columns;
 mod cost;
 pub(super) mod downstream;
 mod endpoints;
@@ -138,6 +139,7 @@ fn service(
             ..ObjectiveReport::default()
         },
         endpoint_objectives: if active("endpoints") { endpoints.objectives(of, capture, &subject) } else { Vec::new() },
+        latency_over_time: if requests.is_some() { over_time.columns } else { Vec::new() },
         series: if requests.is_some() { over_time.series } else { Vec::new() },
         requests,
         fates,

@@ -7,6 +7,7 @@ mod cause;
 mod client;
 mod cut;
 mod rows;
+mod without;
 
 #[cfg(test)]
 mod tests;
@@ -16,6 +17,7 @@ use cut::QUANTILES;
 pub use cut::{Cuts, cuts};
 pub use rows::merge_rows;
 pub(in crate::analysis) use rows::{PARTS, split};
+pub use without::{Named, p99_without};
 
 pub use cause::{Cause, Explanation, Part, calls_in_sequence, component, explain};
 

@@ -88,7 +88,7 @@ fn is_same(found: &TailEndpointReport, of: &EndpointFigures) -> bool {
 fn name(of: &EndpointFigures) -> String {
     match of.kind {
         Some(kind) if !of.is_of_requests() => {
-            format!("{} ({})", of.name, crate::live::probes::endpoints::kind_name(kind).replace('_', " "))
+            format!("{} ({})", of.name, crate::live::probes::endpoints::kind_name(kind as u32).replace('_', " "))
         }
         _ => of.name.clone(),
     }

@@ -6,7 +6,7 @@
 pub mod client;
 pub mod compare;
 mod endpoints;
-mod layout;
+pub(super) mod layout;
 mod probe;
 mod service;
 mod tables;
@@ -17,7 +17,9 @@ use crate::report::{Report, Severity};
 
 use super::page::Page;
 use crate::units::{bytes, duration, grouped, percent, timestamp};
+pub(super) use layout::{ABSENT, figure, percentiles, shortened};
 use layout::{Lines, NOT_MEASURED};
+pub(super) use tail::label as component_label;
 
 /// Renders the whole report in lines of at most `width` characters where words allow it.
 #[must_use]
