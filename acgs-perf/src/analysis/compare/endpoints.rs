@@ -212,8 +212,8 @@ mod tests {
             let values: Vec<(&str, Vec<u64>)> = of
                 .iter()
                 .map(|(name, count, ns)| {
-                    // One in twenty is slow, each of them by more.
-                    let slow = |n: usize| if n.is_multiple_of(20) { ns * (n as u64 / 20 + 1) / 3 } else { 0 };
+                    // One in twenty is slow, by five amounts.
+                    let slow = |n: usize| if n.is_multiple_of(20) { ns * (n as u64 / 20 % 5 + 1) / 3 } else { 0 };
                     let one = |n: usize| ns + (n as u64 * 7_919 + at * 31) % (ns / 4) + slow(n);
                     (*name, (0..*count).map(one).collect())
                 })

@@ -96,24 +96,20 @@ fn name(of: &EndpointFigures) -> String {
 
 fn coverage(service: &ServiceReport, lines: &mut Lines) {
     let Some(coverage) = service.coverage.as_ref().filter(|of| of.named < of.counted) else { return };
-    let mut items = vec![format!(
-        "{} of {} requests have a name ({})",
+    let text = format!(
+        "{} of {} requests have a name ({}); of the others the protocol is not followed, or the name could not be kept",
         grouped(coverage.named),
         grouped(coverage.counted),
         percent(coverage.named, coverage.counted)
-    )];
-    items.push("the others' protocol is not followed, or came with no name that could be kept".into());
-    lines.items("", &items);
+    );
+    lines.labelled("", &text);
 }
 
 fn objectives(service: &ServiceReport, lines: &mut Lines) {
     if let Some(rule) = service.requests.as_ref().and_then(|requests| requests.by_rule.as_ref()) {
         let mut items = Vec::new();
         if rule.excluded > 0 {
-            items.push(format!(
-                "{} requests are not in latency and verdict, by the configuration",
-                grouped(rule.excluded)
-            ));
+            items.push(format!("{} requests are not in latency and verdict", grouped(rule.excluded)));
         }
         if rule.included > 0 {
             items.push(format!("{} waits are in them", grouped(rule.included)));
