@@ -28,6 +28,8 @@ const SERVICES: &[(&str, &str, &str)] = &[
     ("iptables", "iptables", "--version"),
     ("haproxy", "haproxy", "-v"),
     ("curl", "curl", "--version"),
+    ("openssl", "openssl", "version"),
+    ("memcached", "memcached", "--version"),
     ("tmux", "tmux", "-V"),
     ("taskset", "util-linux", "--version"),
     ("runuser", "util-linux", "--version"),

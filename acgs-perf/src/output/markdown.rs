@@ -112,6 +112,9 @@ fn findings(report: &Report, page: &mut Page) {
         if !of.recommendation.is_empty() {
             page.line(&format!("  → {}", cell(&of.recommendation)));
         }
+        if !of.gain.is_empty() {
+            page.line(&format!("  **{}**", cell(&of.gain)));
+        }
     }
     if report.findings.len() > FINDINGS {
         page.line(&format!("- {} more are in the report.", report.findings.len() - FINDINGS));
@@ -194,8 +197,7 @@ mod tests {
         }
         let mut width = None;
         for line in text.lines() {
-            let columns =
-                line.starts_with('|').then(|| line.matches(" | ").count().max(line.matches("--").count() - 1));
+            let columns = line.starts_with('|').then(|| line.replace("\\|", "").matches('|').count());
             if let (Some(before), Some(now)) = (width, columns) {
                 assert_eq!(before, now, "{line}");
             }

@@ -2,7 +2,7 @@
 //! of them.
 
 use acgs_perf_common::endpoint::{BUCKETS, LATENCY, OVER_RANGE, REQUESTS};
-use acgs_perf_protocol::Kind;
+use acgs_perf_protocol::{Kind, Protocol};
 
 use super::{series, tables};
 use crate::analysis::endpoints::{Moved, Naming, moved};
@@ -11,7 +11,7 @@ use crate::analysis::number::{nanos, rate, round3};
 use crate::live::probes::endpoints::{LATENCY_HISTOGRAM, SECTION, kind_of};
 use crate::snapshot::interval::{bucket_of_p99, section};
 use crate::snapshot::{Capture, ServiceContext, Subject};
-use crate::sums::{Difference as _, Row, Section, Sections, Sums};
+use crate::sums::{Difference as _, Key, Row, Section, Sections, Sums};
 
 /// The endpoints of a service over the whole recording.
 #[derive(Debug)]
@@ -60,9 +60,10 @@ impl<'a> Endpoints<'a> {
         of_kind(self.raw, Kind::Handshake).map_or(0, |all| all.sums.count(REQUESTS))
     }
 
-    /// How many of `counted` requests are counted by name.
+    /// How many of `counted` requests are counted by name. That it is encrypted is none.
     pub fn coverage(&self, counted: u64) -> CoverageReport {
-        let rows = self.raw.iter().filter(|(key, _)| kind_of(key) == Some(Kind::Request));
+        let is_named = |key: &Key| kind_of(key) == Some(Kind::Request) && key.first() != Some(&(Protocol::Tls as u32));
+        let rows = self.raw.iter().filter(|(key, _)| is_named(key));
         let named = rows.map(|(_, row)| row.sums.count(REQUESTS)).sum::<u64>();
         CoverageReport { named: named.min(counted), counted }
     }
@@ -105,14 +106,14 @@ impl<'a> Endpoints<'a> {
 
 /// How many requests of an endpoint came in each interval that knows, and how many of them were slow.
 struct Blocks {
-    keys: Vec<crate::sums::Key>,
+    keys: Vec<Key>,
     p99: Option<u32>,
     counts: Vec<(f64, f64)>,
 }
 
 impl Blocks {
     fn new(of: &Endpoints<'_>, name: &str) -> Self {
-        let is_it = |key: &&crate::sums::Key| {
+        let is_it = |key: &&Key| {
             let row = &of.raw[*key];
             let called = of.naming.name(key, &row.label);
             called == name && kind_of(key).is_some_and(|kind| of.naming.kind(&called, kind) == Kind::Request)

@@ -12,7 +12,7 @@ use crate::report::{Distribution, ServiceReport};
 use crate::units::{grouped, percent};
 
 /// Rows of all services of a page, and of each at least.
-const ROWS: usize = 500;
+const ROWS: usize = 400;
 const LEAST: usize = 10;
 
 /// A row.

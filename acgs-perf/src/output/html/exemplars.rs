@@ -9,9 +9,9 @@ use crate::units::{duration, percent, process_name};
 
 const HEIGHT: f64 = 22.0;
 /// Steps of one that are told, the longest of those that there are.
-const STEPS: usize = 16;
-/// Requests of a service, where the page has few services and where it has many.
-const SHOWN: (usize, usize) = (8, 3);
+const STEPS: (usize, usize) = (16, 8);
+/// Requests of a service; both where the page has few services and where it has many.
+const SHOWN: (usize, usize) = (8, 2);
 const FEW_SERVICES: usize = 4;
 
 /// A request.
@@ -30,13 +30,13 @@ pub struct Exemplar {
 
 /// The slowest ones.
 pub fn exemplars(id: &str, service: &ServiceReport, services: usize) -> Vec<Exemplar> {
-    let shown = if services <= FEW_SERVICES { SHOWN.0 } else { SHOWN.1 };
+    let (shown, steps) = if services <= FEW_SERVICES { (SHOWN.0, STEPS.0) } else { (SHOWN.1, STEPS.1) };
     let all = || service.exemplars.iter().flatten();
     let longest = all().map(|of| of.latency_ns).max().unwrap_or(0).max(1);
-    all().take(shown).enumerate().map(|(at, of)| exemplar(&format!("{id}e{at}"), of, longest, service)).collect()
+    all().take(shown).enumerate().map(|(at, of)| exemplar(&format!("{id}e{at}"), of, longest, service, steps)).collect()
 }
 
-fn exemplar(id: &str, of: &ExemplarReport, longest: u64, service: &ServiceReport) -> Exemplar {
+fn exemplar(id: &str, of: &ExemplarReport, longest: u64, service: &ServiceReport, most: usize) -> Exemplar {
     let when = match of.arrived_offset_ns {
         early if early < 0 => format!("{} before the start", duration(early.unsigned_abs())),
         offset => format!("{} after the start", duration(offset.unsigned_abs())),
@@ -44,8 +44,8 @@ fn exemplar(id: &str, of: &ExemplarReport, longest: u64, service: &ServiceReport
     let process = process_name(&of.comm, of.pid);
     let told: u64 = of.segments.iter().fold(0, |sum, segment| sum.saturating_add(segment.duration_ns));
     let mut rest = Vec::new();
-    if of.segments.len() > STEPS {
-        rest.push(format!("{} shorter steps are left out", of.segments.len() - STEPS));
+    if of.segments.len() > most {
+        rest.push(format!("{} shorter steps are left out", of.segments.len() - most));
     }
     if of.truncated {
         rest.push("the last step stands for all that followed".to_owned());
@@ -60,7 +60,7 @@ fn exemplar(id: &str, of: &ExemplarReport, longest: u64, service: &ServiceReport
             None => format!("{when}, from {}, answered by {process}", of.client),
         },
         svg: bar(id, of, longest, service),
-        steps: steps(of, service),
+        steps: steps(of, service, most),
         rest: rest.join("; "),
     }
 }
@@ -94,13 +94,17 @@ fn bar(id: &str, of: &ExemplarReport, longest: u64, service: &ServiceReport) -> 
     svg.finish()
 }
 
-fn steps(of: &ExemplarReport, service: &ServiceReport) -> Vec<(&'static str, String, String, String, String)> {
+fn steps(
+    of: &ExemplarReport,
+    service: &ServiceReport,
+    most: usize,
+) -> Vec<(&'static str, String, String, String, String)> {
     let mut least: Vec<u64> = of.segments.iter().map(|segment| segment.duration_ns).collect();
     least.sort_unstable_by(|a, b| b.cmp(a));
-    let least = least.get(STEPS.saturating_sub(1)).copied().unwrap_or(0);
+    let least = least.get(most.saturating_sub(1)).copied().unwrap_or(0);
     let (mut begin, mut steps) = (0u64, Vec::new());
     for segment in &of.segments {
-        if segment.duration_ns >= least && steps.len() < STEPS {
+        if segment.duration_ns >= least && steps.len() < most {
             steps.push((
                 GROUPS[group(&segment.component)].0,
                 duration(begin),

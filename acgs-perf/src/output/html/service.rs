@@ -142,7 +142,7 @@ pub fn view(at: usize, service: &ServiceReport, report: &Report) -> ServiceView 
     let requests = service.requests.as_ref();
     ServiceView {
         facts: facts(service),
-        percentiles: requests.and_then(|of| percentiles::plot(&format!("{id}p"), of, &service.objective)),
+        percentiles: requests.and_then(|of| percentiles::plot(&format!("{id}p"), of, &service.objective, services)),
         table: requests.map_or_else(Vec::new, table),
         heat: heat(&format!("{id}h"), service, services),
         stack: stack(&format!("{id}q"), service, services),

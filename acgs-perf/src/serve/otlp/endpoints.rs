@@ -61,6 +61,7 @@ fn attributes<'a>(protocol: &'a str, name: &'a str) -> Vec<(&'static str, &'a st
         ("http" | "fastcgi", Some((method, route))) => {
             all.extend([("http.request.method", method), ("http.route", route)])
         }
+        ("mysql", _) => all.extend([("db.system.name", "mysql"), ("db.query.summary", name)]),
         ("postgres", _) => all.extend([("db.system.name", "postgresql"), ("db.query.summary", name)]),
         ("redis" | "memcached", _) => all.extend([("db.system.name", protocol), ("db.operation.name", name)]),
         _ => {}
