@@ -4,7 +4,7 @@
 //! (nearest rank: ⌈q·n⌉), as HdrHistogram reports it: never below the true value, at most 0.8 % above. Values over range
 //! rank above every bucket; a percentile among them is absent, because its value is not known.
 
-use acgs_perf_common::histogram::{BUCKETS, bucket_high, bucket_low};
+use acgs_perf_common::histogram::{BUCKETS, bucket_high, bucket_index_of_power, bucket_low, bucket_low_of_power};
 
 use super::confidence::p99_ranks;
 use super::counts::Counts;
@@ -110,6 +110,19 @@ pub fn ended_of(distribution: &Distribution) -> Option<Counts> {
 /// All figures of `counts`.
 pub fn distribution(counts: &Counts) -> Distribution {
     Ranked::new(counts).distribution(counts.sum_ns)
+}
+
+/// The distribution of counts that stand for wider buckets, 2^`power` for every power of two.
+pub fn of_wide(counts: &Counts, power: u32) -> Distribution {
+    // Lower bounds are those of the wider bucket.
+    let lower = |value: u64| bucket_low_of_power(bucket_index_of_power(value, power), power);
+    let found = distribution(counts);
+    Distribution {
+        min_ns: found.min_ns.map(lower),
+        p99_ci95_ns: found.p99_ci95_ns.map(|[low, high]| [lower(low), high]),
+        p99_ci95_low_ns: found.p99_ci95_low_ns.map(lower),
+        ..found
+    }
 }
 
 fn rounded_quotient(sum: u64, count: u64) -> u64 {

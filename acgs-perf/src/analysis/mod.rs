@@ -11,6 +11,7 @@ mod counts;
 mod coverage;
 mod curve;
 mod distribution;
+pub mod endpoints;
 pub mod findings;
 mod hdr;
 pub mod merge;
@@ -53,6 +54,12 @@ pub fn merged(reports: merge::ReportMerger) -> Report {
     report
 }
 
+/// The distribution of an endpoint's latencies.
+#[must_use]
+pub fn wide_distribution(of: &endpoints::Latency) -> model::Distribution {
+    distribution::of_wide(&of.counts(), acgs_perf_common::endpoint::POWER)
+}
+
 /// Upper bound of the percentile `per_10_000` / 100 of these counts by bucket and what is over range, as a report has it of requests that
 /// have an end; `None` without any, or where it is over range. A count below 0 is nothing.
 #[must_use]
@@ -64,14 +71,21 @@ pub fn percentile_of(counts: &Sums, over_range: i64, per_10_000: u64) -> Option<
 
 /// Concludes what the figures of a report mean: tails, verdicts, findings.
 pub fn assess(report: &mut Report) {
+    let duration_ns = report.window.duration_ns;
     for service in &mut report.services {
         service.tail = service.attribution.as_ref().map(|attribution| {
             let (downstream, exemplars) = (service.downstream.as_deref(), service.exemplars.as_deref());
             tail::tail(&attribution.rows, downstream.unwrap_or_default(), exemplars.unwrap_or_default())
         });
+        let part = service.tail.as_ref().and_then(|tail| tail::main_part(&tail.cuts));
+        let of_tail = part.map(|part| endpoints::tail(service, part));
+        if let Some(tail) = &mut service.tail {
+            tail.endpoints = of_tail.unwrap_or_default();
+        }
         service.objective.client_time =
             service.attribution.as_ref().and_then(|attribution| tail::client_time(&attribution.rows));
         verdict::judge(service);
+        endpoints::judge(service, duration_ns);
     }
     report.findings = findings::findings(report);
 }

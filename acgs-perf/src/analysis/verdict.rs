@@ -13,11 +13,13 @@
 //! 5. the interval has an upper end and that is below the objective: met;
 //! 6. else: too few requests to tell, either because there is no upper end or because the interval holds the objective.
 //!
+//! Where the service's verdict is that of its worst endpoint, 2, 5 and 6 are decided by that endpoint's requests.
+//!
 //! The interval counts requests without an end that are as old as the objective as slow ones, so that it is never met while they
 //! could turn it.
 
 use super::confidence::{P99_MIN_COUNT, effective};
-use crate::analysis::model::{Because, RequestsReport, ServiceReport, Verdict};
+use crate::analysis::model::{Because, EndpointObjectiveReport, RequestsReport, ServiceReport, Verdict};
 
 /// One request in this many may be left without an answer.
 const LEFT: u64 = 100;
@@ -53,7 +55,8 @@ pub fn left(service: &ServiceReport) -> u64 {
     }
 }
 
-fn decide(p99_ns: u64, min_rps: f64, requests: &RequestsReport, left: u64, refused: u64) -> (Verdict, Because) {
+/// The verdict on requests of which so many were left, and so many refused.
+pub fn decide(p99_ns: u64, min_rps: f64, requests: &RequestsReport, left: u64, refused: u64) -> (Verdict, Because) {
     let latency = &requests.latency;
     if latency.count == latency.without_end.unwrap_or(0) {
         return match left {
@@ -66,19 +69,8 @@ fn decide(p99_ns: u64, min_rps: f64, requests: &RequestsReport, left: u64, refus
     if low.is_some_and(|low| low >= p99_ns) {
         return (Verdict::Missed, Because::P99AtLeast);
     }
-    match requests.rate_per_s {
-        None => return (Verdict::TooFew, Because::NoRate),
-        Some(rate) if rate <= min_rps => {
-            let is_left = left.saturating_mul(LEFT) > latency.count;
-            return match is_left {
-                true => (Verdict::Missed, Because::LeftAtLowRate),
-                false => (Verdict::NotTested, Because::LowRate),
-            };
-        }
-        Some(_) => {}
-    }
-    if refused.saturating_mul(LEFT) > latency.count && p99_ns <= RETRY_NS {
-        return (Verdict::Missed, Because::Refused);
+    if let Some(found) = of_load(p99_ns, min_rps, requests, (left, refused)) {
+        return found;
     }
     match interval {
         Some([_, high]) if high < p99_ns => (Verdict::Met, Because::P99AtMost),
@@ -91,11 +83,49 @@ fn decide(p99_ns: u64, min_rps: f64, requests: &RequestsReport, left: u64, refus
     }
 }
 
+/// What is decided by the load, however long the requests took.
+fn of_load(
+    p99_ns: u64,
+    min_rps: f64,
+    requests: &RequestsReport,
+    (left, refused): (u64, u64),
+) -> Option<(Verdict, Because)> {
+    let count = requests.latency.count;
+    // The verdict is about the requests that are in the latency.
+    match requests.by_rule.as_ref().map_or(requests.rate_per_s, |rule| rule.rate_per_s) {
+        None => return Some((Verdict::TooFew, Because::NoRate)),
+        Some(rate) if rate <= min_rps => {
+            let is_left = left.saturating_mul(LEFT) > count;
+            return Some(match is_left {
+                true => (Verdict::Missed, Because::LeftAtLowRate),
+                false => (Verdict::NotTested, Because::LowRate),
+            });
+        }
+        Some(_) => {}
+    }
+    (refused.saturating_mul(LEFT) > count && p99_ns <= RETRY_NS).then_some((Verdict::Missed, Because::Refused))
+}
+
+/// Gives a service the verdict of an endpoint, unless what decides is not the latency.
+pub fn judge_by(service: &mut ServiceReport, worst: EndpointObjectiveReport) {
+    let Some((verdict, requests)) = worst.verdict.zip(service.requests.as_ref()) else { return };
+    let objective = &service.objective;
+    let refused = service.refused.as_ref().map_or(0, |refused| refused.drops);
+    let by_load = match objective.because {
+        Some(because @ (Because::Unanswered | Because::NothingAnswered)) => objective.verdict.zip(Some(because)),
+        _ => of_load(objective.p99_ns, objective.min_rps, requests, (left(service), refused)),
+    };
+    let found = by_load.filter(|(of_load, _)| *of_load == Verdict::Missed || verdict != Verdict::Missed);
+    let (verdict, because) = found.unwrap_or((verdict, Because::WorstEndpoint));
+    (service.objective.verdict, service.objective.because) = (Some(verdict), Some(because));
+    service.objective.worst_endpoint = Some(Box::new(worst));
+}
+
 /// Whether the objective is missed, and not only at a low rate: that may be a lack of load as well as of capacity.
 #[must_use]
 pub fn missed_for_latency(service: &ServiceReport) -> bool {
     service.objective.verdict == Some(Verdict::Missed)
-        && matches!(service.objective.because, Some(Because::P99AtLeast | Because::Unanswered))
+        && matches!(service.objective.because, Some(Because::P99AtLeast | Because::Unanswered | Because::WorstEndpoint))
 }
 
 #[cfg(test)]

@@ -43,7 +43,9 @@ impl Choice<'_> {
         if self.services.is_empty() {
             return Ok(config.services);
         }
-        Ok(discover::parse_services(self.services, config.objective)?)
+        let mut specs = discover::parse_services(self.services, config.objective)?;
+        specs.iter_mut().for_each(|spec| spec.endpoints.clone_from(&config.endpoints));
+        Ok(specs)
     }
 
     /// The processes of the services.

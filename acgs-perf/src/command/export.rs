@@ -9,7 +9,7 @@ use anyhow::{Context as _, bail};
 use clap::ValueEnum;
 
 use super::open::capture;
-use crate::export::{of_capture, of_report};
+use crate::export::{Rows, of_capture, of_report};
 use crate::output::{self, Page};
 use crate::report;
 use crate::units::bytes as size;
@@ -18,6 +18,7 @@ use crate::units::bytes as size;
 pub const EXAMPLES: &str = "\
 Examples:
   acgs-perf export night.capture --format parquet --output night.parquet
+  acgs-perf export night.capture --format parquet --endpoints --output routes.parquet
   acgs-perf merge web*.capture --by-host --output web.capture && acgs-perf export web.capture --format parquet --output web.parquet
   duckdb < deploy/queries/duckdb/fleet_p99.sql                  # over all *.parquet of this directory
   clickhouse local < deploy/queries/clickhouse/worst_services.sql";
@@ -31,6 +32,9 @@ pub struct Args {
     /// What to write
     #[arg(long, value_enum)]
     pub format: Format,
+    /// A row per interval and endpoint, in place of one per interval and service
+    #[arg(long)]
+    pub endpoints: bool,
     /// Where it goes
     #[arg(long, value_name = "FILE")]
     pub output: PathBuf,
@@ -53,9 +57,10 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
     }
     report::check_writable(&args.output)?;
     let Format::Parquet = args.format;
+    let rows = if args.endpoints { Rows::Endpoints } else { Rows::Services };
     let (bytes, damage) = match capture(&args.file)? {
-        Some((capture, damage)) => (of_capture(&capture), damage),
-        None => (of_report(&report::load(&args.file)?), None),
+        Some((capture, damage)) => (of_capture(&capture, rows), damage),
+        None => (of_report(&report::load(&args.file)?, rows), None),
     };
     report::write_atomically(&args.output, &bytes)?;
     let line = format!("{} written to {}", size(bytes.len() as u64), args.output.display());
@@ -77,8 +82,9 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let place = |name: &str| directory.path().join(name);
         let capture = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/captures/6.18.capture");
-        let export =
-            |file: &Path, output: PathBuf| run(&Args { file: file.to_owned(), format: Format::Parquet, output });
+        let export = |file: &Path, output: PathBuf| {
+            run(&Args { file: file.to_owned(), format: Format::Parquet, endpoints: false, output })
+        };
         assert_eq!(export(&capture, place("c.parquet")).unwrap(), 0);
         let text = report::seal(&mut assessed(sample::whole())).unwrap();
         fs::write(place("r.json"), text).unwrap();

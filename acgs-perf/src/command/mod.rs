@@ -13,6 +13,7 @@ pub mod merge;
 pub mod open;
 pub mod record;
 pub mod report;
+mod rules;
 pub mod serve;
 pub mod services;
 pub mod top;

@@ -6,8 +6,9 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 
+use super::rules;
 use crate::analysis;
 use crate::output::words;
 use crate::report::{self, Report};
@@ -34,12 +35,26 @@ pub struct Opened {
 /// # Errors
 /// When it cannot be read, or is neither, or was changed.
 pub fn open(path: &Path) -> anyhow::Result<Opened> {
-    if let Some((capture, damage)) = capture(path)? {
+    open_by(path, None)
+}
+
+/// The same, of a capture with the rules of `config` in place of its own.
+///
+/// # Errors
+/// The same; or when there are other rules, and nothing that follows them.
+pub fn open_by(path: &Path, config: Option<&Path>) -> anyhow::Result<Opened> {
+    if let Some((mut capture, damage)) = capture(path)? {
+        if let Some(config) = config {
+            rules::apply(config, &mut capture.context)?;
+        }
         let mut report = words::said(analysis::analyse(&capture));
         let sealed = report::seal_to_fit(&mut report).with_context(|| path.display().to_string())?;
         return Ok(Opened { report, sealed, damage });
     }
     let document = report::load_document(path)?;
+    if config.is_some() {
+        bail!("{}: a report, which has its endpoints as they were named; give --config a capture", path.display());
+    }
     let sealed = document.to_json()?;
     Ok(Opened { report: document.report, sealed, damage: None })
 }

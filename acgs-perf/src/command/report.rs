@@ -9,7 +9,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, bail};
 
-use super::open::{Opened, open};
+use super::open::{Opened, open_by};
+use super::rules;
 use crate::output::{self, words};
 use crate::store::{self, Wanted};
 use crate::time;
@@ -23,6 +24,7 @@ Examples:
   acgs-perf report night.capture --format html > night.html         # one page for a browser
   acgs-perf report report.json --format markdown                   # for a pull request
   acgs-perf report report.json --format perfetto > trace.json      # open it at https://ui.perfetto.dev
+  acgs-perf report night.capture --config routes.toml              # its endpoints, by other routes and objectives
   acgs-perf report night.capture                                   # what `record --capture` saved, analysed by this version
   sudo acgs-perf report --from 03:05 --to 03:20                    # what `serve` has recorded then
   sudo acgs-perf report --from 15m --service api                   # in the last quarter of an hour, of one service";
@@ -46,6 +48,9 @@ pub struct Args {
     /// Where `acgs-perf serve` writes
     #[arg(long, value_name = "DIR", requires = "from", default_value = store::DIRECTORY)]
     pub state_dir: PathBuf,
+    /// Cut a capture by the routes, kinds and objectives of this configuration, in place of those that it was recorded with
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
     /// How to show it
     #[arg(long, value_enum, default_value_t)]
     pub format: output::Format,
@@ -57,7 +62,7 @@ pub struct Args {
 /// If the report cannot be read, is not one, was changed, or has nothing to show in this format; exit code 2.
 pub fn run(args: &Args) -> anyhow::Result<u8> {
     let (opened, name) = match (&args.file, &args.from) {
-        (Some(file), _) => (open(file)?, file),
+        (Some(file), _) => (open_by(file, args.config.as_deref())?, file),
         (None, Some(from)) => (of_time(args, from)?, &args.state_dir),
         (None, None) => bail!("name a report, a capture, or a time with --from"),
     };
@@ -77,12 +82,16 @@ fn of_time(args: &Args, from: &str) -> anyhow::Result<Opened> {
     if to_unix_ns <= from_unix_ns {
         bail!("--to {} is not after --from {from}", args.to.as_deref().unwrap_or("now"));
     }
-    of_ring(&args.state_dir, &Wanted { from_unix_ns, to_unix_ns, service: args.service.clone() })
+    let wanted = Wanted { from_unix_ns, to_unix_ns, service: args.service.clone() };
+    of_ring(&args.state_dir, &wanted, args.config.as_deref())
 }
 
 /// The report of a time out of a ring.
-fn of_ring(directory: &Path, wanted: &Wanted) -> anyhow::Result<Opened> {
-    let found = store::capture(directory, wanted)?;
+fn of_ring(directory: &Path, wanted: &Wanted, config: Option<&Path>) -> anyhow::Result<Opened> {
+    let mut found = store::capture(directory, wanted)?;
+    if let Some(config) = config {
+        rules::apply(config, &mut found.capture.context)?;
+    }
     let mut report = words::said(analysis::analyse(&found.capture));
     let sealed = report::seal_to_fit(&mut report).with_context(|| directory.display().to_string())?;
     Ok(Opened { report, sealed, damage: None })
@@ -96,7 +105,7 @@ mod tests {
     use crate::report;
 
     fn args(file: PathBuf, format: Format) -> Args {
-        Args { file: Some(file), from: None, to: None, service: None, state_dir: PathBuf::new(), format }
+        Args { file: Some(file), from: None, to: None, service: None, state_dir: PathBuf::new(), config: None, format }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! an error that names the file, the line and the key; so is a key that nothing would use. A constitution that does not fit its
 //! hash is refused, and so is a file that is larger than anyone writes: it is read as root.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -16,6 +17,7 @@ use toml::{Spanned, Value};
 
 use super::Objective;
 
+use super::endpoint::{EndpointRules, FileEndpoint, FileEndpoints, VerdictOf};
 use super::error::DiscoverError;
 use super::selector::{Selector, SelectorError};
 use super::spec::{ServiceSpec, check_name};
@@ -41,6 +43,8 @@ const NO_CACHE_HIT_RATE: &str = "cache_hit_rate is not supported yet, acgs-perf 
 pub struct Config {
     /// What a service is held against unless it says otherwise.
     pub objective: Objective,
+    /// What it says of the endpoints of all services.
+    pub endpoints: EndpointRules,
     /// The services in the order of the file; those of the catalogue when the file has no `[services]`.
     pub services: Vec<ServiceSpec>,
     /// Whom `serve` tells that an objective is missed.
@@ -92,6 +96,9 @@ struct Document {
     objective: Option<FileObjective>,
     services: Option<Services>,
     alerts: Option<Alerts>,
+    routes: Option<Spanned<Vec<String>>>,
+    endpoint: Option<Spanned<BTreeMap<String, FileEndpoint>>>,
+    words_per_level: Option<u32>,
 }
 
 type Services = std::collections::HashMap<Spanned<String>, Spanned<Value>>;
@@ -109,6 +116,7 @@ struct FileObjective {
     min_rps: Option<Spanned<f64>>,
     /// Known, so that its refusal can say why.
     cache_hit_rate: Option<Spanned<Value>>,
+    verdict: Option<VerdictOf>,
 }
 
 /// Parses `text`; `name` stands in errors, `directory` is where relative paths begin.
@@ -139,13 +147,25 @@ fn parse(text: &str, name: &str, directory: &Path) -> Result<Config, DiscoverErr
     if let Some(rate) = limits.cache_hit_rate {
         return Err(source.error(rate.span().start, NO_CACHE_HIT_RATE.to_owned()));
     }
-    let services = match file.services {
-        Some(services) => source.services(services, objective)?,
-        None if name == CATALOGUE_NAME => Vec::new(),
-        // What the file says about the objective holds for the catalogue too.
-        None => catalogue()?.services.into_iter().map(|spec| ServiceSpec { objective, ..spec }).collect(),
+    let place = file.routes.as_ref().map(|of| of.span().start).or(file.endpoint.as_ref().map(|of| of.span().start));
+    let endpoints = FileEndpoints {
+        routes: file.routes.map(Spanned::into_inner).unwrap_or_default(),
+        endpoint: file.endpoint.map(Spanned::into_inner).unwrap_or_default(),
+        words_per_level: file.words_per_level,
+        verdict: limits.verdict,
     };
-    Ok(Config { objective, services, alerts: file.alerts.unwrap_or_default() })
+    let of_file = endpoints.rules().map_err(|reason| source.error(place.unwrap_or(0), reason))?;
+    let endpoints = EndpointRules::default().over(&of_file);
+    let services = match file.services {
+        Some(services) => source.services(services, objective, &of_file)?,
+        None if name == CATALOGUE_NAME => Vec::new(),
+        // What the file says about objective and endpoints holds for the catalogue too.
+        None => {
+            let all = catalogue()?.services.into_iter();
+            all.map(|spec| ServiceSpec { objective, endpoints: endpoints.clone(), ..spec }).collect()
+        }
+    };
+    Ok(Config { objective, endpoints, services, alerts: file.alerts.unwrap_or_default() })
 }
 
 /// The document's SHA-256 must begin with the constitutional hash.
@@ -195,19 +215,34 @@ impl Source<'_> {
         }
     }
 
-    fn services(&self, services: Services, objective: Objective) -> Result<Vec<ServiceSpec>, DiscoverError> {
+    fn services(
+        &self,
+        services: Services,
+        objective: Objective,
+        endpoints: &EndpointRules,
+    ) -> Result<Vec<ServiceSpec>, DiscoverError> {
         let mut entries: Vec<_> = services.into_iter().collect();
         // The first service that matches a process keeps it, so the order of the file matters.
         entries.sort_by_key(|(name, _)| name.span().start);
-        entries.into_iter().map(|(name, value)| self.service(&name, value.into_inner(), objective)).collect()
+        let one = |(name, value): (Spanned<String>, Spanned<Value>)| {
+            self.service(&name, value.into_inner(), objective, endpoints)
+        };
+        entries.into_iter().map(one).collect()
     }
 
-    fn service(&self, name: &Spanned<String>, value: Value, all: Objective) -> Result<ServiceSpec, DiscoverError> {
+    fn service(
+        &self,
+        name: &Spanned<String>,
+        value: Value,
+        all: Objective,
+        of_all: &EndpointRules,
+    ) -> Result<ServiceSpec, DiscoverError> {
         let offset = name.span().start;
         let name = name.get_ref();
         check_name(name).map_err(|reason| DiscoverError::ServiceName { place: self.place(offset), reason })?;
         let fail = |reason: String| self.error(offset, format!("services.{name}: {reason}"));
         let mut objective = all;
+        let mut endpoints = toml::Table::new();
         let value = match value {
             Value::Table(table) => {
                 let mut selector = None;
@@ -218,36 +253,52 @@ impl Source<'_> {
                         ("min_rps", Some(rps)) => objective.min_rps = self.rps(rps, offset)?,
                         ("cache_hit_rate", _) => return Err(fail(NO_CACHE_HIT_RATE.to_owned())),
                         ("p99_ms" | "min_rps", None) => return Err(fail(format!("{key} must be a number"))),
-                        _ => return Err(fail(format!("unknown key \"{key}\"; use selector, p99_ms or min_rps"))),
+                        ("routes" | "endpoint" | "words_per_level" | "verdict", _) => {
+                            endpoints.insert(key, value);
+                        }
+                        _ => {
+                            return Err(fail(format!(
+                                "unknown key \"{key}\"; use selector, p99_ms, min_rps, routes, endpoint, words_per_level or verdict"
+                            )));
+                        }
                     }
                 }
                 selector.ok_or_else(|| fail("no selector; add selector = \"port:8016\"".to_owned()))?
             }
             other => other,
         };
-        let alternatives = match value {
-            Value::Array(values) => values,
-            one => vec![one],
-        };
-        if alternatives.is_empty() {
-            return Err(fail("the list is empty; name at least one port".to_owned()));
-        }
-        let selectors = alternatives
-            .iter()
-            .map(|value| match value {
-                Value::Integer(port) => match u16::try_from(*port) {
-                    Ok(port) if port > 0 => Ok(Selector::port(port)),
-                    _ => Err(fail(SelectorError::Port(port.to_string()).to_string())),
-                },
-                Value::String(text) => text.parse().map_err(|error: SelectorError| fail(error.to_string())),
-                other => Err(fail(format!(
-                    "a service is a port, a list of ports or a selector in quotes, not a value of type {}",
-                    other.type_str()
-                ))),
-            })
-            .collect::<Result<Vec<Selector>, _>>()?;
-        Ok(ServiceSpec { name: name.clone(), selectors, objective })
+        let selectors = selectors(value, fail)?;
+        let endpoints: FileEndpoints = endpoints
+            .try_into()
+            .map_err(|error: toml::de::Error| fail(error.message().lines().collect::<Vec<_>>().join(", ")))?;
+        let endpoints = endpoints.rules().map_err(fail)?.over(of_all);
+        Ok(ServiceSpec { name: name.clone(), selectors, objective, endpoints })
     }
+}
+
+/// The selectors of a service; `fail` says whose they are.
+fn selectors(value: Value, fail: impl Fn(String) -> DiscoverError) -> Result<Vec<Selector>, DiscoverError> {
+    let alternatives = match value {
+        Value::Array(values) => values,
+        one => vec![one],
+    };
+    if alternatives.is_empty() {
+        return Err(fail("the list is empty; name at least one port".to_owned()));
+    }
+    alternatives
+        .iter()
+        .map(|value| match value {
+            Value::Integer(port) => match u16::try_from(*port) {
+                Ok(port) if port > 0 => Ok(Selector::port(port)),
+                _ => Err(fail(SelectorError::Port(port.to_string()).to_string())),
+            },
+            Value::String(text) => text.parse().map_err(|error: SelectorError| fail(error.to_string())),
+            other => Err(fail(format!(
+                "a service is a port, a list of ports or a selector in quotes, not a value of type {}",
+                other.type_str()
+            ))),
+        })
+        .collect()
 }
 
 #[expect(clippy::cast_precision_loss, reason = "limits are far below 2^53")]
@@ -306,6 +357,20 @@ mod tests {
     }
 
     #[test]
+    fn endpoints_of_all_and_of_one() {
+        let config = read(
+            "routes = [\"/p/{id}\"]\n[objective]\nverdict = \"worst_endpoint\"\n[endpoint.\"GET /health\"]\nexclude = true\n\
+             [services.a]\nselector = 1\nroutes = [\"/q/{x}\"]\n[services.a.endpoint.\"GET /p/{id}\"]\np99_ms = 2\n[services.b]\nselector = 2\n",
+        )
+        .unwrap();
+        let [a, b] = [0, 1].map(|at| &config.services[at].endpoints);
+        assert_eq!(a.routes, ["GET /p/{id}", "/q/{x}", "GET /health", "/p/{id}"]);
+        assert_eq!(a.endpoints["GET /p/{id}"].p99, Some(Duration::from_millis(2)));
+        assert_eq!((b, b.by_worst_endpoint), (&config.endpoints, true));
+        assert_eq!(read("words_per_level = 3\n").unwrap().services[0].endpoints.words(), 3);
+    }
+
+    #[test]
     fn errors_name_file_line_and_key() {
         let cases = [
             ("\nservice = 3", "acgs-perf.toml:2: unknown field `service`, expected one of `constitutional_hash`"),
@@ -334,6 +399,10 @@ mod tests {
             ("[services]\n\"a b\" = 1", ":2: ' ' cannot stand in a service name"),
             ("[services]\nredis = 1\nredis = 2", ":3: duplicate key"),
             ("[services\n", "acgs-perf.toml:1: "),
+            ("\nroutes = [\"x\"]", ":2: the route \"x\" is no path"),
+            ("[endpoint.\"GET /a\"]\np99_ms = -1", "endpoint.\"GET /a\": p99_ms is -1"),
+            ("[services]\na = { selector = 1, routes = [\"y\"] }", ":2: services.a: the route \"y\" is no path"),
+            ("[services]\na = { selector = 1, routes = 1 }", "services.a: invalid type: integer `1`"),
         ];
         for (text, expected) in cases {
             let error = read(text).unwrap_err();

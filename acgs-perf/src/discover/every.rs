@@ -11,7 +11,7 @@ use std::path::Path;
 use super::listeners::{self, Listener, service_name, unique};
 use super::selector::Selector;
 use super::sockets::Endpoint;
-use super::{DiscoverError, Objective, ServiceSpec, Target, processes, resolve};
+use super::{DiscoverError, EndpointRules, Objective, ServiceSpec, Target, processes, resolve};
 
 /// What listens.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -93,7 +93,12 @@ fn specs(groups: &[Group], objective: Objective) -> Vec<ServiceSpec> {
             true => group.name.clone(),
             false => format!("{}-{}", group.name, group.port),
         };
-        (!selectors.is_empty()).then(|| ServiceSpec { name: unique(&mut names, name), selectors, objective })
+        (!selectors.is_empty()).then(|| ServiceSpec {
+            name: unique(&mut names, name),
+            selectors,
+            objective,
+            endpoints: EndpointRules::default(),
+        })
     };
     groups.iter().filter_map(spec).collect()
 }

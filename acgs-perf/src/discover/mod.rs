@@ -5,6 +5,7 @@
 //! Nothing is remembered between two calls. The rules of matching stand at the head of `matching`.
 
 pub mod config;
+mod endpoint;
 pub mod error;
 pub mod every;
 #[cfg(test)]
@@ -28,6 +29,7 @@ mod udp_sockets;
 
 use std::path::Path;
 
+pub use endpoint::{EndpointKind, EndpointRule, EndpointRules};
 pub use error::DiscoverError;
 pub use every::{Every, every};
 pub use listeners::{Listener, listening, suggestions, udp_sockets};

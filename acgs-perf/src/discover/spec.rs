@@ -4,6 +4,7 @@
 
 use super::Objective;
 
+use super::endpoint::EndpointRules;
 use super::error::DiscoverError;
 use super::selector::{Selector, SelectorError};
 
@@ -19,6 +20,8 @@ pub struct ServiceSpec {
     pub selectors: Vec<Selector>,
     /// What it is held against.
     pub objective: Objective,
+    /// What is said of its endpoints.
+    pub endpoints: EndpointRules,
 }
 
 impl ServiceSpec {
@@ -51,7 +54,7 @@ pub fn parse_service(argument: &str, objective: Objective) -> Result<ServiceSpec
     check_name(name).map_err(|reason| DiscoverError::ServiceName { place: place(), reason })?;
     let selector =
         selector.parse().map_err(|reason: SelectorError| DiscoverError::Selector { place: place(), reason })?;
-    Ok(ServiceSpec { name: name.to_owned(), selectors: vec![selector], objective })
+    Ok(ServiceSpec { name: name.to_owned(), selectors: vec![selector], objective, endpoints: EndpointRules::default() })
 }
 
 /// Says what is wrong with a service name.

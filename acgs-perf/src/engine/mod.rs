@@ -392,6 +392,7 @@ impl Engine {
             name: spec.name.clone(),
             selector: spec.selector_text(),
             objective: spec.objective,
+            endpoints: spec.endpoints.clone(),
             processes: self.members.processes(&self.session.maps, index),
             udp_ports: self.udp_ports[index].clone(),
         };

@@ -62,6 +62,10 @@ pub fn all() -> Vec<Column> {
         "duration_ns" Integer "Length of the interval" = |p| p.duration_ns as i64;
         "host" Text "Name of the host; of a merged capture the names of all" = |p| &p.host;
         "service" Text "Name of the service" = |p| &p.service;
+        "protocol" Text "Protocol of the endpoint; empty in the row of a service, and of endpoints without figures of their own" = |p| &p.protocol;
+        "endpoint" Text "Name of the endpoint; empty in the row of a service, which a file without `--endpoints` has alone" = |p| &p.endpoint;
+        "kind" Text "What the endpoint's requests are: `request`, `wait_by_design` …; empty as the protocol" = |p| p.kind;
+        "failed" Optional "Requests whose reply is an error; null in the row of a service" = |p| p.failed;
         "objective_p99_ns" Integer "What its P99 is to be below" = |p| p.objective_p99_ns as i64;
         "objective_min_rps" Real "What its rate is to be above, in requests per second" = |p| p.objective_min_rps;
         "requests" Integer "Requests answered" = |p| p.requests;

@@ -5,16 +5,25 @@
 use acgs_perf_common::CONSTITUTIONAL_HASH;
 
 use super::parquet::file;
-use super::points;
+use super::{endpoints, points};
 use crate::report::Report;
 use crate::snapshot::Capture;
 
 /// Version of the table; raised when a column is renamed, removed or changes its meaning.
 pub const VERSION: u32 = 1;
 
-/// The file of a capture: a row per interval and service.
+/// What a row is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rows {
+    /// A service.
+    Services,
+    /// An endpoint of a service.
+    Endpoints,
+}
+
+/// The file of a capture: a row per interval, and service or endpoint.
 #[must_use]
-pub fn of_capture(capture: &Capture) -> Vec<u8> {
+pub fn of_capture(capture: &Capture, rows: Rows) -> Vec<u8> {
     let context = &capture.context;
     let whole = capture.intervals.whole();
     let lost = context.ledger.iter().enumerate().map(|(at, name)| (name.clone(), whole.ledger.count(at as u32)));
@@ -24,19 +33,25 @@ pub fn of_capture(capture: &Capture) -> Vec<u8> {
         lost,
         &context.notes,
     );
-    file(points::of_capture(capture), &metadata)
+    match rows {
+        Rows::Services => file(points::of_capture(capture), &metadata),
+        Rows::Endpoints => file(endpoints::of_capture(capture), &metadata),
+    }
 }
 
-/// The file of a report: a row per service.
+/// The file of a report: a row per service or endpoint.
 #[must_use]
-pub fn of_report(report: &Report) -> Vec<u8> {
+pub fn of_report(report: &Report, rows: Rows) -> Vec<u8> {
     let metadata = metadata(
         [&report.tool.version, &report.host.name, &report.host.kernel, &report.window.ended_by.to_string()],
         [report.window.start_unix_ns, report.window.duration_ns],
         report.ledger.clone(),
         &report.notes,
     );
-    file(points::of_report(report), &metadata)
+    match rows {
+        Rows::Services => file(points::of_report(report), &metadata),
+        Rows::Endpoints => file(endpoints::of_report(report), &metadata),
+    }
 }
 
 fn metadata(

@@ -4,13 +4,14 @@
 //! stand the counts that they are made of, so that a query over many files adds up counts and not percentiles.
 
 mod columns;
+mod endpoints;
 mod metadata;
 mod parquet;
 mod points;
 mod thrift;
 
 pub use columns::{Column, Field, Kind, all};
-pub use metadata::{VERSION, of_capture, of_report};
+pub use metadata::{Rows, VERSION, of_capture, of_report};
 
 #[cfg(test)]
 mod tests;

@@ -31,6 +31,14 @@ pub struct Point {
     pub host: String,
     /// Service.
     pub service: String,
+    /// Endpoint; empty for the service as a whole.
+    pub endpoint: String,
+    /// Its protocol.
+    pub protocol: String,
+    /// What its requests are.
+    pub kind: &'static str,
+    /// Those of its requests that failed.
+    pub failed: Option<i64>,
     /// What it is held against.
     pub objective_p99_ns: u64,
     /// The same.
@@ -99,7 +107,8 @@ impl Point {
         Some(self.components.iter().filter_map(|bucket| bucket[field]).fold(0, i64::saturating_add))
     }
 
-    fn take_counts(&mut self, counts: Sums) {
+    /// Takes counts by index.
+    pub fn take_counts(&mut self, counts: Sums) {
         let (within, over): (Vec<_>, Vec<_>) = counts.iter().partition(|(bucket, _)| (*bucket as usize) < BUCKETS);
         self.over_range += over.into_iter().map(|(_, count)| count).sum::<i64>();
         let edges =
@@ -109,7 +118,8 @@ impl Point {
     }
 }
 
-fn signed(value: u64) -> i64 {
+/// As the columns have it.
+pub fn signed(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 

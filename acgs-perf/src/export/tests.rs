@@ -60,7 +60,7 @@ fn rows_add_up_to_the_report() {
 #[test]
 fn a_file_is_framed_and_small() {
     let capture = capture();
-    let bytes = of_capture(&capture);
+    let bytes = of_capture(&capture, Rows::Services);
     assert!(bytes.starts_with(b"PAR1") && bytes.ends_with(b"PAR1"));
     let footer = u32::from_le_bytes(bytes[bytes.len() - 8..bytes.len() - 4].try_into().unwrap()) as usize;
     assert!(footer < bytes.len() && bytes.len() < 300_000, "{} bytes, of them {footer} of the footer", bytes.len());
@@ -69,7 +69,7 @@ fn a_file_is_framed_and_small() {
         assert!(footer.contains(word), "{word}");
     }
     // Nothing recorded is a table without rows.
-    assert!(of_capture(&Capture::default()).ends_with(b"PAR1"));
+    assert!(of_capture(&Capture::default(), Rows::Services).ends_with(b"PAR1"));
 }
 
 /// The table of columns in the documentation is made here; `UPDATE=1` writes it.

@@ -19,7 +19,7 @@ pub const OTHERS: &str = "others";
 /// Stands for statements of which the text was said before anybody listened.
 pub const BEFORE: &str = "(prepared before the recording)";
 /// Of which the kernel side knows only the hash.
-const UNNAMED: &str = "(name not seen whole)";
+pub const UNNAMED: &str = "(name not seen whole)";
 const KINDS: [&str; RequestKind::ALL.len()] = ["request", "one_way", "wait_by_design", "handshake", "farewell", "mark"];
 
 /// The latency in a row.
@@ -30,6 +30,21 @@ pub const LATENCY_HISTOGRAM: Histogram =
 #[must_use]
 pub fn kind_name(kind: u32) -> &'static str {
     KINDS.get(kind as usize).copied().unwrap_or_default()
+}
+
+/// The kind of this name.
+#[must_use]
+pub fn kind_named(name: &str) -> Option<RequestKind> {
+    let at = KINDS.iter().position(|known| *known == name)?;
+    RequestKind::ALL.get(at).copied()
+}
+
+/// What an endpoint of this name is known by in every recording.
+#[must_use]
+pub fn key_of(protocol: u32, kind: u32, name: &str) -> Key {
+    let digest = Sha256::digest(name.as_bytes());
+    let part = |at: usize| u32::from_be_bytes([digest[at], digest[at + 1], digest[at + 2], digest[at + 3]]);
+    vec![protocol, kind, part(0), part(4)]
 }
 
 /// The first number that a numbering has not given out, of `limit`.
@@ -51,9 +66,7 @@ pub fn named(maps: &Maps, numbering: u32, endpoint: u32, before: impl Fn(u32) ->
         return (vec![head[0], head[1], 0, endpoint], before(slot) + UNNAMED);
     };
     let label = before(slot) + &name;
-    let digest = Sha256::digest(label.as_bytes());
-    let part = |at: usize| u32::from_be_bytes([digest[at], digest[at + 1], digest[at + 2], digest[at + 3]]);
-    (vec![head[0], head[1], part(0), part(4)], label)
+    (key_of(head[0], head[1], &label), label)
 }
 
 /// The name of an endpoint by its number; empty for those that have none.

@@ -1,12 +1,11 @@
 //! What is shown of the totals: families of counters, gauges and histograms, whatever the format.
 //!
-//! In: the totals. Out: families. The number of series is bounded by the number of services, which is at most 64: about 120 each.
+//! In: the totals. Out: families. The number of series is bounded by the number of services, which is at most 64: about 120 each, and
+//! of its endpoints (`endpoint_metrics`), at most 201 each.
 //!
 //! What is exposed as a counter never falls. The counts behind it may, by a little and for a moment: a reply that grows leaves one
 //! bucket of the latency for another, and whoever scrapes takes a counter that falls for one that began anew. So each series is at least
 //! what it was.
-
-use std::collections::{BTreeMap, HashMap};
 
 use acgs_perf_common::CONSTITUTIONAL_HASH;
 use acgs_perf_common::attribution::COMPONENT_NAMES;
@@ -14,9 +13,11 @@ use acgs_perf_common::fates::{ABANDONED, CUT_OFF};
 use acgs_perf_common::histogram::{BUCKETS, bucket_high, bucket_index};
 use acgs_perf_common::maps::{Counter, Histogram as Kind};
 
-use super::family::{Family, Histogram, Sample, Type, Value};
+use super::endpoint_metrics;
+use super::family::{Family, Type, Value};
 use super::native;
 use super::progress::Progress;
+use super::series::{Page, Shown};
 use super::totals::{OfService, Totals};
 use crate::live::probes::request::{COUNTERS, FATES, LATENCY, TIMES};
 use crate::snapshot::interval::row;
@@ -46,15 +47,12 @@ pub struct OfServer {
 
 /// Makes the families, and knows what was shown last.
 #[derive(Debug, Default)]
-pub struct Exposition {
-    shown: HashMap<String, u64>,
-    fine: HashMap<String, BTreeMap<i32, u64>>,
-}
+pub struct Exposition(Shown);
 
 impl Exposition {
     /// The totals of now.
     pub fn families(&mut self, totals: &Totals, server: OfServer) -> Vec<Family> {
-        let mut page = Page { families: Vec::new(), before: self, after: Self::default() };
+        let mut page = Page { families: Vec::new(), before: &self.0, after: Shown::default() };
         of_agent(&mut page, totals, server);
         of_requests(&mut page, totals);
         of_fates(&mut page, totals);
@@ -86,8 +84,9 @@ impl Exposition {
                 histogram_of(&mut page, name, service, of, (section, kind, sum));
             }
         }
+        endpoint_metrics::families(&mut page, totals);
         let Page { families, after, .. } = page;
-        *self = after;
+        self.0 = after;
         families
     }
 }
@@ -240,19 +239,11 @@ fn histogram_of(
     }
     bounds.sort_unstable();
     bounds.dedup();
-    let key = |part: usize| format!("{name} {part} {service}");
     let within = |bound: u32| within(sums, bound);
-    let bounds = bounds.into_iter().map(|bound| (bucket_high(bound), page.rising(key(bound), within(bound as u32))));
-    let bounds = bounds.collect();
-    let count = page.rising(key(BUCKETS), within(u32::MAX));
-    let sum_ns = page.rising(key(BUCKETS + 1), row(Some(&of.sections), COUNTERS, &[]).sums.count(sum as u32));
-    let mut fine = page.before.fine.get(&key(0)).cloned().unwrap_or_default();
-    for (bucket, count) in native::buckets(sums) {
-        let shown: &mut u64 = fine.entry(bucket).or_default();
-        *shown = count.max(*shown);
-    }
-    page.after.fine.insert(key(0), fine.clone());
-    page.add(&[("service", service)], Value::Histogram(Histogram { bounds, count, sum_ns, fine }));
+    let bounds = bounds.into_iter().map(|bound| (bucket_high(bound), within(bound as u32))).collect();
+    let sum_ns = row(Some(&of.sections), COUNTERS, &[]).sums.count(sum as u32);
+    let whole = (within(u32::MAX), sum_ns);
+    page.histogram(&format!("{name} {service}"), &[("service", service)], bounds, whole, native::buckets(sums));
 }
 
 fn latency(of: &OfService) -> &Sums {
@@ -263,51 +254,6 @@ fn latency(of: &OfService) -> &Sums {
 fn within(sums: &Sums, bound: u32) -> u64 {
     let counts = sums.iter().take_while(|(at, _)| *at <= bound).map(|(_, count)| count);
     counts.sum::<i64>().max(0) as u64
-}
-
-/// Families that are being made.
-struct Page<'a> {
-    families: Vec<Family>,
-    before: &'a Exposition,
-    after: Exposition,
-}
-
-impl Page<'_> {
-    fn head(&mut self, name: &'static str, kind: Type, help: &'static str) {
-        self.families.push(Family { name, kind, help, samples: Vec::new() });
-    }
-
-    fn add(&mut self, labels: &[(&'static str, &str)], value: Value) {
-        let labels = labels.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
-        if let Some(family) = self.families.last_mut() {
-            family.samples.push(Sample { labels, value });
-        }
-    }
-
-    fn gauge(&mut self, labels: &[(&'static str, &str)], value: Value) {
-        self.add(labels, value);
-    }
-
-    fn counter(&mut self, labels: &[(&'static str, &str)], value: u64) {
-        let value = self.rising(self.key(labels), value);
-        self.add(labels, Value::Count(value));
-    }
-
-    fn counter_nanos(&mut self, labels: &[(&'static str, &str)], ns: u64) {
-        let ns = self.rising(self.key(labels), ns);
-        self.add(labels, Value::Nanos(ns));
-    }
-
-    fn key(&self, labels: &[(&'static str, &str)]) -> String {
-        format!("{} {labels:?}", self.families.last().map_or("", |family| family.name))
-    }
-
-    /// At least what was shown before.
-    fn rising(&mut self, key: String, value: u64) -> u64 {
-        let value = self.before.shown.get(&key).map_or(value, |before| value.max(*before));
-        self.after.shown.insert(key, value);
-        value
-    }
 }
 
 #[cfg(test)]

@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 
 use acgs_perf_common::attribution::{ALL, Component, attribution_bucket, component_word};
 
-use crate::discover::Objective;
+use super::endpoints::Endpoints;
+use crate::discover::{EndpointRules, Objective};
+use crate::live::probes::endpoints::SECTION;
 use crate::live::probes::{attribution, request};
 use crate::snapshot::fates::REFUSED;
 use crate::snapshot::interval::section;
@@ -33,6 +35,10 @@ pub struct OfService {
     pub open: Option<OpenRequests>,
     /// What it is held against.
     pub objective: Objective,
+    /// What it was asked for.
+    pub endpoints: Endpoints,
+    /// What is said of these.
+    pub rules: EndpointRules,
 }
 
 impl OfService {
@@ -69,6 +75,7 @@ impl Totals {
         for service in &context.services {
             let mut of = before.remove(&service.name).unwrap_or_default();
             of.objective = service.objective;
+            of.rules.clone_from(&service.endpoints);
             self.services.insert(service.name.clone(), of);
         }
         for name in &context.ledger {
@@ -116,6 +123,7 @@ impl OfService {
                 self.slow_components.add(&row.sums);
             }
         }
+        self.endpoints.add(&self.rules, section(Some(later), SECTION));
         for row in section(Some(later), REFUSED).values() {
             *self.refused.get_or_insert(0) += row.sums.count(0);
         }

@@ -11,7 +11,7 @@ use super::client::ClientRun;
 use super::ending::Ending;
 use super::exemplar::Exemplars;
 use super::timeline::Timeline;
-use crate::discover::Objective;
+use crate::discover::{EndpointRules, Objective};
 use crate::live::session::ProgramCost;
 use crate::live::status::ProbeStatus;
 
@@ -102,6 +102,9 @@ pub struct ServiceContext {
     pub selector: String,
     /// What it is held against.
     pub objective: Objective,
+    /// What the configuration says of its endpoints.
+    #[serde(default)]
+    pub endpoints: EndpointRules,
     /// Its processes.
     pub processes: Vec<Process>,
     /// UDP ports on which they took messages when the recording began, which is not measured.

@@ -8,6 +8,7 @@
 //! together with a confidence of 99 %: each is as wide as its share of the chance to err asks for (Bonferroni).
 
 mod anytime;
+mod endpoints;
 mod least;
 mod made;
 mod model;
@@ -23,16 +24,17 @@ mod student;
 pub use anytime::{Decision, Watch};
 pub use least::Limits;
 pub use model::{
-    COMPARISON_VERSION, Comparison, Decile, Figure, MadeOf, Note, PartShift, ServiceComparison, Shift, SideFacts, Told,
-    Unit,
+    COMPARISON_VERSION, Comparison, Decile, EndpointOnly, Figure, MadeOf, Note, PartShift, ServiceComparison, Shift,
+    SideFacts, Told, Unit,
 };
 pub use quantile::value_at;
 pub use side::{ServiceSide, Side};
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use acgs_perf_common::CONSTITUTIONAL_HASH;
 
+use endpoints::EndpointSide;
 use least::{least_latency_ns, least_part_ns};
 use others::excused;
 use quantile::{Level, difference, quantiles, together, visible};
@@ -68,10 +70,20 @@ pub fn compare(old: &Side, new: &Side, limits: &Limits) -> Comparison {
         .iter()
         .filter_map(|of| Some((old.services.iter().find(|other| other.name == of.name)?, of)))
         .collect();
-    let ratios: Vec<Vec<Ratio>> = pairs.iter().map(|(old, new)| ratios(old, new, limits.least_share)).collect();
-    let figures = ratios.iter().map(|of| of.len() + QUANTILES.len()).sum::<usize>().max(1);
+    let asked: Vec<Asked> = pairs.iter().map(|(old, new)| Asked::new(old, new)).collect();
+    let of_pair = |((old, new), asked): (&(&ServiceSide, &ServiceSide), &Asked)| {
+        let mut all = ratios(old, new, limits.least_share);
+        all.extend(asked.shares());
+        all
+    };
+    let ratios: Vec<Vec<Ratio>> = pairs.iter().zip(&asked).map(of_pair).collect();
+    // Each endpoint's share is a ratio, and its P99 is one more.
+    let of_endpoints: usize = asked.iter().map(|of| of.names.len()).sum();
+    let figures = ratios.iter().map(|of| of.len() + QUANTILES.len()).sum::<usize>() + of_endpoints;
+    let figures = figures.max(1);
     let level = Level::new(limits.error / figures as f64);
-    let services = pairs.iter().zip(&ratios).map(|((old, new), ratios)| service(old, new, ratios, &level, limits));
+    let services = pairs.iter().zip(&ratios).zip(&asked);
+    let services = services.map(|(((old, new), ratios), asked)| service(old, new, ratios, asked, &level, limits));
     let names = |side: &Side, others: &Side| {
         let has = |name: &String| others.services.iter().any(|of| of.name == *name);
         side.services.iter().map(|of| of.name.clone()).filter(|name| !has(name)).collect()
@@ -122,6 +134,7 @@ fn service(
     old: &ServiceSide,
     new: &ServiceSide,
     ratios: &[Ratio],
+    asked: &Asked,
     level: &Level,
     limits: &Limits,
 ) -> ServiceComparison {
@@ -132,9 +145,52 @@ fn service(
         name: new.name.clone(),
         requests: [old.requests, new.requests],
         contention: contention.map(|both| both.map(|share| (share * 1e4).round() / 1e4)),
-        figures: of_ratios.chain(latencies).map(|shift| excused(shift, contention)).collect(),
+        figures: of_ratios
+            .chain(latencies)
+            .chain(asked.latencies(level, limits.least_share))
+            .map(|shift| excused(shift, contention))
+            .collect(),
         deciles: (1..10).filter_map(|tenth| decile(old, new, tenth * 10, level)).collect(),
         made_of: made::made_of(&old.rows, &new.rows),
+        endpoints_only_old: endpoints::only(&asked.both[0], &asked.both[1]),
+        endpoints_only_new: endpoints::only(&asked.both[1], &asked.both[0]),
+    }
+}
+
+/// The endpoints of both sides.
+struct Asked {
+    both: [BTreeMap<String, EndpointSide>; 2],
+    /// Those that are compared.
+    names: Vec<String>,
+}
+
+impl Asked {
+    fn new(old: &ServiceSide, new: &ServiceSide) -> Self {
+        let both = endpoints::matched(&old.endpoints, &new.endpoints);
+        let names = endpoints::compared(&both[0], &both[1]);
+        Self { both, names }
+    }
+
+    fn shares(&self) -> impl Iterator<Item = Ratio> {
+        self.names.iter().map(|name| {
+            let [old, new] = [0, 1].map(|at| self.both[at].get(name).map(|of| of.share.clone()).unwrap_or_default());
+            let figure = Figure::EndpointShare { endpoint: name.clone() };
+            Ratio { figure, unit: Unit::PerRequest, old, new, least: LEAST_CALLS }
+        })
+    }
+
+    fn latencies(&self, level: &Level, least_share: f64) -> impl Iterator<Item = Shift> {
+        self.names.iter().filter_map(move |name| {
+            let side = |of: &EndpointSide| ServiceSide {
+                requests: of.requests,
+                latency: of.latency.clone(),
+                latencies: of.latencies.clone(),
+                ..ServiceSide::default()
+            };
+            let (old, new) = (side(self.both[0].get(name)?), side(self.both[1].get(name)?));
+            let shift = latency(&old, &new, 9_900, level, least_share)?;
+            Some(Shift { figure: Figure::EndpointLatency { endpoint: name.clone(), quantile: 9_900 }, ..shift })
+        })
     }
 }
 

@@ -116,6 +116,21 @@ pub struct ServiceComparison {
     /// What the requests at a quantile are made of, then and now; absent where there are too few.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub made_of: Option<MadeOf>,
+    /// Endpoints that only the earlier one has, most requests first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub endpoints_only_old: Vec<EndpointOnly>,
+    /// Endpoints that only the later one has.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub endpoints_only_new: Vec<EndpointOnly>,
+}
+
+/// An endpoint that one of them has.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct EndpointOnly {
+    /// Its name.
+    pub name: String,
+    /// Requests answered.
+    pub requests: u64,
 }
 
 /// What a figure is of.
@@ -149,6 +164,18 @@ pub enum Figure {
     },
     /// Requests answered per second.
     Rate,
+    /// A quantile of an endpoint's latency, in hundredths of a percent.
+    EndpointLatency {
+        /// Its name.
+        endpoint: String,
+        /// Which.
+        quantile: u32,
+    },
+    /// An endpoint's share of the requests of all endpoints.
+    EndpointShare {
+        /// Its name.
+        endpoint: String,
+    },
 }
 
 /// In what a figure is.
@@ -256,13 +283,15 @@ impl Figure {
             Self::Latency { quantile } => format!("p{}", quantile / 100),
             Self::Fate { name } => name.clone(),
             Self::Rate => "rate".into(),
+            Self::EndpointLatency { endpoint, .. } => format!("endpoint:{endpoint}"),
+            Self::EndpointShare { endpoint } => format!("share:{endpoint}"),
         }
     }
 
-    /// Whether more of it is worse; of calls nobody knows.
+    /// Whether more of it is worse; of calls, and of what is asked for, nobody knows.
     #[must_use]
     pub fn is_worse_up(&self) -> bool {
-        !matches!(self, Self::Rate | Self::Calls { .. })
+        !matches!(self, Self::Rate | Self::Calls { .. } | Self::EndpointShare { .. })
     }
 }
 

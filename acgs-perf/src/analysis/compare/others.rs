@@ -32,7 +32,7 @@ pub fn differs(less: f64, more: f64) -> bool {
 /// Whether others can make it grow by using the CPUs.
 pub fn is_of_cpus(figure: &Figure) -> bool {
     match figure {
-        Figure::Latency { .. } => true,
+        Figure::Latency { .. } | Figure::EndpointLatency { .. } => true,
         Figure::Component { name } => OF_CPUS.contains(&name.as_str()),
         _ => false,
     }

@@ -39,7 +39,7 @@ enum Limit {
 /// Figures that are no component and no peer.
 const PLAIN: [&str; 9] = ["p50", "p90", "p99", "p99.9", "rate", "abandoned", "cut_off", "refused", "unanswered"];
 /// Beginnings of the others.
-const NAMED: [&str; 3] = ["component:", "downstream:", "calls:"];
+const NAMED: [&str; 5] = ["component:", "downstream:", "calls:", "endpoint:", "share:"];
 
 impl Rule {
     /// Reads a rule.
@@ -53,12 +53,13 @@ impl Rule {
         }
         let example =
             "write for example p99>+5%, p50>+100us, rate<-10%, component:downstream>+1ms, unanswered>0, or regression";
-        let Some(at) = text.find(['>', '<']) else { return Err(format!("no > or < in it; {example}")) };
+        // Statements have these too.
+        let Some(at) = text.rfind(['>', '<']) else { return Err(format!("no > or < in it; {example}")) };
         let (figure, limit) = (text[..at].trim(), text[at + 1..].trim());
         let is_named = NAMED.iter().any(|start| figure.strip_prefix(start).is_some_and(|name| !name.is_empty()));
         if !is_named && !PLAIN.contains(&figure) {
             return Err(format!(
-                "no figure {figure:?}; there are {}, component:NAME, downstream:PEER and calls:PEER",
+                "no figure {figure:?}; there are {}, component:NAME, downstream:PEER, calls:PEER, endpoint:NAME (its P99) and share:NAME",
                 PLAIN.join(", ")
             ));
         }
@@ -70,7 +71,7 @@ impl Rule {
         }
         let (limit, has_time) =
             Limit::parse(limit).ok_or_else(|| format!("cannot read the limit {limit:?}; {example}"))?;
-        let is_time = ["p", "component:", "downstream:"].iter().any(|start| figure.starts_with(start));
+        let is_time = ["p", "component:", "downstream:", "endpoint:"].iter().any(|start| figure.starts_with(start));
         if !matches!(limit, Limit::Share(_)) && is_time != has_time {
             let what = if is_time { "is a time: its limit needs ns, us, ms or s" } else { "is no time" };
             return Err(format!("{figure} {what}; {example}"));

@@ -10,6 +10,7 @@ use acgs_perf_common::attribution::{ALL, COMPONENTS, COUNT_WORD, LATENCY_WORD, P
 use acgs_perf_common::histogram::{BUCKETS, bucket_high, bucket_low};
 use acgs_perf_common::maps::{Counter, DownstreamWord, Histogram};
 
+use super::endpoints::{self, EndpointSide};
 use super::model::SideFacts;
 use crate::analysis::censored::Ages;
 use crate::analysis::hdr;
@@ -64,6 +65,8 @@ pub struct ServiceSide {
     pub rows: Vec<AttributionRowReport>,
     /// How much others used the CPUs that it wanted.
     pub contention: Contention,
+    /// Its endpoints, by name.
+    pub endpoints: BTreeMap<String, EndpointSide>,
 }
 
 /// How much others used the CPUs that a service wanted.
@@ -133,6 +136,7 @@ impl Side {
             let subject = Subject::service(index);
             let mut service = of_intervals(&intervals, &whole, &subject, &context.directory);
             (service.name, service.objective_ns) = (of.name.clone(), nanos(of.objective.p99));
+            service.endpoints = endpoints::of_intervals(&intervals, &whole, &subject, &of.endpoints);
             service.contention = contention(&whole, &subject, &of.processes);
             let open = Fates::of(&whole, &subject);
             let mut ages = Ages::default();
@@ -204,6 +208,9 @@ impl ServiceSide {
         self.rows = merge_rows(self.rows.iter().chain(&later.rows));
         for (name, blocks) in later.fates {
             self.fates.entry(name).or_default().extend(blocks);
+        }
+        for (name, of) in later.endpoints {
+            self.endpoints.entry(name).or_default().join(of);
         }
         self.contention.add(&later.contention);
         self.design_effect = self.design_effect.zip(later.design_effect).map(|(a, b)| a.max(b));
@@ -317,6 +324,7 @@ fn part(sections: &Sections, peers: &Peers, directory: &BTreeMap<String, String>
 
 fn of_report(of: &ServiceReport) -> ServiceSide {
     let mut side = ServiceSide { name: of.name.clone(), objective_ns: of.objective.p99_ns, ..ServiceSide::default() };
+    side.endpoints = endpoints::of_report(of);
     side.latency = vec![0; BUCKETS + 1];
     if let Some(requests) = &of.requests {
         side.requests = requests.count;

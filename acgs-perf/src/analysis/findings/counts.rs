@@ -15,8 +15,13 @@ pub fn disagree(service: &ServiceReport, rows: bool) -> Option<Finding> {
     let in_rows = service.attribution.as_ref().filter(|_| rows);
     let in_rows =
         in_rows.map(|attribution| attribution.rows.iter().fold(0u64, |sum, row| sum.saturating_add(row.count)));
+    // What the configuration has moved was counted there before.
+    let moved = requests
+        .by_rule
+        .as_ref()
+        .map_or(0, |rule| rule.excluded.cast_signed() - rule.unmatched.cast_signed() - rule.included.cast_signed());
     let places = [
-        ("latency", Some(requests.latency.count.saturating_sub(without_reply(service)))),
+        ("latency", Some(requests.latency.count.saturating_sub(without_reply(service)).saturating_add_signed(moved))),
         ("queue time", Some(requests.queue_time.count)),
         ("service time", Some(requests.service_time.count)),
         ("attribution", in_rows),

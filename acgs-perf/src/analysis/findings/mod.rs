@@ -1,15 +1,17 @@
 //! Findings: what deserves attention, each with the numbers that show it.
 //!
 //! In: the report so far. Out: findings, most severe first, with figures and without words, which are made in `output::words`.
-//! Kinds: those below; `counts` has `counts_disagree`, `fates` those about requests without a reply, `quota` has `cpu_quota`, `tail` those of the attribution.
+//! Kinds: those below; `counts` has `counts_disagree`, `endpoints` has `endpoint_objective_missed`, `fates` those about requests without a reply, `quota` has `cpu_quota`, `tail` those of the attribution.
 
 mod counts;
+mod endpoints;
 mod fates;
 mod quota;
 mod start;
 mod tail;
 
 pub use counts::COUNTS_DISAGREE;
+pub use endpoints::ENDPOINT_OBJECTIVE_MISSED;
 pub use fates::{ABANDONED, CUT_OFF, IN_SERVICE, REFUSED, UNDELIVERED, UNREAD};
 pub use quota::CPU_QUOTA;
 pub use tail::NOT_CONSERVED;
@@ -64,6 +66,7 @@ fn about_service(service: &ServiceReport) -> impl Iterator<Item = Finding> + use
     ]
     .into_iter()
     .flatten()
+    .chain(endpoints::missed(service))
     .chain(fates::fates(service))
 }
 

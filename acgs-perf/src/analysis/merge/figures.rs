@@ -2,10 +2,13 @@
 //!
 //! In: two sections. Out: that of both. Counts, sums and histograms add up; of states the later one counts.
 
+use acgs_perf_common::endpoint::POWER;
+
 use super::latency;
 use crate::analysis::model::{
-    AbandonedReport, AttributionReport, Blocked, DownstreamReport, HeldReport, KindsReport, PeerReport, RefusedReport,
-    RequestsReport, SchedulerReport, SyscallReport, TcpReport,
+    AbandonedReport, AttributionReport, Blocked, ByRuleReport, CoverageReport, DownstreamReport,
+    EndpointObjectiveReport, HeldReport, KindsReport, PeerReport, RefusedReport, RequestsReport, SchedulerReport,
+    SyscallReport, TcpReport,
 };
 use crate::analysis::number::ratio4;
 use crate::analysis::sections::scheduler::{OTHERS, longest};
@@ -37,6 +40,7 @@ pub fn requests(own: &mut RequestsReport, other: RequestsReport) {
         sum(&mut own.window_ns, other.window_ns);
         sum(&mut own.network_ns, other.network_ns);
     });
+    fold(&mut own.by_rule, other.by_rule, by_rule);
     sum(&mut own.unanswered, other.unanswered);
     sum(&mut own.unsolicited_sends, other.unsolicited_sends);
     sum(&mut own.bytes_in, other.bytes_in);
@@ -66,6 +70,39 @@ pub fn kinds(own: &mut KindsReport, other: KindsReport) {
         sum(&mut own.count, other.count);
         latency::add(&mut own.latency_before, &other.latency_before);
     });
+    fold(&mut own.wait_by_design, other.wait_by_design, |own, other| {
+        sum(&mut own.count, other.count);
+        latency::add_wide(&mut own.latency, &other.latency, POWER);
+    });
+    sum(&mut own.handshake, other.handshake);
+}
+
+/// How many requests are counted by name.
+pub fn coverage(own: &mut CoverageReport, other: CoverageReport) {
+    sum(&mut own.named, other.named);
+    sum(&mut own.counted, other.counted);
+}
+
+/// What endpoints are held against: each once, by the first report that says it; of the design effects the greatest counts.
+pub fn endpoint_objectives(own: &mut Vec<EndpointObjectiveReport>, other: Vec<EndpointObjectiveReport>) {
+    for objective in other {
+        match own.iter_mut().find(|known| known.name == objective.name) {
+            None => own.push(objective),
+            Some(known) => {
+                let effects = [known.design_effect, objective.design_effect].into_iter().flatten();
+                known.design_effect = effects.max_by(f64::total_cmp);
+            }
+        }
+    }
+}
+
+fn by_rule(own: &mut ByRuleReport, other: ByRuleReport) {
+    sum(&mut own.excluded, other.excluded);
+    sum(&mut own.included, other.included);
+    sum(&mut own.unmatched, other.unmatched);
+    own.endpoints.extend(other.endpoints);
+    own.endpoints.sort();
+    own.endpoints.dedup();
 }
 
 /// The attribution histogram.

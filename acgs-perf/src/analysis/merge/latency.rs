@@ -5,7 +5,7 @@
 use acgs_perf_common::histogram::BUCKETS;
 
 use crate::analysis::counts::Counts;
-use crate::analysis::distribution::{distribution, ended_of};
+use crate::analysis::distribution::{distribution, ended_of, of_wide};
 use crate::analysis::hdr;
 use crate::analysis::model::Distribution;
 
@@ -13,6 +13,13 @@ use crate::analysis::model::Distribution;
 pub fn add(own: &mut Distribution, other: &Distribution) {
     if let Some(counts) = added(own, other) {
         *own = distribution(&counts);
+    }
+}
+
+/// The same of values that are kept in wider buckets, 2^`power` for every power of two.
+pub fn add_wide(own: &mut Distribution, other: &Distribution, power: u32) {
+    if let Some(counts) = added(own, other) {
+        *own = of_wide(&counts, power);
     }
 }
 

@@ -12,7 +12,9 @@ use super::{exemplars, figures, tables};
 use crate::analysis::censored::{Ages, with_ages};
 use crate::analysis::counts::Counts;
 use crate::analysis::distribution::ended_of;
-use crate::analysis::model::{Distribution, FatesReport, LatencyColumnReport, OpenReport, ServiceReport};
+use crate::analysis::model::{
+    Distribution, FatesReport, LatencyColumnReport, ObjectiveReport, OpenReport, ServiceReport,
+};
 use crate::analysis::number::rate;
 use crate::analysis::sections::{callers, series::design_effect};
 use crate::live::status::ProbeStatus;
@@ -66,6 +68,8 @@ impl Service {
             fates: None,
             refused: None,
             kinds: None,
+            coverage: None,
+            endpoint_objectives: Vec::new(),
             tail: None,
             attribution: None,
             downstream: None,
@@ -84,6 +88,9 @@ impl Service {
         });
         fold(&mut sum.refused, of.refused, figures::refused);
         fold(&mut sum.kinds, of.kinds, figures::kinds);
+        fold(&mut sum.coverage, of.coverage, figures::coverage);
+        figures::endpoint_objectives(&mut sum.endpoint_objectives, of.endpoint_objectives);
+        sum.objective.by_worst_endpoint |= of.objective.by_worst_endpoint;
         fold(&mut sum.attribution, of.attribution, figures::attribution);
         fold(&mut sum.downstream, of.downstream, figures::downstream);
         fold(&mut sum.exemplars, shifted, |own, other| exemplars::add(own, other, 0));
@@ -129,6 +136,10 @@ impl Service {
             }
             requests.latency = with_ages(&ended, &ages, into.objective.p99_ns);
             requests.rate_per_s = rate(requests.count, duration_ns);
+            let counted = requests.latency.count.saturating_sub(requests.latency.without_end.unwrap_or(0));
+            if let Some(rule) = &mut requests.by_rule {
+                rule.rate_per_s = rate(counted, duration_ns);
+            }
         }
         if let (Some(peers), Some(attribution)) = (&mut sum.downstream, &sum.attribution) {
             figures::settle_downstream(peers, callers(probes, attribution, answered));
@@ -142,7 +153,8 @@ impl Service {
         sum.selector = std::mem::take(&mut into.selector);
         sum.processes = std::mem::take(&mut into.processes);
         sum.udp_ports = std::mem::take(&mut into.udp_ports);
-        sum.objective = std::mem::take(&mut into.objective);
+        let by_worst_endpoint = sum.objective.by_worst_endpoint;
+        sum.objective = ObjectiveReport { by_worst_endpoint, ..std::mem::take(&mut into.objective) };
         *into = sum;
     }
 }

@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value};
 
 use super::latency;
+use crate::analysis::distribution::of_wide;
 use crate::analysis::model::Distribution;
-use crate::analysis::sections::tables::of_wide;
 use crate::live::probes;
 use crate::live::table::{Kind, TableSpec};
 

@@ -33,6 +33,51 @@ fn try_merge(reports: &[Report], by_host: bool) -> Result<Report, Vec<Refusal>> 
     Ok(merged(merger))
 }
 
+/// A service with two endpoints, and some waits by design, in a window that begins then.
+fn with_endpoints(host: &str, start_s: u64, fast: usize) -> Report {
+    use crate::analysis::endpoints::sample::with_endpoints;
+    use crate::analysis::model::{
+        ByRuleReport, CoverageReport, EndpointObjectiveReport, KindsReport, WaitByDesignReport,
+    };
+    let mut report = sample::small();
+    report.host.name = host.into();
+    report.window.start_unix_ns += start_s * 1_000_000_000;
+    let service = &mut report.services[0];
+    with_endpoints(service, &[("GET /a", vec![1_000_000; fast]), ("GET /b", vec![9_000_000; 300])]);
+    service.coverage = Some(CoverageReport { named: 7, counted: 10 });
+    let wait_by_design = Some(WaitByDesignReport { count: 3, latency: sample::distribution([5_000_000_000; 3]) });
+    service.kinds = Some(KindsReport { wait_by_design, handshake: 2, ..KindsReport::default() });
+    let objective = |name: &str| EndpointObjectiveReport { name: name.into(), p99_ns: 2_000_000, ..Default::default() };
+    service.endpoint_objectives = vec![objective("GET /a"), objective("GET /b")];
+    let by_rule = ByRuleReport { excluded: 5, endpoints: vec!["GET /health".into()], ..ByRuleReport::default() };
+    service.requests.as_mut().unwrap().by_rule = Some(by_rule);
+    assess(&mut report);
+    seal(&mut report).unwrap();
+    report
+}
+
+#[test]
+fn endpoints_of_hosts_are_added_by_name_and_judged_anew() {
+    let reports = [with_endpoints("a", 0, 200), with_endpoints("b", 1, 300)];
+    let merged = try_merge(&reports, false).unwrap();
+    let service = &merged.services[0];
+    let found: Vec<_> =
+        crate::analysis::endpoints::of_report(service).into_iter().map(|of| (of.name, of.requests)).collect();
+    assert_eq!(found, [("GET /b".to_owned(), 600), ("GET /a".to_owned(), 500)]);
+    let coverage = service.coverage.as_ref().unwrap();
+    assert_eq!((coverage.named, coverage.counted), (14, 20));
+    let kinds = service.kinds.as_ref().unwrap();
+    assert_eq!((kinds.handshake, kinds.wait_by_design.as_ref().unwrap().latency.count), (4, 6));
+    let by_rule = service.requests.as_ref().unwrap().by_rule.as_ref().unwrap();
+    assert_eq!((by_rule.excluded, by_rule.endpoints.len()), (10, 1));
+    // 200 requests are too few, 500 are not.
+    let verdict = |report: &Report, at: usize| report.services[0].endpoint_objectives[at].verdict;
+    let all = |at| [verdict(&reports[0], at), verdict(&merged, at)].map(Option::unwrap);
+    use crate::analysis::model::Verdict;
+    assert_eq!(all(0), [Verdict::TooFew, Verdict::Met]);
+    assert_eq!(all(1), [Verdict::Missed, Verdict::Missed]);
+}
+
 fn report_of(capture: &Capture) -> Report {
     let mut report = analyse(capture);
     // Services come in the order of their names, as nobody knows another one.

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::analysis::model::{CostReport, HostReport, ProcessState, Report, ServiceReport};
-use crate::discover::Objective;
+use crate::discover::{EndpointRules, Objective};
 use crate::live::session::ProgramCost;
 use crate::snapshot::{Context, Cost, Host, HostPart, Interval, LAYOUT_VERSION, Overhead, Process, ServiceContext};
 use crate::sums::Sums;
@@ -76,6 +76,8 @@ fn service(of: &ServiceReport) -> ServiceContext {
         name: of.name.clone(),
         selector: of.selector.clone(),
         objective: Objective { p99: Duration::from_nanos(of.objective.p99_ns), min_rps: of.objective.min_rps },
+        // What the rules have made of the rows is in the report.
+        endpoints: EndpointRules::default(),
         processes: of.processes.iter().map(process).collect(),
         udp_ports: of.udp_ports.clone(),
     }

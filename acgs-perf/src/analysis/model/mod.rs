@@ -5,11 +5,13 @@
 mod attribution;
 mod client;
 mod distribution;
+mod endpoint;
 mod fates;
 mod finding;
 mod root;
 mod service;
 mod tail;
+mod verdict;
 
 pub use attribution::{
     ActorReport, AttributionReport, AttributionRowReport, CallsOutstandingReport, DownstreamReport, ExemplarReport,
@@ -17,6 +19,7 @@ pub use attribution::{
 };
 pub use client::{ClientPartsReport, ClientReport, ClientSliceReport, ServerSideReport};
 pub use distribution::Distribution;
+pub use endpoint::{ByRuleReport, EndpointObjectiveReport, TailEndpointReport};
 pub use fates::{
     AbandonedReport, CoverageReport, FatesReport, KindsReport, OpenReport, OpenRequestReport, PushReport,
     RefusedReport, Since, WaitByDesignReport,
@@ -26,10 +29,11 @@ pub use root::{
     CostReport, HostPartReport, HostReport, OverheadReport, ProgramCostReport, Report, SCHEMA_VERSION, Tool, Window,
 };
 pub use service::{
-    Because, Blocked, ClientTimeReport, HeldReport, LatencyColumnReport, ObjectiveReport, PeerReport, ProcessReport,
+    Blocked, ClientTimeReport, HeldReport, LatencyColumnReport, ObjectiveReport, PeerReport, ProcessReport,
     ProcessState, RanInsteadReport, RequestsReport, SchedulerReport, SeriesPointReport, ServiceReport, Switches,
-    SyscallReport, TcpReport, Verdict,
+    SyscallReport, TcpReport,
 };
 pub use tail::{CutComponentReport, CutPeerReport, CutReport, LeftOutReport, PreemptorReport, TailReport};
+pub use verdict::{Because, Verdict};
 
 pub use crate::live::status::{ProbeState, ProbeStatus};

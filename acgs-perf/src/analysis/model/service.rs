@@ -11,8 +11,10 @@ use serde_json::Value;
 
 use super::attribution::{AttributionReport, DownstreamReport, ExemplarReport};
 use super::distribution::Distribution;
+use super::endpoint::{ByRuleReport, EndpointObjectiveReport};
 use super::fates::{CoverageReport, FatesReport, KindsReport, RefusedReport};
 use super::tail::TailReport;
+use super::verdict::{Because, Verdict};
 
 /// One service.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -32,6 +34,9 @@ pub struct ServiceReport {
     pub udp_ports: Vec<u16>,
     /// What it is held against, and the verdict.
     pub objective: ObjectiveReport,
+    /// Endpoints that are held against something of their own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub endpoint_objectives: Vec<EndpointObjectiveReport>,
     /// Requests.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub requests: Option<RequestsReport>,
@@ -102,55 +107,6 @@ pub enum ProcessState {
     Exited,
 }
 
-/// Whether an objective is held.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Verdict {
-    /// Both parts hold: the whole confidence interval of the P99 is below the objective, and the rate is above its.
-    Met,
-    /// The P99 is at or above its objective beyond doubt; or requests were left without an answer, or refused, at a rate that is not above
-    /// its; or more than a few connections were refused; or nothing was answered, though there was something to answer.
-    Missed,
-    /// The requests seen cannot decide.
-    // As schema version 1 called it.
-    #[serde(alias = "too few requests to tell")]
-    TooFew,
-    /// Fewer requests came than the objective asks for, and all of them were answered.
-    NotTested,
-}
-
-/// What decided a verdict.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Because {
-    /// The request probe was not active.
-    NotMeasured,
-    /// No request was answered.
-    NothingAnswered,
-    /// No request was answered, though there was something to answer.
-    Unanswered,
-    /// The P99 is at least so long.
-    P99AtLeast,
-    /// The P99 is at most so long.
-    P99AtMost,
-    /// The objective lies within the confidence interval of the P99.
-    IntervalHoldsObjective,
-    /// So few requests give no upper end of the interval.
-    FewRequests,
-    /// The upper end of the interval is over range.
-    OverRange,
-    /// The upper end of the interval lies among requests that have no end.
-    WithoutEnd,
-    /// The rate is not above the objective.
-    LowRate,
-    /// The rate is not above the objective, and requests were left without an answer, or refused.
-    LeftAtLowRate,
-    /// Listeners refused more than one connection for each hundred requests.
-    Refused,
-    /// The window has no length, so there is no rate.
-    NoRate,
-}
-
 /// What a service is held against, and the verdict.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ObjectiveReport {
@@ -164,6 +120,12 @@ pub struct ObjectiveReport {
     /// What decided it; absent in reports of schema version 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub because: Option<Because>,
+    /// Whether the verdict is that of the worst endpoint that has enough requests, and not that of all requests.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub by_worst_endpoint: bool,
+    /// That endpoint, held against its own objective, or against the service's P99 if it has none; absent where none has enough requests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worst_endpoint: Option<Box<EndpointObjectiveReport>>,
     /// How much of the latency is not the service's to shorten; absent if that is little, or not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_time: Option<ClientTimeReport>,
@@ -201,6 +163,9 @@ pub struct RequestsReport {
     /// The sum of these times, by what held the replies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_ns: Option<HeldReport>,
+    /// What the configuration has moved out of `latency`, or into it; absent if it has not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by_rule: Option<ByRuleReport>,
     /// Requests read, but never answered.
     pub unanswered: u64,
     /// Sends before any request was read on the connection.
@@ -397,4 +362,9 @@ pub struct SeriesPointReport {
     /// Values behind `p50_ns` and `p99_ns` beyond `requests`: replies that an earlier interval has counted, and that went on in this one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub counted_again: Option<u64>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+fn is_false(value: &bool) -> bool {
+    !value
 }

@@ -6,6 +6,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::endpoint::TailEndpointReport;
+
 /// What makes the slowest requests slower than the rest.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TailReport {
@@ -16,6 +18,10 @@ pub struct TailReport {
     /// Quantiles without a cut.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<LeftOutReport>,
+    /// The endpoints of the requests above the cut that the sentence is about, most requests first; all beyond eight are one. Absent where they
+    /// are not known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub endpoints: Vec<TailEndpointReport>,
 }
 
 /// A quantile without a cut.

@@ -13,7 +13,10 @@ use acgs_perf_common::histogram::bucket_index;
 use acgs_perf_common::maps::{DOWNSTREAM_HEADER, DownstreamWord, UNIX_PORT};
 
 use super::{distribution, process, redis, series};
-use crate::analysis::model::{AttributionRowReport, ProcessState, RequestsReport, ServiceReport};
+use crate::analysis::endpoints::sample::with_endpoints;
+use crate::analysis::model::{
+    AttributionRowReport, CoverageReport, EndpointObjectiveReport, ProcessState, RequestsReport, ServiceReport,
+};
 use crate::analysis::sections::attribution::attribution;
 use crate::analysis::sections::downstream::{Peers, downstream};
 use crate::analysis::sections::exemplars::exemplars;
@@ -271,6 +274,26 @@ pub fn api() -> ServiceReport {
         syscalls: None,
         tcp: None,
         series: series(|second| (2_000, 1_870_000, 47_000_000 + second * 100_000)),
+        coverage: Some(CoverageReport { named: REQUESTS - 500, counted: REQUESTS }),
+        endpoint_objectives: vec![EndpointObjectiveReport {
+            name: "GET /policies/{}".into(),
+            p99_ns: 5_000_000,
+            ..EndpointObjectiveReport::default()
+        }],
+        tables: endpoints(&requests),
         ..redis()
     }
+}
+
+/// The slow ones are reports; of some the name is not known.
+fn endpoints(requests: &[Request]) -> BTreeMap<String, serde_json::Value> {
+    let names = ["GET /report/{}", "POST /decisions", "GET /policies/{}"];
+    let mut latencies = names.map(|_| Vec::new());
+    for (at, request) in requests.iter().enumerate().filter(|(at, _)| at % 40 != 0) {
+        let ns = request.latency_ns();
+        latencies[if ns > 10_000_000 { 0 } else { 1 + usize::from(at % 40 > 9) }].push(ns);
+    }
+    let mut service = ServiceReport { tables: BTreeMap::new(), ..redis() };
+    with_endpoints(&mut service, &names.into_iter().zip(latencies).collect::<Vec<_>>());
+    service.tables
 }

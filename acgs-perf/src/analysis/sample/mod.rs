@@ -152,6 +152,7 @@ fn redis() -> ServiceReport {
         processes_exited: 1,
         udp_ports: Vec::new(),
         objective: objective(),
+        endpoint_objectives: Vec::new(),
         requests: Some(RequestsReport {
             count: 300_000,
             rate_per_s: Some(30_000.0),
@@ -164,6 +165,7 @@ fn redis() -> ServiceReport {
             service_time: spread(300_000, 3_000, 9_000),
             delivery: None,
             held_ns: None,
+            by_rule: None,
         }),
         fates: Some(FatesReport {
             in_service: OpenReport { count: 2, oldest_ns: Some(160_000), ..OpenReport::default() },

@@ -28,6 +28,7 @@ use super::model::{
     ProcessState, Report, SCHEMA_VERSION, ServiceReport, Tool, Window,
 };
 use super::number::{measured, nanos, round3};
+use crate::live::probes::endpoints::SECTION;
 use crate::live::probes::process;
 use crate::live::status::{ProbeStatus, has_figures};
 use crate::live::table::Scope;
@@ -36,6 +37,7 @@ use crate::snapshot::interval::{Interval, row};
 use crate::snapshot::{Capture, Context, Fates, Host, HostPart, Process, ServiceContext, Subject};
 use crate::sums::Sections;
 use downstream::Peers;
+use endpoints::Endpoints;
 use series::OverTime;
 
 /// Name of the tool in the report.
@@ -66,7 +68,7 @@ pub fn report(capture: &Capture) -> Report {
         cost: cost::cost(&context.cost),
         client: context.clients.iter().map(|run| client::beside(run, &services)).collect(),
         services,
-        recording: tables::tables(whole.of(&Subject::recording()), Scope::Recording, &context.probes),
+        recording: tables::tables(whole.of(&Subject::recording()), Scope::Recording, &context.probes, None),
         notes: context.notes.clone(),
         findings: Vec::new(),
         digest: String::new(),
@@ -107,13 +109,16 @@ fn service(
     let processes = row(sections, process::SECTION, &[]);
     let objective_ns = nanos(of.objective.p99);
     let of_fates = Fates::of(whole, &subject);
-    let requests = active("request")
-        .then(|| requests::requests(sections, context.duration_ns, over_time.design_effect, (&of_fates, objective_ns)));
+    let endpoints = Endpoints::new(of, sections);
+    let requests = active("request").then(|| {
+        let of_fates = (&of_fates, objective_ns);
+        requests::requests(sections, context.duration_ns, over_time.design_effect, of_fates, &endpoints)
+    });
     let (fates, refused) = requests.as_ref().and_then(|_| fates::fates(&of_fates, objective_ns)).unzip();
-    let kinds = requests.as_ref().and_then(|_| requests::kinds(sections, &of_fates));
+    let kinds = requests.as_ref().and_then(|_| requests::kinds(sections, &of_fates, &endpoints));
     let refused = refused.flatten();
     let counted = requests.as_ref().map(|requests| requests.count);
-    let coverage = counted.filter(|_| active("endpoints")).map(|counted| endpoints::coverage(sections, counted));
+    let coverage = counted.filter(|_| active("endpoints")).map(|counted| endpoints.coverage(counted));
     let (attribution, downstream, exemplars) = active("attribution")
         .then(|| {
             let kept = capture.exemplars.get(&subject).cloned().unwrap_or_else(|| of_intervals(whole, &subject));
@@ -130,8 +135,10 @@ fn service(
         objective: ObjectiveReport {
             p99_ns: objective_ns,
             min_rps: round3(of.objective.min_rps),
+            by_worst_endpoint: of.endpoints.by_worst_endpoint,
             ..ObjectiveReport::default()
         },
+        endpoint_objectives: if active("endpoints") { endpoints.objectives(of, capture, &subject) } else { Vec::new() },
         latency_over_time: if requests.is_some() { over_time.columns } else { Vec::new() },
         series: if requests.is_some() { over_time.series } else { Vec::new() },
         requests,
@@ -146,7 +153,7 @@ fn service(
         scheduler: active("sched").then(|| scheduler::scheduler(sections)),
         syscalls: active("syscalls").then(|| syscalls::syscalls(sections)),
         tcp: active("tcp").then(|| tcp::tcp(sections, &context.probes)),
-        tables: tables::tables(sections, Scope::Service, &context.probes),
+        tables: tables::tables(sections, Scope::Service, &context.probes, Some((SECTION, &endpoints.rows))),
     }
 }
 

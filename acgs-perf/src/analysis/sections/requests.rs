@@ -15,15 +15,17 @@ use crate::snapshot::Fates;
 use crate::snapshot::interval::row;
 use crate::sums::{Sections, Sums};
 
-use super::{endpoints, fates};
+use super::endpoints::Endpoints;
+use super::fates;
 
 /// Its requests in a window of `duration_ns`; `design_effect` says how much the number of slow ones varies over time, `of_fates` how old
-/// those are that have no end.
+/// those are that have no end, `endpoints` what of them the configuration has moved.
 pub fn requests(
     sections: Option<&Sections>,
     duration_ns: u64,
     design_effect: Option<f64>,
     (of_fates, objective_ns): (&Fates, u64),
+    endpoints: &Endpoints<'_>,
 ) -> RequestsReport {
     let counters = row(sections, request::COUNTERS, &[]);
     let counter = |counter: Counter| counters.sums.count(counter as u32);
@@ -32,6 +34,7 @@ pub fn requests(
     let mut latency = Counts { design_effect, ..timed(request::LATENCY, Histogram::Latency, Counter::LatencySum) };
     let mut ages = fates::ages(of_fates);
     fates::take_undelivered(of_fates, &mut latency, &mut ages);
+    let unmatched = endpoints.moved().map_or(0, |moved| moved.apply(&mut latency));
     let count = counter(Counter::Requests);
     let (delivery, held_ns) = delivery(sections).unzip();
     RequestsReport {
@@ -42,6 +45,7 @@ pub fn requests(
         service_time: distribution(&timed(request::TIMES, Histogram::ServiceTime, Counter::ServiceTimeSum)),
         delivery,
         held_ns,
+        by_rule: endpoints.by_rule(count, unmatched, duration_ns),
         unanswered: counter(Counter::Read).saturating_sub(count),
         unsolicited_sends: counter(Counter::UnsolicitedSends),
         bytes_in: counter(Counter::BytesIn),
@@ -62,7 +66,7 @@ fn delivery(sections: Option<&Sections>) -> Option<(Distribution, HeldReport)> {
 }
 
 /// What was read or sent and is no request with a reply; `None` if there is no such thing.
-pub fn kinds(sections: Option<&Sections>, of_fates: &Fates) -> Option<KindsReport> {
+pub fn kinds(sections: Option<&Sections>, of_fates: &Fates, endpoints: &Endpoints<'_>) -> Option<KindsReport> {
     let sums = &row(sections, request::DELIVERY, &[]).sums;
     let count = sums.count(PUSHES);
     let push = (count > 0).then(|| PushReport {
@@ -73,8 +77,8 @@ pub fn kinds(sections: Option<&Sections>, of_fates: &Fates) -> Option<KindsRepor
         one_way: of_fates.one_way,
         farewell: of_fates.farewells,
         push,
-        wait_by_design: endpoints::waits(sections),
-        handshake: endpoints::handshakes(sections),
+        wait_by_design: endpoints.waits(),
+        handshake: endpoints.handshakes(),
     };
     (kinds != KindsReport::default()).then_some(kinds)
 }
@@ -118,9 +122,11 @@ mod tests {
 
     #[test]
     fn what_is_no_request_is_told_by_its_kind() {
-        assert_eq!(kinds(None, &Fates::default()), None);
+        let context = crate::snapshot::ServiceContext::default();
+        let none = Endpoints::new(&context, None);
+        assert_eq!(kinds(None, &Fates::default(), &none), None);
         let of_fates = Fates { farewells: 4, one_way: 7, ..Fates::default() };
-        let told = kinds(None, &of_fates).unwrap();
+        let told = kinds(None, &of_fates, &none).unwrap();
         assert_eq!((told.farewell, told.one_way, told.push), (4, 7, None));
         let bucket = |first, ns| first + attribution_bucket(ns) as u32;
         // Those that were held stand in front, and do not count here.
@@ -132,7 +138,7 @@ mod tests {
         ];
         let row = Row { sums: Sums::sparse(words), ..Row::default() };
         let sections = Sections::from([(request::DELIVERY.into(), Section::from([(Vec::new(), row)]))]);
-        let push = kinds(Some(&sections), &Fates::default()).unwrap().push.unwrap();
+        let push = kinds(Some(&sections), &Fates::default(), &none).unwrap().push.unwrap();
         assert_eq!((push.count, push.latency_before.count, push.latency_before.mean_ns), (2, 2, Some(900_000)));
     }
 }

@@ -13,7 +13,7 @@ use crate::sums::Sums;
 
 /// With fewer intervals, or shorter ones, nobody can tell how much they vary.
 const MIN_BLOCKS: usize = 20;
-const MIN_BLOCK_NS: u64 = 100_000_000;
+pub(in crate::analysis) const MIN_BLOCK_NS: u64 = 100_000_000;
 /// (1.96² + 1) ÷ 2.
 const WIDER_BY: f64 = 2.42;
 

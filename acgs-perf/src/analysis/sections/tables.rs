@@ -5,11 +5,11 @@
 
 use std::collections::BTreeMap;
 
-use acgs_perf_common::histogram::{BUCKETS, bucket_index, bucket_index_of_power, bucket_low_of_power};
+use acgs_perf_common::histogram::{BUCKETS, bucket_index, bucket_low_of_power};
 use serde_json::{Map, Value};
 
 use crate::analysis::counts::Counts;
-use crate::analysis::distribution::distribution;
+use crate::analysis::distribution::of_wide;
 use crate::analysis::model::{Distribution, ProbeStatus};
 use crate::live::probes;
 use crate::live::status::has_figures;
@@ -17,10 +17,19 @@ use crate::live::table::{Histogram, Kind, Scope, TableSpec};
 use crate::snapshot::interval::section;
 use crate::sums::{Key, Row, Section, Sections};
 
-/// The tables of this scope whose probes have figures, by the name of their field.
-pub fn tables(sections: Option<&Sections>, scope: Scope, statuses: &[ProbeStatus]) -> BTreeMap<String, Value> {
+/// The tables of this scope whose probes have figures, by the name of their field. `instead` takes the place of the section of its name.
+pub fn tables(
+    sections: Option<&Sections>,
+    scope: Scope,
+    statuses: &[ProbeStatus],
+    instead: Option<(&str, &Section)>,
+) -> BTreeMap<String, Value> {
     let wanted = probes::tables().filter(|(probe, spec)| spec.scope == scope && has_figures(statuses, probe.name));
-    wanted.map(|(_, spec)| (spec.section.to_owned(), rows(spec, section(sections, spec.section)))).collect()
+    let of = |name: &str| match instead {
+        Some((other, rows)) if other == name => rows,
+        _ => section(sections, name),
+    };
+    wanted.map(|(_, spec)| (spec.section.to_owned(), rows(spec, of(spec.section)))).collect()
 }
 
 fn rows(spec: &TableSpec, section: &Section) -> Value {
@@ -62,21 +71,10 @@ pub fn of_histogram(histogram: Histogram, row: &Row) -> Distribution {
     of_wide(&counts, power)
 }
 
-/// The distribution of counts that stand for wider buckets, 2^`power` for every power of two.
-pub fn of_wide(counts: &Counts, power: u32) -> Distribution {
-    // Lower bounds are those of the wider bucket.
-    let lower = |value: u64| bucket_low_of_power(bucket_index_of_power(value, power), power);
-    let found = distribution(counts);
-    Distribution {
-        min_ns: found.min_ns.map(lower),
-        p99_ci95_ns: found.p99_ci95_ns.map(|[low, high]| [lower(low), high]),
-        p99_ci95_low_ns: found.p99_ci95_low_ns.map(lower),
-        ..found
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use acgs_perf_common::histogram::bucket_index_of_power;
+
     use super::*;
     use crate::live::table::{Column, Name};
     use crate::sums::Sums;

@@ -11,7 +11,7 @@ use crate::analysis::model::{
 use crate::analysis::number::{grouped, share4};
 
 /// (name, share of the requests above it in parts of 10,000).
-const QUANTILES: [(&str, u128); 4] = [("p50", 5_000), ("p90", 1_000), ("p99", 100), ("p99.9", 10)];
+pub const QUANTILES: [(&str, u128); 4] = [("p50", 5_000), ("p90", 1_000), ("p99", 100), ("p99.9", 10)];
 /// With fewer requests above a quantile, their mean says more about single requests than about the tail.
 const MIN_ABOVE: u128 = 10;
 /// Processes named per cut.

@@ -13,6 +13,7 @@ mod without;
 mod tests;
 
 pub use client::client_time;
+use cut::QUANTILES;
 pub use cut::{Cuts, cuts};
 pub use rows::merge_rows;
 pub(in crate::analysis) use rows::{PARTS, split};
@@ -36,7 +37,14 @@ pub fn tail(
     for peer in cuts.iter_mut().flat_map(|cut| &mut cut.downstream) {
         peer.service = downstream.iter().find(|d| d.address == peer.peer).and_then(|d| d.service.clone());
     }
-    TailReport { sentence: String::new(), cuts, left_out }
+    TailReport { cuts, left_out, ..TailReport::default() }
+}
+
+/// The part of the requests that is above the main cut, in parts of [`PARTS`]; `None` without one.
+#[must_use]
+pub fn main_part(cuts: &[CutReport]) -> Option<u128> {
+    let quantile = &main_cut(cuts)?.quantile;
+    QUANTILES.iter().find(|(name, _)| name == quantile).map(|(_, part)| *part)
 }
 
 /// The cut that the sentence, the findings and the summary are about: P99, else the highest below it.

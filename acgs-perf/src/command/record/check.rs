@@ -6,7 +6,7 @@ use crate::analysis::compare::{Figure, Told};
 use crate::discover::Target;
 use crate::output::words::compare::change;
 use crate::output::{self, Page, ci, text};
-use crate::report::{self, Report, Verdict};
+use crate::report::{self, EndpointObjectiveReport, Report, ServiceReport, Verdict};
 use crate::snapshot::Capture;
 
 use super::Args;
@@ -60,6 +60,16 @@ pub fn results(report: &Report, wanted: Strictness, judged: Option<&Judged>) -> 
             grade: grade(service.objective.verdict),
         })
         .collect();
+    let endpoints = |service: &ServiceReport| {
+        let one = |of: &EndpointObjectiveReport| Outcome {
+            service: format!("{} {}", service.name, output::words::called(&of.name)),
+            question: "objective",
+            said: of.reason.clone(),
+            grade: grade(of.verdict),
+        };
+        service.endpoint_objectives.iter().map(one).collect::<Vec<_>>()
+    };
+    all.extend(report.services.iter().flat_map(endpoints));
     if let Some(judged) = judged {
         all.extend(judged.comparison.services.iter().map(|of| regression(&of.name, judged)));
     }
@@ -169,6 +179,18 @@ mod tests {
             report.services[0].objective.verdict = verdict;
             assert_eq!((failures_of(&report, false), failures_of(&report, true)), (strict, lenient), "{verdict:?}");
         }
+    }
+
+    #[test]
+    fn an_endpoint_that_misses_its_objective_fails() {
+        let mut report = said(assessed(sample::whole()));
+        report.ledger.values_mut().for_each(|count| *count = 0);
+        report.services.remove(0);
+        report.services[0].objective.verdict = Some(Verdict::Met);
+        let failures = |report: &Report| lines(report, Strictness::default(), Grade::Failed);
+        assert_eq!(failures(&report), Vec::<String>::new());
+        report.services[0].endpoint_objectives[0].verdict = Some(Verdict::Missed);
+        assert!(failures(&report)[0].starts_with("api GET /policies/{}: the P99 is"), "{:?}", failures(&report));
     }
 
     #[test]

@@ -13,8 +13,8 @@ use acgs_perf_common::maps::STOPPED_ENDPOINTS;
 use acgs_perf_protocol::{Kind as RequestKind, Protocol};
 
 use super::{MapSpec, ProbeSpec, Stop, called_endpoints};
-pub use crate::live::endpoint_names::LATENCY_HISTOGRAM;
-use crate::live::endpoint_names::{BEFORE, OTHERS, kind_name, named, numbers_given};
+pub use crate::live::endpoint_names::{BEFORE, LATENCY_HISTOGRAM, OTHERS, UNNAMED, key_of, kind_name, kind_named};
+use crate::live::endpoint_names::{named, numbers_given};
 use crate::live::maps::Maps;
 use crate::live::table::{Column, Kind, Name, Scope, TableSpec};
 use crate::sums::{Difference as _, Key, Row, Section, Sections};

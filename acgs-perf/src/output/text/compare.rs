@@ -5,6 +5,7 @@
 use super::layout::Lines;
 use crate::analysis::compare::{Comparison, Decile, Figure, ServiceComparison, Shift, SideFacts, Told, Unit};
 use crate::output::page::Page;
+use crate::output::words::called;
 use crate::output::words::compare::{amount, figure, note, percent, sentence, value, verdict};
 use crate::units::{duration, grouped, timestamp};
 
@@ -25,6 +26,13 @@ pub fn render(comparison: &Comparison, width: usize) -> Page {
         lines.words(&sentence(of), "  ");
         lines.table(&table(of, comparison.confidence));
         deciles(of, &mut lines);
+        for (label, only) in [("gone", &of.endpoints_only_old), ("new", &of.endpoints_only_new)] {
+            let items: Vec<String> =
+                only.iter().map(|of| format!("{} ({})", called(&of.name), grouped(of.requests))).collect();
+            if !items.is_empty() {
+                lines.items(label, &items);
+            }
+        }
     }
     lines.blank();
     for (label, names) in [("only old", &comparison.only_old), ("only new", &comparison.only_new)] {
@@ -111,6 +119,13 @@ pub fn table(of: &ServiceComparison, confidence: f64) -> Vec<Vec<String>> {
     rows.extend(of.figures.iter().filter(|shift| matches!(shift.figure, Figure::Latency { .. })).map(row));
     let others = of.figures.iter().filter(|shift| matches!(shift.figure, Figure::Fate { .. } | Figure::Rate));
     rows.extend(others.map(row));
+    let is_endpoint = |figure: &Figure| matches!(figure, Figure::EndpointLatency { .. } | Figure::EndpointShare { .. });
+    if of.figures.iter().any(|shift| is_endpoint(&shift.figure)) {
+        let mut head = vec!["endpoints".to_owned()];
+        head.resize(rows[0].len(), String::new());
+        rows.push(head);
+        rows.extend(of.figures.iter().filter(|shift| is_endpoint(&shift.figure)).map(row));
+    }
     let [old, new] = of.requests.map(grouped);
     let mut requests = vec!["requests".to_owned(), old, new];
     requests.resize(head.len(), String::new());

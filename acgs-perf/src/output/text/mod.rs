@@ -5,6 +5,7 @@
 
 pub mod client;
 pub mod compare;
+mod endpoints;
 pub(super) mod layout;
 mod probe;
 mod service;

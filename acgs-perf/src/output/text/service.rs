@@ -11,7 +11,7 @@ use crate::report::{
 
 use super::layout::{ABSENT, Lines, TOP, few_percentiles, figure, more, percentiles, row};
 use super::probe::{absent, until};
-use super::{tables, tail};
+use super::{endpoints, tables, tail};
 use crate::units::{bytes, duration, grouped, percent, process_name, rate, span};
 
 /// Renders a service.
@@ -51,6 +51,7 @@ pub fn render(service: &ServiceReport, probes: &[ProbeStatus], lines: &mut Lines
         }
         None => absent("system calls", "syscalls", probes, lines),
     }
+    endpoints::render(service, probes, lines);
     tables::render(&service.tables, Scope::Service, probes, lines);
 }
 

@@ -17,7 +17,9 @@ use crate::units::{bytes, duration, grouped};
 
 /// Renders the tables of this scope. A report of an agent that did not know a probe says nothing of it.
 pub fn render(tables: &BTreeMap<String, Value>, scope: Scope, statuses: &[ProbeStatus], lines: &mut Lines) {
-    for (probe, spec) in probes::tables().filter(|(_, spec)| spec.scope == scope) {
+    // Endpoints are shown with what else is known of them.
+    let is_shown = |spec: &TableSpec| spec.scope == scope && spec.section != probes::endpoints::SECTION;
+    for (probe, spec) in probes::tables().filter(|(_, spec)| is_shown(spec)) {
         let is_known = statuses.iter().any(|status| status.name == probe.name);
         match tables.get(spec.section).and_then(Value::as_array) {
             Some(rows) if rows.is_empty() && scope == Scope::Recording => {}

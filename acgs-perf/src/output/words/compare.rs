@@ -2,6 +2,7 @@
 //!
 //! In: figures of a comparison, as numbers. Out: phrases and sentences.
 
+use super::endpoints::called;
 use crate::analysis::compare::{Figure, MadeOf, Note, PartShift, ServiceComparison, Shift, Told, Unit};
 use crate::units::{duration, grouped};
 
@@ -43,6 +44,10 @@ pub fn sentence(of: &ServiceComparison) -> String {
     }
     parts
         .extend(told(|figure| matches!(figure, Figure::Calls { .. } | Figure::Fate { .. } | Figure::Rate)).map(change));
+    let mut endpoints: Vec<&Shift> = told(|figure| matches!(figure, Figure::EndpointLatency { .. })).collect();
+    endpoints.sort_by(|a, b| b.shift.abs().total_cmp(&a.shift.abs()));
+    parts.extend(endpoints.first().map(|shift| change(shift)));
+    parts.extend(told(|figure| matches!(figure, Figure::EndpointShare { .. })).take(2).map(change));
     parts.extend(of_host(of));
     if parts.is_empty() { nothing(of) } else { parts.join("; ") }
 }
@@ -183,6 +188,10 @@ pub fn figure(figure: &Figure) -> String {
         Figure::Latency { .. } => figure.name(),
         Figure::Fate { name } => format!("{} per request", name.replace('_', " ")),
         Figure::Rate => "requests/s".into(),
+        Figure::EndpointLatency { endpoint, quantile } => {
+            format!("{} of {}", Figure::Latency { quantile: *quantile }.name(), called(endpoint))
+        }
+        Figure::EndpointShare { endpoint } => format!("share of {}", called(endpoint)),
     }
 }
 

@@ -8,9 +8,10 @@ mod tail;
 
 use acgs_perf_common::ledger::LOSSES;
 
+use super::endpoints::called;
 use crate::analysis::findings::{
-    COUNTS_DISAGREE, CPU_QUOTA, MEASUREMENT_INCOMPLETE, NOT_CONSERVED, NOT_TESTED, NOTHING_ANSWERED, OBJECTIVE_MISSED,
-    OVERHEAD_LIMITED, QUEUE_TIME_DOMINATES, UDP_NOT_MEASURED,
+    COUNTS_DISAGREE, CPU_QUOTA, ENDPOINT_OBJECTIVE_MISSED, MEASUREMENT_INCOMPLETE, NOT_CONSERVED, NOT_TESTED,
+    NOTHING_ANSWERED, OBJECTIVE_MISSED, OVERHEAD_LIMITED, QUEUE_TIME_DOMINATES, UDP_NOT_MEASURED,
 };
 use crate::report::{Figure, Finding, Report, ServiceReport, Severity, Unit};
 use crate::snapshot::Ending;
@@ -32,6 +33,7 @@ pub fn say(finding: &mut Finding, report: &Report, has_tail: bool) {
     let service = report.services.iter().find(|service| Some(&service.name) == finding.service.as_ref());
     let said = match (finding.id.as_str(), service) {
         (OBJECTIVE_MISSED, Some(service)) => objective_missed(finding, service, has_tail),
+        (ENDPOINT_OBJECTIVE_MISSED, Some(service)) => endpoint_missed(finding, service, has_tail),
         (NOT_TESTED, Some(service)) => Words(
             format!("{} was not tested against its objective", service.name),
             service.objective.reason.clone(),
@@ -77,6 +79,17 @@ fn objective_missed(finding: &Finding, service: &ServiceReport, has_tail: bool) 
         _ => (format!("{} left requests without an answer", service.name), SEE_FATES),
     };
     Words(title, service.objective.reason.clone(), advice.into())
+}
+
+fn endpoint_missed(finding: &Finding, service: &ServiceReport, has_tail: bool) -> Words {
+    let name = finding.figures.iter().find_map(|figure| figure.of.as_deref()).unwrap_or_default();
+    let of = service.endpoint_objectives.iter().find(|of| of.name == name);
+    let advice = if has_tail { SEE_TAIL } else { SEE_TIMES };
+    Words(
+        format!("{} of {} misses its objective", called(name), service.name),
+        of.map(|of| of.reason.clone()).unwrap_or_default(),
+        advice.into(),
+    )
 }
 
 fn queue_time_dominates(finding: &Finding, service: &ServiceReport) -> Words {

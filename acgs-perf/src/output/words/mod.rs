@@ -3,11 +3,13 @@
 //! In: a report as `analysis` leaves it. Out: the same report, in which verdicts, tails and findings are also said in words.
 
 pub mod compare;
+mod endpoints;
 mod findings;
 mod phrase;
 mod tail;
 mod verdict;
 
+pub use endpoints::called;
 pub use tail::slowest;
 
 use crate::analysis::tail::main_cut;
@@ -25,6 +27,8 @@ fn without_end(latency: &Distribution) -> Option<String> {
 #[must_use]
 pub fn said(mut report: Report) -> Report {
     for service in &mut report.services {
+        let worst = service.objective.worst_endpoint.as_deref_mut();
+        service.endpoint_objectives.iter_mut().chain(worst).for_each(|of| of.reason = endpoints::reason(of));
         service.objective.reason = verdict::reason(service);
         if let (Some(tail), Some(attribution)) = (&mut service.tail, &service.attribution) {
             let sentence = tail::sentence(main_cut(&tail.cuts), &attribution.rows);
@@ -32,6 +36,7 @@ pub fn said(mut report: Report) -> Report {
                 Some(where_it_is) => format!("{where_it_is} Of the requests that were answered: {sentence}"),
                 None => sentence,
             };
+            tail.sentence += endpoints::of_tail(&tail.endpoints).as_deref().unwrap_or_default();
         }
     }
     let mut all = std::mem::take(&mut report.findings);

@@ -2,6 +2,7 @@
 //!
 //! In: the service's objective and requests. Out: a sentence without its end.
 
+use super::endpoints::called;
 use crate::analysis::{P99_MIN_COUNT, left};
 use crate::report::{Because, Distribution, ServiceReport};
 use crate::units::{duration, grouped, rate};
@@ -77,6 +78,10 @@ fn decided(service: &ServiceReport) -> String {
             )
         }
         Because::NoRate => "the window has no length, so there is no rate".into(),
+        Because::WorstEndpoint => match &objective.worst_endpoint {
+            Some(worst) => format!("of its endpoints {} is the worst: {}", called(&worst.name), worst.reason),
+            None => "its worst endpoint decides".into(),
+        },
     }
 }
 

@@ -4,11 +4,17 @@
 //! bucket that holds it, or was abandoned or cut off, and so is a connection that was refused. What is still open and older than that is
 //! slow already, so that a service that hangs is seen although nothing ends; when such a request ends, it is not counted again.
 
+use acgs_perf_common::endpoint::{BUCKETS as BUCKETS_OF_ENDPOINT, LATENCY as LATENCY_OF_ENDPOINT, OVER_RANGE};
 use acgs_perf_common::fates::{ABANDONED, CUT_OFF};
 use acgs_perf_common::histogram::{BUCKETS, bucket_index};
 use acgs_perf_common::maps::Histogram;
 
+use super::super::endpoint_metrics::bucket;
+use super::super::endpoints::named;
 use super::history::Counts;
+use crate::analysis::endpoints::Naming;
+use crate::discover::EndpointRules;
+use crate::live::probes::endpoints::SECTION;
 use crate::live::probes::request::{FATES, LATENCY};
 use crate::snapshot::fates::REFUSED;
 use crate::snapshot::interval::{row, section};
@@ -20,6 +26,19 @@ use crate::sums::Sums;
 #[derive(Debug, Default)]
 pub struct Counter {
     services: Vec<Service>,
+    endpoints: Vec<Endpoint>,
+}
+
+/// An endpoint with an objective of its own.
+#[derive(Clone, Debug)]
+struct Endpoint {
+    /// The service's name, a blank, and its own.
+    name: String,
+    /// Which service's it is.
+    index: usize,
+    rules: EndpointRules,
+    /// The last bucket of what keeps to the objective.
+    bound: u32,
 }
 
 #[derive(Clone, Debug)]
@@ -41,14 +60,58 @@ impl Counter {
             late: before.iter().find(|old| old.name == service.name).map_or(0, |old| old.late),
         };
         self.services = context.services.iter().map(service).collect();
-        let names = || self.services.iter().map(|service| &service.name);
-        (!names().eq(before.iter().map(|service| &service.name))).then(|| names().cloned().collect())
+        let endpoints = context.services.iter().enumerate().flat_map(|(index, service)| {
+            let limits = service.endpoints.endpoints.iter().filter_map(|(name, rule)| Some((name, rule.p99?)));
+            limits.map(move |(name, p99)| Endpoint {
+                name: format!("{} {name}", service.name),
+                index,
+                rules: service.endpoints.clone(),
+                bound: bucket(p99),
+            })
+        });
+        let endpoints_before = std::mem::replace(&mut self.endpoints, endpoints.collect());
+        let names = |services: &[Service], endpoints: &[Endpoint]| -> Vec<String> {
+            let of_endpoints = endpoints.iter().map(|endpoint| endpoint.name.clone());
+            services.iter().map(|service| service.name.clone()).chain(of_endpoints).collect()
+        };
+        let now = names(&self.services, &self.endpoints);
+        (now != names(&before, &endpoints_before)).then_some(now)
     }
 
-    /// The counts of an interval, by service as in the context.
+    /// The counts of an interval, by service as in the context, and behind them by endpoint.
     pub fn count(&mut self, interval: &Interval) -> Vec<Counts> {
         let services = self.services.iter_mut().enumerate();
-        services.map(|(index, service)| service.count(interval, &Subject::service(index))).collect()
+        let services = services.map(|(index, service)| service.count(interval, &Subject::service(index)));
+        services.chain(self.endpoints.iter().map(|endpoint| endpoint.count(interval))).collect()
+    }
+}
+
+impl Endpoint {
+    /// Endpoints are read every tenth interval, and then count what came since.
+    fn count(&self, interval: &Interval) -> Counts {
+        let rows = section(interval.of(&Subject::service(self.index)), SECTION);
+        let mut counts = Counts::default();
+        if rows.is_empty() {
+            return counts;
+        }
+        let naming = Naming::new(&self.rules);
+        let wanted = self.name.split_once(' ').map_or("", |(_, name)| name);
+        for (key, row) in rows {
+            if named(&naming, key, row).is_none_or(|(_, name)| name != wanted) {
+                continue;
+            }
+            for (word, count) in row
+                .sums
+                .iter()
+                .filter(|(word, _)| (LATENCY_OF_ENDPOINT..LATENCY_OF_ENDPOINT + BUCKETS_OF_ENDPOINT).contains(word))
+            {
+                counts.requests += count;
+                counts.slow += if word > LATENCY_OF_ENDPOINT + self.bound { count } else { 0 };
+            }
+            counts.requests += row.sums.get(OVER_RANGE);
+            counts.slow += row.sums.get(OVER_RANGE);
+        }
+        counts
     }
 }
 
@@ -115,6 +178,25 @@ mod tests {
             Look { open: [(Subject::service(1), open)].into(), ..Look::default() }
         });
         Interval { subjects: [(Subject::service(1), sections)].into(), look, ..Interval::default() }
+    }
+
+    #[test]
+    fn an_endpoint_with_an_objective_is_counted_by_itself() {
+        use crate::analysis::endpoints::sample::section;
+        let mut context = context();
+        let rule = crate::discover::EndpointRule { p99: Some(Duration::from_millis(2)), ..Default::default() };
+        context.services[1].endpoints.endpoints.insert("GET /a".into(), rule);
+        let mut counter = Counter::default();
+        assert_eq!(counter.set_context(&context).unwrap(), ["a", "b", "b GET /a"]);
+        assert_eq!(counter.set_context(&context), None);
+        let rows = section(&[
+            (acgs_perf_protocol::Kind::Request, "GET /a", &[MS, MS, 3 * MS]),
+            (acgs_perf_protocol::Kind::Request, "GET /b", &[9 * MS]),
+        ]);
+        let sections = Sections::from([(SECTION.into(), rows)]);
+        let interval = Interval { subjects: [(Subject::service(1), sections)].into(), ..Interval::default() };
+        assert_eq!(counter.count(&interval)[2], Counts { requests: 3, slow: 1 });
+        assert_eq!(counter.count(&Interval::default())[2], Counts::default());
     }
 
     #[test]

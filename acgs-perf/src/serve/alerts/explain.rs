@@ -40,12 +40,23 @@ pub fn of_service(service: &str) -> String {
     format!("service {service}")
 }
 
-/// What the ring says about a service in this time.
+/// What the ring says in this time about a service, or about the one whose endpoint it is.
 #[must_use]
-pub fn explain(directory: &Path, service: &str, from_unix_ns: u64, to_unix_ns: u64) -> Explanation {
+pub fn explain(directory: &Path, alert: &str, from_unix_ns: u64, to_unix_ns: u64) -> Explanation {
+    // No service has a blank in its name; what comes behind one is an endpoint.
+    let (service, endpoint) = alert.split_once(' ').map_or((alert, None), |(service, name)| (service, Some(name)));
     let wanted = Wanted { from_unix_ns, to_unix_ns, service: Some(service.to_owned()) };
     match store::capture(directory, &wanted) {
-        Ok(found) => of_report(&words::said(analysis::analyse(&found.capture)), service),
+        Ok(found) => {
+            let report = words::said(analysis::analyse(&found.capture));
+            let mut explanation = of_report(&report, service);
+            let of = report.services.iter().find(|of| of.name == service);
+            if let (Some(endpoint), Some(of)) = (endpoint, of) {
+                let objective = of.endpoint_objectives.iter().find(|of| of.name == endpoint);
+                explanation.p99_ns = objective.map(|of| of.p99_ns);
+            }
+            explanation
+        }
         // The alert is due all the same.
         Err(_) => Explanation { keys: vec![of_service(service)], ..Explanation::default() },
     }

@@ -21,8 +21,20 @@ pub fn rules(services: &[ServiceSpec]) -> String {
     for service in services {
         WINDOWS.iter().for_each(|window| record(&mut text, &service.name, window));
     }
-    alert(&mut text, "AcgsPerfObjective", Severity::Page);
-    alert(&mut text, "AcgsPerfObjectiveSlowBurn", Severity::Ticket);
+    alert(&mut text, "AcgsPerfObjective", Severity::Page, &OF_SERVICES);
+    alert(&mut text, "AcgsPerfObjectiveSlowBurn", Severity::Ticket, &OF_SERVICES);
+    let mut has_endpoints = false;
+    for service in services {
+        let limits = service.endpoints.endpoints.iter().filter(|(_, rule)| rule.p99.is_some());
+        for (endpoint, _) in limits {
+            WINDOWS.iter().for_each(|window| record_endpoint(&mut text, &service.name, endpoint, window));
+            has_endpoints = true;
+        }
+    }
+    if has_endpoints {
+        alert(&mut text, "AcgsPerfEndpointObjective", Severity::Page, &OF_ENDPOINTS);
+        alert(&mut text, "AcgsPerfEndpointObjectiveSlowBurn", Severity::Ticket, &OF_ENDPOINTS);
+    }
     text.push_str(OF_AGENT);
     text
 }
@@ -63,23 +75,63 @@ fn record(text: &mut String, service: &str, window: &str) {
     lines.iter().for_each(|line| text.extend([line.as_str(), "\n"]));
 }
 
-/// An alert for all services: the recorded shares have their names.
-fn alert(text: &mut String, name: &str, severity: Severity) {
+/// The same of an endpoint. Of requests without a reply nobody knows the endpoint.
+fn record_endpoint(text: &mut String, service: &str, endpoint: &str, window: &str) {
+    let (service, endpoint) = (quoted(service), quoted(endpoint));
+    let rate = |name: &str| {
+        format!("sum(rate(acgs_perf_endpoint_{name}_total{{service={service},endpoint={endpoint}}}[{window}]))")
+    };
+    let lines = [
+        format!("  - record: acgs_perf:endpoint_slow:ratio_rate{window}"),
+        "    expr: |-".to_owned(),
+        format!("      1 - {}", rate("requests_within_objective")),
+        format!("      / {}", rate("requests")),
+        "    labels:".to_owned(),
+        format!("      service: {service}"),
+        format!("      endpoint: {endpoint}"),
+    ];
+    lines.iter().for_each(|line| text.extend([line.as_str(), "\n"]));
+}
+
+/// What an alert is about.
+struct About {
+    share: &'static str,
+    requests: &'static str,
+    by: &'static str,
+    whose: &'static str,
+}
+
+const OF_SERVICES: About = About {
+    share: "acgs_perf:slow",
+    requests: "acgs_perf_requests_total",
+    by: "service",
+    whose: "{{ $labels.service }}",
+};
+const OF_ENDPOINTS: About = About {
+    share: "acgs_perf:endpoint_slow",
+    requests: "acgs_perf_endpoint_requests_total",
+    by: "service, endpoint",
+    whose: "{{ $labels.service }}, {{ $labels.endpoint }}",
+};
+
+/// An alert for all services, or endpoints: the recorded shares have their names.
+fn alert(text: &mut String, name: &str, severity: Severity, about: &About) {
+    let About { share, requests, by, whose } = about;
     let _ = writeln!(text, "  - alert: {name}\n    expr: |-");
     for (at, burn) in severity.burns().iter().enumerate() {
         let Burn { long, short, .. } = *burn;
         let (limit, long, short) = (burn.limit(), window(long), window(short));
         let or = if at == 0 { "" } else { "or " };
-        let _ = writeln!(text, "      {or}(acgs_perf:slow:ratio_rate{long} > {limit}");
-        let _ = writeln!(text, "        and acgs_perf:slow:ratio_rate{short} > {limit}");
-        let many = format!("sum by (service) (increase(acgs_perf_requests_total[{long}])) >= {MIN_REQUESTS}");
+        let _ = writeln!(text, "      {or}({share}:ratio_rate{long} > {limit}");
+        let _ = writeln!(text, "        and {share}:ratio_rate{short} > {limit}");
+        let many = format!("sum by ({by}) (increase({requests}[{long}])) >= {MIN_REQUESTS}");
         let _ = writeln!(text, "        and {many})");
     }
     let lines = [
         "    labels:",
         &format!("      severity: {}", severity.name()),
         "    annotations:",
-        "      summary: '{{ $labels.service }}: too many requests are slower than its objective'",
+        &format!("      summary: '{whose}: too many requests are slower than its objective'"),
     ];
     lines.iter().for_each(|line| text.extend([line, "\n"]));
 }
@@ -107,8 +159,14 @@ mod tests {
     fn each_service_has_its_rules() {
         let services = ["api=port:8000".to_owned(), "db=comm:postgres".to_owned()];
         let services = parse_services(&services, Objective::default()).unwrap();
+        let mut services = services;
+        let p99 = Some(std::time::Duration::from_millis(2));
+        let rule = crate::discover::EndpointRule { p99, ..Default::default() };
+        services[0].endpoints.endpoints.insert("GET /a/{id}".into(), rule);
         let text = rules(&services);
-        assert_eq!(text.matches("- record: ").count(), 2 * WINDOWS.len());
+        assert_eq!(text.matches("- record: acgs_perf:slow").count(), 2 * WINDOWS.len());
+        assert_eq!(text.matches("      endpoint: \"GET /a/{id}\"\n").count(), WINDOWS.len());
+        assert_eq!(text.matches("- alert: AcgsPerfEndpointObjective\n").count(), 1);
         assert_eq!(text.matches("- alert: AcgsPerfObjective\n").count(), 1);
         assert!(text.contains("(acgs_perf:slow:ratio_rate1h > 0.144\n"), "{text}");
         for burn in Severity::ALL.iter().flat_map(|severity| severity.burns()) {
@@ -130,6 +188,8 @@ mod tests {
             "connections_refused",
             "intervals",
             "lost",
+            "endpoint_requests",
+            "endpoint_requests_within_objective",
         ];
         for word in text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|word| word.ends_with("_total"))
         {

@@ -4,10 +4,11 @@
 //! would be negative is owed, and paid with what comes. The sum of a histogram's buckets is exact in each message; until the debt of a
 //! bucket is paid, others, lower ones first, are behind.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use acgs_perf_common::histogram::bucket_index;
 
+use super::super::endpoints::{MOST, Name, others};
 use super::super::native;
 use crate::sums::Sums;
 
@@ -16,6 +17,8 @@ use crate::sums::Sums;
 pub struct Owed {
     counts: BTreeMap<String, i64>,
     histograms: BTreeMap<String, BTreeMap<i32, i64>>,
+    /// Names of endpoints that were sent, by service.
+    endpoints: BTreeMap<String, BTreeSet<Name>>,
 }
 
 impl Owed {
@@ -44,6 +47,15 @@ impl Owed {
         }
         owed.retain(|_, count| *count != 0);
         sent
+    }
+
+    /// The name under which an endpoint is sent: its own, if it has been or if there is room.
+    pub fn endpoint(&mut self, service: &str, name: Name) -> Name {
+        let known = self.endpoints.entry(service.to_owned()).or_default();
+        if known.len() < MOST {
+            known.insert(name.clone());
+        }
+        if known.contains(&name) { name } else { others() }
     }
 
     /// Forgets all but what `keep` says of a key.

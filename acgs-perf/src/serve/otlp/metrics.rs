@@ -4,17 +4,17 @@
 //! are in it. Sums and histograms are deltas: of the interval, and of nothing before it. Names are those of the semantic conventions where
 //! these have one for what is meant: none of ours has, because theirs for a server's requests want a method and a scheme.
 
-use std::collections::BTreeMap;
-
 use acgs_perf_common::attribution::{ALL, COMPONENT_NAMES, component_word};
 use acgs_perf_common::fates::{ABANDONED, CUT_OFF};
 use acgs_perf_common::maps::{Counter, Histogram as Kind};
 
-use super::super::native::{SCHEMA, ZERO};
 use super::super::protobuf::Message;
 use super::delta::{Owed, within};
+use super::endpoints;
+pub use super::points::Time;
+use super::points::{Metrics, SEPARATOR, list};
 use super::spans::Span;
-use super::words::{Value, attribute, resource, scope};
+use super::words::{resource, scope};
 use crate::live::probes::attribution::ROWS;
 use crate::live::probes::request::{COUNTERS, FATES, LATENCY, TIMES};
 use crate::snapshot::fates::REFUSED;
@@ -22,31 +22,17 @@ use crate::snapshot::interval::{row, section};
 use crate::snapshot::{Context, Interval, ServiceContext, Subject};
 use crate::sums::{Difference as _, Sections, Sums};
 
-/// `AGGREGATION_TEMPORALITY_DELTA`.
-const DELTA: u64 = 1;
-const ZERO_THRESHOLD: f64 = 1e-12;
-/// Stands between the parts of a key.
-const SEPARATOR: char = '\u{1f}';
-
-/// When a piece was, since 1970.
-#[derive(Clone, Copy, Debug)]
-pub struct Time {
-    /// Begin.
-    pub start_ns: u64,
-    /// End.
-    pub end_ns: u64,
-}
-
 /// `ExportMetricsServiceRequest`, and its data points.
 pub fn message(context: &Context, interval: &Interval, time: Time, owed: &mut Owed, spans: &[Span]) -> (Message, u64) {
     let scope = scope(context);
-    let mut all = Metrics { time, owed, service: "", list: Vec::new(), points: 0 };
+    let mut all = Metrics::new(time, owed);
     let mut request = Message::default();
     for (index, service) in context.services.iter().enumerate() {
         all.service = &service.name;
         let subject = Subject::service(index);
         of_service(&mut all, service, interval.of(&subject), spans);
         of_open(&mut all, interval, &subject);
+        endpoints::of_service(&mut all, service, interval.of(&subject));
         request.message(1, &all.take(&resource(&service.name, context), &scope));
     }
     all.service = "";
@@ -96,7 +82,7 @@ fn of_service(all: &mut Metrics<'_>, service: &ServiceContext, of: Option<&Secti
     let is_known = |name: &str| name != "acgs_perf.connections.refused" || !section(of, REFUSED).is_empty();
     // What was not looked at is not 0.
     for (name, what, unit, difference) in counts.into_iter().filter(|(name, ..)| is_known(name)) {
-        let point = all.count(name, None, difference);
+        let point = all.count(name, &[], difference);
         all.sum(name, what, unit, vec![point]);
     }
     let mut components = Sums::default();
@@ -105,7 +91,7 @@ fn of_service(all: &mut Metrics<'_>, service: &ServiceContext, of: Option<&Secti
     let points = ALL.into_iter().filter_map(|component| {
         let component_name = COMPONENT_NAMES[component as usize].0;
         let difference = components.get(component_word(component) as u32);
-        (difference != 0).then(|| all.seconds(name, Some(("acgs_perf.component", component_name)), difference))
+        (difference != 0).then(|| all.seconds(name, &[("acgs_perf.component", component_name)], difference))
     });
     let points: Vec<Message> = points.collect();
     all.sum(name, "Time of the answered requests, by what it went to.", "s", points);
@@ -137,7 +123,7 @@ fn of_service(all: &mut Metrics<'_>, service: &ServiceContext, of: Option<&Secti
         let exemplars = if kind == Kind::Latency { &spans[..] } else { &[] };
         all.histogram((name, what), differences, counters.get(sum as u32), exemplars);
     }
-    let point = all.gauge(None, limit_ns as f64 / 1e9);
+    let point = all.gauge(&[], limit_ns as f64 / 1e9);
     all.metric("acgs_perf.objective.latency", "The P99 of the latency must be below this.", "s", 5, &list(&[point]));
 }
 
@@ -147,7 +133,7 @@ fn of_open(all: &mut Metrics<'_>, interval: &Interval, subject: &Subject) {
     let stages: Vec<_> = ["unread", "in_service", "undelivered"].into_iter().zip(open.stages()).collect();
     let key = "acgs_perf.stage";
     let counts: Vec<Message> =
-        stages.iter().map(|(stage, open)| all.gauge(Some((key, stage)), open.count as f64)).collect();
+        stages.iter().map(|(stage, open)| all.gauge(&[(key, stage)], open.count as f64)).collect();
     all.metric(
         "acgs_perf.requests.open",
         "Requests without a whole reply at the last look.",
@@ -156,7 +142,7 @@ fn of_open(all: &mut Metrics<'_>, interval: &Interval, subject: &Subject) {
         &list(&counts),
     );
     let ages: Vec<Message> =
-        stages.iter().map(|(stage, open)| all.gauge(Some((key, stage)), open.oldest_ns as f64 / 1e9)).collect();
+        stages.iter().map(|(stage, open)| all.gauge(&[(key, stage)], open.oldest_ns as f64 / 1e9)).collect();
     all.metric("acgs_perf.requests.open.oldest", "Age of the oldest of them.", "s", 5, &list(&ages));
 }
 
@@ -164,11 +150,11 @@ fn of_agent(all: &mut Metrics<'_>, context: &Context, interval: &Interval) {
     let name = "acgs_perf.lost";
     let lost = context.ledger.iter().enumerate();
     let lost: Vec<Message> = lost
-        .map(|(at, reason)| all.count(name, Some(("acgs_perf.reason", reason)), interval.ledger.get(at as u32)))
+        .map(|(at, reason)| all.count(name, &[("acgs_perf.reason", reason)], interval.ledger.get(at as u32)))
         .collect();
     all.sum(name, "What was lost, by reason: the loss ledger.", "{event}", lost);
     let name = "acgs_perf.agent.cpu_time";
-    let cpu = all.seconds(name, None, i64::try_from(interval.agent_cpu_ns).unwrap_or(i64::MAX));
+    let cpu = all.seconds(name, &[], i64::try_from(interval.agent_cpu_ns).unwrap_or(i64::MAX));
     all.sum(name, "CPU time of the agent, without its kernel programs.", "s", vec![cpu]);
     for (name, what, bytes) in [
         ("acgs_perf.agent.memory.max", "Largest resident set of the agent.", context.cost.agent_max_rss_bytes),
@@ -177,154 +163,16 @@ fn of_agent(all: &mut Metrics<'_>, context: &Context, interval: &Interval) {
         if bytes == 0 {
             continue;
         }
-        let point = all.gauge(None, bytes as f64);
+        let point = all.gauge(&[], bytes as f64);
         all.metric(name, what, "By", 5, &list(&[point]));
     }
 }
 
-/// `Gauge`, and the begin of a `Sum`.
-fn list(points: &[Message]) -> Message {
-    let mut list = Message::default();
-    points.iter().for_each(|point| list.message(1, point));
-    list
-}
-
-/// Metrics of one service that are being made.
-struct Metrics<'a> {
-    time: Time,
-    owed: &'a mut Owed,
-    service: &'a str,
-    list: Vec<Message>,
-    points: u64,
-}
-
-impl Metrics<'_> {
-    /// `ResourceMetrics` of what has come together.
-    fn take(&mut self, resource: &Message, scope: &Message) -> Message {
-        let mut of_scope = Message::default();
-        of_scope.message(1, scope);
-        std::mem::take(&mut self.list).iter().for_each(|metric| of_scope.message(2, metric));
-        let mut of_resource = Message::default();
-        of_resource.message(1, resource);
-        of_resource.message(2, &of_scope);
-        of_resource
-    }
-
-    fn key(&self, name: &str, label: Option<(&str, &str)>) -> String {
-        format!("{}{SEPARATOR}{name}{SEPARATOR}{}", self.service, label.map_or("", |(_, value)| value))
-    }
-
-    /// `NumberDataPoint` without a value.
-    fn point(&mut self, label: Option<(&str, &str)>) -> Message {
-        self.points += 1;
-        let mut point = Message::default();
-        point.fixed(2, self.time.start_ns);
-        point.fixed(3, self.time.end_ns);
-        if let Some((key, value)) = label {
-            point.message(7, &attribute(key, Value::Text(value)));
-        }
-        point
-    }
-
-    fn count(&mut self, name: &str, label: Option<(&str, &str)>, difference: i64) -> Message {
-        let count = self.owed.count(self.key(name, label), difference);
-        let mut point = self.point(label);
-        point.fixed(6, count);
-        point
-    }
-
-    fn seconds(&mut self, name: &str, label: Option<(&str, &str)>, difference_ns: i64) -> Message {
-        let ns = self.owed.count(self.key(name, label), difference_ns);
-        let mut point = self.point(label);
-        point.double(4, ns as f64 / 1e9);
-        point
-    }
-
-    fn gauge(&mut self, label: Option<(&str, &str)>, value: f64) -> Message {
-        let mut point = self.point(label);
-        point.double(4, value);
-        point
-    }
-
-    /// A `Sum` that only rises.
-    fn sum(&mut self, name: &str, what: &str, unit: &str, points: Vec<Message>) {
-        if points.is_empty() {
-            return;
-        }
-        let mut sum = list(&points);
-        sum.unsigned(2, DELTA);
-        sum.unsigned(3, 1);
-        self.metric(name, what, unit, 7, &sum);
-    }
-
-    /// An `ExponentialHistogram`; the requests whose spans are sent are its exemplars.
-    fn histogram(&mut self, (name, what): (&str, &str), differences: &Sums, sum_ns: i64, exemplars: &[&Span]) {
-        let key = self.key(name, None);
-        let sum_ns = self.owed.count(key.clone(), sum_ns);
-        let counts = self.owed.histogram(key, differences);
-        self.points += 1;
-        let mut point = buckets(&counts);
-        point.fixed(2, self.time.start_ns);
-        point.fixed(3, self.time.end_ns);
-        point.double(5, sum_ns as f64 / 1e9);
-        for span in exemplars {
-            let mut exemplar = Message::default();
-            exemplar.fixed(2, span.end_ns);
-            exemplar.double(3, span.end_ns.saturating_sub(span.start_ns) as f64 / 1e9);
-            exemplar.bytes(4, &span.id);
-            exemplar.bytes(5, &span.trace);
-            point.message(11, &exemplar);
-        }
-        let mut histogram = list(&[point]);
-        histogram.unsigned(2, DELTA);
-        self.metric(name, what, "s", 10, &histogram);
-    }
-
-    fn metric(&mut self, name: &str, what: &str, unit: &str, kind: u64, data: &Message) {
-        let mut metric = Message::default();
-        metric.bytes(1, name.as_bytes());
-        metric.bytes(2, what.as_bytes());
-        metric.bytes(3, unit.as_bytes());
-        metric.message(kind, data);
-        self.list.push(metric);
-    }
-}
-
-/// `ExponentialHistogramDataPoint` with its counts. Bucket i of OTLP holds what is above 2^(i/64) s, which is ours one below.
-fn buckets(counts: &BTreeMap<i32, u64>) -> Message {
-    let mut point = Message::default();
-    point.fixed(4, counts.values().sum());
-    point.signed(6, SCHEMA.into());
-    point.fixed(7, counts.get(&ZERO).copied().unwrap_or_default());
-    point.double(14, ZERO_THRESHOLD);
-    let mut positive = counts.iter().filter(|(bucket, _)| **bucket != ZERO);
-    if let Some((first, _)) = positive.clone().next() {
-        let last = positive.next_back().map_or(*first, |(last, _)| *last);
-        let mut buckets = Message::default();
-        buckets.signed(1, i64::from(*first) - 1);
-        buckets.packed(2, (*first..=last).map(|bucket| counts.get(&bucket).copied().unwrap_or_default()));
-        point.message(8, &buckets);
-    }
-    point
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::super::protobuf::{Field, fields};
+    use super::super::super::protobuf::fields;
     use super::*;
     use crate::analysis::sample;
-
-    #[test]
-    fn buckets_are_one_below_ours() {
-        let point = buckets(&BTreeMap::from([(ZERO, 2), (-3, 4), (-1, 1)])).0;
-        let number = |wanted: u64| fields(&point).find_map(|(at, field)| (at == wanted).then_some(field));
-        assert_eq!(
-            (number(4), number(6), number(7)),
-            (Some(Field::Number(7)), Some(Field::Number(12)), Some(Field::Number(2)))
-        );
-        // From -4 on: 4, 0, 1.
-        assert_eq!(number(8), Some(Field::Bytes(&[8, 7, 18, 3, 4, 0, 1])));
-    }
 
     #[test]
     fn each_service_and_the_agent_are_resources() {

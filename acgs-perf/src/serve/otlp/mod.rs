@@ -8,10 +8,12 @@
 mod deliver;
 mod delta;
 mod endpoint;
+mod endpoints;
 mod exporter;
 mod feeder;
 mod handed;
 mod metrics;
+mod points;
 mod spans;
 mod talk;
 mod words;
