@@ -19,6 +19,7 @@ use crate::{analysis, report};
 pub const EXAMPLES: &str = "\
 Examples:
   acgs-perf report report.json
+  acgs-perf report report.json --details                           # all figures
   acgs-perf report report.json --format json | jq '.services[].requests.latency.p99_ns'
   acgs-perf report report.json --format perfetto > trace.json      # open it at https://ui.perfetto.dev
   acgs-perf report night.capture                                   # what `record --capture` saved, analysed by this version
@@ -47,6 +48,9 @@ pub struct Args {
     /// How to show it
     #[arg(long, value_enum, default_value_t)]
     pub format: output::Format,
+    /// Show all figures, not only the first screen
+    #[arg(long)]
+    pub details: bool,
 }
 
 /// Runs the command and returns the exit code.
@@ -59,7 +63,7 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
         (None, Some(from)) => (of_time(args, from)?, &args.state_dir),
         (None, None) => bail!("name a report, a capture, or a time with --from"),
     };
-    output::render(args.format, &opened.report, opened.sealed, output::width())
+    output::render(args.format.detailed(args.details), &opened.report, opened.sealed, output::width())
         .with_context(|| name.display().to_string())?
         .print()
         .context("standard output")?;
@@ -94,7 +98,15 @@ mod tests {
     use crate::report;
 
     fn args(file: PathBuf, format: Format) -> Args {
-        Args { file: Some(file), from: None, to: None, service: None, state_dir: PathBuf::new(), format }
+        Args {
+            file: Some(file),
+            from: None,
+            to: None,
+            service: None,
+            state_dir: PathBuf::new(),
+            format,
+            details: false,
+        }
     }
 
     #[test]
