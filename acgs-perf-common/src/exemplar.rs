@@ -17,7 +17,8 @@ const MORE: u64 = COMPONENT_MASK;
 
 const _: () = assert!(COMPONENTS <= MORE as usize);
 
-/// A segment: duration (37 bits, up to 137 s), component, and a process id or peer slot (22 bits, the kernel's largest id).
+/// A segment: duration (37 bits, up to 137 s), component, and a process id or a peer as in `DownstreamCall::peer` (22 bits, the kernel's
+/// largest id).
 #[inline(always)]
 #[must_use]
 pub const fn segment(component: u32, duration_ns: u64, who: u32) -> u64 {
@@ -68,7 +69,7 @@ pub const fn segment_component(segment: u64) -> Option<usize> {
     if component < COMPONENTS { Some(component) } else { None }
 }
 
-/// Process id or peer slot of a segment.
+/// Process id or peer of a segment.
 #[must_use]
 pub const fn segment_who(segment: u64) -> u32 {
     (segment & WHO_MASK) as u32
@@ -131,6 +132,10 @@ pub struct ExemplarRecord {
     pub segments_len: u32,
     /// How many of them belong to the queue time, newest first; the others follow in order.
     pub queue_segments: u32,
+    /// Number of its endpoint; 0 where the protocol is not followed.
+    pub endpoint: u32,
+    /// None.
+    pub reserved: u32,
     /// Command name.
     pub comm: [u8; 16],
     /// What the request adds to its row of the attribution histogram.
@@ -139,7 +144,7 @@ pub struct ExemplarRecord {
     pub segments: [u64; SEGMENTS],
 }
 
-const _: () = assert!(size_of::<ExemplarRecord>() == 7 * 8 + 4 * 12 + 16 + 8 * (ATTRIBUTION_WORDS + SEGMENTS));
+const _: () = assert!(size_of::<ExemplarRecord>() == 7 * 8 + 4 * 14 + 16 + 8 * (ATTRIBUTION_WORDS + SEGMENTS));
 
 #[cfg(test)]
 mod tests {

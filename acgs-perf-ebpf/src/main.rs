@@ -67,7 +67,10 @@ mod rules {
 
 mod clock {
     //! From event to event: the request clock of a socket, the clock of a thread.
+    mod answer;
+    pub mod call;
     pub mod delivery;
+    mod found;
     pub mod leave;
     mod limit;
     mod record;

@@ -25,7 +25,7 @@ fn file(name: &str) -> PathBuf {
 }
 
 /// Fails unless the golden file says the same.
-fn compare(name: &str, text: &str) {
+pub(crate) fn compare(name: &str, text: &str) {
     let path = file(name);
     if std::env::var_os(ACCEPT).is_some_and(|value| value == "1") {
         fs::write(&path, text).unwrap();

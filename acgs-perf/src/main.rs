@@ -5,7 +5,8 @@
 use std::process::ExitCode;
 
 use acgs_perf::command::{
-    alerts, baseline, completions, diff, doctor, explain, export, load, merge, record, report, serve, services, verify,
+    alerts, baseline, completions, diff, doctor, explain, export, load, merge, record, report, serve, services, top,
+    verify,
 };
 use acgs_perf::output::{self, colour};
 use clap::{CommandFactory as _, Parser, Subcommand};
@@ -19,11 +20,12 @@ struct Cli {
     #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
     color: colour::Colour,
     #[command(subcommand)]
-    verb: Verb,
+    verb: Option<Verb>,
 }
 
 const EXAMPLES: &str = "\
 Examples:
+  sudo acgs-perf                                            # every service that listens here, live on the terminal
   sudo acgs-perf record                                     # the ACGS services of this host, for 30 seconds
   sudo acgs-perf record --service api=port:8000 --duration 10s
   sudo acgs-perf record --service redis=port:6379 -- redis-benchmark -t get -n 1000000
@@ -41,6 +43,9 @@ enum Verb {
     /// Record for ever, into a ring on disk
     #[command(after_help = serve::EXAMPLES)]
     Serve(Box<serve::Args>),
+    /// Show services as they are now, on the terminal
+    #[command(after_help = top::EXAMPLES)]
+    Top(top::Args),
     /// Send requests at a rate, and say how long they took
     #[command(after_help = load::EXAMPLES)]
     Load(Box<load::Args>),
@@ -95,9 +100,19 @@ fn main() -> ExitCode {
     tracing_subscriber::fmt().with_max_level(level).with_writer(|| output::Log).init();
     let cli = Cli::parse();
     colour::choose(cli.color);
-    let result = match cli.verb {
+    let verb = match cli.verb {
+        Some(verb) => verb,
+        None if top::is_wanted_alone() => Verb::Top(top::Args::default()),
+        None => {
+            // Shows what to type, and ends.
+            Cli::command().arg_required_else_help(true).get_matches_from(["acgs-perf"]);
+            return ExitCode::from(2);
+        }
+    };
+    let result = match verb {
         Verb::Record(args) => record::run(&args),
         Verb::Serve(args) => serve::run(&args),
+        Verb::Top(args) => top::run(&args),
         Verb::Load(args) => load::run(&args),
         Verb::Report(args) => report::run(&args),
         Verb::Explain(args) => explain::run(&args),

@@ -1,6 +1,7 @@
 //! Services whose requests are counted by name, and clients that send them in any pieces.
 
 mod bare;
+mod called;
 mod http;
 mod nginx;
 mod postgres;

@@ -15,7 +15,7 @@ use acgs_perf_tests::recording::{Recorder, Recording};
 const LONGEST_NAME: usize = 240;
 
 /// One with a hundred thousand accounts that counts statements.
-fn start() -> Service {
+pub fn start() -> Service {
     let port = free_port().unwrap();
     let (mut server, directory) = prepare(port).unwrap();
     server.args(["-c", "shared_preload_libraries=pg_stat_statements", "-c", "pg_stat_statements.track=top"]);
@@ -40,14 +40,19 @@ fn pgbench(service: &Service, arguments: &[&str]) -> String {
     run(tool(service, "pgbench").args(arguments).arg("postgres")).unwrap()
 }
 
+/// Begins to count anew.
+pub fn forget(service: &Service) {
+    psql(service, &["-c", "SELECT pg_stat_statements_reset()"]);
+}
+
 /// Begins to count, on both sides.
 fn record(service: &Service) -> Recording {
-    psql(service, &["-c", "SELECT pg_stat_statements_reset()"]);
+    forget(service);
     Recorder::new("postgres", &format!("port:{}", service.port)).start().unwrap()
 }
 
 /// What the server has counted, by names as the report is to have them; a name that the report cuts is cut here too.
-fn counted(service: &Service) -> Named {
+pub fn counted(service: &Service) -> Named {
     let query =
         "SELECT calls || chr(1) || query || chr(2) FROM pg_stat_statements WHERE query NOT LIKE '%pg_stat_statements%'";
     let mut counts = Named::new();

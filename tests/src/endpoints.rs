@@ -64,6 +64,38 @@ fn endpoint(row: &Value) -> Endpoint {
     }
 }
 
+/// One row of what a service asks its peers for.
+#[derive(Clone, Debug)]
+pub struct Called {
+    /// Address of the peer.
+    pub peer: String,
+    /// What it is asked for; nobody is at fault here.
+    pub endpoint: Endpoint,
+    /// Calls for it behind another one, for the same request.
+    pub repeated: u64,
+}
+
+/// What a service has asked its peers for.
+pub fn called(report: &Report, service: &str) -> Vec<Called> {
+    let rows = report.service(service)["downstream_endpoints"].as_array().cloned().unwrap_or_default();
+    let one = |mut row: Value| {
+        (row["requests"], row["refused"]) = (row["calls"].take(), 0.into());
+        let peer = row["peer"].as_str().unwrap_or_else(|| panic!("no peer in {row}")).to_owned();
+        Called { peer, repeated: row["repeated"].as_u64().unwrap_or(u64::MAX), endpoint: endpoint(&row) }
+    };
+    rows.into_iter().map(one).collect()
+}
+
+/// The row of that name, of any peer.
+#[track_caller]
+pub fn find_called(report: &Report, service: &str, name: &str) -> Called {
+    let rows = called(report, service);
+    let row = rows.iter().find(|row| row.endpoint.name == name).cloned();
+    row.unwrap_or_else(|| {
+        panic!("no call of {name} in {:?}", rows.iter().map(|row| &row.endpoint.name).collect::<Vec<_>>())
+    })
+}
+
 /// The row of that name.
 #[track_caller]
 pub fn find(rows: &[Endpoint], name: &str) -> Endpoint {

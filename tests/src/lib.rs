@@ -23,6 +23,7 @@ pub mod report;
 pub mod score;
 pub mod serving;
 pub mod signal;
+pub mod tmux;
 pub mod tries;
 pub mod truth;
 pub mod vm;

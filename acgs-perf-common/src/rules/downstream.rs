@@ -20,7 +20,7 @@ const SAME_CALL_NS: u64 = 1_000_000;
 
 /// On one host an answer can be there before the send that asked for it has returned, which is when the call is seen. What had arrived
 /// longer before is the answer to something else.
-const SEND_RETURNS_NS: u64 = 1_000_000;
+pub const SEND_RETURNS_NS: u64 = 1_000_000;
 
 /// The running thread begins to open a connection, whose socket is named `id`.
 #[inline(always)]
@@ -77,7 +77,7 @@ pub fn sent<T: Table>(
         // Who lets the request go has put it away after the first of two sends.
         let more = same || (thread.lets_go_at_calls() && now.wrapping_sub(call.since) < SAME_CALL_NS);
         if !more {
-            count(call.peer, DownstreamWord::Multiplexed);
+            count(call.slot(), DownstreamWord::Multiplexed);
             if call.phase == CALLED {
                 call.phase = MIXED;
                 return Err(Loss::CallsMixed);
@@ -117,7 +117,7 @@ pub fn sent<T: Table>(
     work.calls_changed(now, 1, 0);
     work.standing.mark(Mark::Away);
     work.standing.unmark(Mark::Opening);
-    count(call.peer, DownstreamWord::Sent);
+    count(call.slot(), DownstreamWord::Sent);
     if thread.lets_go_at_calls() {
         // Its turn is over; who acts next is another.
         table.park(&mut thread.activity, pid);
@@ -152,7 +152,7 @@ pub fn ends<T: Table>(
     if called && bytes != 0 {
         let latency = arrived.wrapping_sub(call.since) as i64;
         if latency > -(SEND_RETURNS_NS as i64) {
-            answered(call.peer, latency.max(0) as u64);
+            answered(call.slot(), latency.max(0) as u64);
         } else {
             table.lose(Loss::NegativeDifference);
         }

@@ -259,7 +259,7 @@ subprogram! {
         figures.unrecord(Histogram::QueueTime, queue_time);
         figures.unrecord(Histogram::ServiceTime, service_time);
         if socket.endpoint != NO_ENDPOINT {
-            endpoint::taken_back(figures, socket.endpoint, latency);
+            endpoint::taken_back(endpoint::own(figures, socket.endpoint), latency);
         }
         if attributes() && socket.row[COUNT_WORD] != 0 {
             record::add_to_row(socket, figures.service(), latency, 1);

@@ -43,7 +43,7 @@ pub fn grown(socket: &mut SocketState, figures: Figures, recorded: u64, latency:
     figures.record(Histogram::Latency, latency);
     figures.add(Counter::LatencySum, more);
     if socket.endpoint != NO_ENDPOINT {
-        endpoint::grown(figures, socket.endpoint, recorded, latency);
+        endpoint::grown(endpoint::own(figures, socket.endpoint), recorded, latency);
     }
     if attributes() {
         row::replied_more(socket, latency.wrapping_sub(socket.until_reply()));
@@ -82,7 +82,7 @@ subprogram! {
         figures.record(Histogram::QueueTime, latency);
         figures.record(Histogram::ServiceTime, 0);
         figures.record(Histogram::Latency, latency);
-        endpoint::answered(figures, endpoint as u16, latency);
+        endpoint::answered(endpoint::own(figures, endpoint as u16), latency);
         if !attributes() {
             return;
         }

@@ -26,7 +26,7 @@ use crate::kernel::sock::Sock;
 use crate::kernel::time::now;
 use crate::rules::request as request_rules;
 use crate::state::socket::{ASKED_AGAIN, CLIENT, IDLE, PUSHED, READ, REPLIED, SocketState, UNSENT, note_arrival};
-use crate::state::talk::News;
+use crate::state::talk::{News, Owner};
 use crate::table::{accept, delivery as delivery_table, endpoint, exemplar, request as request_table};
 use acgs_perf_common::subprogram;
 
@@ -140,7 +140,7 @@ fn asks_again(socket: &mut SocketState, arrived: u64) {
 pub fn sent(socket: &mut SocketState, sk: Sock, service: u32, bytes: u64) -> Result<(), Loss> {
     let mut known = None;
     if follows_protocols()
-        && let Some(news) = News::begin(service, bytes, 0, now(), true)
+        && let Some(news) = News::begin(Owner { service, called: 0 }, bytes, 0, now(), true)
     {
         match talk::said(socket, news) {
             Said::Unknown => {}
@@ -268,7 +268,7 @@ fn begins_reply(socket: &mut SocketState, sk: Sock, figures: Figures, now: u64) 
         atomic_add(service_slot, 1);
         atomic_add(latency_slot, 1);
         if socket.endpoint != NO_ENDPOINT {
-            endpoint::answered(figures, socket.endpoint, latency);
+            endpoint::answered(endpoint::own(figures, socket.endpoint), latency);
         }
     }
     if attributes {

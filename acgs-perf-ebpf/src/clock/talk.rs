@@ -12,13 +12,14 @@ use acgs_perf_common::subprogram;
 use acgs_perf_protocol::pending::Reading;
 use acgs_perf_protocol::{Kind, Protocol, http1};
 
+use super::found::ends_for_the_clock;
 use super::record;
-use super::walk::{ends_for_the_clock, follow};
+use super::walk::follow;
 use crate::count::{Figures, counted, lose};
 use crate::globals::attributes;
 use crate::kernel::task::Task;
 use crate::state::socket::{IDLE, READ, SocketState, UNSENT};
-use crate::state::talk::News;
+use crate::state::talk::{News, Owner};
 use crate::state::thread as thread_state;
 use crate::table::request::Requests;
 use crate::table::{delivery, endpoint, fates};
@@ -46,7 +47,9 @@ pub fn heard(socket: &mut SocketState, service: u32, bytes: u64, arrived: u64, n
     if arrived != 0 {
         socket.talk.arrived = arrived;
     }
-    let Some(news) = News::begin(service, bytes, socket.talk.arrived, now, false) else { return Heard::Unknown };
+    let Some(news) = News::begin(Owner { service, called: 0 }, bytes, socket.talk.arrived, now, false) else {
+        return Heard::Unknown;
+    };
     follow(socket, news);
     let talk = &mut socket.talk;
     if !talk.is_followed() {
@@ -98,7 +101,7 @@ pub fn said(socket: &mut SocketState, news: &mut News) -> Said {
     }
     if goes_on_as_a_stream(socket, news.now) {
         ends_for_the_clock(&mut socket.talk);
-        endpoint::streamed(Figures::of(news.service), socket.endpoint);
+        endpoint::streamed(endpoint::figures(news.owner, socket.endpoint));
     }
     news.began = u32::from(socket.talk.is_replying);
     let before = news.began;
@@ -107,7 +110,7 @@ pub fn said(socket: &mut SocketState, news: &mut News) -> Said {
         return Said::Unknown;
     }
     if news.pushes != 0 {
-        delivery::pushes(counted(news.service), u64::from(news.pushes));
+        delivery::pushes(counted(news.owner.service), u64::from(news.pushes));
     }
     if news.began == 0 {
         return Said::Nothing;
@@ -118,7 +121,7 @@ pub fn said(socket: &mut SocketState, news: &mut News) -> Said {
             return Said::Unknown;
         }
         // It had waited behind what is no request.
-        next(socket, &mut news.first, news.service, news.now);
+        next(socket, &mut news.first, news.owner.service, news.now);
     }
     Said::Reply
 }
@@ -150,7 +153,7 @@ pub fn goes_on(socket: &mut SocketState, news: &mut News) -> bool {
     }
     match talk.pending.front() {
         Some((waiting, mut reading)) if waiting.kind == Kind::Request as u8 => {
-            next(socket, &mut reading, news.service, news.now);
+            next(socket, &mut reading, news.owner.service, news.now);
             true
         }
         _ => false,

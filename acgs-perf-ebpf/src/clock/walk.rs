@@ -1,26 +1,24 @@
-//! Goes through the bytes of a read or a send: which requests it has brought, and which of them it answers.
+//! Goes through the bytes of a read or a send, of a service that serves or that calls: which requests it has brought, and which of them
+//! it answers.
 //!
-//! In: the bytes, where the system call has them. Out: requests that wait for their replies; the figures of endpoints; in `News` what the
-//! request clock must know. Tokens are taken by `acgs_perf_protocol`, one after the other, in a loop of the kernel's: so the verifier goes
-//! through a step once, however many there are.
+//! In: the bytes, where the system call has them. Out: what they are, to `found`. Tokens are taken by `acgs_perf_protocol`, one after the
+//! other, in a loop of the kernel's: so the verifier goes through a step once, however many there are.
 
 use core::ffi::c_void;
 
-use acgs_perf_common::endpoint::{NO_ENDPOINT, OTHER_ENDPOINT};
 use acgs_perf_common::opaque::reload;
 use acgs_perf_common::subprogram;
 use acgs_perf_protocol::detect::detect;
 use acgs_perf_protocol::pending::Reading;
 use acgs_perf_protocol::walk::{self, TOKEN};
 use acgs_perf_protocol::window::WINDOW;
-use acgs_perf_protocol::{Found, Kind, Protocol, Stream};
+use acgs_perf_protocol::{Found, Protocol, Stream};
 use aya_ebpf::helpers::generated::bpf_loop;
 
-use super::record;
-use crate::count::Figures;
+use super::found::{asked, replied, skip_to_mark};
 use crate::state::socket::SocketState;
 use crate::state::talk::{News, Room, Talk};
-use crate::table::{endpoint, statement};
+use crate::table::endpoint;
 
 /// Steps for one read or send at most. The shortest requests take two steps for fourteen bytes.
 const MOST_STEPS: u32 = 1 << 14;
@@ -28,8 +26,6 @@ const MOST_STEPS: u32 = 1 << 14;
 const MOST_TRIES: u8 = 16;
 /// A mask that no token is longer than.
 const MOST_CARRIED: u32 = 2 * TOKEN - 1;
-const WAIT: u8 = Kind::WaitByDesign as u8;
-const HANDSHAKE: u8 = Kind::Handshake as u8;
 /// Bytes that are put into the window at a time.
 const PIECE: u64 = WINDOW as u64 - 2 * TOKEN as u64;
 
@@ -77,7 +73,7 @@ subprogram! {
         // SAFETY: as above.
         let (talk, looks) = unsafe { (&mut (*walk.socket).talk, &mut *walk.room) };
         if looks.source.left != 0 && talk.is_followed() {
-            lost(talk);
+            talk.lost();
         }
         if talk.requests.state != Stream::START {
             talk.requests.is_cut = 1;
@@ -97,22 +93,10 @@ fn unseen(talk: &mut Talk, news: &mut News) {
     }
     let stream = if news.is_reply != 0 { &mut talk.replies } else { &mut talk.requests };
     if stream.skip < news.bytes {
-        lost(talk);
+        talk.lost();
         return;
     }
     stream.skip -= news.bytes;
-}
-
-/// It is not understood any more.
-#[inline(always)]
-fn lost(talk: &mut Talk) {
-    talk.protocol = Protocol::Unparsed as u8;
-    talk.tries = talk.tries.saturating_add(1);
-    talk.pending.clear();
-    (talk.requests.state, talk.replies.state) = (0, 0);
-    (talk.requests.skip, talk.replies.skip) = (0, 0);
-    (talk.requests.carried, talk.replies.carried) = (0, 0);
-    (talk.is_replying, talk.has_ended, talk.is_streaming, talk.is_skipping, talk.named) = (0, 0, 0, 0, 0);
 }
 
 const GO_ON: i64 = 0;
@@ -155,7 +139,7 @@ extern "C" fn step(_number: u32, walk: *mut c_void) -> i64 {
             Ok(protocol) => {
                 talk.protocol = protocol as u8;
                 if !protocol.is_followed() {
-                    lost(talk);
+                    talk.lost();
                     return STOP;
                 }
             }
@@ -175,7 +159,7 @@ extern "C" fn step(_number: u32, walk: *mut c_void) -> i64 {
             room.source.left = 0;
             news.pushes += 1;
         } else {
-            lost(talk);
+            talk.lost();
         }
         return STOP;
     }
@@ -185,7 +169,13 @@ extern "C" fn step(_number: u32, walk: *mut c_void) -> i64 {
     if found.0 != 0 {
         if is_reply { replied(socket, news, found) } else { asked(talk, id, news, room, found) }
     }
-    GO_ON
+    let talk = &mut socket.talk;
+    let stream = if is_reply { &mut talk.replies } else { &mut talk.requests };
+    if stream.skip != 0 {
+        walk::skip(stream, &mut room.window);
+    }
+    let is_over = room.window.left() == 0 && room.source.left == 0 && stream.skip == 0 && talk.is_skipping == 0;
+    if is_over { STOP } else { GO_ON }
 }
 
 /// Not enough of the window is left for a step.
@@ -193,7 +183,7 @@ extern "C" fn step(_number: u32, walk: *mut c_void) -> i64 {
 fn short(is_reply: bool, talk: &mut Talk, room: &mut Room) -> i64 {
     let stream = if is_reply { &mut talk.replies } else { &mut talk.requests };
     if !walk::keep_rest(stream, &mut room.window) {
-        lost(talk);
+        talk.lost();
         return STOP;
     }
     fill(is_reply, talk, room)
@@ -216,126 +206,10 @@ fn fill(is_reply: bool, talk: &mut Talk, room: &mut Room) -> i64 {
     // SAFETY: `carried` is at most a token, and there is room for a piece behind it.
     let place = unsafe { room.window.bytes.as_mut_ptr().add(carried as usize) };
     if !room.source.copy(place, bytes as u32) {
-        lost(talk);
+        talk.lost();
         return STOP;
     }
     room.source.pass(bytes);
     room.window.end = carried.wrapping_add(bytes as u32);
     GO_ON
-}
-
-/// A request is known, or something about one.
-#[inline(always)]
-fn asked(talk: &mut Talk, id: u64, news: &mut News, room: &mut Room, found: Found) {
-    let (stream, protocol) = (&talk.requests, talk.protocol);
-    let is_named =
-        found.has(Found::NAMED) || (found.has(Found::REQUEST) && !found.has(Found::BOUND) && talk.named == 0);
-    if is_named || found.has(Found::DEFINED) {
-        let endpoint = endpoint::find(news.service, stream, &room.name, protocol);
-        if found.has(Found::DEFINED) {
-            statement::define(id, stream.value, endpoint);
-            return;
-        }
-        talk.named = endpoint;
-    }
-    if found.has(Found::BINDS) {
-        talk.bound = statement::find(id, stream.value).unwrap_or(OTHER_ENDPOINT);
-    }
-    if !found.has(Found::REQUEST) {
-        return;
-    }
-    let endpoint = if found.has(Found::BOUND) { talk.bound } else { talk.named };
-    let (kind, reply_rule) = (stream.kind(), stream.reply_rule);
-    talk.named = NO_ENDPOINT;
-    if kind.is_answered() && !talk.pending.push(endpoint as u8, kind, reply_rule, talk.reading) {
-        lost(talk);
-        return;
-    }
-    match kind {
-        Kind::OneWay => {
-            news.one_way += 1;
-            if is_named {
-                endpoint::said(Figures::of(news.service), endpoint);
-            }
-        }
-        Kind::Farewell => news.farewells += 1,
-        _ => {}
-    }
-    talk.reading = Reading { arrived: news.arrived, read: news.now };
-    if found.has(Found::LEFT) {
-        talk.has_left = 1;
-    }
-}
-
-/// Something about replies is known.
-#[inline(always)]
-fn replied(socket: &mut SocketState, news: &mut News, found: Found) {
-    let front = socket.talk.pending.front();
-    if front.is_none() && found.has(Found::ENDED) && socket.talk.is_streaming != 0 {
-        socket.talk.is_streaming = 0;
-    } else if found.has(Found::PUSH) || (front.is_none() && found.has(Found::ENDED)) {
-        news.pushes += 1;
-    }
-    if let Some((waiting, mut reading)) = front {
-        let endpoint = if waiting.endpoint == 0 { OTHER_ENDPOINT } else { u16::from(waiting.endpoint) };
-        let is_request = waiting.kind == Kind::Request as u8;
-        let figures = Figures::of(news.service);
-        if found.has(Found::BEGAN) && is_request {
-            news.began += 1;
-            (socket.talk.is_replying, socket.talk.has_ended) = (1, 0);
-            if news.began == 1 {
-                socket.endpoint = endpoint;
-                news.first = reading;
-            } else {
-                record::queued(socket, &mut reading, news.service, u32::from(endpoint), news.now);
-            }
-            (news.last, news.last_endpoint) = (reading, u32::from(endpoint));
-        }
-        if found.has(Found::ENDED) && socket.talk.is_streaming != 0 {
-            socket.talk.is_streaming = 0;
-        } else if found.has(Found::ENDED) {
-            if matches!(waiting.kind, WAIT | HANDSHAKE) {
-                endpoint::answered(figures, endpoint, news.now.wrapping_sub(reading.arrived));
-            }
-            let talk = &mut socket.talk;
-            if found.has(Found::FAILED) && waiting.kind != HANDSHAKE {
-                endpoint::failed(figures, endpoint, talk.replies.value == 4);
-            }
-            talk.has_ended = 1;
-            talk.pending.pop();
-        }
-    }
-    let talk = &mut socket.talk;
-    if found.has(Found::STREAM) && talk.is_replying != 0 {
-        ends_for_the_clock(talk);
-        endpoint::streamed(Figures::of(news.service), news.last_endpoint as u16);
-    }
-    if found.has(Found::MARK) || found.has(Found::SKIPPED) {
-        talk.is_skipping = 1 + u8::from(found.has(Found::SKIPPED));
-    }
-    if found.has(Found::LEFT) {
-        talk.has_left = 1;
-    }
-}
-
-/// The rest of a reply is none that anybody waits for: the clock leaves it.
-#[inline(always)]
-pub fn ends_for_the_clock(talk: &mut Talk) {
-    (talk.is_replying, talk.is_streaming) = (0, 1);
-    talk.pending.pop();
-}
-
-/// Takes one of those away that wait in front of the next mark, or that mark itself if it was reached.
-#[inline(always)]
-fn skip_to_mark(talk: &mut Talk) {
-    const UP_TO_MARK: u8 = 2;
-    let kind = talk.pending.front().map(|(waiting, _)| waiting.kind);
-    let is_mark = kind.is_none_or(|kind| kind == Kind::Mark as u8);
-    let keeps_it = kind.is_none() || (is_mark && talk.is_skipping == UP_TO_MARK);
-    if !keeps_it {
-        talk.pending.pop();
-    }
-    if is_mark {
-        talk.is_skipping = 0;
-    }
 }

@@ -9,7 +9,7 @@ use aya_ebpf::programs::BtfTracePointContext;
 use super::entry::{finish, run};
 use super::standby::{LAST, RECEIVED, SENT, marked, on_one_cpu, standby};
 use super::tcp::sample_srtt;
-use crate::clock::{delivery, leave, request};
+use crate::clock::{call, delivery, leave, request};
 use crate::count::Figures;
 use crate::globals::{attributes, counts, global};
 use crate::kernel::sock::{AF_INET, AF_INET6, AF_UNIX, Sock};
@@ -20,6 +20,7 @@ use crate::state::socket::{SOCKETS, SocketState};
 use crate::state::thread::THREADS;
 use crate::table::downstream::{find_slot, is_called_port};
 use crate::table::member::current_service;
+use crate::table::request::id_of;
 use crate::table::service::{reads_from, service_of_port, service_of_unix};
 
 const TCP_LISTEN: u8 = 10;
@@ -178,6 +179,9 @@ fn called_back(socket: &mut SocketState, service: u32, bytes: u64) -> Result<(),
     let now = now();
     let arrived = if socket.next_arrived == 0 { now } else { socket.next_arrived };
     socket.next_arrived = 0;
+    if bytes != 0 {
+        call::hears(socket, service, bytes, arrived, now);
+    }
     downstream::received(socket, service, bytes, arrived, now)
 }
 
@@ -211,15 +215,15 @@ pub fn sent(bytes: i32, sk: impl FnOnce() -> Option<Sock>) -> Result<(), Loss> {
     // The running process's service: two may listen on the same port at different addresses or in different namespaces.
     let Some(service) = current_service() else { return Ok(()) };
     let Some(sk) = sk() else { return Ok(()) };
-    match SOCKETS.get(sk) {
-        Some(socket) if socket.opened_by().is_none() => request::sent(socket, sk, service, bytes as u64),
-        _ if !attributes() => Ok(()),
-        Some(socket) => downstream::sent(sk, socket, service, now()),
+    let socket = match SOCKETS.get(sk) {
+        Some(socket) if socket.opened_by().is_none() => return request::sent(socket, sk, service, bytes as u64),
+        _ if !attributes() => return Ok(()),
+        Some(socket) => socket,
         None if is_client_end(sk) => {
             let socket = SOCKETS.get_or_create(sk).ok_or(Loss::SocketStorage)?;
             socket.set_opened_by(service);
             find_slot(&mut socket.call, sk, service);
-            downstream::sent(sk, socket, service, now())
+            socket
         }
         // A pair of sockets, which is how asyncio wakes its loop.
         None if bytes as u64 <= WAKE_BYTES && sk.family() == AF_UNIX && sk.is_stream() => {
@@ -227,10 +231,24 @@ pub fn sent(bytes: i32, sk: impl FnOnce() -> Option<Sock>) -> Result<(), Loss> {
             if let Some(thread) = THREADS.get(task) {
                 handoff::signals(thread, task, now());
             }
-            Ok(())
+            return Ok(());
         }
-        _ => Ok(()),
+        None => return Ok(()),
+    };
+    calls(socket, sk, service, bytes as u64)
+}
+
+/// The service sends on a connection that it has opened.
+#[inline(always)]
+fn calls(socket: &mut SocketState, sk: Sock, service: u32, bytes: u64) -> Result<(), Loss> {
+    let now = now();
+    let _names_the_connection = id_of(socket, sk);
+    let asks = call::asks(socket, service, bytes, now);
+    downstream::sent(sk, socket, service, now)?;
+    if asks {
+        call::asked(socket, service);
     }
+    Ok(())
 }
 
 /// A send failed because the other end is gone, or takes no more now.

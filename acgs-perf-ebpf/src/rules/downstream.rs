@@ -20,7 +20,7 @@ pub fn connecting(sk: Sock, socket: &mut SocketState, service: u32, now: u64) ->
     let id = id_of(socket, sk);
     let call = &mut socket.call;
     downstream::find_slot(call, sk, service);
-    downstream::add(service, call.peer, DownstreamWord::Connects, 1);
+    downstream::add(service, call.slot(), DownstreamWord::Connects, 1);
     let pid = Task::current().pid();
     rules::connecting(&Requests, thread_state::current()?, call, id, pid, now);
     Ok(())

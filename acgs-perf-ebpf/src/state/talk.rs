@@ -62,7 +62,11 @@ pub struct Talk {
     pub has_ended: u8,
     /// 1 while a reply goes on that the clock has left.
     pub is_streaming: u8,
-    pub _reserved: [u8; 4],
+    /// Of a connection that the service opened: replies whose requests nobody has seen yet.
+    pub early: u8,
+    pub _reserved: [u8; 3],
+    /// Of such a connection: 1 while a CPU follows it, 3 once another one would have as well.
+    pub followers: u64,
 }
 
 impl Talk {
@@ -76,6 +80,29 @@ impl Talk {
     pub fn is_followed(&self) -> bool {
         self.protocol().is_followed()
     }
+
+    /// It is not understood any more.
+    #[inline(always)]
+    pub fn lost(&mut self) {
+        self.protocol = Protocol::Unparsed as u8;
+        self.tries = self.tries.saturating_add(1);
+        self.pending.clear();
+        (self.requests.state, self.replies.state) = (0, 0);
+        (self.requests.skip, self.replies.skip) = (0, 0);
+        (self.requests.carried, self.replies.carried) = (0, 0);
+        (self.is_replying, self.has_ended, self.is_streaming, self.is_skipping, self.named) = (0, 0, 0, 0, 0);
+        self.early = 0;
+    }
+}
+
+/// Whose requests, and therefore endpoints, they are.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Owner {
+    /// The service.
+    pub service: u32,
+    /// 0 for what it is asked for; the slot of the peer, counted from 1, for what it asks others for.
+    pub called: u32,
 }
 
 /// What a read or a send has brought.
@@ -87,13 +114,13 @@ pub struct News {
     pub arrived: u64,
     /// In: how many there are.
     pub bytes: u64,
-    /// In: the service.
-    pub service: u32,
-    /// In: whether they were sent.
+    /// In: whose requests they are about.
+    pub owner: Owner,
+    /// In: whether they are of replies.
     pub is_reply: u32,
-    /// Out, of a read: what expects no answer.
+    /// Out, of requests: what expects no answer.
     pub one_way: u32,
-    /// Out, of a read: what announces the end.
+    /// Out, of requests: what announces the end.
     pub farewells: u32,
     /// Of a send: requests of which the reply has begun, that under way before included.
     pub began: u32,
@@ -103,7 +130,7 @@ pub struct News {
     pub first: Reading,
     /// That of the last.
     pub last: Reading,
-    /// Out: its endpoint.
+    /// Out: its endpoint, or that of the last request.
     pub last_endpoint: u32,
 }
 
@@ -111,7 +138,7 @@ impl News {
     /// Nothing yet, of `bytes` that were read or sent. Word by word in its place: as a value, it would be copied byte by byte. Not on the
     /// stack, of which Linux 6.12 has 512 bytes for all functions that call each other.
     #[inline(always)]
-    pub fn begin(service: u32, bytes: u64, arrived: u64, now: u64, is_reply: bool) -> Option<&'static mut Self> {
+    pub fn begin(owner: Owner, bytes: u64, arrived: u64, now: u64, is_reply: bool) -> Option<&'static mut Self> {
         const WORDS: usize = size_of::<News>() / 8;
         let room = Room::get()?;
         // SAFETY: the pointer is into the map's value of this CPU, which the program keeps. What is there is as long as its words, which
@@ -121,7 +148,7 @@ impl News {
             &mut (*room).news
         };
         (news.now, news.arrived, news.bytes) = (now, arrived, bytes);
-        (news.service, news.is_reply) = (service, u32::from(is_reply));
+        (news.owner, news.is_reply) = (owner, u32::from(is_reply));
         Some(news)
     }
 }

@@ -1,11 +1,12 @@
-//! Endpoints: what a service is asked for, by the hash of its name.
+//! Endpoints: what a service is asked for, and what it asks its peers for, by the hash of the name.
 //!
-//! In: a name and its hash. Out: the endpoint's number, and its figures in the shard of this CPU. A name is put down once, by who meets it
-//! first; from that request on it counts.
+//! In: a name and its hash. Out: the endpoint's number, and its figures, of the service's own in the shard of this CPU. A name is put down
+//! once, by who meets it first; from that request on it counts.
 
 use acgs_perf_common::endpoint::{
-    BUCKETS, ENDPOINT_WORDS, ENDPOINTS, EndpointName, EndpointSlot, FAILED, FIRST_NAMED, LATENCY, LATENCY_SUM,
-    NAME_BYTES, OTHER_ENDPOINT, OVER_RANGE, POWER, REFUSED, REQUESTS, SLOTS, STREAMED, figures_base, name_index,
+    BUCKETS, CALLED_ENDPOINTS, ENDPOINT_WORDS, ENDPOINTS, EndpointName, EndpointSlot, FAILED, FIRST_NAMED, LATENCY,
+    LATENCY_SUM, NAME_BYTES, OTHER_ENDPOINT, OVER_RANGE, POWER, REFUSED, REPEATED, REQUESTS, SLOTS, STREAMED,
+    called_base, figures_base, name_index, numbering,
 };
 use acgs_perf_common::histogram::bucket_index_of_power;
 use acgs_perf_protocol::name::Key;
@@ -15,11 +16,12 @@ use aya_ebpf::macros::btf_map;
 
 use crate::count::{Figures, atomic_add, replaced};
 use crate::flags::MMAPABLE;
+use crate::state::talk::Owner;
 
 /// Endpoints by hash.
 #[btf_map]
 static ENDPOINT_SLOTS: Array<EndpointSlot, 1, MMAPABLE> = Array::new();
-/// How many numbers each service has given out.
+/// How many numbers each numbering has given out.
 #[btf_map]
 static ENDPOINT_NUMBERS: Array<u64, 1, MMAPABLE> = Array::new();
 /// Their names; see `acgs_perf_common::endpoint::name_index`.
@@ -47,11 +49,37 @@ pub fn key() -> Key {
     unsafe { Key { start: key.read_volatile(), factor: key.add(1).read_volatile() } }
 }
 
+/// Index of the first word of an endpoint's figures.
+#[derive(Clone, Copy)]
+pub struct Place(u32);
+
+/// Figures of what a service is asked for, on this CPU.
+#[inline(always)]
+pub fn own(figures: Figures, endpoint: u16) -> Place {
+    Place(figures_base(figures.shards(), figures.service(), u32::from(endpoint), figures.shard()))
+}
+
+/// Figures of what a service is asked for, or asks its peers for.
+#[inline(always)]
+pub fn figures(owner: Owner, endpoint: u16) -> Place {
+    let figures = Figures::of(owner.service);
+    if owner.called == 0 {
+        return own(figures, endpoint);
+    }
+    Place(called_base(figures.shards(), figures.service(), u32::from(endpoint)))
+}
+
+/// Who gives out its number.
+#[inline(always)]
+fn numbering_of(owner: Owner) -> u32 {
+    numbering(owner.service, owner.called != 0)
+}
+
 /// The number of the endpoint that `stream` has named.
 #[inline(always)]
-pub fn find(service: u32, stream: &Stream, name: &Name, protocol: u8) -> u16 {
+pub fn find(owner: Owner, stream: &Stream, name: &Name, protocol: u8) -> u16 {
     // Of one name, what is answered and what is not are two.
-    let asker = u64::from(service) | u64::from(stream.kind) << 8;
+    let asker = u64::from(owner.service) | u64::from(stream.kind) << 8 | u64::from(owner.called) << 16;
     let hash = name.key.mix(stream.hash, asker) | NUMBER;
     for way in 0..WAYS {
         let place = ((hash >> 20) as u32).wrapping_add(way) & (SLOTS - 1);
@@ -60,9 +88,9 @@ pub fn find(service: u32, stream: &Stream, name: &Name, protocol: u8) -> u16 {
         let (mut seen, claimed) = unsafe { ((&raw const (*slot).name).read_volatile(), &raw mut (*slot).name) };
         if seen == 0 {
             // Hash and number in one step, so that nobody ever waits for the other one.
-            let number = number(service);
+            let number = number(owner);
             if replaced(claimed, 0, (hash ^ NUMBER) | number) {
-                named(slot, service, number, hash, stream, name, protocol);
+                named(slot, owner, number, hash, stream, name, protocol);
                 return number as u16;
             }
             // Another CPU was quicker, perhaps with the same name; the number is not used.
@@ -73,7 +101,7 @@ pub fn find(service: u32, stream: &Stream, name: &Name, protocol: u8) -> u16 {
             let number = seen & NUMBER;
             // SAFETY: as above.
             if stream.is_cut == 0 && unsafe { (&raw const (*slot).is_unnamed).read_volatile() } != 0 {
-                named(slot, service, number, hash, stream, name, protocol);
+                named(slot, owner, number, hash, stream, name, protocol);
             }
             return number as u16;
         }
@@ -83,21 +111,22 @@ pub fn find(service: u32, stream: &Stream, name: &Name, protocol: u8) -> u16 {
 
 /// Puts down the name of a slot, or only its hash where some of the name was in another piece of the stream.
 #[inline(always)]
-fn named(slot: *mut EndpointSlot, service: u32, number: u64, hash: u64, stream: &Stream, name: &Name, protocol: u8) {
-    put_name(service, number, hash, stream, name, protocol);
+fn named(slot: *mut EndpointSlot, owner: Owner, number: u64, hash: u64, stream: &Stream, name: &Name, protocol: u8) {
+    put_name(owner, number, hash, stream, name, protocol);
     // SAFETY: the pointer is into the map's value.
     unsafe { (&raw mut (*slot).is_unnamed).write_volatile(u64::from(stream.is_cut)) };
 }
 
 /// Gives out a number.
 #[inline(always)]
-fn number(service: u32) -> u64 {
-    let Some(numbers) = ENDPOINT_NUMBERS.get_ptr_mut(service) else { return u64::from(OTHER_ENDPOINT) };
+fn number(owner: Owner) -> u64 {
+    let Some(numbers) = ENDPOINT_NUMBERS.get_ptr_mut(numbering_of(owner)) else { return u64::from(OTHER_ENDPOINT) };
+    let most = if owner.called == 0 { ENDPOINTS } else { CALLED_ENDPOINTS };
     for _ in 0..MOST_TRIES {
         // SAFETY: the pointer is into the map's value.
         let given = unsafe { numbers.read_volatile() };
         let number = given.wrapping_add(u64::from(FIRST_NAMED));
-        if number >= u64::from(ENDPOINTS) {
+        if number >= u64::from(most) {
             break;
         }
         if replaced(numbers, given, given.wrapping_add(1)) {
@@ -109,16 +138,17 @@ fn number(service: u32) -> u64 {
 
 /// Puts down a name, or only its hash where some of it was in another piece of the stream.
 #[inline(always)]
-fn put_name(service: u32, endpoint: u64, hash: u64, stream: &Stream, name: &Name, protocol: u8) {
+fn put_name(owner: Owner, endpoint: u64, hash: u64, stream: &Stream, name: &Name, protocol: u8) {
     if endpoint < u64::from(FIRST_NAMED) {
         return;
     }
-    let Some(entry) = ENDPOINT_NAMES.get_ptr_mut(name_index(service, endpoint as u32)) else { return };
+    let Some(entry) = ENDPOINT_NAMES.get_ptr_mut(name_index(numbering_of(owner), endpoint as u32)) else { return };
     // SAFETY: the pointer is into the map's value; who has given out the number writes it.
     let entry = unsafe { &mut *entry };
     entry.hash = hash;
     entry.protocol = protocol;
     entry.kind = stream.kind;
+    entry.peer = owner.called.wrapping_sub(1);
     if stream.is_cut == 0 {
         let (to, from) = (entry.bytes.as_mut_ptr().cast::<u64>(), name.bytes.as_ptr().cast::<u64>());
         for word in 0..NAME_BYTES / 8 {
@@ -132,64 +162,64 @@ fn put_name(service: u32, endpoint: u64, hash: u64, stream: &Stream, name: &Name
 
 /// An endpoint's figures.
 #[inline(always)]
-fn add(figures: Figures, endpoint: u16, word: u32, value: u64) {
-    if let Some(slot) = slot(figures, endpoint, word) {
+fn add(place: Place, word: u32, value: u64) {
+    if let Some(slot) = ENDPOINT_FIGURES.get_ptr_mut(place.0 + word) {
         atomic_add(slot, value);
     }
 }
 
-#[inline(always)]
-fn slot(figures: Figures, endpoint: u16, word: u32) -> Option<*mut u64> {
-    let base = figures_base(figures.shards(), figures.service(), u32::from(endpoint), figures.shard());
-    ENDPOINT_FIGURES.get_ptr_mut(base + word)
-}
-
 /// Counts a request that was answered.
 #[inline(always)]
-pub fn answered(figures: Figures, endpoint: u16, latency: u64) {
-    add(figures, endpoint, REQUESTS, 1);
-    add(figures, endpoint, LATENCY_SUM, latency);
-    add(figures, endpoint, word_of(latency), 1);
+pub fn answered(place: Place, latency: u64) {
+    add(place, REQUESTS, 1);
+    add(place, LATENCY_SUM, latency);
+    add(place, word_of(latency), 1);
 }
 
 /// The reply to a request has gone on since its latency was recorded.
 #[inline(always)]
-pub fn grown(figures: Figures, endpoint: u16, recorded: u64, latency: u64) {
-    add(figures, endpoint, LATENCY_SUM, latency.wrapping_sub(recorded));
+pub fn grown(place: Place, recorded: u64, latency: u64) {
+    add(place, LATENCY_SUM, latency.wrapping_sub(recorded));
     let (from, to) = (word_of(recorded), word_of(latency));
     if from != to {
-        add(figures, endpoint, from, 1u64.wrapping_neg());
-        add(figures, endpoint, to, 1);
+        add(place, from, 1u64.wrapping_neg());
+        add(place, to, 1);
     }
 }
 
 /// A request was not answered after all.
 #[inline(always)]
-pub fn taken_back(figures: Figures, endpoint: u16, latency: u64) {
-    add(figures, endpoint, REQUESTS, 1u64.wrapping_neg());
-    add(figures, endpoint, LATENCY_SUM, latency.wrapping_neg());
-    add(figures, endpoint, word_of(latency), 1u64.wrapping_neg());
+pub fn taken_back(place: Place, latency: u64) {
+    add(place, REQUESTS, 1u64.wrapping_neg());
+    add(place, LATENCY_SUM, latency.wrapping_neg());
+    add(place, word_of(latency), 1u64.wrapping_neg());
 }
 
 /// Counts a reply that says that its request failed; `refused` if that was the client's doing.
 #[inline(always)]
-pub fn failed(figures: Figures, endpoint: u16, refused: bool) {
-    add(figures, endpoint, FAILED, 1);
+pub fn failed(place: Place, refused: bool) {
+    add(place, FAILED, 1);
     if refused {
-        add(figures, endpoint, REFUSED, 1);
+        add(place, REFUSED, 1);
     }
 }
 
 /// The reply goes on as a stream.
 #[inline(always)]
-pub fn streamed(figures: Figures, endpoint: u16) {
-    add(figures, endpoint, STREAMED, 1);
+pub fn streamed(place: Place) {
+    add(place, STREAMED, 1);
+}
+
+/// It is asked for once more, on the same connection for the same request.
+#[inline(always)]
+pub fn repeated(place: Place) {
+    add(place, REPEATED, 1);
 }
 
 /// Counts a message that expects no answer.
 #[inline(always)]
-pub fn said(figures: Figures, endpoint: u16) {
-    add(figures, endpoint, REQUESTS, 1);
+pub fn said(place: Place) {
+    add(place, REQUESTS, 1);
 }
 
 /// Where a latency counts.

@@ -100,6 +100,8 @@ fn send(socket: &SocketState, work: Option<&Activity>, service: u32, slowest: bo
         (*record).client_address = socket.client.address;
         (*record).client_port = socket.client.port;
         (*record).slowest = u32::from(slowest);
+        (*record).endpoint = u32::from(socket.endpoint);
+        (*record).reserved = 0;
         (*record).comm = if is_by_service { task.comm() } else { [0; 16] };
         opaque::copy(&mut (*record).row, &socket.row);
         match work {

@@ -35,10 +35,21 @@ const LONGEST_METHOD: u32 = 32;
 /// Takes the next token.
 #[inline(always)]
 pub fn step(stream: &mut Stream, window: &mut Window, name: &mut Name) -> Found {
+    // In one step, because nearly every request has them: the method, the beginning of the target, the first segment.
+    if stream.state == Stream::START {
+        let found = method(stream, window, name);
+        if found != Found::NOTHING || stream.state != TARGET || window.left() == 0 {
+            return found;
+        }
+    }
+    if stream.state == TARGET {
+        let found = target(stream, window, name);
+        if found != Found::NOTHING || stream.state != SEGMENT {
+            return found;
+        }
+    }
     match stream.state {
-        Stream::START => method(stream, window, name),
         METHOD_REST => method_rest(stream, window),
-        TARGET => target(stream, window, name),
         HOST => host(stream, window, name),
         SEGMENT | SEGMENT_REST => segment(stream, window, name),
         TARGET_REST => {

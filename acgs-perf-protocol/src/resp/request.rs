@@ -41,9 +41,20 @@ const MOST: u64 = 1 << 26;
 /// Takes the next token.
 #[inline(always)]
 pub fn step(stream: &mut Stream, window: &mut Window, name: &mut Name) -> Found {
+    // In one step, because every command has them: how many words, the head of the first, its first letters.
+    if stream.state == Stream::START {
+        let found = begin(stream, window, name);
+        if found != Found::NOTHING || stream.state != WORD || window.left() == 0 {
+            return found;
+        }
+    }
+    if stream.state == WORD {
+        let found = word_head(stream, window);
+        if found != Found::NOTHING || stream.state != NAME || window.left() == 0 {
+            return found;
+        }
+    }
     match stream.state {
-        Stream::START => begin(stream, window, name),
-        WORD => word_head(stream, window),
         NAME => name_word(stream, window, name),
         SECOND => second_word(stream, window, name),
         OPTION => option(stream, window, name),

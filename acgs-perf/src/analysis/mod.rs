@@ -9,6 +9,7 @@ mod confidence;
 mod counts;
 #[cfg(test)]
 mod coverage;
+mod curve;
 mod distribution;
 pub mod findings;
 mod hdr;
@@ -18,14 +19,18 @@ mod number;
 #[cfg(test)]
 pub(crate) mod sample;
 mod sections;
+mod slices;
 pub mod tail;
 mod verdict;
 
 pub use confidence::P99_MIN_COUNT;
 pub use counts::Counts;
+pub use curve::{CurvePoint, curve};
 pub use distribution::counts_of;
+pub use hdr::decode as decode_histogram;
 pub use sections::calls_outstanding;
 pub use sections::client::client;
+pub use slices::{PER_NINE as SLICES_PER_NINE, Slice, SlicePart, slices};
 pub use verdict::{left, missed_for_latency};
 
 use crate::snapshot::Capture;

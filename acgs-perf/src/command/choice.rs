@@ -4,9 +4,10 @@
 
 use std::path::Path;
 
+use acgs_perf_common::maps::MAX_SERVICES;
 use anyhow::bail;
 
-use crate::discover::{self, ServiceSpec, Target, config};
+use crate::discover::{self, Objective, ServiceSpec, Target, config};
 use crate::live::rights;
 use crate::output;
 
@@ -88,6 +89,30 @@ impl Choice<'_> {
         }
         Ok(targets)
     }
+}
+
+/// Every service that listens on TCP, for whoever names none, and what is to be said about those that are not taken.
+///
+/// # Errors
+/// When there is none.
+pub fn every() -> anyhow::Result<(Vec<Target>, Vec<String>)> {
+    let found = discover::every(Path::new("/proc"), Objective::default(), MAX_SERVICES as usize)?;
+    if found.targets.is_empty() {
+        bail!(
+            "nothing listens on TCP on this host; name a service with --service NAME=SELECTOR, see `acgs-perf services`"
+        );
+    }
+    let mut notes = Vec::new();
+    if !found.left_out.is_empty() {
+        let (taken, all) = (found.targets.len(), found.targets.len() + found.left_out.len());
+        let left_out = found.left_out.join(", ");
+        notes.push(format!("{all} services listen, of which the {taken} busiest are taken; left out: {left_out}"));
+    }
+    if !found.unix_only.is_empty() {
+        let commands = found.unix_only.join(", ");
+        notes.push(format!("not taken, because they listen on UNIX sockets only: {commands}"));
+    }
+    Ok((found.targets, notes))
 }
 
 /// Whether this process may load programs into the kernel and look at the processes of others: as root, or as somebody who was given

@@ -18,4 +18,5 @@ pub mod record;
 pub mod report;
 pub mod serve;
 pub mod services;
+pub mod top;
 pub mod verify;

@@ -139,7 +139,7 @@ fn who(members: &[&Listener]) -> String {
 }
 
 /// A service name made of the command name, or of the port.
-fn service_name(listener: &Listener) -> String {
+pub(super) fn service_name(listener: &Listener) -> String {
     let allowed = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '-' };
     let name: String = listener.comm.as_deref().unwrap_or_default().chars().map(allowed).collect();
     let name = name.trim_matches(|c: char| !c.is_ascii_alphanumeric());
@@ -150,7 +150,8 @@ fn service_name(listener: &Listener) -> String {
     }
 }
 
-fn unique(taken: &mut HashSet<String>, name: String) -> String {
+/// The name, with a number if it is taken.
+pub(super) fn unique(taken: &mut HashSet<String>, name: String) -> String {
     let mut candidate = name.clone();
     let mut number = 2;
     while !taken.insert(candidate.clone()) {

@@ -6,6 +6,7 @@
 
 pub mod config;
 pub mod error;
+pub mod every;
 #[cfg(test)]
 mod fixture;
 pub mod listeners;
@@ -28,6 +29,7 @@ mod udp_sockets;
 use std::path::Path;
 
 pub use error::DiscoverError;
+pub use every::{Every, every};
 pub use listeners::{Listener, listening, suggestions, udp_sockets};
 pub use objective::Objective;
 pub use spec::{ServiceSpec, parse_service, parse_services};

@@ -143,6 +143,14 @@ fn contents(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// The share of one CPU that a process has had since it started, in millionths; `uptime_ticks` is how long the host runs.
+pub(super) fn load(root: &Path, pid: u32, uptime_ticks: u64) -> u64 {
+    let Ok(bytes) = contents(&root.join(pid.to_string()).join("stat")) else { return 0 };
+    let Ok(stat) = Stat::from_read(&bytes[..]) else { return 0 };
+    let age = uptime_ticks.saturating_sub(stat.starttime).max(1);
+    stat.utime.saturating_add(stat.stime).saturating_mul(1_000_000) / age
+}
+
 /// Reads all processes, by rising pid, except `skip`.
 pub fn all(root: &Path, skip: u32) -> io::Result<Vec<Process>> {
     let mut pids: Vec<u32> = Vec::new();

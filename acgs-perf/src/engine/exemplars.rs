@@ -8,11 +8,13 @@ use std::net::SocketAddr;
 use acgs_perf_common::attribution::{
     ALL, Component, LATENCY_WORD, PEER_SLOTS, PEER_WORD, QUEUE_COMPONENTS, SHARED_WORD, component_word,
 };
+use acgs_perf_common::endpoint::{CALLED_SHIFT, numbering};
 use acgs_perf_common::exemplar::{ExemplarRecord, Gate, SEGMENTS, segment_component, segment_duration, segment_who};
 use acgs_perf_common::histogram::bucket_low;
 use acgs_perf_common::maps::{Counter, Histogram};
 use aya::maps::{MapData, RingBuf};
 
+use crate::live::endpoint_names;
 use crate::live::maps::{Maps, text};
 use crate::live::probes::request;
 use crate::snapshot::exemplar::{
@@ -158,8 +160,8 @@ impl OfService {
             self.whole.pass();
             return;
         }
-        let comm = |pid: u32| if is_wanted { maps.comm(pid) } else { String::new() };
-        let exemplar = exemplar(record, &comm);
+        let names = Names { maps, service: record.service, is_wanted };
+        let exemplar = exemplar(record, &names);
         if let Some(random) = random {
             self.whole.add(exemplar.clone(), random);
         }
@@ -180,8 +182,28 @@ fn low_end_of_p99(sums: &Sums) -> u64 {
     bucket_of_p99(sums).map_or(0, |bucket| bucket_low(bucket as usize))
 }
 
-fn exemplar(record: &ExemplarRecord, comm: &dyn Fn(u32) -> String) -> Exemplar {
-    let (segments, truncated) = timeline(record, comm);
+/// Finds names by number, unless nobody wants to see them.
+struct Names<'m> {
+    maps: &'m Maps,
+    service: u32,
+    is_wanted: bool,
+}
+
+impl Names<'_> {
+    fn comm(&self, pid: u32) -> String {
+        if self.is_wanted { self.maps.comm(pid) } else { String::new() }
+    }
+
+    fn endpoint(&self, number: u32, is_called: bool) -> String {
+        if !self.is_wanted {
+            return String::new();
+        }
+        endpoint_names::name(self.maps, numbering(self.service, is_called), number)
+    }
+}
+
+fn exemplar(record: &ExemplarRecord, names: &Names<'_>) -> Exemplar {
+    let (segments, truncated) = timeline(record, names);
     let client = match record.client_port {
         0 => "unix".to_owned(),
         port => SocketAddr::new(ip(record.client_address), port as u16).to_string(),
@@ -195,6 +217,7 @@ fn exemplar(record: &ExemplarRecord, comm: &dyn Fn(u32) -> String) -> Exemplar {
         thread: record.pid,
         pid: record.tgid,
         comm: text(&record.comm),
+        endpoint: names.endpoint(record.endpoint, false),
         bytes_in: record.bytes_in,
         bytes_out: record.bytes_out,
         component_ns: ALL.map(|component| record.row[component_word(component)]).into(),
@@ -206,14 +229,14 @@ fn exemplar(record: &ExemplarRecord, comm: &dyn Fn(u32) -> String) -> Exemplar {
 }
 
 /// The segments in order: those of the queue time come newest first from the kernel, the reply comes last.
-fn timeline(record: &ExemplarRecord, comm: &dyn Fn(u32) -> String) -> (Vec<Segment>, bool) {
+fn timeline(record: &ExemplarRecord, names: &Names<'_>) -> (Vec<Segment>, bool) {
     let known = &record.segments[..(record.segments_len as usize).min(SEGMENTS)];
     if known.is_empty() {
         return (Vec::new(), false);
     }
     let (queue, service) = known.split_at((record.queue_segments as usize).min(known.len()));
     let truncated = known.iter().any(|segment| segment_component(*segment).is_none());
-    let mut all: Vec<Segment> = queue.iter().rev().chain(service).map(|segment| unpack(*segment, comm)).collect();
+    let mut all: Vec<Segment> = queue.iter().rev().chain(service).map(|segment| unpack(*segment, names)).collect();
     if queue.is_empty() {
         // One component only: the kernel side keeps no segment for it.
         let of_queue = ALL[..QUEUE_COMPONENTS].iter().map(|part| (*part as u32, record.row[component_word(*part)]));
@@ -223,18 +246,19 @@ fn timeline(record: &ExemplarRecord, comm: &dyn Fn(u32) -> String) -> (Vec<Segme
 }
 
 fn segment(component: u32, duration_ns: u64) -> Segment {
-    Segment { component, duration_ns, peer: None, by: None }
+    Segment { component, duration_ns, ..Segment::default() }
 }
 
-fn unpack(packed: u64, comm: &dyn Fn(u32) -> String) -> Segment {
+fn unpack(packed: u64, names: &Names<'_>) -> Segment {
     let component = segment_component(packed).filter(|at| *at < ALL.len()).unwrap_or(Component::Unknown as usize);
     let who = segment_who(packed);
     let is_peer = component == Component::Downstream as usize;
     Segment {
         component: component as u32,
         duration_ns: segment_duration(packed),
-        peer: (is_peer && (who as usize) < PEER_SLOTS).then_some(who),
-        by: (!is_peer && who != 0).then(|| Actor { pid: who, comm: comm(who) }),
+        peer: is_peer.then_some(who & (PEER_SLOTS as u32 - 1)),
+        call: if is_peer { names.endpoint(who >> CALLED_SHIFT, true) } else { String::new() },
+        by: (!is_peer && who != 0).then(|| Actor { pid: who, comm: names.comm(who) }),
     }
 }
 

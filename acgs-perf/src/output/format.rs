@@ -8,7 +8,7 @@ use crate::report::Report;
 
 use super::page::Page;
 use super::terminal::{print, print_json};
-use super::{perfetto, text};
+use super::{html, markdown, perfetto, text};
 
 /// How to show a report.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -21,6 +21,10 @@ pub enum Format {
     Details,
     /// The report as it was written
     Json,
+    /// One page for a browser, that needs nothing else
+    Html,
+    /// Short, for a pull request
+    Markdown,
     /// The exemplars as a trace, for <https://ui.perfetto.dev>
     Perfetto,
 }
@@ -40,6 +44,8 @@ pub enum Rendered {
     Page(Page),
     /// For programs.
     Json(String),
+    /// For a browser, or what else shows it; and how its file is called.
+    Document(Page, &'static str),
 }
 
 impl Rendered {
@@ -47,7 +53,7 @@ impl Rendered {
     #[must_use]
     pub fn as_str(&self) -> &str {
         match self {
-            Self::Page(page) => page.as_str(),
+            Self::Page(page) | Self::Document(page, _) => page.as_str(),
             Self::Json(text) => text,
         }
     }
@@ -58,6 +64,7 @@ impl Rendered {
         match self {
             Self::Page(_) => ".txt",
             Self::Json(_) => ".json",
+            Self::Document(_, extension) => extension,
         }
     }
 
@@ -67,7 +74,7 @@ impl Rendered {
     /// If it cannot be written, but not when the reader has gone away.
     pub fn print(&self) -> io::Result<()> {
         match self {
-            Self::Page(page) => print(page),
+            Self::Page(page) | Self::Document(page, _) => print(page),
             Self::Json(text) => print_json(text),
         }
     }
@@ -82,6 +89,8 @@ pub fn render(format: Format, report: &Report, sealed: String, width: usize) -> 
         Format::Text => Ok(Rendered::Page(text::summary(report, width))),
         Format::Details => Ok(Rendered::Page(text::render(report, width))),
         Format::Json => Ok(Rendered::Json(sealed)),
+        Format::Html => html::render(report).map(|page| Rendered::Document(page, ".html")),
+        Format::Markdown => Ok(Rendered::Document(markdown::render(report), ".md")),
         Format::Perfetto => perfetto::render(report).map(Rendered::Json),
     }
 }

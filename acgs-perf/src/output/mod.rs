@@ -5,11 +5,14 @@
 pub mod ci;
 pub mod colour;
 mod format;
+pub mod html;
+mod markdown;
 mod page;
 pub mod pages;
 mod perfetto;
 mod terminal;
 pub mod text;
+pub mod tui;
 pub mod words;
 
 pub use format::{Format, Rendered, render};

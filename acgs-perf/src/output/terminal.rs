@@ -6,9 +6,15 @@
 use std::io::{self, ErrorKind, IsTerminal as _, Write};
 use std::os::unix::fs::MetadataExt as _;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError, TryLockError};
 
 use super::colour;
 use super::page::{Page, WithList, clean, escaped};
+
+/// What is to be said once the screen is given back; `None` while nobody has it.
+static HELD: Mutex<Option<String>> = Mutex::new(None);
+/// At most so many bytes wait.
+const MAX_HELD: usize = 64 << 10;
 
 /// What our lines on standard error begin with.
 const NAME: &str = "acgs-perf: ";
@@ -123,7 +129,31 @@ impl Write for Log {
     }
 }
 
+/// From now on lines for standard error wait until [`release`]: the terminal shows a picture, across which they would be written.
+pub(super) fn hold() {
+    HELD.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_default();
+}
+
+/// Says what has waited.
+pub(super) fn release() {
+    // Whoever panicked may be in the middle of saying something, which is lost then.
+    let held = match HELD.try_lock() {
+        Ok(mut held) => held.take(),
+        Err(TryLockError::Poisoned(held)) => held.into_inner().take(),
+        Err(TryLockError::WouldBlock) => None,
+    };
+    if let Some(text) = held {
+        let _ = io::stderr().lock().write_all(text.as_bytes());
+    }
+}
+
 fn to_stderr(page: &Page) {
+    if let Some(held) = HELD.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+        if held.len() + page.as_str().len() <= MAX_HELD {
+            held.push_str(page.as_str());
+        }
+        return;
+    }
     // In one write, so that lines of others do not get between; if nobody reads it, there is nobody to tell.
     let _ = io::stderr().lock().write_all(format!("{}{}", without_progress(), page.as_str()).as_bytes());
 }

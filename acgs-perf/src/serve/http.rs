@@ -1,6 +1,6 @@
 //! The few pages that are served over HTTP.
 //!
-//! In: connections of anybody who reaches the address, and what the agent tells. Out: `/metrics`, `/healthz`, `/readyz`,
+//! In: connections of anybody who reaches the address, and what the agent tells. Out: `/`, `/metrics`, `/healthz`, `/readyz`,
 //! `/api/v1/report`. Connections, handshakes, headers and times are bounded, and a client that keeps to none of it is closed.
 
 use std::cell::RefCell;
@@ -23,6 +23,7 @@ use tokio::time::timeout;
 use super::access::Gate;
 use super::metrics::{Exposition, OfServer};
 use super::native;
+use super::page;
 use super::query::parse_query;
 use super::reply::{PLAIN, Text, plain, response};
 use super::text::{self, Dialect};
@@ -165,10 +166,11 @@ impl Server {
             "/metrics" => self.metrics(header(ACCEPT)),
             "/healthz" => plain(StatusCode::OK, "ok\n"),
             "/readyz" => self.ready(),
+            "/" => self.page(request.uri().query().unwrap_or_default()).await,
             "/api/v1/report" => self.report(request.uri().query().unwrap_or_default()).await,
             _ => plain(
                 StatusCode::NOT_FOUND,
-                "here are /metrics, /healthz, /readyz and /api/v1/report?from=&to=&service=\n",
+                "here are /, /metrics, /healthz, /readyz and /api/v1/report?from=&to=&service=\n",
             ),
         }
     }
@@ -197,15 +199,35 @@ impl Server {
     async fn report(&self, query: &str) -> Response<Text> {
         let query = match parse_query(query) {
             Ok(query) => query,
-            Err(why) => return plain(StatusCode::BAD_REQUEST, &format!("{why}; want ?from=15m&to=now&service=NAME\n")),
+            Err(why) => return not_understood(&why),
         };
+        match self.ask(query).await {
+            Ok(json) => response(StatusCode::OK, "application/json", json),
+            Err(refused) => refused,
+        }
+    }
+
+    async fn page(&self, query: &str) -> Response<Text> {
+        let (query, live) = match page::parse(query) {
+            Ok(parsed) => parsed,
+            Err(why) => return not_understood(&why),
+        };
+        match self.ask(query).await {
+            Ok(json) => page::page(&json, live),
+            Err(refused) => refused,
+        }
+    }
+
+    /// The agent's report, or what is said in its place.
+    async fn ask(&self, query: Query) -> Result<String, Response<Text>> {
+        let busy = || plain(StatusCode::SERVICE_UNAVAILABLE, "other reports are being made; try again\n");
         let (waiting, answer) = oneshot::channel();
         let id = {
             let mut state = self.state.borrow_mut();
             // Those whose client has gone count no more.
             state.queries.retain(|_, waiting| !waiting.is_closed());
             if state.queries.len() >= MAX_QUERIES {
-                return plain(StatusCode::SERVICE_UNAVAILABLE, "other reports are being made; try again\n");
+                return Err(busy());
             }
             state.next_query += 1;
             let id = state.next_query;
@@ -214,17 +236,22 @@ impl Server {
         };
         if self.asks.try_send(Query { id, ..query }).is_err() {
             self.state.borrow_mut().queries.remove(&id);
-            return plain(StatusCode::SERVICE_UNAVAILABLE, "other reports are being made; try again\n");
+            return Err(busy());
         }
         match timeout(ANSWER_WITHIN, answer).await {
+            Ok(Ok((200, body))) => Ok(body),
             Ok(Ok((status, body))) => {
                 let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-                let kind = if status == StatusCode::OK { "application/json" } else { PLAIN };
-                response(status, kind, body)
+                Err(response(status, PLAIN, body))
             }
-            _ => plain(StatusCode::GATEWAY_TIMEOUT, "the report is not made within 20 s\n"),
+            _ => Err(plain(StatusCode::GATEWAY_TIMEOUT, "the report is not made within 20 s\n")),
         }
     }
+}
+
+/// What is said to a client whose question is none.
+fn not_understood(why: &str) -> Response<Text> {
+    plain(StatusCode::BAD_REQUEST, &format!("{why}; want ?from=15m&to=now&service=NAME\n"))
 }
 
 /// How a client says that it takes native histograms, and how they are then said to be.
@@ -256,6 +283,8 @@ mod tests {
     use std::net::TcpStream;
 
     use super::*;
+    use crate::analysis::sample::{self, assessed};
+    use crate::report::seal;
     use crate::snapshot::{Context, ServiceContext};
 
     /// Runs `test` against a server that knows one service and has been told of an interval.
@@ -270,9 +299,12 @@ mod tests {
             server.take(News::Context(Box::new(Context { services: vec![service], ..Context::default() })));
             server.take(News::Interval(Box::default()));
             let answering = server.clone();
+            let sealed = seal(&mut assessed(sample::whole())).unwrap();
             tokio::task::spawn_local(async move {
                 while let Some(query) = asked.recv().await {
-                    answering.take(News::Answer { id: query.id, status: 200, body: format!("{query:?}") });
+                    let of_page = query.from == "10m";
+                    let body = if of_page { sealed.clone() } else { format!("{query:?}") };
+                    answering.take(News::Answer { id: query.id, status: 200, body });
                 }
             });
             let accepting = server.clone();
@@ -305,6 +337,12 @@ mod tests {
                     && metrics.contains("acgs_perf_requests_total{service=\"api\"} 0\n"),
                 "{metrics}"
             );
+            let page = get(address, "/");
+            assert!(
+                page.contains("text/html") && page.contains("refresh: 15") && page.ends_with("</html>\n"),
+                "{page}"
+            );
+            assert!(page.contains("/?from=10m&amp;paused") || page.contains("/?from=10m&#38;paused"));
             assert!(get(address, "/healthz").ends_with("\r\n\r\nok\n"));
             assert!(get(address, "/readyz").ends_with("\r\n\r\nrecording\n"));
             let report = get(address, "/api/v1/report?from=2026-11-29T03%3A05&to=now&service=a+b");
@@ -323,7 +361,7 @@ mod tests {
     fn what_is_none_of_the_pages_is_refused() {
         with_server(|address| {
             for (path, status) in [
-                ("/", 404),
+                ("/?x=1", 400),
                 ("/../etc/passwd", 404),
                 ("/metrics/../api", 404),
                 ("/%2e%2e/metrics", 404),

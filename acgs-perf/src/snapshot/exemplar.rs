@@ -35,6 +35,9 @@ pub struct Exemplar {
     pub pid: u32,
     /// Its command name.
     pub comm: String,
+    /// What was asked for; empty where that is not known.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub endpoint: String,
     /// Bytes of the request.
     pub bytes_in: u64,
     /// Bytes of the reply.
@@ -68,6 +71,9 @@ pub struct Segment {
     pub duration_ns: u64,
     /// Downstream: slot of the peer.
     pub peer: Option<u32>,
+    /// Downstream: what it was asked for; empty where that is not known.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub call: String,
     /// Who woke the thread at the end of a blocked stretch, or who held its CPU at the end of a wait for it.
     pub by: Option<Actor>,
 }
@@ -236,7 +242,7 @@ mod tests {
 
     #[test]
     fn a_reply_that_goes_on_is_one_request_with_its_history() {
-        let segment = Segment { component: 10, duration_ns: 5, peer: None, by: None };
+        let segment = Segment { component: 10, duration_ns: 5, ..Segment::default() };
         let first = Exemplar { segments: vec![segment], reply_ns: 1, thread: 7, ..exemplar(1, 50) };
         let mut kept = Kept::default();
         kept.add(first.clone(), 0);

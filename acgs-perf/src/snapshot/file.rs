@@ -240,7 +240,7 @@ mod tests {
                 ..Interval::default()
             });
         }
-        let segment = Segment { component: 3, duration_ns: 9, peer: Some(1), by: None };
+        let segment = Segment { component: 3, duration_ns: 9, peer: Some(1), ..Segment::default() };
         let slowest = Exemplar { segments: vec![segment], component_ns: vec![7; COMPONENTS], ..Exemplar::default() };
         let kept = Kept { slowest: vec![slowest], ..Kept::default() };
         let service = ServiceContext { name: "api".into(), ..ServiceContext::default() };

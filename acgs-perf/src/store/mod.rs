@@ -23,6 +23,7 @@ mod select;
 mod tests;
 
 pub use follow::{Follower, Next, Piece, Position};
+pub use names::Names;
 pub use read::{Found, ReadError, Wanted, capture};
 pub use ring::{Limits, OpenError, Ring, Tier, check_writable};
 

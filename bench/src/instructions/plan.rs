@@ -15,6 +15,8 @@ const PROGRAM: &str = "cost-instructions";
 pub const PROGRAMS: &[&str] = &[INIT, AGENT, PROGRAM, "cost-floor"];
 /// The floor with the hooks of `syscalls`.
 pub const FLOOR_CALLS: &str = "floor, syscalls";
+/// What is always on, and requests have names.
+const NAMED: &str = "with endpoints";
 /// What `record` does unless told otherwise: the load does no I/O and its processes live on, so that a request costs what it does
 /// without these probes.
 const DEFAULT: &str = "default";
@@ -33,8 +35,9 @@ fn arms() -> Vec<(&'static str, String)> {
         ("request", "agent:request".to_owned()),
         ("request, sched", "agent:request,sched".to_owned()),
         (ALWAYS_ON, format!("agent:{ALWAYS_ON_PROBES}")),
+        (NAMED, format!("agent:{ALWAYS_ON_PROBES},endpoints")),
         (ALL, format!("agent:{ALL_PROBES}")),
-        (DEFAULT, format!("agent:{ALL_PROBES},block_io,memory")),
+        (DEFAULT, format!("agent:{ALL_PROBES},block_io,memory,endpoints")),
         (AGAIN, String::new()),
     ]
 }

@@ -12,13 +12,16 @@ use super::{exemplars, figures, tables};
 use crate::analysis::censored::{Ages, with_ages};
 use crate::analysis::counts::Counts;
 use crate::analysis::distribution::ended_of;
-use crate::analysis::model::{Distribution, FatesReport, OpenReport, ServiceReport};
+use crate::analysis::model::{Distribution, FatesReport, LatencyColumnReport, OpenReport, ServiceReport};
 use crate::analysis::number::rate;
 use crate::analysis::sections::{callers, series::design_effect};
 use crate::live::status::ProbeStatus;
 use crate::snapshot::interval::bucket_of_p99;
 use crate::sums::{Difference as _, Sums};
 use figures::fold;
+
+/// More columns of latencies over time are too much for a report.
+const MOST_COLUMNS: usize = 4_096;
 
 /// A service that is put together.
 #[derive(Debug, Default)]
@@ -31,6 +34,7 @@ pub struct Service {
     of_each: Vec<Sums>,
     looks: Looks,
     series: Series,
+    columns: Vec<LatencyColumnReport>,
 }
 
 impl Service {
@@ -38,6 +42,12 @@ impl Service {
     pub fn add(&mut self, mut of: ServiceReport, at: &At<'_>, notes: &mut BTreeSet<String>) {
         self.looks.add(&of, at);
         self.series.add(std::mem::take(&mut of.series), at.offset_ns);
+        self.columns.extend(
+            std::mem::take(&mut of.latency_over_time).into_iter().map(|column| LatencyColumnReport {
+                offset_ns: column.offset_ns.saturating_add(at.offset_ns),
+                ..column
+            }),
+        );
         if let Some(requests) = &mut of.requests {
             let latency = std::mem::take(&mut requests.latency);
             note_older(&latency, notes);
@@ -99,7 +109,7 @@ impl Service {
         duration_ns: u64,
         notes: &mut BTreeSet<String>,
     ) {
-        let Self { sum: Some(mut sum), mut ended, of_each, looks, series } = self else { return };
+        let Self { sum: Some(mut sum), mut ended, of_each, looks, series, columns } = self else { return };
         if looks.had_undelivered {
             notes.insert(format!(
                 "{}: replies were on their way when one report ended and the next began; the mean latency is that without the time until then",
@@ -125,6 +135,9 @@ impl Service {
         }
         tables::settle(&mut sum.tables);
         sum.series = series.finish(&into.name, notes);
+        // Columns of reports at the same time are none, for the same reason.
+        sum.latency_over_time =
+            if sum.series.is_empty() || columns.len() > MOST_COLUMNS { Vec::new() } else { columns };
         sum.name = std::mem::take(&mut into.name);
         sum.selector = std::mem::take(&mut into.selector);
         sum.processes = std::mem::take(&mut into.processes);

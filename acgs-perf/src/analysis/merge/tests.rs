@@ -90,6 +90,7 @@ fn is_promised(found: &str, counted_again: &[String]) -> bool {
         || field.starts_with("requests.latency.p99_ci95")
         || field == "requests.unanswered"
         || (field.starts_with("downstream[") && field.ends_with("].unanswered"))
+        || field.starts_with("latency_over_time")
         || field.starts_with("scheduler.ran_instead")
         || field.ends_with("mean_connect_ns")
         || (again && (field.starts_with("attribution.") || field.starts_with("tail."))))

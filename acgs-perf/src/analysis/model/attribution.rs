@@ -108,6 +108,9 @@ pub struct ExemplarReport {
     pub pid: u32,
     /// Its command name.
     pub comm: String,
+    /// What was asked for; absent where the protocol is not followed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
     /// Bytes of the request.
     pub bytes_in: u64,
     /// Bytes of the reply.
@@ -136,6 +139,9 @@ pub struct SegmentReport {
     /// The downstream peer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub peer: Option<String>,
+    /// What the peer was asked for; absent where that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call: Option<String>,
     /// Who woke the thread at the end of a blocked stretch, or who held its CPU at the end of a wait for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub by: Option<ActorReport>,

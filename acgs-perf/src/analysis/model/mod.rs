@@ -26,9 +26,9 @@ pub use root::{
     CostReport, HostPartReport, HostReport, OverheadReport, ProgramCostReport, Report, SCHEMA_VERSION, Tool, Window,
 };
 pub use service::{
-    Because, Blocked, ClientTimeReport, HeldReport, ObjectiveReport, PeerReport, ProcessReport, ProcessState,
-    RanInsteadReport, RequestsReport, SchedulerReport, SeriesPointReport, ServiceReport, Switches, SyscallReport,
-    TcpReport, Verdict,
+    Because, Blocked, ClientTimeReport, HeldReport, LatencyColumnReport, ObjectiveReport, PeerReport, ProcessReport,
+    ProcessState, RanInsteadReport, RequestsReport, SchedulerReport, SeriesPointReport, ServiceReport, Switches,
+    SyscallReport, TcpReport, Verdict,
 };
 pub use tail::{CutComponentReport, CutPeerReport, CutReport, LeftOutReport, PreemptorReport, TailReport};
 

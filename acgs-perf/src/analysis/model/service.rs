@@ -69,6 +69,9 @@ pub struct ServiceReport {
     /// TCP.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tcp: Option<TcpReport>,
+    /// The latency over time, oldest first, in at most 96 columns, of merged reports those of each; absent where there is only one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub latency_over_time: Vec<LatencyColumnReport>,
     /// Time series, oldest first.
     pub series: Vec<SeriesPointReport>,
     /// Tables that probes have declared, by the name of their field, beside the fields above; `report::schema` adds what they are. A
@@ -343,6 +346,19 @@ pub struct PeerReport {
     /// Last smoothed round-trip time; absent before the first sample.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub srtt_ns: Option<u64>,
+}
+
+/// The latencies of the requests that were answered in a part of the window.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LatencyColumnReport {
+    /// Begin of the part, after the start of the window.
+    pub offset_ns: u64,
+    /// Its length.
+    pub duration_ns: u64,
+    /// HdrHistogram V2, as in a distribution; its buckets are an eighth of a power of two wide, and have the value of their lower end.
+    /// Absent without requests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub histogram: Option<String>,
 }
 
 /// One point of the time series.

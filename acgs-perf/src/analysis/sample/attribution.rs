@@ -190,7 +190,7 @@ fn peer(slot: usize, address: &'static str, port: u16, all: &[Request]) -> Peer 
 fn exemplar(number: u64, request: &Request) -> Exemplar {
     let of = |component: Component| request.component_ns()[component as usize];
     let segment =
-        |component: Component, duration_ns| Segment { component: component as u32, duration_ns, peer: None, by: None };
+        |component: Component, duration_ns| Segment { component: component as u32, duration_ns, ..Segment::default() };
     let by = |pid, comm: &str| Some(Actor { pid, comm: comm.into() });
     let mut peer_ns = [0; PEER_SLOTS];
     for (slot, ns) in &request.peers {
@@ -206,6 +206,7 @@ fn exemplar(number: u64, request: &Request) -> Exemplar {
         thread: 5_001,
         pid: 5_001,
         comm: "uvicorn".into(),
+        endpoint: "GET /policies/{id}".into(),
         bytes_in: 220,
         bytes_out: 1_480,
         component_ns: request.component_ns().into(),
@@ -216,6 +217,7 @@ fn exemplar(number: u64, request: &Request) -> Exemplar {
             segment(Component::OnCpu, of(Component::OnCpu) / 2),
             Segment {
                 peer: Some(POSTGRES as u32),
+                call: "SELECT … FROM policies WHERE id = ?".into(),
                 by: by(812, "postgres"),
                 ..segment(Component::Downstream, peer_ns[POSTGRES])
             },

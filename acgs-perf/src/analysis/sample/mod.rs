@@ -186,6 +186,7 @@ fn redis() -> ServiceReport {
             syscall("read", 400, &[("EAGAIN", 400)], spread(300_400, 900, 2_500)),
         ]),
         tcp: Some(tcp()),
+        latency_over_time: Vec::new(),
         series: series(|_| (30_000, 145_000, 815_000)),
         tables: BTreeMap::new(),
     }

@@ -26,6 +26,7 @@ fn exemplar(exemplar: &Exemplar, is_slowest: bool, start_ns: u64, peers: &Peers)
         thread: exemplar.thread,
         pid: exemplar.pid,
         comm: exemplar.comm.clone(),
+        endpoint: Some(exemplar.endpoint.clone()).filter(|name| !name.is_empty()),
         bytes_in: exemplar.bytes_in,
         bytes_out: exemplar.bytes_out,
         components: by_name(ALL.iter().copied().zip(exemplar.component_ns.iter().copied())),
@@ -42,8 +43,7 @@ fn segments(exemplar: &Exemplar) -> Vec<Segment> {
     let whole = |component: Component| Segment {
         component: component as u32,
         duration_ns: exemplar.component_ns.get(component as usize).copied().unwrap_or(0),
-        peer: None,
-        by: None,
+        ..Segment::default()
     };
     let mut all = exemplar.segments.clone();
     if all.is_empty() {
@@ -62,6 +62,7 @@ fn segment(segment: &Segment, peers: &Peers) -> SegmentReport {
         component: name(ALL.get(segment.component as usize).copied().unwrap_or(Component::Unknown)),
         duration_ns: segment.duration_ns,
         peer: segment.peer.map(|slot| peers.address(slot as usize)),
+        call: Some(segment.call.clone()).filter(|name| !name.is_empty()),
         by: segment.by.as_ref().map(|by| ActorReport { pid: by.pid, comm: by.comm.clone() }),
     }
 }

@@ -5,6 +5,7 @@
 
 pub(super) mod attribution;
 pub(super) mod client;
+mod columns;
 mod cost;
 pub(super) mod downstream;
 mod endpoints;
@@ -131,6 +132,7 @@ fn service(
             min_rps: round3(of.objective.min_rps),
             ..ObjectiveReport::default()
         },
+        latency_over_time: if requests.is_some() { over_time.columns } else { Vec::new() },
         series: if requests.is_some() { over_time.series } else { Vec::new() },
         requests,
         fates,

@@ -3,7 +3,8 @@
 use acgs_perf_common::histogram::{BUCKETS, bucket_high};
 use acgs_perf_common::maps::{Counter, Histogram};
 
-use crate::analysis::model::SeriesPointReport;
+use super::columns::Columns;
+use crate::analysis::model::{LatencyColumnReport, SeriesPointReport};
 use crate::analysis::number::rate;
 use crate::live::probes::request::{COUNTERS, LATENCY};
 use crate::snapshot::interval::{Interval, bucket_of_p99, row};
@@ -21,6 +22,8 @@ const WIDER_BY: f64 = 2.42;
 pub struct OverTime {
     /// A point per interval, oldest first.
     pub series: Vec<SeriesPointReport>,
+    /// The latency, in fewer and longer columns.
+    pub columns: Vec<LatencyColumnReport>,
     /// Of the latency; see `Counts::design_effect`.
     pub design_effect: Option<f64>,
 }
@@ -32,9 +35,11 @@ pub fn over_time(capture: &Capture, whole: &Interval) -> Vec<OverTime> {
     let listens: Vec<bool> = subjects.iter().map(|subject| Fates::of(whole, subject).has_listener).collect();
     let mut all = vec![OverTime::default(); subjects.len()];
     let mut blocks = vec![Vec::new(); subjects.len()];
+    let mut columns = vec![Columns::new(capture.intervals.len()); subjects.len()];
     for interval in capture.intervals.iter().filter(|interval| interval.len_ns > 0) {
         for (at, subject) in subjects.iter().enumerate() {
             let point = point(&interval, capture, subject);
+            columns[at].add(point.offset_ns, point.duration_ns, latency(&interval, subject));
             let refused = point.refused.filter(|_| listens[at]);
             all[at].series.push(SeriesPointReport { refused, ..point });
             if let (Some(p99), true) = (p99[at], interval.len_ns >= MIN_BLOCK_NS) {
@@ -42,8 +47,9 @@ pub fn over_time(capture: &Capture, whole: &Interval) -> Vec<OverTime> {
             }
         }
     }
-    for (of, blocks) in all.iter_mut().zip(&blocks) {
+    for ((of, blocks), columns) in all.iter_mut().zip(&blocks).zip(columns) {
         of.design_effect = design_effect(blocks);
+        of.columns = columns.finish();
     }
     all
 }

@@ -152,7 +152,7 @@ fn who_held_the_cpu_is_counted_over_the_exemplars_above_the_cut() {
         component: component.into(),
         duration_ns,
         by: Some(ActorReport { pid, comm: comm.into() }),
-        peer: None,
+        ..SegmentReport::default()
     };
     let exemplar = |latency_ns, segments| ExemplarReport { latency_ns, segments, ..ExemplarReport::default() };
     let exemplars = [

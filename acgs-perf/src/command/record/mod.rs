@@ -14,6 +14,7 @@ mod signals;
 
 pub(crate) use plan::{parse_percent, parse_time};
 pub(crate) use recorder::ending;
+pub(crate) use signals::Signals;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -30,6 +31,7 @@ use crate::{analysis, report};
 pub const EXAMPLES: &str = "\
 Examples:
   sudo acgs-perf record                                              # the ACGS catalogue, 30 seconds
+  sudo acgs-perf record --all --duration 10s                         # whatever listens here
   sudo acgs-perf record --service api=port:8000 --duration 10          # seconds
   sudo acgs-perf record --service api=port:8000 --service db=comm:postgres --output before.json
   sudo acgs-perf record --service redis=port:6379 -- redis-benchmark -t get -n 1000000
@@ -54,6 +56,9 @@ pub struct Args {
     /// Take services and objectives from this file
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// Record every service that listens on TCP, named by command and port: at most 64, the busiest; the others are named
+    #[arg(long, conflicts_with_all = ["services", "config"])]
+    pub all: bool,
     /// Write the report here, over what is there; - is standard output [default: report.json, or the first of report-2.json,
     /// report-3.json, … that is not there yet]
     #[arg(long, short, value_name = "FILE")]

@@ -8,13 +8,13 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 
 use super::Args;
-use crate::command::choice::{Choice, need_root};
+use crate::command::choice::{self, Choice, need_root};
 use crate::command::deliver::Destination;
 use crate::discover::Target;
 use crate::engine::Setup;
 use crate::engine::tuning::Tuning;
 use crate::live::probes::{self, PROBES, endpoints};
-use crate::{report, time};
+use crate::{output, report, time};
 
 /// Without `--duration` and without a command.
 const DEFAULT_DURATION: Duration = Duration::from_secs(30);
@@ -88,7 +88,14 @@ impl Plan {
         if let Some(path) = &args.capture {
             report::check_writable(path).context("--capture")?;
         }
-        let targets = choice.targets(&specs)?;
+        let targets = match args.all {
+            true => {
+                let (targets, notes) = choice::every()?;
+                notes.iter().for_each(|note| output::note(note));
+                targets
+            }
+            false => choice.targets(&specs)?,
+        };
         let mut tuning = Tuning { interval, measure_cost: args.measure_cost, max_overhead, ..Tuning::default() };
         args.tuning.iter().flat_map(|list| list.split(',')).try_for_each(|text| tune(&mut tuning, text))?;
         let setup = Setup { targets: targets.clone(), probes, tuning };

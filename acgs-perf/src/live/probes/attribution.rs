@@ -9,7 +9,7 @@ use acgs_perf_common::maps::{
 
 use super::{MapSpec, ProbeSpec, Stop};
 use crate::live::maps::Maps;
-use crate::sums::{Row, Section, Sections, Sums};
+use crate::sums::{Key, Row, Section, Sections, Sums};
 
 /// Rows of the attribution histogram, by bucket.
 pub const ROWS: &str = "attribution";
@@ -70,21 +70,28 @@ fn downstream(maps: &Maps, service: u32) -> Section {
     let array = maps.array("DOWNSTREAM");
     let sums = |slot: u32| array.sums([downstream_base(service, slot) as usize].into_iter(), DOWNSTREAM_WORDS as usize);
     let others = (vec![0], Row { sums: sums(0), ..Row::default() });
+    let own = peers(maps, service).into_iter();
+    own.map(|(key, label)| (key.clone(), Row { sums: sums(key[0]), latest: Vec::new(), label }))
+        .chain([others])
+        .collect()
+}
+
+/// The peers of a service that have slots: slot, address and port of each, and the path of a UNIX socket.
+pub fn peers(maps: &Maps, service: u32) -> Vec<(Key, String)> {
     let peers = maps.entries::<PeerKey, DownstreamPeer>("DOWNSTREAM_PEER", "downstream peers");
     let slot = |peer: &DownstreamPeer| u32::try_from(peer.slot.checked_sub(1)?).ok();
     let own = peers.iter().filter(|(key, _)| key.service == service).filter_map(|(key, peer)| {
         let slot = slot(peer).filter(|slot| (1..PEER_SLOTS as u32).contains(slot))?;
         Some((key, peer, slot))
     });
-    let rows = own.map(|(key, peer, slot)| {
+    let named = own.map(|(key, peer, slot)| {
         // The address of a UNIX socket is a pointer of the kernel's, which is nobody's business.
         let is_unix = key.port == UNIX_PORT;
         let address = if is_unix { [0; 4] } else { key.address };
         let label = if is_unix { unix_path(&peer.path) } else { String::new() };
-        let key = [&[slot], &address[..], &[key.port]].concat();
-        (key, Row { sums: sums(slot), latest: Vec::new(), label })
+        ([&[slot], &address[..], &[key.port]].concat(), label)
     });
-    rows.chain([others]).collect()
+    named.collect()
 }
 
 /// A path as the kernel keeps it; abstract ones begin with a zero, which people write as `@`.

@@ -6,6 +6,7 @@
 
 pub mod attribution;
 pub mod block_io;
+pub mod called_endpoints;
 pub mod endpoints;
 pub mod memory;
 pub mod process;

@@ -5,7 +5,7 @@
 
 pub mod client;
 pub mod compare;
-mod layout;
+pub(super) mod layout;
 mod probe;
 mod service;
 mod summary;
@@ -17,7 +17,9 @@ use crate::report::{Finding, Report, Severity};
 
 use super::page::Page;
 use crate::units::{bytes, duration, grouped, percent, timestamp};
+pub(super) use layout::{ABSENT, figure, percentiles, shortened};
 use layout::{Lines, NOT_MEASURED};
+pub(super) use tail::label as component_label;
 
 pub use summary::render as summary;
 

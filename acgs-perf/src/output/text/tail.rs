@@ -34,7 +34,7 @@ pub fn render(service: &ServiceReport, lines: &mut Lines) {
 }
 
 /// A component in words: `run queue`, `queue: run queue`.
-fn label(name: &str) -> String {
+pub fn label(name: &str) -> String {
     let words = |name: &str| match name {
         "on_cpu" => "on-CPU".to_owned(),
         other => other.replace('_', " "),

@@ -180,7 +180,7 @@ mod tests {
 
     #[test]
     fn segments_follow_one_another_within_their_request() {
-        let segment = |duration_ns| Segment { component: 11, duration_ns, peer: None, by: None };
+        let segment = |duration_ns| Segment { component: 11, duration_ns, ..Segment::default() };
         let exemplar = Exemplar {
             arrived_ns: 1_000,
             queue_ns: 10,

@@ -28,7 +28,7 @@ fn who_held_the_cpu_is_named() {
         component: "run_queue".into(),
         duration_ns,
         by: Some(ActorReport { pid, comm: comm.into() }),
-        peer: None,
+        ..SegmentReport::default()
     };
     let segments = vec![wait(11, 9, "stress-ng"), wait(20, 7, "")];
     let exemplar = ExemplarReport { latency_ns: 70_000, segments, ..ExemplarReport::default() };
