@@ -214,7 +214,7 @@ fn errors_conditions_and_wrong_usage() {
         (&[&url, "--arrivals", "bursty"], "constant, poisson or replay:CAPTURE"),
         (&[&url, "--arrivals", "replay:/nonexistent"], "no capture"),
         (&[&url, "--fail-on", "p99"], "p99>5ms"),
-        (&[&url, "--duration", "5"], "--duration 5"),
+        (&[&url, "--duration", "5x"], "--duration 5x"),
         (&[&url, "--output", "/nonexistent/x"], "--output"),
     ] {
         let output = load(arguments);

@@ -73,7 +73,7 @@ fn who_waits_for_a_connection_of_the_pool_is_told_so() {
         assert!(peers[0]["calls"].as_u64() >= Some(CLIENTS * EACH), "{peers}");
         near(said.abs_diff(truth) * 10 < truth, || format!("said {said} ns, pgbouncer {truth} ns"))?;
         let tail = report.service("pool")["tail"]["sentence"].as_str().unwrap();
-        near(tail.contains("waiting for a free connection of the pool"), || tail.to_owned())?;
+        near(tail.contains("waiting for a free connection to a peer"), || tail.to_owned())?;
         near(report.found("tail_connection_wait"), || format!("{:?}", report.0["findings"].as_array().map(Vec::len)))
     });
 }

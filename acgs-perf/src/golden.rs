@@ -15,8 +15,10 @@ use crate::snapshot::file::decode;
 
 /// Set to take what is written today.
 const ACCEPT: &str = "ACGS_PERF_ACCEPT";
-/// Width of the text.
+/// Width of the text with all figures.
 const WIDTH: usize = 100;
+/// Width of the first screen.
+const SCREEN: usize = 80;
 
 fn file(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/golden").join(name)
@@ -51,20 +53,26 @@ fn check(name: &str, report: Report, formats: &[(Format, &str)]) {
     let mut report = said(assessed(report));
     let sealed = seal(&mut report).unwrap();
     for (format, ending) in formats {
-        let text = render(*format, &report, sealed.clone(), WIDTH).unwrap();
+        let width = if *format == Format::Text { SCREEN } else { WIDTH };
+        let text = render(*format, &report, sealed.clone(), width).unwrap();
         compare(&format!("{name}.{ending}"), text.as_str());
     }
 }
 
 #[test]
 fn a_recording_with_every_section() {
-    let formats = [(Format::Json, "json"), (Format::Text, "txt"), (Format::Perfetto, "perfetto.json")];
+    let formats = [
+        (Format::Json, "json"),
+        (Format::Details, "txt"),
+        (Format::Text, "summary.txt"),
+        (Format::Perfetto, "perfetto.json"),
+    ];
     check("whole", sample::whole(), &formats);
 }
 
 #[test]
 fn a_small_recording_with_one_probe() {
-    check("small", sample::small(), &[(Format::Json, "json"), (Format::Text, "txt")]);
+    check("small", sample::small(), &[(Format::Json, "json"), (Format::Details, "txt"), (Format::Text, "summary.txt")]);
 }
 
 #[test]
@@ -77,7 +85,7 @@ fn reports_that_were_written_before_are_read_and_shown_the_same() {
         let path = file(&format!("{name}.json"));
         let report = verify(&path).unwrap();
         let sealed = load_document(&path).unwrap().to_json().unwrap();
-        compare(&format!("{name}.txt"), render(Format::Text, &report, sealed.clone(), WIDTH).unwrap().as_str());
+        compare(&format!("{name}.txt"), render(Format::Details, &report, sealed.clone(), WIDTH).unwrap().as_str());
         compare(&format!("{name}.json"), &sealed);
     }
 }

@@ -5,9 +5,10 @@
 use std::process::ExitCode;
 
 use acgs_perf::command::{
-    alerts, baseline, diff, doctor, export, load, merge, record, report, serve, services, top, verify,
+    alerts, baseline, completions, diff, doctor, explain, export, load, merge, record, report, serve, services, top,
+    verify,
 };
-use acgs_perf::output;
+use acgs_perf::output::{self, colour};
 use clap::{CommandFactory as _, Parser, Subcommand};
 use tracing_subscriber::filter::LevelFilter;
 
@@ -15,6 +16,9 @@ use tracing_subscriber::filter::LevelFilter;
 #[derive(Parser)]
 #[command(name = "acgs-perf", version, about, after_help = EXAMPLES, max_term_width = 110)]
 struct Cli {
+    /// When to use colour
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
+    color: colour::Colour,
     #[command(subcommand)]
     verb: Option<Verb>,
 }
@@ -48,6 +52,9 @@ enum Verb {
     /// Show a report that was written before, or a time that `serve` has recorded
     #[command(after_help = report::EXAMPLES)]
     Report(report::Args),
+    /// Say what a finding means, and what to do about it
+    #[command(after_help = explain::EXAMPLES)]
+    Explain(explain::Args),
     /// Merge captures of many hosts, workers or runs into one
     #[command(after_help = merge::EXAMPLES)]
     Merge(merge::Args),
@@ -69,6 +76,12 @@ enum Verb {
     /// Say whether this host can be profiled, and with which hooks
     #[command(after_help = doctor::EXAMPLES)]
     Doctor(doctor::Args),
+    /// Write what a shell needs to complete the command line
+    #[command(after_help = completions::EXAMPLES)]
+    Completions(completions::Args),
+    /// Write the manual pages into a directory
+    #[command(hide = true)]
+    Man(completions::ManArgs),
     /// Check that a report is complete and unchanged
     #[command(after_help = verify::EXAMPLES)]
     Verify(verify::Args),
@@ -85,7 +98,9 @@ fn main() -> ExitCode {
     }
     let level = std::env::var("ACGS_PERF_LOG").ok().and_then(|level| level.parse().ok()).unwrap_or(LevelFilter::WARN);
     tracing_subscriber::fmt().with_max_level(level).with_writer(|| output::Log).init();
-    let verb = match Cli::parse().verb {
+    let cli = Cli::parse();
+    colour::choose(cli.color);
+    let verb = match cli.verb {
         Some(verb) => verb,
         None if top::is_wanted_alone() => Verb::Top(top::Args::default()),
         None => {
@@ -100,6 +115,7 @@ fn main() -> ExitCode {
         Verb::Top(args) => top::run(&args),
         Verb::Load(args) => load::run(&args),
         Verb::Report(args) => report::run(&args),
+        Verb::Explain(args) => explain::run(&args),
         Verb::Merge(args) => merge::run(&args),
         Verb::Diff(args) => diff::run(&args),
         Verb::Baseline(args) => baseline::run(&args),
@@ -107,6 +123,8 @@ fn main() -> ExitCode {
         Verb::Alerts(args) => alerts::run(&args),
         Verb::Services(args) => services::run(&args),
         Verb::Doctor(args) => doctor::run(&args),
+        Verb::Completions(args) => completions::run(&args, Cli::command()),
+        Verb::Man(args) => completions::man(&args, Cli::command()),
         Verb::Verify(args) => verify::run(&args),
     };
     match result {

@@ -3,6 +3,8 @@
 //! In: `03:05`, `2026-11-29 03:05`, `2026-11-29T03:05:00Z`, `15m`, `@1700000000`, `now`. Out: ns since 1970. Without a `Z` it is the
 //! host's local time, as in its logs.
 
+use std::time::Duration;
+
 use anyhow::bail;
 
 const SECOND: u64 = 1_000_000_000;
@@ -27,6 +29,18 @@ pub fn parse(option: &str, text: &str, now_unix_ns: u64) -> anyhow::Result<u64> 
         None => bail!(
             "{option} {text}: want a time of day as 03:05, a date as 2026-11-29T03:05 (with Z for UTC), or how long ago, as 15m"
         ),
+    }
+}
+
+/// How long: `30s`, `1m 30s`; a number alone is seconds.
+///
+/// # Errors
+/// When it is none.
+pub fn length(text: &str) -> Result<Duration, humantime::DurationError> {
+    let seconds = text.trim().parse::<f64>().ok().filter(|_| text.starts_with(|c: char| c.is_ascii_digit()));
+    match seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()) {
+        Some(length) => Ok(length),
+        None => humantime::parse_duration(text),
     }
 }
 
@@ -98,6 +112,16 @@ fn seconds([year, month, day, hour, minute, second]: [i32; 6], is_utc: bool) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_number_alone_is_seconds() {
+        let of = |text: &str| length(text).ok().map(|length| length.as_millis());
+        assert_eq!((of("30"), of("0.5"), of("30s"), of("2m")), (Some(30_000), Some(500), Some(30_000), Some(120_000)));
+        assert_eq!(
+            (of(""), of("-3"), of("inf"), of("nan"), of("3 x"), of("1e400")),
+            (None, None, None, None, None, None)
+        );
+    }
 
     /// 2026-11-29 03:30:00 UTC.
     const NOW: u64 = 1_795_923_000 * SECOND;

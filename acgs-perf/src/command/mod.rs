@@ -3,13 +3,16 @@
 pub mod alerts;
 pub mod baseline;
 mod choice;
+pub mod completions;
 pub(crate) mod deliver;
 pub mod diff;
 pub mod doctor;
+pub mod explain;
 pub mod export;
 mod handover;
 pub mod load;
 pub mod merge;
+mod nearest;
 pub mod open;
 pub mod record;
 pub mod report;

@@ -20,6 +20,7 @@ use crate::{analysis, report};
 pub const EXAMPLES: &str = "\
 Examples:
   acgs-perf report report.json
+  acgs-perf report report.json --details                           # all figures
   acgs-perf report report.json --format json | jq '.services[].requests.latency.p99_ns'
   acgs-perf report night.capture --format html > night.html         # one page for a browser
   acgs-perf report report.json --format markdown                   # for a pull request
@@ -54,6 +55,9 @@ pub struct Args {
     /// How to show it
     #[arg(long, value_enum, default_value_t)]
     pub format: output::Format,
+    /// Show all figures, not only the first screen
+    #[arg(long)]
+    pub details: bool,
 }
 
 /// Runs the command and returns the exit code.
@@ -66,7 +70,7 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
         (None, Some(from)) => (of_time(args, from)?, &args.state_dir),
         (None, None) => bail!("name a report, a capture, or a time with --from"),
     };
-    output::render(args.format, &opened.report, opened.sealed, output::width())
+    output::render(args.format.detailed(args.details), &opened.report, opened.sealed, output::width())
         .with_context(|| name.display().to_string())?
         .print()
         .context("standard output")?;
@@ -105,7 +109,16 @@ mod tests {
     use crate::report;
 
     fn args(file: PathBuf, format: Format) -> Args {
-        Args { file: Some(file), from: None, to: None, service: None, state_dir: PathBuf::new(), config: None, format }
+        Args {
+            file: Some(file),
+            from: None,
+            to: None,
+            service: None,
+            state_dir: PathBuf::new(),
+            config: None,
+            format,
+            details: false,
+        }
     }
 
     #[test]

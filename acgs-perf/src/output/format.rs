@@ -16,6 +16,9 @@ pub enum Format {
     /// Summary for the terminal
     #[default]
     Text,
+    /// All figures for the terminal: `--details`
+    #[value(skip)]
+    Details,
     /// The report as it was written
     Json,
     /// One page for a browser, that needs nothing else
@@ -24,6 +27,14 @@ pub enum Format {
     Markdown,
     /// The exemplars as a trace, for <https://ui.perfetto.dev>
     Perfetto,
+}
+
+impl Format {
+    /// The same, with all figures if that is asked for.
+    #[must_use]
+    pub fn detailed(self, details: bool) -> Self {
+        if details && self == Self::Text { Self::Details } else { self }
+    }
 }
 
 /// A report in a form.
@@ -75,7 +86,8 @@ impl Rendered {
 /// If there are no exemplars to show as a trace.
 pub fn render(format: Format, report: &Report, sealed: String, width: usize) -> io::Result<Rendered> {
     match format {
-        Format::Text => Ok(Rendered::Page(text::render(report, width))),
+        Format::Text => Ok(Rendered::Page(text::summary(report, width))),
+        Format::Details => Ok(Rendered::Page(text::render(report, width))),
         Format::Json => Ok(Rendered::Json(sealed)),
         Format::Html => html::render(report).map(|page| Rendered::Document(page, ".html")),
         Format::Markdown => Ok(Rendered::Document(markdown::render(report), ".md")),

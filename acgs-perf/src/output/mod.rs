@@ -3,10 +3,12 @@
 //! In: a report. Out: text, and the one place that prints it.
 
 pub mod ci;
+pub mod colour;
 mod format;
 pub mod html;
 mod markdown;
 mod page;
+pub mod pages;
 mod perfetto;
 mod terminal;
 pub mod text;
@@ -15,18 +17,18 @@ pub mod words;
 
 pub use format::{Format, Rendered, render};
 pub use page::{Page, WithList, clean};
-pub use terminal::{Log, check_binary, complain, note, print, print_json, say, say_as};
+pub use terminal::{Log, check_binary, complain, is_watched, note, print, print_json, progress, say, say_as};
 
 use std::io::{self, IsTerminal};
 
 /// Width used when there is no terminal to ask.
 const DEFAULT_WIDTH: usize = 100;
 
-/// Width for text on standard output: `COLUMNS`, else the terminal's, else 100; at least 60.
+/// Width for text on standard output: `COLUMNS`, else the terminal's, else 100; at least 40.
 #[must_use]
 pub fn width() -> usize {
     let columns = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
-    columns.or_else(terminal_width).unwrap_or(DEFAULT_WIDTH).clamp(60, 200)
+    columns.or_else(terminal_width).unwrap_or(DEFAULT_WIDTH).clamp(40, 200)
 }
 
 fn terminal_width() -> Option<usize> {

@@ -5,9 +5,11 @@
 
 use std::io::{self, ErrorKind, IsTerminal as _, Write};
 use std::os::unix::fs::MetadataExt as _;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError, TryLockError};
 
-use super::page::{Page, WithList, escaped};
+use super::colour;
+use super::page::{Page, WithList, clean, escaped};
 
 /// What is to be said once the screen is given back; `None` while nobody has it.
 static HELD: Mutex<Option<String>> = Mutex::new(None);
@@ -22,7 +24,12 @@ const NAME: &str = "acgs-perf: ";
 /// # Errors
 /// Any other failure to write.
 pub fn print(page: &Page) -> io::Result<()> {
-    write(io::stdout().lock(), page.as_str())
+    end_progress();
+    let out = io::stdout().lock();
+    match colour::is_wanted(out.is_terminal()) {
+        true => write(out, &colour::painted(page.as_str())),
+        false => write(out, page.as_str()),
+    }
 }
 
 /// Prints JSON: byte for byte, and to a terminal with escapes for what would act on it, which is the same value.
@@ -45,9 +52,34 @@ pub fn check_binary() -> io::Result<()> {
     }
 }
 
+fn end_progress() {
+    let _ = io::stderr().lock().write_all(without_progress().as_bytes());
+}
+
 /// Says one line on standard error.
 pub fn say(line: &str) {
     to_stderr(&Page::of(&format!("{NAME}{line}")));
+}
+
+/// Whether somebody watches standard error: it is a terminal.
+#[must_use]
+pub fn is_watched() -> bool {
+    io::stderr().is_terminal()
+}
+
+/// Whether a line of [`progress`] stands on the terminal.
+static HAS_PROGRESS: AtomicBool = AtomicBool::new(false);
+
+/// Shows a line on standard error in the place of the last one. What is said next takes its place.
+pub fn progress(line: &str) {
+    let line: String = line.chars().take(super::width().saturating_sub(1)).collect();
+    HAS_PROGRESS.store(true, Ordering::Relaxed);
+    let _ = io::stderr().lock().write_all(format!("\r\x1b[K{}", clean(&line)).as_bytes());
+}
+
+/// What takes the line of [`progress`] away, if there is one.
+fn without_progress() -> &'static str {
+    if HAS_PROGRESS.swap(false, Ordering::Relaxed) { "\r\x1b[K" } else { "" }
 }
 
 /// Says one line on standard error that matters so much, as syslog counts: 2 is critical, 4 a warning, 5 worth a notice. Where standard
@@ -123,7 +155,7 @@ fn to_stderr(page: &Page) {
         return;
     }
     // In one write, so that lines of others do not get between; if nobody reads it, there is nobody to tell.
-    let _ = io::stderr().lock().write_all(page.as_str().as_bytes());
+    let _ = io::stderr().lock().write_all(format!("{}{}", without_progress(), page.as_str()).as_bytes());
 }
 
 fn write(mut out: impl Write, text: &str) -> io::Result<()> {

@@ -3,14 +3,25 @@
 //! In: a service's requests, and the rows of its attribution if that went on to the end. Out: a finding that names the places
 //! with another number than that of the requests answered.
 
+use super::context::Context;
 use super::start::of_service;
-use crate::analysis::model::{Figure, Finding, ServiceReport, Severity, Unit};
+use crate::analysis::model::{Figure, Finding, ProbeStatus, ServiceReport, Severity, Unit};
+use crate::snapshot::Ending;
 
 /// Its id.
 pub const COUNTS_DISAGREE: &str = "counts_disagree";
 
+/// At most one.
+pub fn look(context: &Context) -> Vec<Finding> {
+    let is_stopped = |probe: &ProbeStatus| probe.name == "attribution" && probe.stopped_after_ns.is_some();
+    let has_all_rows = !context.report.probes.iter().any(is_stopped);
+    // Of a time out of a longer recording the latency is exact to an interval, and what is read more seldom is not.
+    let is_whole = context.report.window.ended_by != Ending::Range;
+    disagree(context.service, has_all_rows).filter(|_| is_whole).into_iter().collect()
+}
+
 /// Whether the histograms and the rows hold as many requests as were answered. `rows` says whether the rows are complete.
-pub fn disagree(service: &ServiceReport, rows: bool) -> Option<Finding> {
+fn disagree(service: &ServiceReport, rows: bool) -> Option<Finding> {
     let requests = service.requests.as_ref()?;
     let in_rows = service.attribution.as_ref().filter(|_| rows);
     let in_rows =

@@ -3,6 +3,7 @@
 //! In: a service's fates. Out: a finding for each that concerns the user. Open requests that are younger than the objective do not: a
 //! healthy service has some at every moment.
 
+use super::context::Context;
 use super::start::of_service;
 use crate::analysis::model::{Figure, Finding, OpenReport, ServiceReport, Severity, Unit};
 
@@ -23,7 +24,11 @@ pub const REFUSED: &str = "connections_refused";
 const MANY: u64 = 100;
 
 /// All of them.
-pub fn fates(service: &ServiceReport) -> Vec<Finding> {
+pub fn look(context: &Context) -> Vec<Finding> {
+    fates(context.service)
+}
+
+fn fates(service: &ServiceReport) -> Vec<Finding> {
     let Some(fates) = &service.fates else { return Vec::new() };
     let count = |what, count| Figure::new(what, count, Unit::Count);
     let mut all = Vec::new();

@@ -2,6 +2,9 @@
 //!
 //! In: one service of the report. Out: `cpu_quota`, where its threads could have run for a good part of the time, and were held back.
 
+use acgs_perf_common::attribution::Component::{CpuQuota, QueueCpuQuota};
+
+use super::context::Context;
 use super::start::of_service;
 use crate::analysis::model::{Figure, Finding, ServiceReport, Severity, Unit};
 use crate::analysis::number::share4;
@@ -13,8 +16,14 @@ pub const CPU_QUOTA: &str = "cpu_quota";
 /// Less than one part in this many of the time that the threads wanted to run is no finding.
 const LEAST_PART: u64 = 20;
 
+/// At most one.
+pub fn look(context: &Context) -> Vec<Finding> {
+    let found = cpu_quota(context.service);
+    found.map(|found| context.with_gain_of(found, &[CpuQuota, QueueCpuQuota], 1.0)).into_iter().collect()
+}
+
 /// The time held back, against the time on a CPU.
-pub fn cpu_quota(service: &ServiceReport) -> Option<Finding> {
+fn cpu_quota(service: &ServiceReport) -> Option<Finding> {
     let scheduler = service.scheduler.as_ref()?;
     let (held_back, ran) = (scheduler.cpu_quota_ns?, scheduler.on_cpu_ns?);
     let wanted = ran.saturating_add(held_back);

@@ -25,3 +25,8 @@ pub fn finding(id: &str, severity: Severity, figures: Vec<Figure>) -> Finding {
 pub fn of_service(id: &str, severity: Severity, service: &ServiceReport, figures: Vec<Figure>) -> Finding {
     Finding { service: Some(service.name.clone()), ..finding(id, severity, figures) }
 }
+
+/// A share with four decimals, which survive a round trip through JSON.
+pub fn share(share: f64) -> f64 {
+    (share * 10_000.0).round() / 10_000.0
+}

@@ -1,16 +1,60 @@
 //! Findings from the attribution: the cause of a slow tail, and rows that do not add up.
 //!
-//! In: one service of the report. Out: at most one finding about the tail, `tail_` and its cause, and
+//! In: one service of the report. Out: `tail_` and its cause: the one that explains the tail, and others that are worth the work; and
 //! `attribution_not_conserved`.
 
+use super::context::Context;
 use super::start::of_service;
-use crate::analysis::model::{AttributionRowReport, DownstreamReport, Figure, Finding, ServiceReport, Severity, Unit};
+use super::tables::{count, endpoints, of, text};
+use crate::analysis::model::{
+    AttributionRowReport, Confidence, DownstreamReport, Figure, Finding, ServiceReport, Severity, Unit,
+};
 use crate::analysis::number::share4;
-use crate::analysis::tail::{Cause, Explanation, explain, main_cut};
-use crate::analysis::verdict::missed_for_latency;
+use crate::analysis::tail::{Cause, Explanation, Part, causes, component};
 
 /// The components of a service do not add up to its latency.
 pub const NOT_CONSERVED: &str = "attribution_not_conserved";
+
+/// Each cause, and its finding.
+const CAUSES: [(Cause, &str); 21] = [
+    (Cause::Accept, "tail_accept_backlog"),
+    (Cause::Queue, "tail_queue"),
+    (Cause::Cpu, "tail_cpu"),
+    (Cause::RunQueue, "tail_run_queue"),
+    (Cause::CpuQuota, "tail_cpu_quota"),
+    (Cause::Lock, "tail_lock"),
+    (Cause::Disk, "tail_disk"),
+    (Cause::Downstream, "tail_downstream"),
+    (Cause::RequestBody, "tail_request_body"),
+    (Cause::Idle, "tail_idle"),
+    (Cause::Sleep, "tail_sleep"),
+    (Cause::Fault, "tail_fault"),
+    (Cause::Other, "tail_other"),
+    (Cause::EventLoop, "tail_event_loop"),
+    (Cause::Pool, "tail_pool"),
+    (Cause::Connection, "tail_connection_wait"),
+    (Cause::Unknown, "tail_unknown"),
+    (Cause::Reply, "tail_reply"),
+    (Cause::Nagle, "tail_nagle"),
+    (Cause::SlowClient, "tail_slow_client"),
+    (Cause::Network, "tail_network"),
+];
+
+/// The findings about causes.
+pub const IDS: &[&str] = &{
+    let mut ids = [""; CAUSES.len()];
+    let mut at = 0;
+    while at < ids.len() {
+        ids[at] = CAUSES[at].1;
+        at += 1;
+    }
+    ids
+};
+
+/// Seldom is one request in so many.
+const SELDOM: u64 = 5;
+/// An endpoint blocks others if its median is this many times that of the service.
+const BLOCKS_FACTOR: u64 = 5;
 
 /// A tail is worth a finding if its mean is at least this many times that of the rest, or if the objective is missed.
 const CLEAR_FACTOR: u64 = 2;
@@ -19,32 +63,96 @@ const MIN_CALLS: u64 = 100;
 /// Components may differ from the latency by one part in this many.
 const TOLERANCE: u128 = 1_000;
 
-/// Why the tail is slow, if that is clear.
-pub fn tail(service: &ServiceReport) -> Option<Finding> {
-    let cut = main_cut(&service.tail.as_ref()?.cuts)?;
-    let explanation = explain(cut);
+/// A further cause makes at least this share of what the slowest requests take longer, in percent.
+const FURTHER_PERCENT: i128 = 20;
+/// Without a further cause the P99 would be shorter by at least this, in percent.
+const FURTHER_GAIN_PERCENT: u64 = 10;
+
+/// Why the tail is slow, if that is clear: the cause that explains it, and others that are worth the work.
+pub fn look(context: &Context) -> Vec<Finding> {
+    let Some(explanation) = &context.explanation else { return Vec::new() };
+    let cut = explanation.cut;
     // Where the P99 lies among requests without an end, those that have one did not cause it.
-    let is_among_ended = service.requests.as_ref().is_none_or(|requests| requests.latency.p99_at_least_ns.is_none());
-    let is_missed = missed_for_latency(service) && is_among_ended;
+    let requests = context.service.requests.as_ref();
+    let is_among_ended = requests.is_none_or(|requests| requests.latency.p99_at_least_ns.is_none());
+    let is_missed = context.is_missed() && is_among_ended;
     let is_steep = explanation.clear && cut.mean_ns >= cut.body_mean_ns.saturating_mul(CLEAR_FACTOR);
-    let main = explanation.main.first().filter(|_| is_steep || is_missed)?;
+    let Some(main) = explanation.main.first().filter(|_| is_steep || is_missed) else { return Vec::new() };
     let severity = if is_missed { Severity::Critical } else { Severity::Info };
-    let share = share4(main.mean_ns.into(), cut.mean_ns.into());
-    let found = of_service(id(main.cause), severity, service, figures(service, &explanation));
-    Some(Finding { share: Some(share), ..found })
+    let figures = figures(context.service, explanation, &explanation.main);
+    let first = found(context, main, severity, Confidence::High, figures);
+    let mut all = vec![blocked_by(context, main, first)];
+    if main.cause != Cause::Unknown {
+        all.extend(
+            causes(cut).iter().filter(|part| part.cause != main.cause).filter_map(|part| further(context, part)),
+        );
+    }
+    all
 }
 
-fn figures(service: &ServiceReport, explanation: &Explanation) -> Vec<Figure> {
+/// The finding about a cause.
+fn found(context: &Context, part: &Part, severity: Severity, confidence: Confidence, figures: Vec<Figure>) -> Finding {
+    let mean_ns = context.explanation.as_ref().map_or(0, |found| found.cut.mean_ns);
+    let share = share4(part.mean_ns.into(), mean_ns.into());
+    let finding = Finding { share: Some(share), ..context.found(id(part.cause), severity, confidence, figures) };
+    if part.cause == Cause::Unknown {
+        return finding;
+    }
+    let components: Vec<_> = part.components.iter().filter_map(|of| component(&of.name)).collect();
+    context.with_gain_of(finding, &components, 1.0)
+}
+
+/// Another cause, if it is worth the work.
+fn further(context: &Context, part: &Part) -> Option<Finding> {
+    let explanation = context.explanation.as_ref()?;
+    let cut = explanation.cut;
+    let (weight, whole) = match explanation.clear {
+        true => (part.excess_ns(), i128::from(cut.mean_ns) - i128::from(cut.body_mean_ns)),
+        false => (part.mean_ns.into(), cut.mean_ns.into()),
+    };
+    if part.cause == Cause::Unknown || weight <= 0 || weight * 100 < whole * FURTHER_PERCENT {
+        return None;
+    }
+    let figures = figures(context.service, explanation, std::slice::from_ref(part));
+    let finding = found(context, part, Severity::Info, Confidence::Medium, figures);
+    let now = context.service.requests.as_ref()?.latency.p99_ns?;
+    let gain = now.saturating_sub(finding.would_fall_to_ns?);
+    (u128::from(gain) * 100 >= u128::from(now) * u128::from(FURTHER_GAIN_PERCENT)).then_some(finding)
+}
+
+/// Names the endpoint that keeps the thread that reads busy, if there is one of which that can be said: it is seldom asked for, it always takes long, and so
+/// long as others wait.
+fn blocked_by(context: &Context, main: &Part, finding: Finding) -> Finding {
+    let usual = context.service.requests.as_ref().and_then(|requests| requests.latency.p50_ns);
+    let Some(usual) = usual.filter(|_| matches!(main.cause, Cause::EventLoop | Cause::Queue)) else { return finding };
+    let all: u64 = endpoints(context.service).map(|row| count(row, "requests")).sum();
+    let blocks = |row: &&serde_json::Value| {
+        let p50 = of(row, "latency", "p50_ns").unwrap_or(0);
+        let seldom = count(row, "requests").saturating_mul(SELDOM) <= all;
+        seldom && p50 >= usual.saturating_mul(BLOCKS_FACTOR) && p50.saturating_mul(2) >= main.mean_ns
+    };
+    let time =
+        |row: &&serde_json::Value| of(row, "latency", "p50_ns").unwrap_or(0).saturating_mul(count(row, "requests"));
+    let Some(row) = endpoints(context.service).filter(blocks).max_by_key(time) else { return finding };
+    let mut finding = finding;
+    let name = text(row, "name").to_owned();
+    let p50 = of(row, "latency", "p50_ns").unwrap_or(0);
+    finding.figures.push(Figure::new("endpoint_p50", p50, Unit::Ns).of(name.clone()).against(usual));
+    finding.confidence = Some(Confidence::Medium);
+    Finding { endpoint: Some(name), ..finding }
+}
+
+fn figures(service: &ServiceReport, explanation: &Explanation, main: &[Part]) -> Vec<Figure> {
     let cut = explanation.cut;
     let mut figures = vec![
         Figure::new("requests_above_cut", cut.count, Unit::Count).of(cut.quantile.clone()),
         Figure::new("mean_latency", cut.mean_ns, Unit::Ns).of(cut.quantile.clone()).against(cut.body_mean_ns),
     ];
     figures.extend(cut.threshold_ns.map(|ns| Figure::new("threshold", ns, Unit::Ns).of(cut.quantile.clone())));
-    for part in &explanation.main {
+    for part in main {
         figures.push(Figure::new(name(part.cause), part.mean_ns, Unit::Ns).against(part.body_mean_ns));
     }
-    let is_downstream = explanation.main.iter().any(|part| part.cause == Cause::Downstream);
+    let is_downstream = main.iter().any(|part| part.cause == Cause::Downstream);
     if is_downstream {
         let calls = Figure::decimal("calls", cut.calls_per_request, Unit::PerRequest);
         figures.extend(calls.map(|calls| calls.against_decimal(cut.body_calls_per_request)));
@@ -65,35 +173,20 @@ fn unpooled<'a>(service: &'a ServiceReport, explanation: &Explanation) -> Option
     (peer.calls >= MIN_CALLS && peer.connects.saturating_mul(2) >= peer.calls).then_some(peer)
 }
 
-/// Whether a finding of [`tail`] already says why requests wait before they are read.
-pub fn explains_queue(finding: &Finding) -> bool {
-    [Cause::Accept, Cause::Queue, Cause::RunQueue, Cause::CpuQuota].map(id).contains(&finding.id.as_str())
+/// Whether a finding of [`look`] already says why requests wait before they are read.
+pub fn explains_queue(context: &Context, explanation: &Explanation) -> bool {
+    let why = [Cause::Accept, Cause::Queue, Cause::RunQueue, Cause::CpuQuota];
+    explanation.main.first().is_some_and(|main| why.contains(&main.cause)) && !look(context).is_empty()
+}
+
+/// The cause that a finding is about; `None` if it is about something else.
+#[must_use]
+pub fn cause_of(finding: &str) -> Option<Cause> {
+    CAUSES.iter().find(|(_, id)| *id == finding).map(|(cause, _)| *cause)
 }
 
 fn id(cause: Cause) -> &'static str {
-    match cause {
-        Cause::Accept => "tail_accept_backlog",
-        Cause::Queue => "tail_queue",
-        Cause::Cpu => "tail_cpu",
-        Cause::RunQueue => "tail_run_queue",
-        Cause::CpuQuota => "tail_cpu_quota",
-        Cause::Lock => "tail_lock",
-        Cause::Disk => "tail_disk",
-        Cause::Downstream => "tail_downstream",
-        Cause::RequestBody => "tail_request_body",
-        Cause::Idle => "tail_idle",
-        Cause::Sleep => "tail_sleep",
-        Cause::Fault => "tail_fault",
-        Cause::Other => "tail_other",
-        Cause::EventLoop => "tail_event_loop",
-        Cause::Pool => "tail_pool",
-        Cause::Connection => "tail_connection_wait",
-        Cause::Unknown => "tail_unknown",
-        Cause::Reply => "tail_reply",
-        Cause::Nagle => "tail_nagle",
-        Cause::SlowClient => "tail_slow_client",
-        Cause::Network => "tail_network",
-    }
+    CAUSES.iter().find(|(of, _)| *of == cause).map_or("tail_other", |(_, id)| id)
 }
 
 /// As a figure calls the cause: the id without what all of them begin with.
@@ -102,7 +195,11 @@ fn name(cause: Cause) -> &'static str {
 }
 
 /// Rows whose components do not add up to their latency: then a share is not what it says.
-pub fn not_conserved(service: &ServiceReport) -> Option<Finding> {
+pub fn not_conserved(context: &Context) -> Vec<Finding> {
+    conserved(context.service).into_iter().collect()
+}
+
+fn conserved(service: &ServiceReport) -> Option<Finding> {
     let rows = &service.attribution.as_ref()?.rows;
     let sum = |row: &AttributionRowReport| row.component_ns.values().map(|ns| u128::from(*ns)).sum::<u128>();
     let latency: u128 = rows.iter().map(|row| u128::from(row.latency_ns)).sum();
@@ -153,8 +250,11 @@ mod tests {
     #[test]
     fn a_missed_objective_gets_its_cause_with_numbers() {
         let findings = assessed(api()).findings;
-        assert_eq!(findings.iter().map(|f| f.id.as_str()).collect::<Vec<_>>(), ["objective_missed", "tail_downstream"]);
-        let finding = &findings[1];
+        assert_eq!(
+            findings.iter().map(|f| f.id.as_str()).collect::<Vec<_>>(),
+            ["tail_downstream", "objective_missed", "many_calls"]
+        );
+        let finding = &findings[0];
         assert_eq!((finding.severity, finding.service.as_deref()), (Severity::Critical, Some("api")));
         assert!(finding.share.is_some_and(|share| (0.94..0.96).contains(&share)), "{finding:?}");
         let waited = named(finding, "waited_for").unwrap();
@@ -186,7 +286,7 @@ mod tests {
         let requests = report.services[0].requests.as_mut().unwrap();
         requests.queue_time = sample::distribution((0..20_000).map(|_| 50_000_000));
         let ids = |report: &Report| assessed(report.clone()).findings.into_iter().map(|f| f.id).collect::<Vec<_>>();
-        assert_eq!(ids(&report), ["objective_missed", "tail_run_queue"]);
+        assert_eq!(ids(&report), ["tail_run_queue", "objective_missed", "noisy_neighbour"]);
         report.services[0].attribution = None;
         assert_eq!(ids(&report), ["objective_missed", "queue_time_dominates"]);
     }

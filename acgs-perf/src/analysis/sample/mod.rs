@@ -3,6 +3,8 @@
 //! In: nothing. Out: the same values every time.
 
 pub mod attribution;
+pub mod examples;
+pub mod planted;
 
 use std::collections::BTreeMap;
 

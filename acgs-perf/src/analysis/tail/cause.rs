@@ -148,7 +148,7 @@ pub fn explain(cut: &CutReport) -> Explanation<'_> {
         && u128::from(cut.mean_ns) * 100 >= u128::from(cut.body_mean_ns).saturating_mul(CLEAR_PERCENT);
     let weight = |part: &Part| if clear { part.excess_ns() } else { part.mean_ns.into() };
     let whole = i128::from(if clear { excess_ns } else { cut.mean_ns });
-    let mut parts = parts(cut);
+    let mut parts = causes(cut);
     parts.sort_by(|a, b| weight(b).cmp(&weight(a)).then(b.mean_ns.cmp(&a.mean_ns)));
     // Where a third of the time or more is not attributed, any other cause would be a guess.
     let unknown = parts.iter().position(|part| part.cause == Cause::Unknown);
@@ -163,7 +163,9 @@ pub fn explain(cut: &CutReport) -> Explanation<'_> {
     Explanation { cut, clear, main: parts }
 }
 
-fn parts(cut: &CutReport) -> Vec<Part<'_>> {
+/// All causes in a cut, in no order.
+#[must_use]
+pub fn causes(cut: &CutReport) -> Vec<Part<'_>> {
     let mut groups: Vec<(Cause, Vec<&CutComponentReport>)> = Vec::new();
     let queue_cause = queue_on_run_queue(cut);
     for entry in &cut.components {

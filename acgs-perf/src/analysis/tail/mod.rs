@@ -19,7 +19,7 @@ pub use rows::merge_rows;
 pub(in crate::analysis) use rows::{PARTS, split};
 pub use without::{Named, p99_without};
 
-pub use cause::{Cause, Explanation, Part, calls_in_sequence, component, explain};
+pub use cause::{Cause, Explanation, Part, calls_in_sequence, causes, component, explain};
 
 use crate::analysis::model::{AttributionRowReport, CutReport, DownstreamReport, ExemplarReport, TailReport};
 

@@ -113,8 +113,10 @@ fn known_near(class: &Class, classes: &[Class], known: &[Known]) -> Option<Vec<f
     near.truncate(MAX_NEAR);
     let (_, slope) = grows(classes.iter().filter(|other| distance(other.latency) <= NEAR.ln()));
     let share = |known: &Known| {
-        let gone = known.gone + (1.0 - slope) * (class.latency - known.latency);
-        if known.gone > 0.0 { (gone / class.latency).clamp(0.0, 1.0) } else { 0.0 }
+        // Who differs more at all, and has more of the time here, has more of the difference.
+        let (rest, gone) = (slope * (known.latency - known.gone), (1.0 - slope) * known.gone);
+        let part = if rest + gone > 0.0 { gone / (rest + gone) } else { 0.0 };
+        ((known.gone + part * (class.latency - known.latency)) / class.latency).clamp(0.0, 1.0)
     };
     Some(near.into_iter().map(share).collect())
 }

@@ -251,9 +251,10 @@ mod tests {
 
     #[test]
     fn times_are_bounded() {
-        for text in ["1ms", "25h", "x", "", "10"] {
+        for text in ["1ms", "25h", "x", "", "0.001"] {
             assert!(bounded("--duration", text).is_err_and(|error| error.to_string().contains("--duration")), "{text}");
         }
         assert_eq!(bounded("--timeout", "250ms").unwrap(), Duration::from_millis(250));
+        assert_eq!(bounded("--duration", "10").unwrap(), Duration::from_secs(10), "a number alone is seconds");
     }
 }

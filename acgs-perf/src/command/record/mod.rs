@@ -8,6 +8,7 @@ mod against;
 mod check;
 mod child;
 mod plan;
+mod progress;
 mod recorder;
 mod signals;
 
@@ -31,7 +32,7 @@ pub const EXAMPLES: &str = "\
 Examples:
   sudo acgs-perf record                                              # the ACGS catalogue, 30 seconds
   sudo acgs-perf record --all --duration 10s                         # whatever listens here
-  sudo acgs-perf record --service api=port:8000 --duration 10s
+  sudo acgs-perf record --service api=port:8000 --duration 10          # seconds
   sudo acgs-perf record --service api=port:8000 --service db=comm:postgres --output before.json
   sudo acgs-perf record --service redis=port:6379 -- redis-benchmark -t get -n 1000000
   sudo acgs-perf record --service api=port:8000 -- acgs-perf load http://127.0.0.1:8000/    # with the client's side
@@ -46,7 +47,7 @@ to the directory for temporary files, or to standard output, and the exit code i
 /// Arguments of `acgs-perf record`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Record for this long, such as 500ms, 30s or 5m [default: 30s, or as long as COMMAND runs]
+    /// Record for this long, such as 30 (seconds), 500ms or 5m [default: 30s, or as long as COMMAND runs]
     #[arg(long, value_name = "TIME")]
     pub duration: Option<String>,
     /// Record this service; may be given several times [default: the services of the catalogue that run here]
@@ -65,6 +66,12 @@ pub struct Args {
     /// What to write
     #[arg(long, value_enum, default_value_t = Format::Json)]
     pub format: Format,
+    /// Show all figures when it has ended, not only the first screen
+    #[arg(long)]
+    pub details: bool,
+    /// Say nothing on standard error but what is wrong
+    #[arg(long, short)]
+    pub quiet: bool,
     /// Save the recording itself too, over what is there, so that it can be analysed again with `acgs-perf report FILE`
     #[arg(long, value_name = "FILE")]
     pub capture: Option<PathBuf>,
@@ -134,7 +141,7 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
     let mut against = check::prepare(args, &plan.targets)?;
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the event loop")?;
-    let capture = runtime.block_on(recorder::record(&mut plan, against.as_mut()))?;
+    let capture = runtime.block_on(recorder::record(&mut plan, against.as_mut(), args.quiet))?;
     memory::give_files_back();
     let mut is_saved = match &args.capture {
         Some(path) => deliver::capture(path, &capture),
@@ -144,17 +151,21 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
     let mut report = output::words::said(analysis::analyse(&capture));
     memory::give_files_back();
     let sealed = report::seal_to_fit(&mut report);
-    let mut summary = output::text::render(&report, output::width());
+    let mut summary = match args.details {
+        true => output::text::render(&report, output::width()),
+        false => output::text::summary(&report, output::width()),
+    };
     if let Some(judged) = &judged {
         let compared = output::text::compare::render(&judged.comparison, output::width());
         summary.line("");
         summary.lines(compared.as_str().lines());
     }
     let content = match sealed {
-        Ok(json) => output::render(args.format, &report, json.clone(), output::width()).unwrap_or_else(|error| {
-            output::say(&format!("{error}; the report is written as JSON"));
-            Rendered::Json(json)
-        }),
+        Ok(json) => output::render(args.format.detailed(args.details), &report, json.clone(), output::width())
+            .unwrap_or_else(|error| {
+                output::say(&format!("{error}; the report is written as JSON"));
+                Rendered::Json(json)
+            }),
         Err(error) => {
             output::say(&format!("the report cannot be written as JSON: {error}; its summary goes to standard output"));
             output::print(&summary).context("standard output")?;

@@ -14,7 +14,7 @@ use crate::discover::Target;
 use crate::engine::Setup;
 use crate::engine::tuning::Tuning;
 use crate::live::probes::{self, PROBES, endpoints};
-use crate::{output, report};
+use crate::{output, report, time};
 
 /// Without `--duration` and without a command.
 const DEFAULT_DURATION: Duration = Duration::from_secs(30);
@@ -136,11 +136,10 @@ fn tune(tuning: &mut Tuning, text: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Parses a time such as `30s`.
+/// Parses a time such as `30s`; a number alone is seconds.
 ///
 /// # Errors
 /// If it is none.
 pub fn parse_time(option: &str, text: &str) -> anyhow::Result<Duration> {
-    humantime::parse_duration(text)
-        .map_err(|e| anyhow::anyhow!("{option} {text}: {e}; write for example 500ms, 30s or 5m"))
+    time::length(text).map_err(|e| anyhow::anyhow!("{option} {text}: {e}; write for example 30 (seconds), 500ms or 5m"))
 }

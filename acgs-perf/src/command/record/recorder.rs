@@ -14,18 +14,24 @@ use crate::snapshot::{Capture, Ending, Timeline};
 use super::against::Against;
 use super::child::Task;
 use super::plan::Plan;
+use super::progress::Progress;
 use super::signals::Signals;
 
 /// Records.
 ///
 /// # Errors
 /// What keeps a recording from beginning. Afterwards there is none: what fails is in the notes.
-pub async fn record(plan: &mut Plan, mut against: Option<&mut Against>) -> anyhow::Result<Capture> {
+pub async fn record(plan: &mut Plan, mut against: Option<&mut Against>, is_quiet: bool) -> anyhow::Result<Capture> {
     // Before anything is attached: from here on a signal ends the recording, not the process.
     let mut signals = Signals::catch()?;
     let announcement = announcement(plan);
     let mut recording = Recording::start(plan.take_setup(), plan.duration, None)?;
-    output::say(&announcement);
+    if !is_quiet {
+        output::say(&announcement);
+    }
+    // A COMMAND has the terminal for itself.
+    let is_shown = !is_quiet && plan.command.is_empty() && output::is_watched();
+    let mut progress = is_shown.then(|| Progress::new(plan.duration));
     let mut intervals = Timeline::default();
     let mut notes = Vec::new();
     let desk = match plan.command.is_empty() {
@@ -58,6 +64,7 @@ pub async fn record(plan: &mut Plan, mut against: Option<&mut Against>) -> anyho
             }), 0),
             event = recording.events.recv() => match event {
                 Some(Event::Interval(interval)) => {
+                    progress.iter_mut().for_each(|progress| output::progress(&progress.push(&interval)));
                     let is_decided = against.as_mut().is_some_and(|against| against.push(&interval));
                     intervals.push(*interval);
                     if is_decided {

@@ -58,6 +58,24 @@ impl Lines {
         self.words(text, &format!("  {label:<indent$}", indent = LABEL - 2));
     }
 
+    /// Words after a label, in so many lines at most.
+    pub fn at_most(&mut self, label: &str, text: &str, lines: usize) {
+        let room = lines * self.width.saturating_sub(LABEL);
+        // Lines end where words do: the last word of each may leave its room to the next line.
+        let longest = text.split(' ').map(|word| word.chars().count()).max().unwrap_or(0);
+        let room = room.saturating_sub((lines - 1) * longest.min(self.width / 4)).max(longest);
+        let text = match text.chars().count() > room {
+            true => format!("{}…", text.chars().take(room.saturating_sub(1)).collect::<String>().trim_end()),
+            false => text.to_owned(),
+        };
+        self.labelled(label, &text);
+    }
+
+    /// Columns of a line.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
     /// Items after a label, with dots between them.
     pub fn items(&mut self, label: &str, items: &[String]) {
         self.wrap(&format!("  {label:<indent$}", indent = LABEL - 2), items, SEPARATOR, LABEL);

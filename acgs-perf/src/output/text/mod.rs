@@ -9,17 +9,20 @@ mod endpoints;
 pub(super) mod layout;
 mod probe;
 mod service;
+mod summary;
 mod tables;
 mod tail;
 
 use crate::live::table::Scope;
-use crate::report::{Report, Severity};
+use crate::report::{Finding, Report, Severity};
 
 use super::page::Page;
 use crate::units::{bytes, duration, grouped, percent, timestamp};
 pub(super) use layout::{ABSENT, figure, percentiles, shortened};
 use layout::{Lines, NOT_MEASURED};
 pub(super) use tail::label as component_label;
+
+pub use summary::render as summary;
 
 /// Renders the whole report in lines of at most `width` characters where words allow it.
 #[must_use]
@@ -43,7 +46,7 @@ pub fn render(report: &Report, width: usize) -> Page {
         lines.words("of no service", "");
         tables::render(&report.recording, Scope::Recording, &report.probes, &mut lines);
     }
-    findings(report, &mut lines);
+    all_findings(report, &mut lines);
     lines.blank();
     lines.words("measurement", "");
     ledger(report, &mut lines);
@@ -75,21 +78,42 @@ fn header(report: &Report, lines: &mut Lines) {
     ]);
 }
 
-fn findings(report: &Report, lines: &mut Lines) {
+fn all_findings(report: &Report, lines: &mut Lines) {
     if report.findings.is_empty() {
         return;
     }
     lines.blank();
     lines.words("findings", "");
-    for finding in &report.findings {
-        let severity = match finding.severity {
-            Severity::Critical => "critical",
-            Severity::Warning => "warning",
-            Severity::Info => "info",
-        };
-        lines.labelled(severity, &finding.title);
-        lines.labelled("", &finding.evidence);
-        lines.labelled("", &format!("→ {}", finding.recommendation));
+    report.findings.iter().for_each(|found| finding(found, lines));
+}
+
+/// Some findings alone.
+#[must_use]
+pub fn findings(some: &[Finding], width: usize) -> Page {
+    let mut lines = Lines::new(width);
+    some.iter().for_each(|found| finding(found, &mut lines));
+    lines.finish()
+}
+
+fn finding(finding: &Finding, lines: &mut Lines) {
+    lines.labelled(severity(finding), &finding.title);
+    lines.labelled("", &finding.evidence);
+    lines.labelled("", &format!("→ {}", advice(finding)));
+}
+
+fn severity(finding: &Finding) -> &'static str {
+    match finding.severity {
+        Severity::Critical => "critical",
+        Severity::Warning => "warning",
+        Severity::Info => "info",
+    }
+}
+
+/// What to do, and what it would bring.
+fn advice(finding: &Finding) -> String {
+    match finding.gain.is_empty() {
+        true => finding.recommendation.clone(),
+        false => format!("{}; {}", finding.recommendation, finding.gain),
     }
 }
 

@@ -55,7 +55,8 @@ pub fn render(service: &ServiceReport, probes: &[ProbeStatus], lines: &mut Lines
     tables::render(&service.tables, Scope::Service, probes, lines);
 }
 
-fn verdict(service: &ServiceReport, lines: &mut Lines) {
+/// The verdict, and the figures that it is made of.
+pub fn verdict_line(service: &ServiceReport) -> String {
     let objective = &service.objective;
     let word = match objective.verdict {
         Some(Verdict::Met) => "MET",
@@ -81,7 +82,12 @@ fn verdict(service: &ServiceReport, lines: &mut Lines) {
         let p99 = figure((p99, requests.latency.p99_at_least_ns), &requests.latency);
         format!("   p99 {p99} ({interval}) {below} {}{}", duration(objective.p99_ns), speed.unwrap_or_default())
     });
-    lines.words(&format!("{}   {word}{}", service.name, numbers.as_deref().unwrap_or_default()), "");
+    format!("{}   {word}{}", service.name, numbers.as_deref().unwrap_or_default())
+}
+
+fn verdict(service: &ServiceReport, lines: &mut Lines) {
+    let objective = &service.objective;
+    lines.words(&verdict_line(service), "");
     if let Some(tail) = &service.tail {
         lines.labelled("tail", &tail.sentence);
     }

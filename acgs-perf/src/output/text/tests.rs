@@ -46,7 +46,12 @@ fn the_tail_comes_first_and_few_requests_are_no_tail() {
     report.services[1].attribution = Some(AttributionReport::default());
     (report.services[1].downstream, report.services[1].exemplars) = (Some(Vec::new()), Some(Vec::new()));
     let text = render(&said(assessed(report)), 100);
-    assert!(text.contains("tail         No request was attributed, so there is no tail to explain."), "{text}");
+    assert!(
+        text.contains(
+            "tail         No request was followed through the service, so nothing says what requests wait for."
+        ),
+        "{text}"
+    );
     assert!(text.contains("downstream   no call seen") && !text.contains("exemplars"), "{text}");
 }
 

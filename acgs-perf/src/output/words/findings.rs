@@ -2,7 +2,11 @@
 //!
 //! In: a finding with its figures, and the report that it is about. Out: its title, evidence and recommendation.
 
+mod calls;
+mod disk;
+mod endpoints;
 mod fates;
+mod host;
 mod said;
 mod tail;
 
@@ -11,17 +15,18 @@ use acgs_perf_common::ledger::LOSSES;
 use super::endpoints::called;
 use crate::analysis::findings::{
     COUNTS_DISAGREE, CPU_QUOTA, ENDPOINT_OBJECTIVE_MISSED, MEASUREMENT_INCOMPLETE, NOT_CONSERVED, NOT_TESTED,
-    NOTHING_ANSWERED, OBJECTIVE_MISSED, OVERHEAD_LIMITED, QUEUE_TIME_DOMINATES, UDP_NOT_MEASURED,
+    NOTHING_ANSWERED, OBJECTIVE_MISSED, OVERHEAD_LIMITED, QUEUE_TIME_DOMINATES, TOO_FEW_REQUESTS, UDP_NOT_MEASURED,
+    cause_of,
 };
 use crate::report::{Figure, Finding, Report, ServiceReport, Severity, Unit};
 use crate::snapshot::Ending;
 use crate::units::{duration, grouped, percent};
-use said::{Words, numbers};
+use said::{Words, against, numbers, value};
 
 /// Advice where the attribution tells the cause.
-const SEE_TAIL: &str = "the finding about its tail says what the slow requests wait for, and what to do";
+const SEE_TAIL: &str = "see what its slow requests wait for, in the other findings about it";
 /// Advice where requests have no answer.
-const SEE_FATES: &str = "the findings about requests without an answer say which they are, and what to look at";
+const SEE_FATES: &str = "see which requests got no answer, in the other findings about it";
 /// Advice where it does not.
 const SEE_TIMES: &str = "compare queue time with service time: a high queue time calls for more workers or shorter work \
                          between reads, a high service time for a look at blocked time and system calls";
@@ -47,22 +52,50 @@ pub fn say(finding: &mut Finding, report: &Report, has_tail: bool) {
         (CPU_QUOTA, Some(service)) => cpu_quota(finding, service, report),
         (OVERHEAD_LIMITED, None) => overhead_limited(finding, report),
         (MEASUREMENT_INCOMPLETE, None) => incomplete(finding, report),
-        (id, Some(service)) if !id.starts_with("tail_") => fates::words(finding, service),
-        (_, Some(service)) => tail::words(finding, service),
+        (TOO_FEW_REQUESTS, Some(service)) => too_few(finding, service),
+        (id, Some(service)) => match cause_of(id) {
+            Some(cause) => tail::words(finding, cause, service),
+            None => [host::words, disk::words, calls::words, endpoints::words]
+                .iter()
+                .find_map(|words| words(finding, service))
+                .unwrap_or_else(|| fates::words(finding, service)),
+        },
         (id, None) => Words(id.replace('_', " "), numbers(finding), String::new()),
     };
     (finding.title, finding.evidence, finding.recommendation) = (said.0, said.1, said.2);
+    finding.gain = service.and_then(|service| gain(finding, service)).unwrap_or_default();
 }
 
-/// The first figure of this name, as a whole number.
-fn value(finding: &Finding, what: &str) -> u64 {
-    finding.figures.iter().find(|figure| figure.what == what).and_then(|figure| figure.value.as_u64()).unwrap_or(0)
+/// What it would bring.
+fn gain(finding: &Finding, service: &ServiceReport) -> Option<String> {
+    let now = service.requests.as_ref()?.latency.p99_ns?;
+    let then = finding.would_fall_to_ns?;
+    Some(format!("without it the P99 would fall from {} to about {}", duration(now), about(then)))
 }
 
-/// What that figure is compared with.
-fn against(finding: &Finding, what: &str) -> u64 {
-    let figure = finding.figures.iter().find(|figure| figure.what == what);
-    figure.and_then(|figure| figure.against.as_ref()?.as_u64()).unwrap_or(0)
+/// An estimate has two digits.
+fn about(ns: u64) -> String {
+    let unit = 10u64.pow(ns.checked_ilog10().unwrap_or(0).saturating_sub(1));
+    let text = duration(ns.saturating_add(unit / 2) / unit * unit);
+    match text.split_once(' ') {
+        Some((number, unit)) if number.contains('.') => {
+            format!("{} {unit}", number.trim_end_matches('0').trim_end_matches('.'))
+        }
+        _ => text,
+    }
+}
+
+fn too_few(finding: &Finding, service: &ServiceReport) -> Words {
+    let requests = value(finding, "requests");
+    let advice = match against(finding, "requests") {
+        0 => "record for longer: more requests make the interval narrower".to_owned(),
+        needed => format!("record for longer: at this rate {} times as long", needed.div_ceil(requests.max(1)).max(2)),
+    };
+    Words(
+        format!("too few requests to {} to say whether it meets its objective", service.name),
+        service.objective.reason.clone(),
+        advice,
+    )
 }
 
 fn objective_missed(finding: &Finding, service: &ServiceReport, has_tail: bool) -> Words {
@@ -96,7 +129,11 @@ fn queue_time_dominates(finding: &Finding, service: &ServiceReport) -> Words {
     let (queue, latency) = (value(finding, "queue_time_p99"), against(finding, "queue_time_p99"));
     Words(
         format!("requests to {} wait before they are read", service.name),
-        format!("P99 of queue time {}, of latency {}", duration(queue), duration(latency)),
+        format!(
+            "one in a hundred waits {} or more before it is read; from arrival to reply one in a hundred takes {}",
+            duration(queue),
+            duration(latency)
+        ),
         "the application reads too late: add workers, or move blocking and long work off the thread that reads".into(),
     )
 }
@@ -105,10 +142,10 @@ fn nothing_answered(finding: &Finding, service: &ServiceReport) -> Words {
     Words(
         format!("{} answered no request", service.name),
         format!(
-            "requests answered 0, unanswered {}, unsolicited sends {}, processes {}",
+            "{} processes answered 0 requests, left {} without an answer, and sent {} messages that nobody had asked for",
+            value(finding, "processes"),
             grouped(value(finding, "unanswered")),
-            grouped(value(finding, "unsolicited_sends")),
-            value(finding, "processes")
+            grouped(value(finding, "unsolicited_sends"))
         ),
         format!("check that there was load, and that `{}` selects the processes that serve it", service.selector),
     )

@@ -24,7 +24,7 @@ pub struct Phrase {
 pub fn phrase(part: &Part, cut: &CutReport) -> Phrase {
     let all = |text: &str| Phrase { text: text.into(), mean_ns: part.mean_ns, body_mean_ns: part.body_mean_ns };
     match part.cause {
-        Cause::Accept => all("waiting to be accepted, because the listen backlog is not emptied fast enough"),
+        Cause::Accept => all("waiting to be accepted, because the service accepts connections too slowly"),
         Cause::Queue => all(&queueing(part)),
         Cause::Cpu => all("computing"),
         Cause::RunQueue => all(&waiting_for_cpu(part, cut)),
@@ -34,17 +34,17 @@ pub fn phrase(part: &Part, cut: &CutReport) -> Phrase {
         Cause::Downstream => waiting_for_peers(part, cut),
         Cause::RequestBody => all("waiting for the rest of the request, which the client was still sending"),
         Cause::Idle => all("waiting for a timer, or for an event that is not known"),
-        Cause::Sleep => all("sleeping of its own accord"),
-        Cause::Fault => all("waiting for memory, in page faults"),
-        Cause::Other => all("blocked in something that has no class of its own"),
-        Cause::EventLoop => all("waiting for its own event loop, which was busy with other requests"),
-        Cause::Pool => all("waiting for a free thread of the pool"),
-        Cause::Connection => all("waiting for a free connection of the pool of connections to a peer"),
-        Cause::Unknown => all("time that could not be attributed"),
+        Cause::Sleep => all("sleeping"),
+        Cause::Fault => all("waiting for memory (page faults)"),
+        Cause::Other => all("blocked in a system call of another kind"),
+        Cause::EventLoop => all("waiting for the event loop, which was busy with other requests"),
+        Cause::Pool => all("waiting for a free thread, because all of the pool are busy"),
+        Cause::Connection => all("waiting for a free connection to a peer, because all of the pool are in use"),
+        Cause::Unknown => all("time of which nobody knows what it was"),
         Cause::Reply => all("sending the reply"),
-        Cause::Nagle => {
-            all("waiting for the end of the reply to leave, which was held back to go with more bytes (Nagle)")
-        }
+        Cause::Nagle => all(
+            "waiting for the client to confirm the first part of the reply, before the rest is sent (Nagle's algorithm)",
+        ),
         Cause::SlowClient => all("waiting for the client, which takes the reply slowly"),
         Cause::Network => all("waiting for the network to take the reply (congestion, pacing, loss)"),
     }
@@ -53,22 +53,22 @@ pub fn phrase(part: &Part, cut: &CutReport) -> Phrase {
 /// What the thread that should have read the request did meanwhile.
 fn doing(component: Option<Component>) -> &'static str {
     match component {
-        Some(Component::QueueOnCpu) => "was on a CPU with other work",
+        Some(Component::QueueOnCpu) => "was busy with other work",
         Some(Component::QueueRunQueue) => "waited for a CPU",
-        Some(Component::QueueLock) => "was blocked on a lock",
-        Some(Component::QueueDisk) => "was blocked on disk",
-        Some(Component::QueueDownstream) => "waited for a downstream call of another request",
-        Some(Component::QueueIdle) => "was idle and not woken yet",
-        Some(Component::QueueSleep) => "slept of its own accord",
-        Some(Component::QueueFault) => "was blocked in a page fault",
-        _ => "was blocked in something that is not known",
+        Some(Component::QueueLock) => "waited for a lock",
+        Some(Component::QueueDisk) => "waited for the disk",
+        Some(Component::QueueDownstream) => "waited for the answer to a call of another request",
+        Some(Component::QueueIdle) => "had not been woken yet",
+        Some(Component::QueueSleep) => "slept",
+        Some(Component::QueueFault) => "waited for memory (page fault)",
+        _ => "was blocked, it is not known in what",
     }
 }
 
 fn held_back(part: &Part) -> String {
     let quota = "held back by the CPU quota of its control group";
     match part.first() == Some(Component::QueueCpuQuota) {
-        true => format!("queueing before the application reads, while the thread that reads is {quota}"),
+        true => format!("waiting to be read, while the thread that reads is {quota}"),
         false => quota.into(),
     }
 }
@@ -83,13 +83,13 @@ fn queueing(part: &Part) -> String {
         }
     }
     doings.dedup();
-    format!("queueing before the application reads, while the thread that reads {}", doings.join(" or "))
+    format!("waiting to be read, while the thread that reads {}", doings.join(" or "))
 }
 
 fn waiting_for_cpu(part: &Part, cut: &CutReport) -> String {
     let before_read = part.first() == Some(Component::QueueRunQueue);
     let (text, joint) = match before_read {
-        true => ("queueing before the application reads, while the thread that reads waited for a CPU", "and"),
+        true => ("waiting to be read, while the thread that reads waited for a CPU", "and"),
         false => ("waiting for a CPU", "while"),
     };
     let names = commands(cut);

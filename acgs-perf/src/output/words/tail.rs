@@ -28,9 +28,11 @@ pub fn sentence(cut: Option<&CutReport>, rows: &[AttributionRowReport]) -> Strin
     let Some(cut) = cut else {
         let requests = rows.iter().fold(0u64, |sum, row| sum.saturating_add(row.count));
         return match requests {
-            0 => "No request was attributed, so there is no tail to explain.".into(),
-            1 => "Only one request was attributed, too few to explain a tail.".into(),
-            _ => format!("Only {requests} requests were attributed, too few to explain a tail."),
+            0 => "No request was followed through the service, so nothing says what requests wait for.".into(),
+            1 => "Only one request was followed through the service, too few to say why some are slow.".into(),
+            _ => {
+                format!("Only {requests} requests were followed through the service, too few to say why some are slow.")
+            }
         };
     };
     let explanation = explain(cut);
@@ -58,21 +60,21 @@ fn main_clause(explanation: &Explanation) -> String {
     let most = phrases.iter().map(|phrase| u128::from(phrase.mean_ns)).sum::<u128>() * 2 >= u128::from(cut.mean_ns);
     let against = || format!("{total} against {}", duration(cut.body_mean_ns));
     match phrases.as_slice() {
-        [] => format!("Nothing of the {who} was attributed to a component"),
+        [] => format!("Nothing is known of what the {who} waits for"),
         [only] if explanation.main[0].cause == Cause::Unknown => format!(
-            "{} of the {who} could not be attributed ({} of {total}), so that no cause can be named",
+            "Of {} of the time of the {who} nobody knows what it was ({} of {total}), so that no cause can be named",
             share(only),
             duration(only.mean_ns)
         ),
         [only] if !explanation.clear => format!(
-            "The {who} is hardly slower than the rest ({}); {} of its time is {}: {}",
+            "Slow requests take hardly longer than others ({}); {} of the time of the {who} is {}: {}",
             against(),
             share(only),
             only.text,
             duration(only.mean_ns)
         ),
         [first, second, ..] if !explanation.clear => format!(
-            "The {who} is hardly slower than the rest ({}); its time is mostly {} ({}) and {} ({})",
+            "Slow requests take hardly longer than others ({}); the time of the {who} is mostly {} ({}) and {} ({})",
             against(),
             first.text,
             share(first),

@@ -24,14 +24,14 @@ pub fn words(finding: &Finding, service: &ServiceReport) -> Words {
         IN_SERVICE => Words(
             format!("requests to {name} were read and have no answer"),
             open(&fates.in_service, "without an answer"),
-            "see what the threads of the named processes wait for (`acgs-perf record` with the attribution, or their stacks); set a \
+            "see what the threads of the named processes wait for (their stacks); set a \
              timeout on the calls that they make"
                 .into(),
         ),
         UNDELIVERED => Words(
             format!("replies of {name} have not left"),
             open(&fates.undelivered, "answered, but not all of the reply was sent,"),
-            "see what the finding about the tail says of the delivery: a client that reads slowly, or the network to it".into(),
+            "see whether the client reads slowly, or the network to it is slow".into(),
         ),
         ABANDONED => {
             let abandoned = &fates.abandoned;
@@ -43,7 +43,7 @@ pub fn words(finding: &Finding, service: &ServiceReport) -> Words {
             Words(
                 format!("clients of {name} gave up before they were answered"),
                 format!("{} left when they had waited as long as the objective allows, or longer{longest}{all_the_same}", grouped(abandoned.beyond_objective)),
-                "their timeout is shorter than the latency: shorten what the tail waits for, or stop working on requests whose \
+                "their timeout is shorter than the latency: shorten what slow requests wait for, or stop working on requests whose \
                  client has left"
                     .into(),
             )

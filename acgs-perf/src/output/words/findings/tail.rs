@@ -4,75 +4,86 @@
 
 use acgs_perf_common::attribution::Component;
 
-use super::said::{Words, numbers};
+use super::said::{self, Words, against, compared, number, numbers, value};
 use crate::analysis::missed_for_latency;
-use crate::analysis::tail::{Cause, Explanation, calls_in_sequence, explain, main_cut};
+use crate::analysis::tail::{Cause, Explanation, Part, calls_in_sequence, causes, explain, main_cut};
 use crate::output::words::phrase::phrase;
 use crate::output::words::tail::slowest;
 use crate::report::{CutReport, Finding, ServiceReport};
 use crate::units::{duration, grouped, percent, process_name};
 
-/// The words.
-pub fn words(finding: &Finding, service: &ServiceReport) -> Words {
+/// The words of a cause of slow requests.
+pub fn words(finding: &Finding, cause: Cause, service: &ServiceReport) -> Words {
     let cut = service.tail.as_ref().and_then(|tail| main_cut(&tail.cuts));
-    let Some(explanation) = cut.map(explain).filter(|explanation| !explanation.main.is_empty()) else {
+    let explanation = cut.map(explain);
+    let all = cut.map(causes).unwrap_or_default();
+    let (Some(explanation), Some(part)) = (explanation, all.iter().find(|part| part.cause == cause)) else {
         return Words(finding.id.replace('_', " "), numbers(finding), String::new());
     };
-    let mut evidence = evidence(service, &explanation);
-    let mut recommendation = recommendation(&explanation);
-    if let Some(connects) = finding.figures.iter().find(|figure| figure.what == "connects") {
-        let count = |number: Option<u64>| grouped(number.unwrap_or(0));
+    let is_first = explanation.main.first().is_some_and(|main| main.cause == cause);
+    let mut evidence = evidence(service, &explanation, part);
+    let mut recommendation = recommendation(part, explanation.cut);
+    if let Some(connects) = said::all(finding, "connects").next() {
         evidence.push_str(&format!(
             "; {} connections to {} for {} calls",
-            count(connects.value.as_u64()),
+            grouped(number(connects)),
             connects.of.as_deref().unwrap_or("a peer"),
-            count(connects.against.as_ref().and_then(|calls| calls.as_u64()))
+            grouped(compared(connects))
         ));
         recommendation.push_str("; keep connections open instead of opening one for each call");
     }
-    Words(title(service, &explanation), evidence, recommendation)
+    if let Some(endpoint) = &finding.endpoint {
+        evidence.push_str(&format!(
+            "; {endpoint} takes {} each time, half of all requests {} or less",
+            duration(value(finding, "endpoint_p50")),
+            duration(against(finding, "endpoint_p50"))
+        ));
+        recommendation = format!("begin with {endpoint}, which keeps others waiting: {recommendation}");
+    }
+    let title = title(service, &explanation, part, is_first);
+    Words(title, evidence, recommendation)
 }
 
-fn title(service: &ServiceReport, explanation: &Explanation) -> String {
-    let main = &explanation.main[0];
-    if main.cause == Cause::Unknown {
-        return format!("what makes {} slow could not be attributed", service.name);
+fn title(service: &ServiceReport, explanation: &Explanation, part: &Part, is_first: bool) -> String {
+    let name = &service.name;
+    if part.cause == Cause::Unknown {
+        return format!("nobody can tell what makes {name} slow");
     }
     let who = slowest(&explanation.cut.quantile);
-    let subject = match explanation.clear || !missed_for_latency(service) {
-        true => format!("the {who} of the requests to {}", service.name),
-        false => format!("all requests to {}, not only the {who},", service.name),
-    };
-    format!("{subject} spend their time {}", phrase(main, explanation.cut).text)
+    let text = phrase(part, explanation.cut).text;
+    match explanation.clear || !missed_for_latency(service) {
+        _ if !is_first => format!("the {who} of the requests to {name} also spend time {text}"),
+        true => format!("the {who} of the requests to {name} spend their time {text}"),
+        false => format!("all requests to {name}, not only the {who}, spend their time {text}"),
+    }
 }
 
-fn evidence(service: &ServiceReport, explanation: &Explanation) -> String {
+fn evidence(service: &ServiceReport, explanation: &Explanation, part: &Part) -> String {
     let cut = explanation.cut;
-    let threshold = cut.threshold_ns.map_or_else(|| "68.7 s or more".into(), duration);
-    let mut facts = vec![format!(
-        "{} requests above {} ({threshold}) take {} on average, the rest {}",
-        grouped(cut.count),
-        cut.quantile,
-        duration(cut.mean_ns),
-        duration(cut.body_mean_ns)
-    )];
-    for part in &explanation.main {
-        let phrase = phrase(part, cut);
-        facts.push(format!(
-            "{}: {} ({}), in the rest {}",
-            phrase.text,
+    let threshold = cut.threshold_ns.map_or_else(|| "68.7 s".into(), duration);
+    let phrase = phrase(part, cut);
+    let mut facts = vec![
+        format!(
+            "{} requests take {threshold} or longer, {} on average; the others take {}",
+            grouped(cut.count),
+            duration(cut.mean_ns),
+            duration(cut.body_mean_ns)
+        ),
+        format!(
+            "{} of that ({}) is {}; of the others {}",
             duration(phrase.mean_ns),
             percent(phrase.mean_ns, cut.mean_ns),
+            phrase.text,
             duration(phrase.body_mean_ns)
-        ));
-    }
-    if explanation.main.iter().any(|part| part.cause == Cause::Downstream) && cut.calls_per_request > 0.0 {
+        ),
+    ];
+    if part.cause == Cause::Downstream && cut.calls_per_request > 0.0 {
         facts.push(format!(
-            "calls per request {:.1}, in the rest {:.1}",
+            "they make {:.1} calls each, the others {:.1}",
             cut.calls_per_request, cut.body_calls_per_request
         ));
     }
-    if explanation.main.iter().any(|part| part.cause == Cause::RunQueue) {
+    if part.cause == Cause::RunQueue {
         facts.extend(ran_instead(service, cut));
     }
     facts.join("; ")
@@ -83,25 +94,24 @@ fn ran_instead(service: &ServiceReport, cut: &CutReport) -> Option<String> {
     let one = |comm: &str, pid: u32, wait_ns: u64| format!("{} {}", process_name(comm, pid), duration(wait_ns));
     let exemplars: Vec<_> = cut.preemptors.iter().take(3).map(|p| one(&p.comm, p.pid, p.wait_ns)).collect();
     if !exemplars.is_empty() {
-        return Some(format!("ran instead, in the exemplars: {}", exemplars.join(", ")));
+        return Some(format!("meanwhile ran, while the slowest requests waited: {}", exemplars.join(", ")));
     }
     let all = &service.scheduler.as_ref()?.ran_instead;
     let all: Vec<_> = all.iter().take(3).map(|r| one(&r.comm, r.pid, r.wait_ns)).collect();
-    (!all.is_empty()).then(|| format!("ran instead, over all waits of the service: {}", all.join(", ")))
+    (!all.is_empty()).then(|| format!("meanwhile ran, while threads of the service waited: {}", all.join(", ")))
 }
 
-fn recommendation(explanation: &Explanation) -> String {
-    let Some(main) = explanation.main.first() else { return String::new() };
+fn recommendation(main: &Part, cut: &CutReport) -> String {
     let advice = match main.cause {
         Cause::Accept => {
             "accept more often: raise the backlog of `listen` and net.core.somaxconn, add workers, let clients keep \
              their connections open"
         }
         Cause::Queue => queue_advice(main.first()),
-        Cause::Cpu => "profile the code with `perf record` on the thread of an exemplar, and cache or divide the work",
+        Cause::Cpu => "find the code with `perf record -g -p PID`, then cache its results, do less, or divide the work",
         Cause::RunQueue => {
-            "give the service CPUs of its own: move or limit the commands that ran instead (cpuset, CPUWeight=), raise \
-             its CPU quota, or run fewer threads than CPUs"
+            "give the service CPUs of its own: move or limit the commands that ran meanwhile (cpuset, CPUWeight=), or run \
+             no more threads than there are CPUs"
         }
         Cause::CpuQuota => {
             "raise the CPU quota of its control group (CPUQuota=, cpu.max; in Kubernetes the CPU limit), or run fewer threads \
@@ -109,7 +119,7 @@ fn recommendation(explanation: &Explanation) -> String {
         }
         Cause::Lock => "find the lock with `perf lock contention` or `perf trace -e futex`, and hold it for less",
         Cause::Disk => "keep the data in memory, write asynchronously, or look at the device with `iostat -x 1`",
-        Cause::Downstream if calls_in_sequence(explanation.cut).is_some() => {
+        Cause::Downstream if calls_in_sequence(cut).is_some() => {
             "make the calls that do not need each other's answer at the same time, or ask for everything in one call; \
              then look at the latency of the peer"
         }
@@ -122,15 +132,15 @@ fn recommendation(explanation: &Explanation) -> String {
              client may send, or look at the network from it"
         }
         Cause::Idle => {
-            "look at the exemplars: a timer or a sleep of the event loop, a wait that is not seen, as on another process, or a \
-             lock, a channel or a sleep inside of a runtime such as Go's, which its own profile of blocked tasks shows"
+            "look for a timer, a sleep, a lock or a channel inside of the program: its own profiler shows them (for Go the block \
+             profile); or for a wait for another process"
         }
         Cause::Sleep => {
             "remove the sleep, the retry with a fixed pause, or the wait that only its time limit ends, from the path of the \
              request"
         }
         Cause::Fault => "check memory pressure and swap (`vmstat 1`), transparent huge pages, and memory-mapped files",
-        Cause::Other => "look at the system calls of the service, and at the segments of the exemplars",
+        Cause::Other => "look at the system calls of the service (`--details`): one of them takes this time",
         Cause::EventLoop => {
             "move blocking and long work off the event loop (thread pool, worker process), or run more workers"
         }
@@ -140,7 +150,8 @@ fn recommendation(explanation: &Explanation) -> String {
              the calls faster"
         }
         Cause::Unknown => {
-            "see in the exemplars which stretch is unknown; work that is handed to another process is not followed"
+            "look at single slow requests (`acgs-perf report FILE --format perfetto`); work that is handed to another process is \
+             not followed"
         }
         Cause::Reply => {
             "check whether the reply is large or streamed on purpose: the service itself takes this time between its sends"

@@ -17,9 +17,9 @@ fn about(requests: &[Request], exemplars: &[ExemplarReport]) -> String {
 fn few_requests_are_no_tail() {
     let body = request(&[(Component::OnCpu, 10_000)], &[]);
     let of = |n: usize| about(&mixed(n, 0, &body, &body), &[]);
-    assert!(of(999).starts_with("The slowest 10 % is hardly slower"), "{}", of(999));
-    assert_eq!(of(19), "Only 19 requests were attributed, too few to explain a tail.");
-    assert_eq!(of(0), "No request was attributed, so there is no tail to explain.");
+    assert!(of(999).starts_with("Slow requests take hardly longer than others"), "{}", of(999));
+    assert_eq!(of(19), "Only 19 requests were followed through the service, too few to say why some are slow.");
+    assert_eq!(of(0), "No request was followed through the service, so nothing says what requests wait for.");
 }
 
 #[test]
@@ -54,22 +54,22 @@ fn with(component: Component) -> String {
 
 #[test]
 fn each_component_has_its_words() {
-    let queue = "queueing before the application reads, while the thread that reads";
+    let queue = "waiting to be read, while the thread that reads";
     let table = [
         (
             Component::QueueAccept,
-            "waiting to be accepted, because the listen backlog is not emptied fast enough".into(),
+            "waiting to be accepted, because the service accepts connections too slowly".into(),
         ),
-        (Component::QueueOnCpu, format!("{queue} was on a CPU with other work")),
+        (Component::QueueOnCpu, format!("{queue} was busy with other work")),
         (Component::QueueRunQueue, format!("{queue} waited for a CPU")),
         (Component::QueueCpuQuota, format!("{queue} is held back by the CPU quota of its control group")),
-        (Component::QueueLock, format!("{queue} was blocked on a lock")),
-        (Component::QueueDisk, format!("{queue} was blocked on disk")),
-        (Component::QueueDownstream, format!("{queue} waited for a downstream call of another request")),
-        (Component::QueueIdle, format!("{queue} was idle and not woken yet")),
-        (Component::QueueSleep, format!("{queue} slept of its own accord")),
-        (Component::QueueFault, format!("{queue} was blocked in a page fault")),
-        (Component::QueueOther, format!("{queue} was blocked in something that is not known")),
+        (Component::QueueLock, format!("{queue} waited for a lock")),
+        (Component::QueueDisk, format!("{queue} waited for the disk")),
+        (Component::QueueDownstream, format!("{queue} waited for the answer to a call of another request")),
+        (Component::QueueIdle, format!("{queue} had not been woken yet")),
+        (Component::QueueSleep, format!("{queue} slept")),
+        (Component::QueueFault, format!("{queue} waited for memory (page fault)")),
+        (Component::QueueOther, format!("{queue} was blocked, it is not known in what")),
         (Component::RunQueue, "waiting for a CPU".into()),
         (Component::CpuQuota, "held back by the CPU quota of its control group".into()),
         (Component::Lock, "waiting for a lock".into()),
@@ -77,17 +77,17 @@ fn each_component_has_its_words() {
         (Component::Downstream, "waiting for downstream peers".into()),
         (Component::RequestBody, "waiting for the rest of the request, which the client was still sending".into()),
         (Component::Idle, "waiting for a timer, or for an event that is not known".into()),
-        (Component::Sleep, "sleeping of its own accord".into()),
-        (Component::Fault, "waiting for memory, in page faults".into()),
-        (Component::Other, "blocked in something that has no class of its own".into()),
+        (Component::Sleep, "sleeping".into()),
+        (Component::Fault, "waiting for memory (page faults)".into()),
+        (Component::Other, "blocked in a system call of another kind".into()),
         (Component::SendBuffer, "waiting for the client, which takes the reply slowly".into()),
-        (Component::LoopWait, "waiting for its own event loop, which was busy with other requests".into()),
-        (Component::PoolWait, "waiting for a free thread of the pool".into()),
-        (Component::ConnectionWait, "waiting for a free connection of the pool of connections to a peer".into()),
+        (Component::LoopWait, "waiting for the event loop, which was busy with other requests".into()),
+        (Component::PoolWait, "waiting for a free thread, because all of the pool are busy".into()),
+        (Component::ConnectionWait, "waiting for a free connection to a peer, because all of the pool are in use".into()),
         (Component::Reply, "sending the reply".into()),
         (
             Component::DeliveryNagle,
-            "waiting for the end of the reply to leave, which was held back to go with more bytes (Nagle)".into(),
+            "waiting for the client to confirm the first part of the reply, before the rest is sent (Nagle's algorithm)".into(),
         ),
         (Component::DeliveryWindow, "waiting for the client, which takes the reply slowly".into()),
         (Component::DeliveryNetwork, "waiting for the network to take the reply (congestion, pacing, loss)".into()),
@@ -99,7 +99,7 @@ fn each_component_has_its_words() {
     assert_eq!(with(Component::OnCpu), "100 % of the slowest 1 % is computing: 10 ms of 10 ms.");
     assert_eq!(
         with(Component::Unknown),
-        "90 % of the slowest 1 % could not be attributed (9 ms of 10 ms), so that no cause can be named."
+        "Of 90 % of the time of the slowest 1 % nobody knows what it was (9 ms of 10 ms), so that no cause can be named."
     );
     assert_eq!(table.len() + 2, ALL.len(), "a component has no sentence");
 }
@@ -137,8 +137,8 @@ fn the_queue_is_one_cause_however_many_components_it_has() {
     let parts = [(Component::QueueOnCpu, 3_000_000), (Component::QueueLock, 2_500_000), (Component::Disk, 3_500_000)];
     assert_eq!(
         sentence(1_000_000, request(&parts, &[])),
-        "55 % of the slowest 1 % is queueing before the application reads, while the thread that reads was on a CPU \
-         with other work or was blocked on a lock: 5.50 ms of 10 ms."
+        "55 % of the slowest 1 % is waiting to be read, while the thread that reads was busy with \
+         other work or waited for a lock: 5.50 ms of 10 ms."
     );
     // Waiting for a CPU is one cause before and after the read.
     let parts = [(Component::QueueRunQueue, 3_000_000), (Component::RunQueue, 3_500_000), (Component::Disk, 2_500_000)];
@@ -169,7 +169,7 @@ fn a_difference_that_is_not_most_of_the_time_is_called_one() {
     let text = sentence(1_000_000, request(&[(Component::Lock, 100_000)], &[]));
     assert_eq!(
         text,
-        "The slowest 1 % is hardly slower than the rest (1.10 ms against 1.00 ms); 91 % of its time is computing: 1 ms."
+        "Slow requests take hardly longer than others (1.10 ms against 1.00 ms); 91 % of the time of the slowest 1 % is computing: 1 ms."
     );
 }
 
@@ -178,7 +178,10 @@ fn what_cannot_be_known_is_said() {
     // A third of the time is unknown: no cause, even if a lock is longer.
     let parts = [(Component::Lock, 5_000_000), (Component::Unknown, 3_100_000)];
     let text = sentence(1_000_000, request(&parts, &[]));
-    assert!(text.starts_with("34 % of the slowest 1 % could not be attributed (3.10 ms of 9.10 ms)"), "{text}");
+    assert!(
+        text.starts_with("Of 34 % of the time of the slowest 1 % nobody knows what it was (3.10 ms of 9.10 ms)"),
+        "{text}"
+    );
     let parts = [(Component::Lock, 6_000_000), (Component::Unknown, 2_000_000)];
     assert!(sentence(1_000_000, request(&parts, &[])).starts_with("67 % of the slowest 1 % is waiting for a lock"));
     let shared = |shared_ns| {
