@@ -95,6 +95,8 @@ fn a_time_is_told_while_it_runs_after_a_reload_and_after_a_crash() {
     assert_eq!(metric(address, "acgs_perf_request_latency_seconds_bucket{service=\"truth\",le=\"+Inf\"}"), 2_000);
     let told = get(address, "/api/v1/report?from=5m&service=truth").unwrap();
     Report(serde_json::from_str(&told).unwrap()).assert_exact("truth", 2_000);
+    let page = get(address, "/?from=5m").unwrap();
+    assert!(page.starts_with("<!doctype html>") && page.contains("2,000") && page.ends_with("</html>\n"), "{page}");
     assert_eq!(get(address, "/readyz").as_deref(), Some("recording\n"));
 
     // A configuration that is wrong changes nothing.

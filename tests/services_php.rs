@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use acgs_perf_tests::endpoints::{endpoints, find};
 use acgs_perf_tests::harness::{Service, free_port, need_root, php_fpm, run};
 use acgs_perf_tests::nginx;
 use acgs_perf_tests::recording::Recorder;
@@ -43,6 +44,7 @@ fn nginx(path: &Path, keeps: bool) -> Service {
              fastcgi_pass php; {location}
              fastcgi_param SCRIPT_FILENAME {script};
              fastcgi_param REQUEST_METHOD $request_method;
+             fastcgi_param REQUEST_URI $request_uri;
              fastcgi_param QUERY_STRING $query_string;
            }}
          }}"
@@ -64,7 +66,7 @@ fn php_answers_what_nginx_was_asked() {
         let nginx = nginx(&path, keeps);
         let recorder = Recorder::new("nginx", &format!("port:{}", nginx.port));
         let recording = recorder.arg("--service").arg(&format!("php=unix:{}", path.display())).start().unwrap();
-        let (url, requests) = (format!("http://127.0.0.1:{}/", nginx.port), REQUESTS.to_string());
+        let (url, requests) = (format!("http://127.0.0.1:{}/items/1?secret=2", nginx.port), REQUESTS.to_string());
         let text = run(Command::new("ab").args(["-q", "-n", &requests, "-c", "4", &url])).unwrap();
         assert!(text.contains("Complete requests:      3000\n") && !text.contains("Non-2xx"), "{text}");
         let report = recording.stop().unwrap();
@@ -74,6 +76,11 @@ fn php_answers_what_nginx_was_asked() {
             report.assert_counted(name, REQUESTS, &[("arrival_unseen", REQUESTS / 100)]);
         }
         assert_eq!((fates(&report, "php"), fates(&report, "nginx")), ([0; 3], [0; 3]), "keeps {keeps}");
+        for (name, protocol) in [("php", "fastcgi"), ("nginx", "http")] {
+            let rows = endpoints(&report, name);
+            let row = find(&rows, "GET /items/{}");
+            assert_eq!((row.counts.requests, row.protocol.as_str(), rows.len()), (REQUESTS, protocol, 1), "{rows:?}");
+        }
         let peers = &report.service("nginx")["downstream"];
         assert_eq!(peers[0]["calls"], REQUESTS, "keeps {keeps}: {peers}");
     }

@@ -4,7 +4,9 @@
 //! hooks. Out: the protocol. Each looks for what no other one begins with, so that none is taken for another.
 
 use crate::found::Found;
+use crate::mysql::detect::{self as mysql, Looks};
 use crate::protocol::Protocol;
+use crate::tls;
 use crate::window::Window;
 use crate::word;
 use crate::word::text;
@@ -17,21 +19,36 @@ pub fn detect(window: &Window) -> Result<Protocol, Found> {
         return Err(Found::SHORT);
     }
     let second = (window.word(0) >> 8) as u8;
-    if first == b'*' {
+    if first == b'*' && second.is_ascii_digit() {
         // The number of words of a request.
-        return Ok(if second.is_ascii_digit() { Protocol::Resp } else { Protocol::Unparsed });
+        return Ok(Protocol::Resp);
+    }
+    if left < 5 {
+        return Err(Found::SHORT);
+    }
+    if first == 0x17 && tls::Head::of(window).is_some_and(|head| head.has_data()) {
+        return Ok(Protocol::Tls);
+    }
+    match mysql::looks(window) {
+        Looks::So => return Ok(Protocol::MySql),
+        Looks::Short => return Err(Found::SHORT),
+        Looks::Otherwise => {}
+    }
+    if first.is_ascii_alphabetic() && second == 0 {
+        let found = message(window);
+        return if found == Ok(Protocol::Unparsed) && mysql::prepares(window) { Ok(Protocol::MySql) } else { found };
+    }
+    if mysql::prepares(window) {
+        return if left < 6 { Err(Found::SHORT) } else { Ok(Protocol::MySql) };
     }
     if first == 0 {
         return opening(window);
     }
     if first == 0x16 {
-        return tls(window.word(0), left);
+        return hello(window.word(0), left);
     }
     if first == 1 {
         return fastcgi(window.word(0), window.word(8), left);
-    }
-    if first.is_ascii_alphabetic() && second == 0 {
-        return message(window);
     }
     if first.is_ascii_uppercase() {
         return http(window.word(0), window.word(8), left);
@@ -97,7 +114,7 @@ const LMA: u64 = text("ma ");
 
 /// The record of TLS in which a client says hello: its type, version 3, two bytes of a length, the type of the message.
 #[inline(always)]
-fn tls(word: u64, left: u32) -> Result<Protocol, Found> {
+fn hello(word: u64, left: u32) -> Result<Protocol, Found> {
     if left < 6 {
         return Err(Found::SHORT);
     }

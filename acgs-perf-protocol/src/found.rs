@@ -27,7 +27,8 @@ impl Found {
     pub const LEFT: Self = Self(1 << 8);
     /// It is not what it looked like.
     pub const LOST: Self = Self(1 << 9);
-    /// The name is that of a prepared statement, which `value` stands for from now on: no request yet.
+    /// The name is that of a prepared statement, which `value` stands for from now on: no request yet. Of a reply: from now on it stands for
+    /// the statement that was prepared last.
     pub const DEFINED: Self = Self(1 << 10);
     /// The next request that is [`Self::BOUND`] runs the prepared statement that `value` stands for.
     pub const BINDS: Self = Self(1 << 11);
@@ -37,6 +38,8 @@ impl Found {
     pub const STREAM: Self = Self(1 << 13);
     /// The name of the request is whole. Where none says so before [`Self::REQUEST`], it is whole there.
     pub const NAMED: Self = Self(1 << 14);
+    /// Behind this message the connection speaks TLS.
+    pub const TURNS: Self = Self(1 << 15);
 
     /// Both.
     #[inline(always)]

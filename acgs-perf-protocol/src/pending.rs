@@ -112,6 +112,13 @@ impl Pending {
         self.length == 0
     }
 
+    /// Whether exactly one waits.
+    #[inline(always)]
+    #[must_use]
+    pub fn is_single(&self) -> bool {
+        self.length == 1 && self.overflow == 0 && self.get(u32::from(self.first)).count == 1
+    }
+
     #[inline(always)]
     fn get(&self, place: u32) -> Waiting {
         let at = masked::<{ ENTRIES - 1 }>(place as usize);
@@ -338,9 +345,11 @@ mod tests {
         let push = |pending: &mut Pending, kind| assert!(pending.push(1, kind, 2, reading(1)));
         push(&mut pending, Kind::Request);
         push(&mut pending, Kind::Mark);
+        assert!(pending.is_single());
         pending.pop();
         push(&mut pending, Kind::Request);
         push(&mut pending, Kind::Mark);
+        assert!(!pending.is_single());
         let kinds: Vec<u8> = drain(&mut pending).into_iter().map(|(_, kind)| kind).collect();
         assert_eq!(kinds, [Kind::Mark as u8, Kind::Request as u8, Kind::Mark as u8]);
     }

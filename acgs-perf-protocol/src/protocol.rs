@@ -20,13 +20,15 @@ pub enum Protocol {
     Memcached = 6,
     /// FastCGI.
     FastCgi = 7,
-    /// TLS: known as such, not followed.
+    /// TLS: what is no request is told from what may be one.
     Tls = 8,
+    /// That of MySQL and MariaDB.
+    MySql = 9,
 }
 
 impl Protocol {
     /// How many there are.
-    pub const COUNT: usize = 9;
+    pub const COUNT: usize = 10;
     /// All, in the order of their numbers.
     pub const ALL: [Self; Self::COUNT] = [
         Self::Unknown,
@@ -38,6 +40,7 @@ impl Protocol {
         Self::Memcached,
         Self::FastCgi,
         Self::Tls,
+        Self::MySql,
     ];
 
     /// The one with this number.
@@ -53,6 +56,7 @@ impl Protocol {
             6 => Self::Memcached,
             7 => Self::FastCgi,
             8 => Self::Tls,
+            9 => Self::MySql,
             _ => Self::Unparsed,
         }
     }
@@ -70,6 +74,7 @@ impl Protocol {
             Self::Memcached => "memcached",
             Self::FastCgi => "fastcgi",
             Self::Tls => "tls",
+            Self::MySql => "mysql",
         }
     }
 
@@ -77,7 +82,7 @@ impl Protocol {
     #[inline(always)]
     #[must_use]
     pub const fn is_followed(self) -> bool {
-        !matches!(self, Self::Unknown | Self::Unparsed | Self::Http2 | Self::Tls)
+        !matches!(self, Self::Unknown | Self::Unparsed | Self::Http2)
     }
 }
 

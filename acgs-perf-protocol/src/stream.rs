@@ -35,8 +35,10 @@ pub struct Stream {
     pub reply_rule: u8,
     /// 1 if some of the name was in an earlier piece of the stream, so that only its hash is whole.
     pub is_cut: u8,
+    /// `state` of the other direction when this piece of the stream came. Whoever drives the steps puts it here before them.
+    pub other: u8,
     /// None.
-    pub _reserved: [u8; 6],
+    pub _reserved: [u8; 5],
 }
 
 impl Stream {

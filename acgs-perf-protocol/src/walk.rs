@@ -7,12 +7,14 @@ use crate::fastcgi;
 use crate::found::Found;
 use crate::http1;
 use crate::memcached;
+use crate::mysql;
 use crate::name::Name;
 use crate::place;
 use crate::postgres;
 use crate::protocol::Protocol;
 use crate::resp;
 use crate::stream::Stream;
+use crate::tls;
 use crate::window::Window;
 
 /// The longest token: as many bytes as are carried over from one piece of the stream to the next.
@@ -30,6 +32,8 @@ pub fn request_step(protocol: Protocol, stream: &mut Stream, window: &mut Window
         Protocol::Postgres => postgres::request::step(stream, window, name),
         Protocol::Memcached => memcached::request::step(stream, window, name),
         Protocol::FastCgi => fastcgi::request::step(stream, window, name),
+        Protocol::MySql => mysql::request::step(stream, window, name),
+        Protocol::Tls => tls::request::step(stream, window, name),
         _ => Found::LOST,
     }
 }
@@ -46,6 +50,8 @@ pub fn reply_step(protocol: Protocol, stream: &mut Stream, window: &mut Window) 
         Protocol::Postgres => postgres::reply::step(stream, window),
         Protocol::Memcached => memcached::reply::step(stream, window),
         Protocol::FastCgi => fastcgi::reply::step(stream, window),
+        Protocol::MySql => mysql::reply::step(stream, window),
+        Protocol::Tls => tls::reply::step(stream, window),
         _ => Found::LOST,
     }
 }

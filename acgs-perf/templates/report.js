@@ -67,8 +67,7 @@
   // Tables that can be sorted.
   const units = { ns: 1, "µs": 1e3, ms: 1e6, s: 1e9 };
   const value = (cell) => {
-    if (cell.dataset.v) return Number(cell.dataset.v);
-    const found = /^([\d.,]+)\s*(ns|µs|ms|s)?/.exec(cell.textContent.replace("≥", ""));
+    const found = /^([\d.,]+)\s*(ns|µs|ms|s)?/.exec(cell.textContent.replace(/^[≥<]/, ""));
     return found ? Number(found[1].replaceAll(",", "")) * (units[found[2]] ?? 1) : -1;
   };
   for (const table of all("table.sort")) {

@@ -17,7 +17,7 @@ type Find = (Found, u64, Stream, Vec<u8>);
 pub fn try_both_sides(protocol: Protocol, bytes: &[u8]) {
     let [cut, rule, rest @ ..] = bytes else { return };
     let pieces: Vec<&[u8]> = rest.chunks(usize::from(*cut % 64) + 1).collect();
-    for rule in [None, Some(*rule % 6)] {
+    for rule in [None, Some(*rule % 7)] {
         assert_eq!(finds(protocol, rule, &pieces), finds(protocol, rule, &[rest]));
     }
     let mut window = Window::new();
@@ -44,6 +44,7 @@ fn finds(protocol: Protocol, rule: Option<u8>, pieces: &[&[u8]]) -> Vec<Find> {
             loop {
                 walk::skip(&mut stream, &mut window);
                 stream.reply_rule = rule.unwrap_or(stream.reply_rule);
+                stream.other = rule.unwrap_or(0);
                 let before = (stream, window.left());
                 let found = match rule {
                     None => walk::request_step(protocol, &mut stream, &mut window, &mut name),

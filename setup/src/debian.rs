@@ -19,6 +19,8 @@ const SERVICES: &[(&str, &str, &str)] = &[
     ("redis-server", "redis-server", "--version"),
     ("redis-benchmark", "redis-tools", "--version"),
     ("nginx", "nginx-light", "-v"),
+    // 100 MB to fetch; looks at the HTML.
+    ("chromium", "chromium", "--version"),
     ("wrk", "wrk", "-v"),
     ("ab", "apache2-utils", "-V"),
     ("node", "nodejs", "--version"),
@@ -26,6 +28,8 @@ const SERVICES: &[(&str, &str, &str)] = &[
     ("iptables", "iptables", "--version"),
     ("haproxy", "haproxy", "-v"),
     ("curl", "curl", "--version"),
+    ("openssl", "openssl", "version"),
+    ("memcached", "memcached", "--version"),
     ("tmux", "tmux", "-V"),
     ("taskset", "util-linux", "--version"),
     ("runuser", "util-linux", "--version"),

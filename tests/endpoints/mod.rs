@@ -3,9 +3,11 @@
 mod bare;
 mod called;
 mod http;
+mod memcached;
 mod nginx;
 mod postgres;
 mod redis;
 mod redis_waits;
 mod resp;
+mod tls;
 mod uvicorn;

@@ -1,5 +1,6 @@
 //! Redis: each command by itself and by name, in pipelines that are cut anywhere; the truth is `INFO commandstats`.
 
+use std::collections::BTreeMap;
 use std::process::Command;
 use std::thread;
 use std::time::Duration;
@@ -163,6 +164,15 @@ fn each_request_of_the_benchmarks_pipeline_is_one() {
         assert_eq!(client.ask(&["GET", "long"]).len(), length + format!("${length}\r\n\r\n").len());
     }
     let report = recording.stop().unwrap();
+    // What waits behind others of its pipeline waits for a thread that works on these.
+    let mut parts = BTreeMap::<String, u64>::new();
+    for row in report.service("redis")["attribution"]["rows"].as_array().unwrap() {
+        for (part, ns) in row["component_ns"].as_object().unwrap() {
+            *parts.entry(part.clone()).or_default() += ns.as_u64().unwrap();
+        }
+    }
+    let part = |name: &str| parts.get(name).copied().unwrap_or(0);
+    assert!(part("queue_on_cpu") > 2 * part("queue_other") && part("queue_on_cpu") > 0, "{parts:?}");
     let truth = counted(service.address());
     assert_eq!(truth["GET"].requests, 100_002);
     assert!(truth["CONFIG GET"].requests > 0, "{truth:?}");

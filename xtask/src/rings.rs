@@ -107,6 +107,7 @@ impl Ring {
                 "services_stack",
                 "services_prometheus",
                 "services_export",
+                "html",
                 "causes",
             ],
             Self::Host | Self::OtherKernel => &[],

@@ -5,7 +5,7 @@
 
 use acgs_perf_common::endpoint::{NO_ENDPOINT, OTHER_ENDPOINT, PREPARED_BEFORE};
 use acgs_perf_protocol::pending::Reading;
-use acgs_perf_protocol::{Found, Kind};
+use acgs_perf_protocol::{Found, Kind, Protocol, mysql};
 
 use super::{answer, record};
 use crate::state::socket::SocketState;
@@ -14,17 +14,29 @@ use crate::table::{endpoint, statement};
 
 const WAIT: u8 = Kind::WaitByDesign as u8;
 const HANDSHAKE: u8 = Kind::Handshake as u8;
+const TLS: u8 = Protocol::Tls as u8;
 
 /// A request is known, or something about one.
 #[inline(always)]
 pub fn asked(talk: &mut Talk, id: u64, news: &mut News, room: &mut Room, found: Found) {
     let (stream, protocol) = (&talk.requests, talk.protocol);
+    if protocol == TLS {
+        if stream.kind == Kind::Farewell as u8 {
+            news.farewells += 1;
+        } else if news.owner.called == 0 {
+            news.has_data = 1;
+            talk.bound = endpoint::find(news.owner, stream, &room.name, protocol);
+        }
+        return;
+    }
     let is_named =
         found.has(Found::NAMED) || (found.has(Found::REQUEST) && !found.has(Found::BOUND) && talk.named == 0);
     if is_named || found.has(Found::DEFINED) {
         let endpoint = endpoint::find(news.owner, stream, &room.name, protocol);
         if found.has(Found::DEFINED) {
-            statement::define(id, stream.value, endpoint);
+            // Which of several statements that are prepared at once the server means, it does not say.
+            let is_known = stream.value != mysql::LAST || talk.pending.is_single();
+            statement::define(id, stream.value, if is_known { endpoint } else { OTHER_ENDPOINT });
             return;
         }
         talk.named = endpoint;
@@ -65,6 +77,15 @@ pub fn asked(talk: &mut Talk, id: u64, news: &mut News, room: &mut Room, found: 
 /// Something about replies is known.
 #[inline(always)]
 pub fn replied(socket: &mut SocketState, news: &mut News, found: Found) {
+    if socket.talk.protocol == TLS {
+        news.has_data = 1;
+        return;
+    }
+    if found.has(Found::DEFINED) {
+        let id = socket.known_id();
+        let endpoint = statement::find(id, mysql::LAST).unwrap_or(OTHER_ENDPOINT);
+        statement::define(id, socket.talk.replies.value, endpoint);
+    }
     let front = socket.talk.pending.front();
     let is_called = news.owner.called != 0;
     if is_called && front.is_none() {

@@ -47,6 +47,7 @@ pub fn heard(socket: &mut SocketState, service: u32, bytes: u64, arrived: u64, n
     if arrived != 0 {
         socket.talk.arrived = arrived;
     }
+    let was_followed = socket.talk.is_followed();
     let Some(news) = News::begin(Owner { service, called: 0 }, bytes, socket.talk.arrived, now, false) else {
         return Heard::Unknown;
     };
@@ -61,6 +62,10 @@ pub fn heard(socket: &mut SocketState, service: u32, bytes: u64, arrived: u64, n
     if news.farewells != 0 {
         fates::farewell(service);
     }
+    if talk.protocol == Protocol::Tls as u8 {
+        let (has_data, reading) = (news.has_data != 0, Reading { arrived: talk.arrived, read: now });
+        return heard_encrypted(socket, has_data, arrived, reading, !was_followed);
+    }
     let front = talk.pending.front();
     let expected = match front {
         _ if talk.has_left != 0 => None,
@@ -72,13 +77,35 @@ pub fn heard(socket: &mut SocketState, service: u32, bytes: u64, arrived: u64, n
         Some(reading) if talk.is_replying == 0 => Heard::Request(reading),
         Some(_) => Heard::Nothing,
         None => {
-            if socket.phase == READ {
-                // It looked like the beginning of a request.
-                socket.phase = IDLE;
-                Figures::of(socket.known_service()).add(Counter::Read, 1u64.wrapping_neg());
+            is_none(socket);
+            Heard::Nothing
+        }
+    }
+}
+
+/// What looked like the beginning of a request is none.
+#[inline(always)]
+fn is_none(socket: &mut SocketState) {
+    if socket.phase == READ {
+        socket.phase = IDLE;
+        Figures::of(socket.known_service()).add(Counter::Read, 1u64.wrapping_neg());
+    }
+}
+
+/// What the service has read of an encrypted connection: data are judged by behaviour, and nothing else is a request.
+#[inline(always)]
+fn heard_encrypted(socket: &mut SocketState, has_data: bool, arrived: u64, reading: Reading, is_new: bool) -> Heard {
+    match socket.phase {
+        _ if !has_data => {
+            if is_new {
+                is_none(socket);
             }
             Heard::Nothing
         }
+        READ => Heard::More,
+        // Its bytes came with the end of the handshake, which was read before.
+        IDLE if arrived == 0 && reading.arrived != 0 => Heard::Request(reading),
+        _ => Heard::Unknown,
     }
 }
 
@@ -98,6 +125,9 @@ pub fn said(socket: &mut SocketState, news: &mut News) -> Said {
     if !socket.talk.is_followed() {
         socket.endpoint = NO_ENDPOINT;
         return Said::Unknown;
+    }
+    if socket.talk.protocol == Protocol::Tls as u8 {
+        return said_encrypted(socket, news);
     }
     if goes_on_as_a_stream(socket, news.now) {
         ends_for_the_clock(&mut socket.talk);
@@ -124,6 +154,20 @@ pub fn said(socket: &mut SocketState, news: &mut News) -> Said {
         next(socket, &mut news.first, news.owner.service, news.now);
     }
     Said::Reply
+}
+
+/// What the service sends on an encrypted connection.
+#[inline(always)]
+fn said_encrypted(socket: &mut SocketState, news: &mut News) -> Said {
+    follow(socket, news);
+    if !socket.talk.is_followed() {
+        socket.endpoint = NO_ENDPOINT;
+    } else if news.has_data == 0 {
+        return Said::Nothing;
+    } else if socket.phase == READ {
+        socket.endpoint = socket.talk.bound;
+    }
+    Said::Unknown
 }
 
 /// Whether a reply in pieces goes on after a pause that is longer than all of it so far: the server tells what happens, as it happens, and

@@ -6,13 +6,13 @@
 
 use core::ffi::c_void;
 
-use acgs_perf_common::opaque::reload;
+use acgs_perf_common::opaque::{reload, store};
 use acgs_perf_common::subprogram;
 use acgs_perf_protocol::detect::detect;
 use acgs_perf_protocol::pending::Reading;
 use acgs_perf_protocol::walk::{self, TOKEN};
 use acgs_perf_protocol::window::WINDOW;
-use acgs_perf_protocol::{Found, Protocol, Stream};
+use acgs_perf_protocol::{Found, Protocol, Stream, tls};
 use aya_ebpf::helpers::generated::bpf_loop;
 
 use super::found::{asked, replied, skip_to_mark};
@@ -58,11 +58,23 @@ subprogram! {
         if news.is_reply == 0 && talk.requests.is_between() {
             talk.reading = Reading { arrived: news.arrived, read: news.now };
         }
+        if news.is_reply != 0 {
+            talk.replies.other = talk.requests.state;
+        } else {
+            talk.requests.other = talk.replies.state;
+        }
+        let stream = if news.is_reply != 0 { &talk.replies } else { &talk.requests };
+        if talk.protocol == Protocol::Tls as u8 && tls::is_in_data(stream) {
+            news.has_data = 1;
+        }
         let is_seen = looks.source.begin(news.bytes);
         looks.name.key = endpoint::key();
         (looks.window.at, looks.window.end) = (0, 0);
+        let is_reply = news.is_reply != 0;
+        let stream = if is_reply { &talk.replies } else { &talk.requests };
+        let is_filled = !is_seen || stream.skip != 0 || fill(is_reply, talk, looks) == GO_ON;
         let mut walk = Walk { socket, news, room };
-        if is_seen {
+        if is_seen && is_filled {
             // SAFETY: the callback takes what it is given here.
             let _steps = unsafe { bpf_loop(MOST_STEPS, step as *mut c_void, (&raw mut walk).cast(), 0) };
         } else {
@@ -147,11 +159,16 @@ extern "C" fn step(_number: u32, walk: *mut c_void) -> i64 {
     }
     let protocol = talk.protocol();
     let found = if is_reply {
-        talk.replies.reply_rule = talk.pending.reply_rule();
+        if talk.replies.state == Stream::START {
+            talk.replies.reply_rule = talk.pending.reply_rule();
+        }
         walk::reply_step(protocol, &mut talk.replies, &mut room.window)
     } else {
         walk::request_step(protocol, &mut talk.requests, &mut room.window, &mut room.name)
     };
+    // The verifier need not follow what each token can be through all that comes behind it.
+    store(&mut news.found, found.0);
+    let found = Found(reload(&news.found));
     if found.has(Found::LOST) {
         if is_reply && talk.pending.is_empty() && talk.is_replying == 0 && talk.is_streaming == 0 {
             // Nobody asked for it, and it is no reply.
@@ -167,7 +184,14 @@ extern "C" fn step(_number: u32, walk: *mut c_void) -> i64 {
         return short(is_reply, talk, room);
     }
     if found.0 != 0 {
-        if is_reply { replied(socket, news, found) } else { asked(talk, id, news, room, found) }
+        if is_reply {
+            replied(socket, news, found)
+        } else {
+            asked(talk, id, news, room, found)
+        }
+        if found.has(Found::TURNS) {
+            socket.talk.turns();
+        }
     }
     let talk = &mut socket.talk;
     let stream = if is_reply { &mut talk.replies } else { &mut talk.requests };

@@ -88,10 +88,20 @@ impl Talk {
         self.tries = self.tries.saturating_add(1);
         self.pending.clear();
         (self.requests.state, self.replies.state) = (0, 0);
+        (self.requests.flags, self.replies.flags) = (0, 0);
         (self.requests.skip, self.replies.skip) = (0, 0);
         (self.requests.carried, self.replies.carried) = (0, 0);
         (self.is_replying, self.has_ended, self.is_streaming, self.is_skipping, self.named) = (0, 0, 0, 0, 0);
         self.early = 0;
+    }
+
+    /// From here on it is encrypted.
+    #[inline(always)]
+    pub fn turns(&mut self) {
+        self.protocol = Protocol::Tls as u8;
+        (self.requests.state, self.replies.state) = (0, 0);
+        (self.requests.flags, self.replies.flags) = (0, 0);
+        (self.requests.count, self.requests.value, self.replies.value) = (0, 0, 0);
     }
 }
 
@@ -132,6 +142,10 @@ pub struct News {
     pub last: Reading,
     /// Out: its endpoint, or that of the last request.
     pub last_endpoint: u32,
+    /// Out: 1 if there are data among it, of a protocol that does not say where a request begins.
+    pub has_data: u32,
+    /// What the last step has found.
+    pub found: u32,
 }
 
 impl News {

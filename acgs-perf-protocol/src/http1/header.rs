@@ -60,23 +60,7 @@ pub fn begin(stream: &mut Stream, flags: u8, state: u8) {
 /// Takes the next token. [`Found::STREAM`] where the type of a reply's body says that it goes on.
 #[inline(always)]
 pub fn step<const REPLY: bool>(stream: &mut Stream, window: &mut Window) -> Found {
-    let found = match stream.state {
-        LINE | BEHIND_LENGTH | BEHIND_CODING => line(stream, window),
-        CONTENT => content::<REPLY>(stream, window),
-        TRANSFER => transfer(stream, window),
-        LENGTH => length(stream, window),
-        LENGTH_END => length_end(stream, window),
-        CODING => coding(stream, window),
-        CODING_REST => {
-            if window.pass(|word| word::equal(word, b',') | word::equal(word, b'\r') | word::equal(word, b'\n')) {
-                stream.state = CODING;
-            }
-            Found::NOTHING
-        }
-        TYPE if REPLY => media_type(stream, window),
-        TYPE_REST if REPLY => media_type_rest(stream, window),
-        _ => Found::NOTHING,
-    };
+    let found = tokens::<REPLY>(stream, window);
     // In the same step, because most lines of a header are not read.
     let is_unread = found == Found::NOTHING && stream.state == REST;
     if is_unread && window.left() != 0 && window.pass(|word| word::equal(word, b'\n')) {
@@ -84,6 +68,40 @@ pub fn step<const REPLY: bool>(stream: &mut Stream, window: &mut Window) -> Foun
         stream.state = LINE;
     }
     found
+}
+
+/// The tokens of a line, one behind the other as far as the window has them.
+#[inline(always)]
+fn tokens<const REPLY: bool>(stream: &mut Stream, window: &mut Window) -> Found {
+    macro_rules! then {
+        ($states:pat => $token:expr) => {
+            if matches!(stream.state, $states) {
+                let found = $token;
+                if found != Found::NOTHING || window.left() == 0 {
+                    return found;
+                }
+            }
+        };
+    }
+    then!(LINE | BEHIND_LENGTH | BEHIND_CODING => line(stream, window));
+    then!(CONTENT => content::<REPLY>(stream, window));
+    then!(LENGTH => length(stream, window));
+    then!(LENGTH_END => length_end(stream, window));
+    if REPLY {
+        then!(TYPE => media_type(stream, window));
+    }
+    match stream.state {
+        TRANSFER => transfer(stream, window),
+        CODING => coding(stream, window),
+        CODING_REST => {
+            if window.pass(|word| word::equal(word, b',') | word::equal(word, b'\r') | word::equal(word, b'\n')) {
+                stream.state = CODING;
+            }
+            Found::NOTHING
+        }
+        TYPE_REST if REPLY => media_type_rest(stream, window),
+        _ => Found::NOTHING,
+    }
 }
 
 /// How many bytes the end of a line takes that `text` begins with; 0 if it begins with something else.
@@ -125,7 +143,10 @@ fn line(stream: &mut Stream, window: &mut Window) -> Found {
         return Found::NOTHING;
     }
     if stream.state == BEHIND_LENGTH {
-        return length_is_known(stream);
+        let found = length_is_known(stream);
+        if found != Found::NOTHING {
+            return found;
+        }
     }
     match end_of_line(name, left) {
         Ok(0) => {}
@@ -213,9 +234,11 @@ fn transfer(stream: &mut Stream, window: &mut Window) -> Found {
 /// Blanks in front of a length, or up to eight digits of it.
 #[inline(always)]
 fn length(stream: &mut Stream, window: &mut Window) -> Found {
-    let (text, left) = (window.word(0), window.left());
-    if is_blank(text as u8) && stream.flags & DIGITS == 0 {
+    if is_blank(window.first()) && stream.flags & DIGITS == 0 {
         window.take(1);
+    }
+    let (text, left) = (window.word(0), window.left());
+    if left == 0 || (is_blank(text as u8) && stream.flags & DIGITS == 0) {
         return Found::NOTHING;
     }
     let digits = word::place(!word::between(text, b'0', b'9') & word::HIGH);
@@ -233,6 +256,9 @@ fn length(stream: &mut Stream, window: &mut Window) -> Found {
     stream.kept_hash = word::times_power_of_ten(stream.kept_hash, digits) + number;
     stream.flags |= DIGITS;
     window.take(digits);
+    if digits < 8 {
+        stream.state = LENGTH_END;
+    }
     Found::NOTHING
 }
 
@@ -304,9 +330,11 @@ fn coding(stream: &mut Stream, window: &mut Window) -> Found {
 /// The type of a reply's body.
 #[inline(always)]
 fn media_type(stream: &mut Stream, window: &mut Window) -> Found {
-    let (name, left) = (window.word(0), window.left());
-    if is_blank(name as u8) {
+    if is_blank(window.first()) {
         window.take(1);
+    }
+    let (name, left) = (window.word(0), window.left());
+    if left == 0 || is_blank(name as u8) {
         return Found::NOTHING;
     }
     if left < 8 && !is_short_line(name, left) {

@@ -4,10 +4,8 @@
 //! values. What a client sends to prepare, to bind and to describe is none: it is answered, but by the server in passing. After an error
 //! the server answers nothing up to the next `Sync`, which is a mark for that reason.
 
-mod list;
 pub mod reply;
 pub mod request;
-mod statement;
 
 /// [`crate::Stream::reply_rule`]: the reply ends when the server is ready for the next query.
 pub const QUERY: u8 = 1;

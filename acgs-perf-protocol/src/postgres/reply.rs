@@ -40,8 +40,9 @@ fn message(stream: &mut Stream, window: &mut Window) -> Found {
     let (kind, rule) = (word as u8, stream.reply_rule);
     if rule == ENCRYPT && matches!(kind, b'S' | b'N' | b'G') {
         window.take(1);
-        stream.state = if kind == b'N' { Stream::START } else { ENCRYPTED };
-        return Found::BEGAN.and(Found::ENDED);
+        stream.state = if kind == b'G' { ENCRYPTED } else { Stream::START };
+        let answered = Found::BEGAN.and(Found::ENDED);
+        return if kind == b'S' { answered.and(Found::TURNS) } else { answered };
     }
     if left < 5 {
         return Found::SHORT;

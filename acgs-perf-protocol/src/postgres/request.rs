@@ -2,10 +2,11 @@
 //!
 //! `count` is how many bytes of the message are to come.
 
-use super::{ENCRYPT, EXECUTE, HANDSHAKE, LONGEST, QUERY, SYNC, statement};
+use super::{ENCRYPT, EXECUTE, HANDSHAKE, LONGEST, QUERY, SYNC};
 use crate::found::{Found, Kind};
 use crate::name::Name;
 use crate::protocol::Protocol;
+use crate::sql::statement;
 use crate::stream::Stream;
 use crate::window::Window;
 use crate::word;

@@ -21,6 +21,11 @@ pub enum Head {
 pub fn head(window: &Window) -> Head {
     let left = window.left();
     let digits = window.word(1);
+    // Most numbers have one digit.
+    let first = (digits as u8).wrapping_sub(b'0');
+    if left >= 4 && first < 10 && (digits >> 8) as u8 == b'\r' {
+        return Head::Number(u64::from(first), 4);
+    }
     let place = word::place(word::equal(digits, b'\r'));
     if place < 8 && place + 1 < left {
         if left < place + 3 {

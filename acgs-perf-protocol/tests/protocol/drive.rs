@@ -7,6 +7,9 @@ use acgs_perf_protocol::{Found, Kind, Name, Protocol, Stream, Window};
 
 const KEY: Key = Key { start: 0x1234_5678_9abc_def0, factor: 0x8765_4321_0fed_cba9 };
 
+/// Tokens that follow each other in one step at most.
+const TOKENS: u32 = 4;
+
 /// A request that was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
@@ -78,7 +81,7 @@ impl Direction {
                 } else {
                     walk::request_step(self.protocol, &mut self.stream, &mut self.window, &mut self.name)
                 };
-                assert!(before.1 - self.window.left() <= SCAN + TOKEN, "a step took more than a token and a scan");
+                assert!(before.1 - self.window.left() <= SCAN + TOKENS * TOKEN, "a step took more than it may look at");
                 assert!(found != Found::NOTHING || before != (self.stream, self.window.left()), "a step did nothing");
                 let behind = self.taken - self.window.left() as usize;
                 if found.has(Found::LOST) {
@@ -97,7 +100,8 @@ impl Direction {
         }
     }
 
-    fn name(&self) -> String {
+    /// The name of the request that was found last.
+    pub fn name(&self) -> String {
         let length = usize::from(self.stream.length).min(NAME);
         String::from_utf8_lossy(&self.name.bytes[..length]).into_owned()
     }

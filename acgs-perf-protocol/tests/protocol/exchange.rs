@@ -34,6 +34,8 @@ pub struct Exchange {
     pub streams: usize,
     /// The connection left the clock.
     pub left: bool,
+    /// It speaks TLS from there on.
+    pub turned: bool,
     pub lost: bool,
     /// The server's side ended between two messages.
     pub between: bool,
@@ -91,6 +93,7 @@ pub fn exchange(protocol: Protocol, client: &[u8], server: &[&[u8]]) -> Exchange
             seen.pushes += usize::from(what.has(Found::PUSH));
             seen.streams += usize::from(what.has(Found::STREAM));
             seen.left |= what.has(Found::LEFT);
+            seen.turned |= what.has(Found::TURNS);
             if what.has(Found::ENDED) {
                 let (front, _) = pending.front().expect("a reply to nobody");
                 assert_ne!(front.kind, Kind::Mark as u8, "a mark is not a request");

@@ -6,7 +6,17 @@ use acgs_perf_protocol::{Protocol, Window, detect};
 use super::drive::{replies_by_rule, requests};
 use super::random::Random;
 
-const PARTS: [&str; 54] = [
+const FOLLOWED: [Protocol; 7] = [
+    Protocol::Resp,
+    Protocol::Http1,
+    Protocol::Postgres,
+    Protocol::Memcached,
+    Protocol::FastCgi,
+    Protocol::MySql,
+    Protocol::Tls,
+];
+
+const PARTS: [&str; 68] = [
     "\r\n",
     "\n",
     "\r",
@@ -61,6 +71,20 @@ const PARTS: [&str; 54] = [
     "\x01\x05\0\x01\0\0\0\0",
     "\x0b\x05REQUEST_URI/a/b1",
     "\x0e\x03REQUEST_METHODGET",
+    "\x20\0\0\0\x03select `a` /*! */ \"",
+    "\x0a\0\0\0\x16select ? #",
+    "\x0a\0\0\0\x17\x01\0\0\0\0\x01\0\0\0",
+    "\x01\0\0\0\x0e",
+    "\x07\0\0\x01\0\0\0\x02\0\0\0",
+    "\x07\0\0\x05\x7e\0\0\x02\0\0\0",
+    "\x05\0\0\x04\x7e\0\0\x0a\0",
+    "\x01\0\0\x01\x02",
+    "\x0c\0\0\x01\0\x01\0\0\0\x01\0\x01\0\0\0\0",
+    "\x20\0\0\x01\x05\x02\x0f\0",
+    "\x16\x03\x01\0\x05",
+    "\x14\x03\x03\0\x01\x01",
+    "\x17\x03\x03\0\x13",
+    "\x17\x03\x03\0\x35",
 ];
 
 fn bytes(random: &mut Random) -> Vec<u8> {
@@ -80,10 +104,10 @@ fn nothing_breaks_a_parser() {
     let mut random = Random(10);
     for _ in 0..6_000 {
         let bytes = bytes(&mut random);
-        for protocol in [Protocol::Resp, Protocol::Http1, Protocol::Postgres, Protocol::Memcached, Protocol::FastCgi] {
+        for protocol in FOLLOWED {
             let pieces = random.cut(&bytes);
             assert_eq!(requests(protocol, &pieces), requests(protocol, &[&bytes]), "{protocol:?} {bytes:?}");
-            let rule = random.below(6) as u8;
+            let rule = random.below(7) as u8;
             assert_eq!(
                 replies_by_rule(protocol, rule, &pieces),
                 replies_by_rule(protocol, rule, &[&bytes]),

@@ -331,9 +331,11 @@ fn a_connection_is_opened_in_steps() {
 }
 
 #[test]
-fn what_becomes_encrypted_is_lost_and_a_replica_leaves() {
-    let seen = answers(&[opening(80_877_103, b"")], &[b"S\x16\x03\x01".to_vec()]);
-    assert!(seen.lost && seen.answers[0].ended == Some(1));
+fn what_becomes_encrypted_turns_or_is_lost_and_a_replica_leaves() {
+    let seen = answers(&[opening(80_877_103, b"")], &[b"S".to_vec()]);
+    assert!(seen.turned && !seen.lost && seen.between && seen.answers[0].ended == Some(1));
+    let seen = answers(&[opening(80_877_104, b"")], &[b"G\x16\x03\x01".to_vec()]);
+    assert!(seen.lost && !seen.turned && seen.answers[0].ended == Some(1));
     let copy = message(b'W', b"\0\0\0");
     let seen = answers(&[query("START_REPLICATION SLOT s LOGICAL 0/0")], std::slice::from_ref(&copy));
     assert!(seen.left && seen.answers[0].ended == Some(copy.len()));

@@ -19,6 +19,7 @@ Examples:
   acgs-perf diff before.capture after.capture
   acgs-perf diff before.capture after.capture --fail-on regression      # exit code 1 if so
   acgs-perf diff before.json after.json --fail-on 'p99>+5%' --fail-on 'unanswered>0'
+  acgs-perf diff before.capture after.capture --format html > diff.html
   acgs-perf diff before.capture after.capture --format markdown >> $GITHUB_STEP_SUMMARY
   sudo acgs-perf record --interval 200ms --capture before.capture    # what is best compared
 A rule is FIGURE>LIMIT or FIGURE<LIMIT.
@@ -39,6 +40,8 @@ pub enum Format {
     Json,
     /// For a pull request
     Markdown,
+    /// One page for a browser, that needs nothing else
+    Html,
 }
 
 /// Say by what two recordings differ
@@ -93,6 +96,7 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
     match args.format {
         Format::Text => output::print(&text::compare::render(&comparison, output::width())),
         Format::Markdown => output::print(&text::compare::markdown(&comparison)),
+        Format::Html => output::html::compare::render(&comparison).and_then(|page| output::print(&page)),
         Format::Json => output::print_json(&serde_json::to_string_pretty(&comparison)?),
     }
     .context("standard output")?;

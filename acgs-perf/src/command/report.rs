@@ -20,6 +20,8 @@ pub const EXAMPLES: &str = "\
 Examples:
   acgs-perf report report.json
   acgs-perf report report.json --format json | jq '.services[].requests.latency.p99_ns'
+  acgs-perf report night.capture --format html > night.html         # one page for a browser
+  acgs-perf report report.json --format markdown                   # for a pull request
   acgs-perf report report.json --format perfetto > trace.json      # open it at https://ui.perfetto.dev
   acgs-perf report night.capture                                   # what `record --capture` saved, analysed by this version
   sudo acgs-perf report --from 03:05 --to 03:20                    # what `serve` has recorded then

@@ -8,7 +8,7 @@ use crate::report::Report;
 
 use super::page::Page;
 use super::terminal::{print, print_json};
-use super::{html, perfetto, text};
+use super::{html, markdown, perfetto, text};
 
 /// How to show a report.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -20,6 +20,8 @@ pub enum Format {
     Json,
     /// One page for a browser, that needs nothing else
     Html,
+    /// Short, for a pull request
+    Markdown,
     /// The exemplars as a trace, for <https://ui.perfetto.dev>
     Perfetto,
 }
@@ -76,6 +78,7 @@ pub fn render(format: Format, report: &Report, sealed: String, width: usize) -> 
         Format::Text => Ok(Rendered::Page(text::render(report, width))),
         Format::Json => Ok(Rendered::Json(sealed)),
         Format::Html => html::render(report).map(|page| Rendered::Document(page, ".html")),
+        Format::Markdown => Ok(Rendered::Document(markdown::render(report), ".md")),
         Format::Perfetto => perfetto::render(report).map(Rendered::Json),
     }
 }

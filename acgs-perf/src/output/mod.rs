@@ -4,7 +4,8 @@
 
 pub mod ci;
 mod format;
-mod html;
+pub mod html;
+mod markdown;
 mod page;
 mod perfetto;
 mod terminal;

@@ -1,12 +1,15 @@
 //! The exemplars as a trace that <https://ui.perfetto.dev> opens.
 //!
-//! In: a report. Out: JSON in the Trace Event Format: one process per service, one track per exemplar, slowest first. On
-//! each track one slice is the whole request; below it, its segments follow each other without a gap and add up to it.
+//! In: a report. Out: JSON in the Trace Event Format: one process per service, one track per exemplar, slowest first, and below them
+//! one per thread. On the track of an exemplar one slice is the whole request; below it, its segments follow each other without a gap and
+//! add up to it. On that of a thread stands what it did for them, each with an arrow from the request.
 //!
 //! Perfetto calls this format legacy, and its own protobuf preferable; but it is what a reader can check, it needs no
 //! dependency, and the UI reads all that is used here: nested complete events, names, sort indexes (since October 2025)
 //! and the top-level `metadata` (since July 2026; ignored before). Times are microseconds with three decimals, which the
 //! UI rounds to whole nanoseconds again.
+
+mod threads;
 
 use std::io;
 
@@ -15,6 +18,7 @@ use serde_json::{Map, Value, json};
 
 use crate::report::{ExemplarReport, Report, SegmentReport, ServiceReport};
 use crate::units::duration;
+use threads::Threads;
 
 /// Tracks are numbered from here on, so that no track has the number of a process: the UI would take it for the main thread.
 const FIRST_TRACK: u64 = 1_000;
@@ -36,19 +40,22 @@ pub fn render(report: &Report) -> io::Result<String> {
     let exemplars = report.services.iter().flat_map(|service| service.exemplars.iter().flatten());
     let origin = exemplars.map(|exemplar| exemplar.arrived_offset_ns).min().unwrap_or(0).min(0);
     let mut events = Vec::new();
-    let mut track = FIRST_TRACK;
+    let (mut track, mut flow) = (FIRST_TRACK, 0);
     for (index, service) in report.services.iter().enumerate() {
         let process = index as u64 + 1;
         events.push(label("process_name", process, None, json!({ "name": service.name })));
         events.push(label("process_sort_index", process, None, json!({ "sort_index": process })));
+        let mut threads = Threads::default();
         for (rank, exemplar) in service.exemplars.iter().flatten().enumerate() {
             track += 1;
             let title = format!("{} #{} {}", service.name, rank + 1, duration(exemplar.latency_ns));
-            events.push(label("thread_name", process, Some(track), json!({ "name": title })));
+            events.push(label("thread_name", process, Some(track), json!({ "name": &title })));
             events.push(label("thread_sort_index", process, Some(track), json!({ "sort_index": rank + 1 })));
             let start = u64::try_from(i128::from(exemplar.arrived_offset_ns) - i128::from(origin)).unwrap_or(u64::MAX);
             request(&mut events, (process, track), start, exemplar, service, report);
+            threads.add(exemplar, track, start, &title);
         }
+        threads.events(process, &mut track, &mut flow, &mut events);
     }
     let lines: Vec<_> = events.iter().map(Value::to_string).collect();
     let metadata = json!({
@@ -174,7 +181,12 @@ mod tests {
     /// Slices by track: the request first, then its segments in order, as (start, length, name).
     fn tracks(trace: &Value) -> BTreeMap<i64, Vec<(i64, i64, String)>> {
         let mut tracks = BTreeMap::<i64, Vec<_>>::new();
-        for event in trace["traceEvents"].as_array().unwrap().iter().filter(|event| event["ph"] == "X") {
+        for event in trace["traceEvents"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|event| event["ph"] == "X" && event["cat"] != threads::CATEGORY)
+        {
             let name = event["name"].as_str().unwrap().to_owned();
             tracks.entry(event["tid"].as_i64().unwrap()).or_default().push((ns(&event["ts"]), ns(&event["dur"]), name));
         }
@@ -272,7 +284,11 @@ mod tests {
         assert_eq!(find("reply")["cat"], "reply");
         // No track has the number of a process.
         let tracks: Vec<_> = events.iter().filter_map(|event| event["tid"].as_u64()).collect();
-        assert!(tracks.len() == 4 * 11 && tracks.iter().all(|track| *track > FIRST_TRACK), "{tracks:?}");
+        // Four requests of eleven events; a thread with two turns for each, of three events.
+        assert!(
+            tracks.len() == 4 * 11 + 2 + 4 * 2 * 3 && tracks.iter().all(|track| *track > FIRST_TRACK),
+            "{tracks:?}"
+        );
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod metrics;
 mod native;
 pub mod notify;
 pub mod otlp;
+mod page;
 pub mod progress;
 mod protobuf;
 mod query;

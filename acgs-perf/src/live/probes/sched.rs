@@ -1,5 +1,7 @@
 //! The probe `sched`: thread clocks.
 
+use std::path::Path;
+
 use acgs_perf_common::maps::{
     BLOCKED_HISTOGRAM, Counter, HISTOGRAMS, Histogram, OTHER_PROCESSES, PREEMPTORS, Preemptor, STATE_COUNTER,
     STOPPED_ATTRIBUTION, STOPPED_SCHED,
@@ -9,6 +11,7 @@ use acgs_perf_common::state::STATES;
 
 use super::{FieldsSpec, Iterators, MapSpec, ProbeSpec, Stop};
 use crate::live::hooks::{Hook, tracepoints};
+use crate::live::host_cpu;
 use crate::live::maps::{Maps, text};
 use crate::sums::{Key, Row, Sections, Sums};
 
@@ -39,8 +42,10 @@ pub static PROBE: ProbeSpec = ProbeSpec {
     sockets: None,
     read,
     read_often: None,
-    read_recording: None,
-    tables: &[],
+    read_recording: Some(|_, sections| {
+        drop(sections.insert(host_cpu::SECTION.into(), host_cpu::rows(Path::new("/proc"))))
+    }),
+    tables: &[host_cpu::TABLE],
     others: &[(RAN_INSTEAD, others)],
     // `attribution` has nothing to work on without it.
     stop: Stop::InOrder { place: 2, switches: STOPPED_ATTRIBUTION | STOPPED_SCHED },

@@ -1,18 +1,18 @@
 //! The endpoints of a service: most requests first.
 //!
-//! In: the table `endpoints` of a report. Out: rows that can be sorted and filtered, each cell with its number beside its text; those that
+//! In: the table `endpoints` of a report. Out: rows that can be sorted and filtered, those that
 //! the page has no room for are summed.
 
 use serde::Deserialize as _;
 use serde_json::Value;
 
 use crate::live::probes::endpoints;
-use crate::output::text::{ABSENT, figure};
+use crate::output::text::{ABSENT, percentiles};
 use crate::report::{Distribution, ServiceReport};
 use crate::units::{grouped, percent};
 
 /// Rows of all services of a page, and of each at least.
-const ROWS: usize = 1_500;
+const ROWS: usize = 400;
 const LEAST: usize = 10;
 
 /// A row.
@@ -21,8 +21,8 @@ pub struct Endpoint {
     pub name: String,
     /// Its protocol, and what kind of request if it is no plain one.
     pub protocol: String,
-    /// Requests, failed, share of the time, p50, p99, max: (number to sort by, text).
-    pub figures: Vec<(u64, String)>,
+    /// Requests, failed, share of the time, p50, p99, max.
+    pub figures: [String; 6],
     /// Whether its P99 misses the objective.
     pub slow: bool,
 }
@@ -75,27 +75,13 @@ fn endpoint(row: &Value, whole: u64, objective_ns: u64) -> Endpoint {
     let (protocol, name) = (text("protocol"), text("name"));
     let is_plain = text("kind") == "request";
     let latency = latency(row).unwrap_or_default();
-    let percentile = |value: Option<u64>, at_least: Option<u64>| {
-        let sort = value.or(at_least).unwrap_or(if latency.count > 0 { 1 << 36 } else { 0 });
-        (sort, figure((value, at_least), &latency))
+    let [p50, _, p99, _, _, max] = percentiles(&latency);
+    let failed = match (number("failed"), number("requests")) {
+        (0, _) => "0".to_owned(),
+        (failed, requests) => format!("{} ({})", grouped(failed), percent(failed, requests)),
     };
-    let time = time(row).unwrap_or(0);
-    let failed = number("failed");
-    let figures = vec![
-        (number("requests"), grouped(number("requests"))),
-        (
-            failed,
-            if failed == 0 {
-                "0".into()
-            } else {
-                format!("{} ({})", grouped(failed), percent(failed, number("requests")))
-            },
-        ),
-        (time, percent(time, whole)),
-        percentile(latency.p50_ns, latency.p50_at_least_ns),
-        percentile(latency.p99_ns, latency.p99_at_least_ns),
-        percentile(latency.max_ns, latency.max_at_least_ns),
-    ];
+    let time = percent(time(row).unwrap_or(0), whole);
+    let figures = [grouped(number("requests")), failed, time, p50, p99, max];
     let protocol = match (protocol.is_empty(), is_plain) {
         (true, _) => ABSENT.to_owned(),
         (false, true) => protocol,

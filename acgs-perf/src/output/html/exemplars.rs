@@ -8,10 +8,10 @@ use crate::report::{ExemplarReport, SegmentReport, ServiceReport};
 use crate::units::{duration, percent, process_name};
 
 const HEIGHT: f64 = 22.0;
-/// Steps that are told, the longest ones of those that there are.
-const STEPS: usize = 24;
-/// Requests of a service, where the page has few services and where it has many.
-const SHOWN: (usize, usize) = (8, 3);
+/// Steps of one that are told, the longest of those that there are.
+const STEPS: (usize, usize) = (16, 8);
+/// Requests of a service; both where the page has few services and where it has many.
+const SHOWN: (usize, usize) = (8, 2);
 const FEW_SERVICES: usize = 4;
 
 /// A request.
@@ -30,13 +30,13 @@ pub struct Exemplar {
 
 /// The slowest ones.
 pub fn exemplars(id: &str, service: &ServiceReport, services: usize) -> Vec<Exemplar> {
-    let shown = if services <= FEW_SERVICES { SHOWN.0 } else { SHOWN.1 };
+    let (shown, steps) = if services <= FEW_SERVICES { (SHOWN.0, STEPS.0) } else { (SHOWN.1, STEPS.1) };
     let all = || service.exemplars.iter().flatten();
     let longest = all().map(|of| of.latency_ns).max().unwrap_or(0).max(1);
-    all().take(shown).enumerate().map(|(at, of)| exemplar(&format!("{id}e{at}"), of, longest, service)).collect()
+    all().take(shown).enumerate().map(|(at, of)| exemplar(&format!("{id}e{at}"), of, longest, service, steps)).collect()
 }
 
-fn exemplar(id: &str, of: &ExemplarReport, longest: u64, service: &ServiceReport) -> Exemplar {
+fn exemplar(id: &str, of: &ExemplarReport, longest: u64, service: &ServiceReport, most: usize) -> Exemplar {
     let when = match of.arrived_offset_ns {
         early if early < 0 => format!("{} before the start", duration(early.unsigned_abs())),
         offset => format!("{} after the start", duration(offset.unsigned_abs())),
@@ -44,8 +44,8 @@ fn exemplar(id: &str, of: &ExemplarReport, longest: u64, service: &ServiceReport
     let process = process_name(&of.comm, of.pid);
     let told: u64 = of.segments.iter().fold(0, |sum, segment| sum.saturating_add(segment.duration_ns));
     let mut rest = Vec::new();
-    if of.segments.len() > STEPS {
-        rest.push(format!("{} shorter steps are left out", of.segments.len() - STEPS));
+    if of.segments.len() > most {
+        rest.push(format!("{} shorter steps are left out", of.segments.len() - most));
     }
     if of.truncated {
         rest.push("the last step stands for all that followed".to_owned());
@@ -55,9 +55,12 @@ fn exemplar(id: &str, of: &ExemplarReport, longest: u64, service: &ServiceReport
     }
     Exemplar {
         latency: duration(of.latency_ns),
-        facts: format!("{when}, from {}, answered by {process}", of.client),
+        facts: match &of.endpoint {
+            Some(endpoint) => format!("{endpoint} · {when}, from {}, answered by {process}", of.client),
+            None => format!("{when}, from {}, answered by {process}", of.client),
+        },
         svg: bar(id, of, longest, service),
-        steps: steps(of, service),
+        steps: steps(of, service, most),
         rest: rest.join("; "),
     }
 }
@@ -91,17 +94,21 @@ fn bar(id: &str, of: &ExemplarReport, longest: u64, service: &ServiceReport) -> 
     svg.finish()
 }
 
-fn steps(of: &ExemplarReport, service: &ServiceReport) -> Vec<(&'static str, String, String, String, String)> {
+fn steps(
+    of: &ExemplarReport,
+    service: &ServiceReport,
+    most: usize,
+) -> Vec<(&'static str, String, String, String, String)> {
     let mut least: Vec<u64> = of.segments.iter().map(|segment| segment.duration_ns).collect();
     least.sort_unstable_by(|a, b| b.cmp(a));
-    let least = least.get(STEPS.saturating_sub(1)).copied().unwrap_or(0);
+    let least = least.get(most.saturating_sub(1)).copied().unwrap_or(0);
     let (mut begin, mut steps) = (0u64, Vec::new());
     for segment in &of.segments {
-        if segment.duration_ns >= least && steps.len() < STEPS {
+        if segment.duration_ns >= least && steps.len() < most {
             steps.push((
                 GROUPS[group(&segment.component)].0,
                 duration(begin),
-                name(&segment.component, segment.peer.as_deref(), service),
+                what(segment, service),
                 duration(segment.duration_ns),
                 by(segment),
             ));
@@ -109,6 +116,15 @@ fn steps(of: &ExemplarReport, service: &ServiceReport) -> Vec<(&'static str, Str
         begin = begin.saturating_add(segment.duration_ns);
     }
     steps
+}
+
+/// The component, the peer, and what it was asked for.
+fn what(segment: &SegmentReport, service: &ServiceReport) -> String {
+    let name = name(&segment.component, segment.peer.as_deref(), service);
+    match &segment.call {
+        Some(call) => format!("{name}: {call}"),
+        None => name,
+    }
 }
 
 fn by(segment: &SegmentReport) -> String {

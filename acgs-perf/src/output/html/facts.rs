@@ -3,7 +3,7 @@
 //! In: a report. Out: words, for the template.
 
 use crate::output::text::ABSENT;
-use crate::report::{Finding, Report, Severity};
+use crate::report::{Confidence, Finding, Report, Severity};
 use crate::units::{bytes, duration, grouped, percent, timestamp};
 
 /// Findings that are shown.
@@ -20,12 +20,18 @@ pub struct FindingView {
     pub id: String,
     /// Of which service.
     pub service: String,
+    /// Of which endpoint; empty where it is of all.
+    pub endpoint: String,
+    /// How sure it is; empty where that is not said.
+    pub confidence: &'static str,
     /// What is the case.
     pub title: String,
     /// What shows it.
     pub evidence: String,
     /// What to do.
     pub recommendation: String,
+    /// What that would bring; empty where it cannot be told.
+    pub gain: String,
 }
 
 /// The findings, and how many there are besides.
@@ -45,9 +51,17 @@ fn finding(of: &Finding) -> FindingView {
         severity,
         id: of.id.clone(),
         service: of.service.clone().unwrap_or_default(),
+        endpoint: of.endpoint.clone().unwrap_or_default(),
+        confidence: match of.confidence {
+            Some(Confidence::High) => "sure",
+            Some(Confidence::Medium) => "likely",
+            Some(Confidence::Low) => "a hint",
+            None => "",
+        },
         title: of.title.clone(),
         evidence: of.evidence.clone(),
         recommendation: of.recommendation.clone(),
+        gain: of.gain.clone(),
     }
 }
 

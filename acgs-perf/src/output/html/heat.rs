@@ -14,14 +14,14 @@ const HEIGHT: f64 = 220.0;
 const RATE_HEIGHT: f64 = 44.0;
 /// Pixels between two labels of the axis.
 const TICKS_APART: f64 = 30.0;
-/// Cells of one row for each power of two: 2^this.
+/// Rows for each power of two: 2^this.
 const POWERS: [u32; 3] = [2, 1, 0];
-const MOST_ROWS: usize = 44;
+const MOST_ROWS: (usize, usize) = (44, 32);
 /// Steps of colour.
 const STEPS: usize = 7;
 const TABLE_ROWS: usize = 10;
-/// Columns of a service, where the page has few services and where it has many.
-const COLUMNS: (usize, usize) = (96, 48);
+/// Columns and rows of a service, where the page has few services and where it has many.
+const COLUMNS: (usize, usize) = (96, 36);
 const FEW_SERVICES: usize = 4;
 
 /// The pictures, and the same in figures.
@@ -52,13 +52,14 @@ struct Column {
 
 /// Both; `None` where nothing is known over time.
 pub fn heat(id: &str, service: &ServiceReport, services: usize) -> Option<Heat> {
-    let most = if services <= FEW_SERVICES { COLUMNS.0 } else { COLUMNS.1 };
-    let columns = fewer(columns(service), most);
+    let is_few = services <= FEW_SERVICES;
+    let (most_columns, most_rows) = if is_few { (COLUMNS.0, MOST_ROWS.0) } else { (COLUMNS.1, MOST_ROWS.1) };
+    let columns = fewer(columns(service), most_columns);
     if columns.len() < 2 || columns.iter().all(|column| column.count == 0) {
         return None;
     }
     let objective_ns = service.objective.p99_ns;
-    let (rows, power) = rows(&columns, objective_ns);
+    let (rows, power) = rows(&columns, objective_ns, most_rows);
     let per_second = |column: &Column| column.count as f64 * 1e9 / column.duration_ns.max(1) as f64;
     let fastest = columns.iter().map(&per_second).fold(0.0, f64::max);
     let thickest = columns.iter().flat_map(|column| in_rows(column, power)).map(|(_, count)| count).max().unwrap_or(0);
@@ -147,7 +148,7 @@ impl Rows {
 }
 
 /// ((first row, how many), power), so that all cells and the objective have room.
-fn rows(columns: &[Column], objective_ns: u64) -> ((usize, usize), u32) {
+fn rows(columns: &[Column], objective_ns: u64, most: usize) -> ((usize, usize), u32) {
     let cells = columns.iter().flat_map(|column| column.cells.iter().map(|(ns, _)| *ns));
     let lines = columns.iter().flat_map(|column| [column.p50_ns, column.p99_ns]).flatten();
     let (low, high) = cells
@@ -158,7 +159,7 @@ fn rows(columns: &[Column], objective_ns: u64) -> ((usize, usize), u32) {
         let first = bucket_index_of_power(low.min(high), power);
         (first, bucket_index_of_power(high, power) - first + 1)
     };
-    let power = POWERS.into_iter().find(|power| of(*power).1 <= MOST_ROWS).unwrap_or(0);
+    let power = POWERS.into_iter().find(|power| of(*power).1 <= most).unwrap_or(0);
     (of(power), power)
 }
 

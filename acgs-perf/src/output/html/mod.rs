@@ -4,10 +4,12 @@
 //! nothing. It can be read without script. Texts of others are escaped by the template, or by `svg`.
 
 mod axis;
+pub mod compare;
 mod endpoints;
 mod exemplars;
 mod facts;
 mod heat;
+mod map;
 mod parts;
 mod percentiles;
 mod service;
@@ -38,15 +40,28 @@ struct PageTemplate<'a> {
     style: &'static str,
     script: &'static str,
     title: String,
+    live: Option<Live>,
     report: &'a Report,
     window: Vec<(&'static str, String)>,
     summaries: Vec<Summary>,
     findings: Vec<FindingView>,
     findings_more: usize,
+    map: Option<(String, usize)>,
     services: Vec<ServiceView>,
     ledger: (&'static str, String, Vec<(String, String)>),
     cost: Vec<(&'static str, String)>,
     probes: Vec<(String, &'static str, String)>,
+}
+
+/// A page that is made anew while it is looked at.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Live {
+    /// Whether it stays as it is.
+    pub is_paused: bool,
+    /// After so many seconds it is made anew.
+    pub seconds: &'static str,
+    /// The address of the page that is not paused if this one is, and the other way round.
+    pub other: String,
 }
 
 /// The page.
@@ -54,17 +69,31 @@ struct PageTemplate<'a> {
 /// # Errors
 /// Never in practice: it is written into memory.
 pub fn render(report: &Report) -> io::Result<Page> {
+    made(report, None)
+}
+
+/// The page of what has just been recorded.
+///
+/// # Errors
+/// As [`render`].
+pub fn render_live(report: &Report, live: Live) -> io::Result<Page> {
+    made(report, Some(live))
+}
+
+fn made(report: &Report, live: Option<Live>) -> io::Result<Page> {
     let (findings, findings_more) = facts::findings(report);
     let template = PageTemplate {
         policy: policy(),
         style: STYLE,
         script: SCRIPT,
         title: title(report),
+        live,
         report,
         window: facts::window(report),
         summaries: report.services.iter().enumerate().map(|(at, of)| service::summary(at, of)).collect(),
         findings,
         findings_more,
+        map: map::map(report),
         services: report.services.iter().enumerate().map(|(at, of)| service::view(at, of, report)).collect(),
         ledger: facts::ledger(report),
         cost: facts::cost(report),

@@ -6,15 +6,19 @@
 use super::axis::{Latencies, nine_ticks, nines};
 use super::svg::{Svg, WIDE, across, area, line};
 use crate::analysis::{CurvePoint, curve};
-use crate::report::{ObjectiveReport, RequestsReport};
+use crate::report::{Distribution, ObjectiveReport, RequestsReport};
 use crate::units::duration;
 
 const HEIGHT: f64 = 250.0;
+/// Of more services every second point is drawn.
+const FEW_SERVICES: usize = 4;
 /// Fewer nines are no tail.
 const LEAST_NINES: f64 = 2.0;
 
 /// The picture; `None` without requests.
-pub fn plot(id: &str, requests: &RequestsReport, objective: &ObjectiveReport) -> Option<String> {
+pub fn plot(id: &str, requests: &RequestsReport, objective: &ObjectiveReport, services: usize) -> Option<String> {
+    let every = if services <= FEW_SERVICES { 1 } else { 2 };
+    let curve = |of: &Distribution| curve(of).into_iter().step_by(every).collect::<Vec<CurvePoint>>();
     let latency = curve(&requests.latency);
     let others = [("line queue", curve(&requests.queue_time)), ("line service", curve(&requests.service_time))];
     let most = latency.last()?.nines.max(LEAST_NINES);

@@ -142,10 +142,10 @@ pub fn view(at: usize, service: &ServiceReport, report: &Report) -> ServiceView 
     let requests = service.requests.as_ref();
     ServiceView {
         facts: facts(service),
-        percentiles: requests.and_then(|of| percentiles::plot(&format!("{id}p"), of, &service.objective)),
+        percentiles: requests.and_then(|of| percentiles::plot(&format!("{id}p"), of, &service.objective, services)),
         table: requests.map_or_else(Vec::new, table),
         heat: heat(&format!("{id}h"), service, services),
-        stack: stack(&format!("{id}q"), service),
+        stack: stack(&format!("{id}q"), service, services),
         cut: service.tail.as_ref().and_then(|tail| main_cut(&tail.cuts)).map(cut),
         downstream: downstream(service),
         exemplars: exemplars(&id, service, services),

@@ -10,8 +10,9 @@ use crate::report::ServiceReport;
 use crate::units::{duration, percent};
 
 const HEIGHT: f64 = 190.0;
-/// Parts that are named; the others are summed.
-const NAMED: usize = 5;
+/// Parts that are named, where the page has few services and where it has many; the others are summed.
+const NAMED: (usize, usize) = (5, 3);
+const FEW_SERVICES: usize = 4;
 /// The row that is shown first.
 const FIRST_NINES: f64 = 2.0;
 
@@ -40,7 +41,8 @@ pub struct StackRow {
 }
 
 /// Both; `None` with too few requests.
-pub fn stack(id: &str, service: &ServiceReport) -> Option<Stack> {
+pub fn stack(id: &str, service: &ServiceReport, services: usize) -> Option<Stack> {
+    let named = if services <= FEW_SERVICES { NAMED.0 } else { NAMED.1 };
     let slices = slices(&service.attribution.as_ref()?.rows);
     let most = slices.last()?.nines;
     if slices.len() < 2 {
@@ -48,7 +50,7 @@ pub fn stack(id: &str, service: &ServiceReport) -> Option<Stack> {
     }
     let by_group: Vec<[f64; GROUPS.len()]> = slices.iter().map(shares).collect();
     let used: Vec<usize> = (0..GROUPS.len()).filter(|at| by_group.iter().any(|of| of[*at] >= 0.001)).collect();
-    let rows: Vec<StackRow> = slices.iter().map(|slice| row(slice, most, service)).collect();
+    let rows: Vec<StackRow> = slices.iter().map(|slice| row(slice, most, service, named)).collect();
     let first = slices.iter().rposition(|slice| slice.nines <= FIRST_NINES).unwrap_or(0);
     let svg = picture(id, &slices, &by_group, &used, first, &rows[first]);
     Some(Stack { svg, groups: used.iter().map(|at| GROUPS[*at]).collect(), rows, first })
@@ -64,20 +66,20 @@ fn shares(slice: &Slice) -> [f64; GROUPS.len()] {
     shares
 }
 
-fn row(slice: &Slice, most: f64, service: &ServiceReport) -> StackRow {
+fn row(slice: &Slice, most: f64, service: &ServiceReport, named: usize) -> StackRow {
     let of_latency = |ns: f64| percent((ns.max(0.0) * 1000.0) as u64, (slice.latency_ns * 1000.0).max(1.0) as u64);
     let mut parts: Vec<_> = slice
         .parts
         .iter()
-        .take(NAMED)
+        .take(named)
         .map(|part| {
             let words = name(&part.component, part.peer.as_deref(), service);
             (GROUPS[group(&part.component)].0, words, duration(part.mean_ns.round() as u64), of_latency(part.mean_ns))
         })
         .collect();
-    if slice.parts.len() > NAMED {
-        let rest: f64 = slice.parts[NAMED..].iter().map(|part| part.mean_ns).sum();
-        let words = format!("{} more", slice.parts.len() - NAMED);
+    if slice.parts.len() > named {
+        let rest: f64 = slice.parts[named..].iter().map(|part| part.mean_ns).sum();
+        let words = format!("{} more", slice.parts.len() - named);
         parts.push(("p8", words, duration(rest.round() as u64), of_latency(rest)));
     }
     StackRow {

@@ -26,3 +26,91 @@ fn the_page_has_every_section_and_loads_nothing() {
     }
     assert!(!text.contains(" style="), "a style that the policy forbids");
 }
+
+/// Names that would be something else if a page took them for a part of itself.
+const HOSTILE: &str = "</title><script>alert(1)</script>\"'><img src=x onerror=alert(1)>{{7*7}}\u{202e}&amp;<!--";
+
+#[test]
+fn names_of_others_stay_text() {
+    let mut report = sample::whole();
+    report.host.name = HOSTILE.into();
+    report.host.kernel = HOSTILE.into();
+    report.notes.push(HOSTILE.into());
+    report.ledger.insert(HOSTILE.into(), 7);
+    for service in &mut report.services {
+        service.name.push_str(HOSTILE);
+        service.selector = HOSTILE.into();
+        service.processes[0].comm = HOSTILE.into();
+        for peer in service.downstream.iter_mut().flatten() {
+            peer.service = Some(HOSTILE.into());
+        }
+        for exemplar in service.exemplars.iter_mut().flatten() {
+            (exemplar.client, exemplar.comm, exemplar.endpoint) =
+                (HOSTILE.into(), HOSTILE.into(), Some(HOSTILE.into()));
+            for segment in &mut exemplar.segments {
+                segment.component.push_str(HOSTILE);
+                (segment.peer, segment.call) = (Some(HOSTILE.into()), Some(HOSTILE.into()));
+            }
+        }
+        for row in service.attribution.iter_mut().flat_map(|of| &mut of.rows) {
+            let own = std::mem::take(&mut row.downstream_ns);
+            row.downstream_ns = own.into_iter().map(|(peer, ns)| (format!("{peer}{HOSTILE}"), ns)).collect();
+        }
+        service.tables.insert("endpoints".into(), serde_json::json!([endpoint(HOSTILE, 5)]));
+    }
+    let text = page(report);
+    let script = text.find("<script>").unwrap();
+    assert!(text[script + 1..].find("<script").is_none(), "only our own script");
+    assert!(!text.contains("<img") && !text.contains("<!--") && !text.contains('\u{202e}'));
+    assert!(text.matches("</title>").count() == 1 + text.matches("<title id=").count());
+    assert!(text.contains("&#60;script&#62;") || text.contains("&lt;script&gt;"), "shown as what it is");
+}
+
+fn endpoint(name: &str, requests: u64) -> serde_json::Value {
+    let latency = sample::distribution((0..200).map(|at| 1_000_000 + at * 50_000 * (requests % 7 + 1)));
+    serde_json::json!({
+        "protocol": "http/1", "kind": "request", "name": name, "requests": requests, "failed": requests / 9, "refused": 0,
+        "streamed": 0, "latency": latency,
+    })
+}
+
+/// Twenty services with two hundred endpoints each, an hour long.
+fn large() -> Report {
+    let mut report = sample::whole();
+    let api = report.services[1].clone();
+    let column = |at: u64| {
+        let of = sample::distribution((0..400u64).map(|n| (200_000 + n * n * 977 + at * n * 313) << (n % 5)));
+        crate::report::LatencyColumnReport {
+            offset_ns: at * 37_500_000_000,
+            duration_ns: 37_500_000_000,
+            histogram: of.histogram,
+        }
+    };
+    let endpoints: Vec<_> = (0..200u64)
+        .map(|at| {
+            endpoint(
+                &format!("GET /api/v1/organisations/{{id}}/documents/{at}/revisions/{{id}}/comments"),
+                90_000 - at * 400,
+            )
+        })
+        .collect();
+    let service = |at: usize| {
+        let mut of = api.clone();
+        of.name = format!("governance-service-{at}");
+        of.latency_over_time = (0..96).map(column).collect();
+        of.tables.insert("endpoints".into(), endpoints.clone().into());
+        of.exemplars = of.exemplars.map(|all| all.iter().cycle().take(40).cloned().collect());
+        of
+    };
+    report.window.duration_ns = 3_600_000_000_000;
+    report.services = (0..20).map(service).collect();
+    report
+}
+
+#[test]
+fn twenty_services_of_an_hour_are_less_than_a_megabyte() {
+    let text = page(large());
+    assert!(text.len() < 950_000, "{} bytes", text.len());
+    assert!(text.contains("180 more endpoints with"), "the rest is summed");
+    assert_eq!(text.matches("<section class=\"service\"").count(), 20);
+}

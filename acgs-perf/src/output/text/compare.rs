@@ -77,7 +77,8 @@ pub fn cell(text: &str) -> String {
     safe
 }
 
-fn facts(side: &SideFacts) -> Vec<String> {
+/// What is known of a side.
+pub fn facts(side: &SideFacts) -> Vec<String> {
     let mut facts = vec![side.name.clone(), timestamp(side.start_unix_ns), duration(side.duration_ns)];
     if side.recordings > 1 {
         facts.push(format!("{} recordings", side.recordings));
@@ -87,7 +88,8 @@ fn facts(side: &SideFacts) -> Vec<String> {
     facts
 }
 
-fn rule(comparison: &Comparison) -> String {
+/// When a change is told.
+pub fn rule(comparison: &Comparison) -> String {
     format!(
         "a change is told (●) if its interval does not hold 0 and it is {} or more; all intervals hold together with {:.0} % confidence",
         percent(comparison.least_share).trim_start_matches('+'),
@@ -95,7 +97,8 @@ fn rule(comparison: &Comparison) -> String {
     )
 }
 
-fn table(of: &ServiceComparison, confidence: f64) -> Vec<Vec<String>> {
+/// All figures of a service, below a head.
+pub fn table(of: &ServiceComparison, confidence: f64) -> Vec<Vec<String>> {
     let interval = format!("{:.0} % interval", confidence * 100.0);
     let head = ["mean per request", "old", "new", "change", "", &interval, ""];
     let mut rows = vec![head.map(str::to_owned).to_vec()];

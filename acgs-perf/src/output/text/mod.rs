@@ -16,7 +16,7 @@ use crate::report::{Report, Severity};
 
 use super::page::Page;
 use crate::units::{bytes, duration, grouped, percent, timestamp};
-pub(super) use layout::{ABSENT, few_percentiles, figure, percentiles};
+pub(super) use layout::{ABSENT, few_percentiles, figure, percentiles, shortened};
 use layout::{Lines, NOT_MEASURED};
 pub(super) use tail::label as component_label;
 
