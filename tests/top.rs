@@ -91,8 +91,10 @@ impl Viewing {
 
     /// The view is over: the shell answers, with its exit code, and the terminal is as it was.
     fn assert_over(&self, code: i32) {
-        // A terminal that does not echo, or waits for no Enter, or still shows the picture, does not show this line twice.
-        self.terminal.wait_until("the usual screen", |_| self.terminal.is_usual().unwrap()).unwrap();
+        // Until the agent is gone it takes what is typed.
+        let has_prompt = |screen: &str| screen.trim_end().ends_with("ready>");
+        self.terminal.wait_until("the shell's prompt", has_prompt).unwrap();
+        assert!(self.terminal.is_usual().unwrap(), "the cursor is hidden, or the picture is still there");
         self.terminal
             .line("echo code=$? $(stty -a | tr ' ;' '\\n\\n' | grep -cx -e icanon -e echo -e isig -e opost)")
             .unwrap();

@@ -25,7 +25,7 @@ struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
-  sudo acgs-perf                                            # every service that listens here, live on the terminal
+  sudo acgs-perf                                            # what listens here, live on the terminal
   sudo acgs-perf record                                     # the ACGS services of this host, for 30 seconds
   sudo acgs-perf record --service api=port:8000 --duration 10s
   sudo acgs-perf record --service redis=port:6379 -- redis-benchmark -t get -n 1000000

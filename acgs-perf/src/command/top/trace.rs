@@ -21,7 +21,7 @@ pub fn write(report: Option<&Report>, service: Option<&str>) -> String {
         report.services.retain(|one| one.name == service);
     }
     match written(&report) {
-        Ok(name) => format!("the slowest requests are in {name}; open it at https://ui.perfetto.dev"),
+        Ok(name) => format!("the slowest requests are in {name}, for ui.perfetto.dev"),
         Err(error) => format!("no trace was written: {error}"),
     }
 }

@@ -18,7 +18,7 @@ use crate::report::{Finding, Report, Severity};
 
 use super::page::Page;
 use crate::units::{bytes, duration, grouped, percent, timestamp};
-pub(super) use layout::{ABSENT, figure, percentiles, shortened};
+pub(super) use layout::{ABSENT, few_percentiles, figure, percentiles, shortened};
 use layout::{Lines, NOT_MEASURED};
 pub(super) use tail::label as component_label;
 

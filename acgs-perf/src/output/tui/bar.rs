@@ -44,15 +44,6 @@ pub fn kind(component: &str) -> usize {
     }
 }
 
-/// A component in words.
-pub fn words(component: &str) -> String {
-    let words = |name: &str| if name == "on_cpu" { "on-CPU".to_owned() } else { name.replace('_', " ") };
-    match component.strip_prefix("queue_") {
-        Some(name) => format!("queue: {}", words(name)),
-        None => words(component),
-    }
-}
-
 /// The sums of the kinds, in the order of [`KINDS`].
 pub fn by_kind<'a>(components: impl IntoIterator<Item = (&'a str, u64)>) -> [u64; KINDS.len()] {
     let mut sums = [0u64; KINDS.len()];

@@ -74,6 +74,11 @@ pub fn right(text: &str, room: usize) -> String {
     " ".repeat(room.saturating_sub(width(&text))) + &text
 }
 
+/// Some lines of an area.
+pub fn part(area: Rect, from: u16, lines: u16) -> Rect {
+    Rect { y: area.y + from, height: lines, ..area }
+}
+
 /// Draws a line; what has no room is cut.
 pub fn put(buffer: &mut Buffer, area: Rect, row: u16, line: &[Piece]) {
     if row >= area.height {

@@ -5,10 +5,10 @@
 use ratatui_core::buffer::Buffer;
 use ratatui_core::layout::Rect;
 
-use super::canvas::{Line, plain, put, styled};
+use super::Shown;
+use super::canvas::{Line, part, plain, put, styled};
 use super::panels::{self, Panel};
 use super::rows::{headroom_words, verdict};
-use super::{Shown, part};
 use crate::report::{Report, ServiceReport};
 
 /// From so many columns on there are two columns of panels.

@@ -5,10 +5,10 @@
 use ratatui_core::buffer::Buffer;
 use ratatui_core::layout::Rect;
 
+use super::Shown;
 use super::bar::{KINDS, composition, largest, sparkline};
-use super::canvas::{Line, left, plain, put, right, styled, width, wrapped};
+use super::canvas::{Line, left, part, plain, put, right, styled, width, wrapped};
 use super::rows::{Sort, fates, has_left, headroom_words, p99_over_time, p99_words, tail_parts, verdict};
-use super::{Shown, part};
 use crate::analysis::findings::OBJECTIVE_MISSED;
 use crate::report::{Finding, Report, ServiceReport, Severity, Verdict};
 use crate::units::rate;
@@ -175,6 +175,7 @@ fn about(shown: &Shown<'_>, service: &ServiceReport, buffer: &mut Buffer, area: 
     if let Some(finding) = finding {
         say("finding", &finding.title, theme.severity(finding.severity));
         say("do", &finding.recommendation, theme.strong());
+        say("gain", &finding.gain, theme.good());
     }
     let objective = &service.objective;
     if finding.is_none() && objective.verdict != Some(Verdict::Met) {

@@ -21,7 +21,7 @@ use ratatui_core::buffer::Buffer;
 use ratatui_core::layout::Rect;
 
 use crate::report::{Report, ServiceReport};
-use canvas::{plain, put};
+use canvas::{part, plain, put};
 
 pub use screen::{Input, Screen};
 pub use state::{Key, State, Wish};
@@ -103,10 +103,6 @@ pub fn draw(shown: &Shown<'_>, buffer: &mut Buffer) -> usize {
             0
         }
     }
-}
-
-fn part(area: Rect, from: u16, lines: u16) -> Rect {
-    Rect { y: area.y + from, height: lines, ..area }
 }
 
 fn too_small(buffer: &mut Buffer, area: Rect) {

@@ -7,11 +7,12 @@ mod peers;
 mod requests;
 
 use super::Shown;
-use super::bar::{composition, kind, sequence, sparkline, words};
+use super::bar::{composition, kind, sequence, sparkline};
 use super::canvas::{Line, Piece, left, plain, right, styled, wrapped};
 use super::rows::{fates, has_left, p99_over_time, tail_parts};
 use super::theme::Theme;
 use crate::analysis::tail::main_cut;
+use crate::output::text::component_label;
 use crate::output::words::slowest;
 use crate::report::{CutReport, ExemplarReport, Report, ServiceReport, Severity};
 use crate::units::{duration, percent, span};
@@ -92,6 +93,7 @@ fn findings(theme: Theme, report: &Report, service: &ServiceReport, width: usize
         lines.extend(labelled(label, &finding.title, width, theme.strong()));
         lines.extend(labelled(plain(""), &finding.evidence, width, theme.minor()));
         lines.extend(labelled(plain("do"), &finding.recommendation, width, plain("").style));
+        lines.extend(labelled(plain("gain"), &finding.gain, width, theme.good()));
     }
     (!lines.is_empty()).then(|| Panel::new(theme, "findings", lines))
 }
@@ -126,7 +128,10 @@ fn parts(theme: Theme, cut: &CutReport) -> Vec<Line> {
         }
         let at = kind(&part.name);
         let letter = styled(format!("{} ", super::bar::KINDS[at].0), theme.part(at));
-        lines.push(vec![letter, plain(cells(&words(&part.name), means(cut, part.mean_ns, part.body_mean_ns)))]);
+        lines.push(vec![
+            letter,
+            plain(cells(&component_label(&part.name), means(cut, part.mean_ns, part.body_mean_ns))),
+        ]);
     }
     if minor.0 > 0 {
         lines.push(vec![plain("  "), plain(cells(&format!("{} more", minor.0), means(cut, minor.1, minor.2)))]);

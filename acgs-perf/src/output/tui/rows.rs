@@ -6,7 +6,7 @@ use std::cmp::Ordering;
 
 use crate::analysis::left;
 use crate::analysis::tail::main_cut;
-use crate::output::text::layout::figure;
+use crate::output::text::figure;
 use crate::report::{FatesReport, OpenReport, Report, ServiceReport, Verdict};
 use crate::units::{duration, grouped};
 

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::Panel;
 use crate::live::probes::endpoints::SECTION;
-use crate::output::text::layout::few_percentiles;
+use crate::output::text::few_percentiles;
 use crate::output::tui::Shown;
 use crate::output::tui::canvas::{left, plain, right, styled};
 use crate::output::tui::state::EndpointOrder;

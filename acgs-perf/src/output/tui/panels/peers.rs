@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::Panel;
 use crate::live::probes::called_endpoints::SECTION;
-use crate::output::text::layout::few_percentiles;
+use crate::output::text::few_percentiles;
 use crate::output::tui::canvas::{left, plain, right, styled};
 use crate::output::tui::theme::Theme;
 use crate::report::{Distribution, DownstreamReport, ServiceReport};

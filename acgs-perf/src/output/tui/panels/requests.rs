@@ -1,7 +1,7 @@
 //! How many requests, how long they took, and what is said of the objective.
 
 use super::Panel;
-use crate::output::text::layout::percentiles;
+use crate::output::text::percentiles;
 use crate::output::tui::canvas::{Line, left, plain, right, styled, wrapped};
 use crate::output::tui::theme::Theme;
 use crate::report::{Distribution, RequestsReport, ServiceReport};
