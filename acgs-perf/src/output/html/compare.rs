@@ -105,7 +105,7 @@ fn compared(at: usize, of: &ServiceComparison, comparison: &Comparison) -> Compa
     }
 }
 
-/// Quantile in nines, shift, and its interval.
+/// Quantile in nines, shift, and its interval; where an end is not known, it reaches 0, so that no difference is told.
 type Point = (f64, f64, [f64; 2]);
 
 /// The shift function: how much later each quantile of the requests is done.
@@ -113,14 +113,18 @@ fn shift(id: &str, of: &ServiceComparison) -> Option<String> {
     let decile = |of: &crate::analysis::compare::Decile| -> Point {
         let shift = of.new_ns as f64 - of.old_ns as f64;
         let nines = -(1.0 - f64::from(of.percent) / 100.0).log10();
-        (nines, shift, of.interval_ns.map_or([shift; 2], |ends| ends.map(|end| end as f64)))
+        (nines, shift, of.interval_ns.map_or([shift.min(0.0), shift.max(0.0)], |ends| ends.map(|end| end as f64)))
     };
     let mut points: Vec<Point> = of.deciles.iter().map(decile).collect();
     for figure in &of.figures {
         if let Figure::Latency { quantile } = figure.figure {
             let nines = -(1.0 - f64::from(quantile) / 10_000.0).log10();
             points.retain(|(at, _, _)| (at - nines).abs() > 1e-6);
-            points.push((nines, figure.shift, figure.interval.unwrap_or([figure.shift; 2])));
+            points.push((
+                nines,
+                figure.shift,
+                figure.interval.unwrap_or([figure.shift.min(0.0), figure.shift.max(0.0)]),
+            ));
         }
     }
     points.retain(|(at, _, _)| at.is_finite());
