@@ -3,3 +3,4 @@
 mod list;
 mod quote;
 pub mod statement;
+mod text;

@@ -1,9 +1,7 @@
 //! What stands between two marks in a statement: strings and comments.
 
 use super::list::{self, Token};
-use super::statement::{
-    COMMENT, DOUBLE, ESCAPED, LINE, TAGGED, TEXT, cut, is_mysql, left, letters, short, take, word_at,
-};
+use super::text::{COMMENT, DOUBLE, ESCAPED, LINE, TAGGED, TEXT, cut, is_mysql, left, letters, short, take, word_at};
 use crate::found::Found;
 use crate::name::Name;
 use crate::stream::Stream;

@@ -58,6 +58,7 @@ pub const PAGES: &[(&str, &str)] = pages! {
     "work_for_nobody"
     "queue_time_dominates"
     "objective_missed"
+    "endpoint_objective_missed"
     "not_tested"
     "too_few_requests"
     "nothing_answered"

@@ -9,6 +9,7 @@
 //! and the top-level `metadata` (since July 2026; ignored before). Times are microseconds with three decimals, which the
 //! UI rounds to whole nanoseconds again.
 
+mod event;
 mod threads;
 
 use std::io;
@@ -18,6 +19,7 @@ use serde_json::{Map, Value, json};
 
 use crate::report::{ExemplarReport, Report, SegmentReport, ServiceReport};
 use crate::units::duration;
+use event::{label, slice};
 use threads::Threads;
 
 /// Tracks are numbered from here on, so that no track has the number of a process: the UI would take it for the main thread.
@@ -67,27 +69,6 @@ pub fn render(report: &Report) -> io::Result<String> {
         "report_digest": report.digest,
     });
     Ok(format!("{{\"displayTimeUnit\":\"ns\",\"metadata\":{metadata},\"traceEvents\":[\n{}\n]}}\n", lines.join(",\n")))
-}
-
-/// A name or an order of a process or, with `track`, of a track. Track 0 would be the kernel's idle thread.
-fn label(kind: &str, process: u64, track: Option<u64>, args: Value) -> Value {
-    let mut event = json!({ "ph": "M", "name": kind, "pid": process, "args": args });
-    if let (Some(track), Value::Object(map)) = (track, &mut event) {
-        map.insert("tid".into(), track.into());
-    }
-    event
-}
-
-fn slice((process, track): (u64, u64), name: &str, category: &str, start: u64, length: u64, args: Value) -> Value {
-    json!({
-        "ph": "X", "name": name, "cat": category, "pid": process, "tid": track,
-        "ts": micros(start), "dur": micros(length), "args": args,
-    })
-}
-
-/// Nanoseconds as microseconds. A double holds this exactly enough for 104 days.
-fn micros(ns: u64) -> f64 {
-    ns as f64 / 1000.0
 }
 
 fn request(

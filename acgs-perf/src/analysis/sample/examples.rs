@@ -9,7 +9,9 @@ use super::planted::{
     api, disk, endpoint, healthy, held, run_queue, scheduler, sequence, synced, tail_of, with_endpoints, with_table,
 };
 use super::{distribution, small};
-use crate::analysis::model::{AbandonedReport, OpenReport, RefusedReport, Report};
+use crate::analysis::model::{
+    AbandonedReport, Because, EndpointObjectiveReport, OpenReport, RefusedReport, Report, Verdict,
+};
 
 /// The component of the example of a finding about slow requests.
 const COMPONENTS: [(&str, Component); 20] = [
@@ -135,6 +137,17 @@ fn changed(id: &str) -> Option<Report> {
         "replies_wait_for_ack" => return Some(held(12_000, 480_000_000_000, 0)),
         "queue_time_dominates" => requests.queue_time = distribution((0..300_000).map(|_| 190_000)),
         "objective_missed" => requests.latency = distribution((0..300_000).map(|_| 20_000_000)),
+        "endpoint_objective_missed" => service.endpoint_objectives.push(EndpointObjectiveReport {
+            name: "POST /export".into(),
+            p99_ns: 2_000_000,
+            requests: 20_000,
+            rate_per_s: Some(2_000.0),
+            found_p99_ns: Some(9_040_000),
+            found_p99_ci95_ns: Some([8_650_000, 9_320_000]),
+            verdict: Some(Verdict::Missed),
+            because: Some(Because::P99AtLeast),
+            ..EndpointObjectiveReport::default()
+        }),
         "not_tested" => service.objective.min_rps = 1e6,
         "nothing_answered" => *requests = Default::default(),
         "context_switches" => {

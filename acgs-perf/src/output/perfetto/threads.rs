@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{label, micros, slice};
+use super::event::{label, micros, slice};
 use crate::report::ExemplarReport;
 
 /// Threads stand below all requests.
