@@ -252,7 +252,7 @@ mod tests {
         let findings = assessed(api()).findings;
         assert_eq!(
             findings.iter().map(|f| f.id.as_str()).collect::<Vec<_>>(),
-            ["tail_downstream", "objective_missed", "many_calls"]
+            ["tail_downstream", "objective_missed", "many_calls", "slow_endpoint"]
         );
         let finding = &findings[0];
         assert_eq!((finding.severity, finding.service.as_deref()), (Severity::Critical, Some("api")));
@@ -286,9 +286,9 @@ mod tests {
         let requests = report.services[0].requests.as_mut().unwrap();
         requests.queue_time = sample::distribution((0..20_000).map(|_| 50_000_000));
         let ids = |report: &Report| assessed(report.clone()).findings.into_iter().map(|f| f.id).collect::<Vec<_>>();
-        assert_eq!(ids(&report), ["tail_run_queue", "objective_missed", "noisy_neighbour"]);
+        assert_eq!(ids(&report), ["tail_run_queue", "objective_missed", "noisy_neighbour", "slow_endpoint"]);
         report.services[0].attribution = None;
-        assert_eq!(ids(&report), ["objective_missed", "queue_time_dominates"]);
+        assert_eq!(ids(&report), ["objective_missed", "slow_endpoint", "queue_time_dominates"]);
     }
 
     #[test]
