@@ -70,7 +70,7 @@ fn uvicorn_that_a_quota_holds_back_is_told_so() {
     command.arg("app:app").arg("--app-dir").arg(fixture("")).args(["--host", "127.0.0.1", "--port", &port.to_string()]);
     command.args(["--no-access-log", "--log-level", "warning"]).env("PYTHONDONTWRITEBYTECODE", "1");
     let service = Service::start(&mut command, port).unwrap();
-    let quota = Quota::new(service.pid(), 6_000, 100_000).unwrap();
+    let quota = Quota::new(service.pid(), 3_000, 100_000).unwrap();
     one_of_three(|_| {
         let before = quota.throttled().unwrap();
         let report = recorded(&service, || {

@@ -111,9 +111,10 @@ fn commands_are_counted_as_the_server_counts_them() {
                     // One request for three values, of which one is missing.
                     client.send(&format!("get key:{number} nothing key:{number}\r\n"));
                     assert_eq!(client.values(), 2);
-                    client.send(
-                        "incr nothing 1\r\nset n 0 0 1 noreply\r\n1\r\nincr n 1\r\ntouch n 0\r\n".repeat(5).as_str(),
-                    );
+                    let key = format!("n:{number}");
+                    let several =
+                        format!("incr nothing 1\r\nset {key} 0 0 1 noreply\r\n1\r\nincr {key} 1\r\ntouch {key} 0\r\n");
+                    client.send(&several.repeat(5));
                     for _ in 0..5 {
                         assert_eq!([client.line(), client.line()], ["NOT_FOUND", "2"]);
                         assert_eq!(client.line(), "TOUCHED");

@@ -74,7 +74,7 @@ impl Recorder {
 
     fn command(&self, directory: &Path, duration: Option<&str>) -> Command {
         let mut command = Command::new(agent());
-        command.arg("record").args(&self.arguments).envs(self.environment.iter().cloned());
+        command.args(["record", "--details"]).args(&self.arguments).envs(self.environment.iter().cloned());
         if let Some(group) = self.group.clone() {
             // SAFETY: between fork and exec only a file is written; 0 stands for the process that writes.
             unsafe { command.pre_exec(move || fs::write(&group, "0")) };
