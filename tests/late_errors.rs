@@ -27,7 +27,7 @@ fn truth() -> Service {
 /// `record` of this server, without an output.
 fn record(server: &Service) -> Command {
     let mut command = Command::new(agent());
-    command.args(["record", "--service", &format!("truth=port:{}", server.port)]).stdin(Stdio::null());
+    command.args(["record", "--details", "--service", &format!("truth=port:{}", server.port)]).stdin(Stdio::null());
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
@@ -204,7 +204,7 @@ fn an_agent_that_can_open_nothing_more_still_reports() {
     fs::write(&path, &output.stdout).unwrap();
     assert_whole(&path);
     let report = Report::read(&path).unwrap();
-    let summary = Command::new(agent()).arg("report").arg(&path).output().unwrap();
+    let summary = Command::new(agent()).args(["report", "--details"]).arg(&path).output().unwrap();
     let notes = notes(&report, &stdout(&summary));
     for beginning in [
         "requests without a reply are not known: Too many open files",
