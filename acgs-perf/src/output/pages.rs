@@ -42,6 +42,7 @@ pub const PAGES: &[(&str, &str)] = pages! {
     "cpu_saturated"
     "noisy_neighbour"
     "own_threads"
+    "idle_cpus"
     "fsync_bound"
     "disk_saturated"
     "major_faults"

@@ -136,6 +136,9 @@ fn details(segment: &SegmentReport, service: &ServiceReport) -> Value {
             put("service", listener);
         }
     }
+    if let Some(call) = &segment.call {
+        put("call", call);
+    }
     if let Some(by) = &segment.by {
         let waits_for_cpu = segment.component.ends_with("run_queue");
         put(if waits_for_cpu { "ran_instead" } else { "woken_by" }, format!("{} {}", by.comm, by.pid).trim());

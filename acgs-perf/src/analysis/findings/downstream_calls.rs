@@ -2,6 +2,7 @@
 
 use super::context::Context;
 use super::start::share;
+use super::tables::{count, rows, text};
 use crate::analysis::model::{Confidence, DownstreamReport, Figure, Finding, Unit};
 use crate::analysis::tail::calls_in_sequence;
 
@@ -10,6 +11,8 @@ pub const MANY_CALLS: &str = "many_calls";
 /// A request makes some calls, one after the other.
 pub const SEQUENTIAL_CALLS: &str = "sequential_calls";
 
+/// The table of calls by name.
+const CALLED: &str = "downstream_endpoints";
 /// From so many calls a request on, they are many.
 const MANY: f64 = 10.0;
 /// Waiting for peers is at least this share of the time of the slowest requests.
@@ -36,12 +39,21 @@ pub fn look(context: &Context) -> Vec<Finding> {
     }
     let waited = cut.downstream.iter().take(2);
     figures.extend(waited.map(|peer| Figure::new("waited_for", peer.mean_ns, Unit::Ns).of(peer.peer.clone())));
+    figures.extend(most_called(context));
     // That they do not need each other's answers, nobody knows but who wrote them.
     let found = context.found(id, context.severity(), Confidence::Medium, figures);
     let saved = 1.0 - 1.0 / calls;
     vec![context.with_gain(Finding { share: Some(share(of_tail)), ..found }, |_, peers| {
         saved * peers.values().map(|ns| *ns as f64).sum::<f64>()
     })]
+}
+
+/// What the service asks its peers for most often, and how often a request does on average; nothing where that is not known.
+fn most_called(context: &Context) -> Option<Figure> {
+    let called = rows(context.service, CALLED).filter(|row| text(row, "kind") == "request");
+    let most = called.max_by_key(|row| count(row, "calls"))?;
+    let each = count(most, "calls") as f64 / context.answered().max(1) as f64;
+    Some(Figure::decimal("most_called", each, Unit::PerRequest)?.of(text(most, "name")))
 }
 
 #[cfg(test)]
@@ -56,6 +68,21 @@ mod tests {
         assert!(ids(&sequence(10)).contains(&MANY_CALLS.to_owned()));
         let one = ids(&sequence(1));
         assert!(!one.contains(&SEQUENTIAL_CALLS.to_owned()) && !one.contains(&MANY_CALLS.to_owned()), "{one:?}");
+    }
+
+    #[test]
+    fn what_is_called_most_is_named() {
+        let mut report = sequence(21);
+        let row = |name: &str, kind: &str, calls: u64| serde_json::json!({"name": name, "kind": kind, "calls": calls});
+        let rows = [
+            row("begin", "request", 20_000),
+            row("select ?", "request", 400_000),
+            row("blpop", "wait_by_design", 1 << 40),
+        ];
+        report.services[0].tables.insert(CALLED.into(), rows.into_iter().collect());
+        let figures = found(&report, MANY_CALLS).expect("many calls").figures;
+        let most = figures.iter().find(|of| of.what == "most_called").expect("the most");
+        assert_eq!((most.of.as_deref(), most.value.as_f64()), (Some("select ?"), Some(20.0)));
     }
 
     #[test]

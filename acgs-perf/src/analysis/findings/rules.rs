@@ -6,8 +6,8 @@
 use super::context::Context;
 use super::{
     connection_churn, context_switches, counts, cpu_saturated, disk_saturated, downstream_calls, endpoints, errors,
-    fates, fsync_bound, held_replies, memory, noisy_neighbour, nothing_answered, objective, queue_time, quota,
-    recording, retransmissions, slow_endpoint, tail, udp, work_for_nobody,
+    fates, fsync_bound, held_replies, idle_cpus, memory, noisy_neighbour, nothing_answered, objective, queue_time,
+    quota, recording, retransmissions, slow_endpoint, tail, udp, work_for_nobody,
 };
 use crate::analysis::model::{Finding, Report};
 
@@ -41,6 +41,7 @@ pub const RULES: &[Rule] = &[
     rule(&[quota::CPU_QUOTA], quota::look),
     rule(&[cpu_saturated::CPU_SATURATED], cpu_saturated::look),
     rule(&[noisy_neighbour::NOISY_NEIGHBOUR, noisy_neighbour::OWN_THREADS], noisy_neighbour::look),
+    rule(&[idle_cpus::IDLE_CPUS], idle_cpus::look),
     rule(&[fsync_bound::FSYNC_BOUND], fsync_bound::look),
     rule(&[disk_saturated::DISK_SATURATED], disk_saturated::look),
     rule(&[memory::MAJOR_FAULTS, memory::MEMORY_PRESSURE], memory::look),

@@ -3,6 +3,8 @@
 //! In: one service of the report. Out: `tail_` and its cause: the one that explains the tail, and others that are worth the work; and
 //! `attribution_not_conserved`.
 
+use std::collections::BTreeMap;
+
 use super::context::Context;
 use super::start::of_service;
 use super::tables::{count, endpoints, of, text};
@@ -158,12 +160,27 @@ fn figures(service: &ServiceReport, explanation: &Explanation, main: &[Part]) ->
         figures.extend(calls.map(|calls| calls.against_decimal(cut.body_calls_per_request)));
         let peers = cut.downstream.iter().take(2);
         figures.extend(peers.map(|peer| Figure::new("waited_for", peer.mean_ns, Unit::Ns).of(peer.peer.clone())));
+        figures.extend(asked_for(service, cut.threshold_ns.unwrap_or(0)));
         let peer = unpooled(service, explanation);
         figures.extend(peer.map(|peer| {
             Figure::new("connects", peer.connects, Unit::Count).of(peer.address.clone()).against(peer.calls)
         }));
     }
     figures
+}
+
+/// What the exemplars among the slowest have waited for most at their peers, if that has a name: of all that they waited there.
+fn asked_for(service: &ServiceReport, threshold_ns: u64) -> Option<Figure> {
+    let slow = service.exemplars.iter().flatten().filter(|exemplar| exemplar.latency_ns >= threshold_ns);
+    let waits = slow.flat_map(|exemplar| &exemplar.segments).filter(|segment| segment.peer.is_some());
+    let (mut all, mut by_call) = (0u64, BTreeMap::<&str, u64>::new());
+    for segment in waits {
+        all = all.saturating_add(segment.duration_ns);
+        let of_call = by_call.entry(segment.call.as_deref().unwrap_or_default()).or_default();
+        *of_call = of_call.saturating_add(segment.duration_ns);
+    }
+    let (call, ns) = by_call.into_iter().max_by_key(|(_, ns)| *ns).filter(|(call, _)| !call.is_empty())?;
+    Some(Figure::new("asked_for", ns, Unit::Ns).of(call).against(all))
 }
 
 /// The peer that the tail waits for most, if the service opens a connection for at least every second call to it.
@@ -262,6 +279,18 @@ mod tests {
         let calls = named(finding, "calls").unwrap();
         assert_eq!((calls.unit, calls.value.as_f64()), (Unit::PerRequest, Some(21.0)));
         assert!(named(finding, "connects").is_none());
+    }
+
+    #[test]
+    fn what_was_asked_for_is_named_where_the_exemplars_know_it() {
+        let mut report = api();
+        let asked = named(&of(&report)[0], "asked_for").cloned().expect("asked for");
+        assert_eq!(asked.of.as_deref(), Some("SELECT … FROM policies WHERE id = ?"));
+        let (ns, all) = (asked.value.as_u64().unwrap(), asked.against.and_then(|all| all.as_u64()).unwrap());
+        assert!(ns * 100 > all * 99 && ns < all, "{ns} of {all}: a little is another peer's");
+        let exemplars = report.services[0].exemplars.as_mut().unwrap();
+        exemplars.iter_mut().flat_map(|one| &mut one.segments).for_each(|segment| segment.call = None);
+        assert_eq!(named(&of(&report)[0], "asked_for"), None);
     }
 
     #[test]

@@ -6,7 +6,8 @@ use acgs_perf_common::attribution::Component;
 use serde_json::json;
 
 use super::planted::{
-    api, disk, endpoint, healthy, held, run_queue, scheduler, sequence, synced, tail_of, with_endpoints, with_table,
+    api, disk, endpoint, healthy, held, run_queue, scheduler, sequence, synced, tail_of, with_cpus, with_endpoints,
+    with_table,
 };
 use super::{distribution, small};
 use crate::analysis::model::{
@@ -66,6 +67,7 @@ fn of_service(id: &str) -> Option<Report> {
             report
         }
         "noisy_neighbour" => run_queue(0.8),
+        "idle_cpus" => with_cpus(run_queue(0.8), &[1, 2, 88, 93]),
         "own_threads" => {
             let mut report = run_queue(0.8);
             let own = report.services[0].processes[0].pid;

@@ -82,6 +82,17 @@ pub fn run_queue(share: f64) -> Report {
     tail_of(&[(RunQueue, share)])
 }
 
+/// The CPUs of the host are idle for so many percent of the time.
+pub fn with_cpus(mut report: Report, idle: &[u64]) -> Report {
+    let second = report.window.duration_ns / 100;
+    let row = |(cpu, idle): (usize, &u64)| {
+        json!({"cpu": format!("cpu{cpu}"), "idle_ns": idle * second, "user_ns": (100 - idle) * second,
+            "system_ns": 0, "io_wait_ns": 0, "steal_ns": 0})
+    };
+    report.recording.insert("host_cpu".into(), idle.iter().enumerate().map(row).collect());
+    report
+}
+
 /// The slow requests make so many calls, one after the other.
 pub fn sequence(calls: u64) -> Report {
     let mut report = api();

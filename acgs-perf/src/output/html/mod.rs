@@ -4,6 +4,7 @@
 //! nothing. It can be read without script. Texts of others are escaped by the template, or by `svg`.
 
 mod axis;
+mod calls;
 pub mod compare;
 mod endpoints;
 mod exemplars;

@@ -8,6 +8,7 @@ use crate::output::words::slowest;
 use crate::report::{CutReport, Distribution, ObjectiveReport, Report, RequestsReport, ServiceReport, Verdict};
 use crate::units::{bytes, duration, grouped, percent, rate, span};
 
+use super::calls::{Calls, calls};
 use super::endpoints::{Endpoints, endpoints};
 use super::exemplars::{Exemplar, exemplars};
 use super::heat::{Heat, heat};
@@ -62,6 +63,8 @@ pub struct ServiceView {
     pub cut: Option<Cut>,
     /// Peers.
     pub downstream: Vec<[String; 8]>,
+    /// What they are asked for.
+    pub calls: Calls,
     /// Single requests.
     pub exemplars: Vec<Exemplar>,
     /// By name.
@@ -148,6 +151,7 @@ pub fn view(at: usize, service: &ServiceReport, report: &Report) -> ServiceView 
         stack: stack(&format!("{id}q"), service, services),
         cut: service.tail.as_ref().and_then(|tail| main_cut(&tail.cuts)).map(cut),
         downstream: downstream(service),
+        calls: calls(service, services),
         exemplars: exemplars(&id, service, services),
         endpoints: endpoints(service, services),
         fates: fates(service),

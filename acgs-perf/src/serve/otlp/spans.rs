@@ -43,7 +43,8 @@ pub fn of(run: &str, context: &Context, interval: &Interval, unix_end_ns: u64) -
     for (subject, exemplars) in interval.slowest.0.iter().filter(|(subject, _)| subject.endpoint.is_none()) {
         let Some(service) = context.services.get(subject.service as usize) else { continue };
         for exemplar in exemplars {
-            let name = endpoint(interval, subject, exemplar).unwrap_or("request");
+            let known = Some(exemplar.endpoint.as_str()).filter(|name| !name.is_empty());
+            let name = known.or_else(|| endpoint(interval, subject, exemplar)).unwrap_or("request");
             spans.push(span(run, &service.name, name, exemplar, ahead_ns));
         }
     }

@@ -80,13 +80,18 @@ fn waited(finding: &Finding) -> String {
     let peers = all(finding, "waited_for");
     let peers = peers.map(|of| format!("{} for {}", duration(number(of)), of.of.as_deref().unwrap_or("a peer")));
     let peers: Vec<_> = peers.collect();
+    let most = all(finding, "most_called").next();
+    let most = most.and_then(|of| {
+        Some(format!("; most of all {} ({:.1} for each request)", of.of.as_deref()?, of.value.as_f64()?))
+    });
     format!(
-        "it waits {} of {} for their answers ({}): {}; other requests make {}",
+        "it waits {} of {} for their answers ({}): {}; other requests make {}{}",
         duration(value(finding, "downstream")),
         duration(against(finding, "downstream")),
         share(finding),
         peers.join(", "),
-        calls(finding).1
+        calls(finding).1,
+        most.unwrap_or_default()
     )
 }
 

@@ -2,7 +2,7 @@
 
 use super::said::{Words, against, all, compared, number, numbers, part, share, value, whose};
 use crate::analysis::findings::{
-    CONTEXT_SWITCHES, CPU_SATURATED, MAJOR_FAULTS, MEMORY_PRESSURE, NOISY_NEIGHBOUR, OWN_THREADS,
+    CONTEXT_SWITCHES, CPU_SATURATED, IDLE_CPUS, MAJOR_FAULTS, MEMORY_PRESSURE, NOISY_NEIGHBOUR, OWN_THREADS,
 };
 use crate::report::{Finding, ServiceReport};
 use crate::units::{duration, grouped, percent};
@@ -28,6 +28,18 @@ pub fn words(finding: &Finding, service: &ServiceReport) -> Option<Words> {
                 waits()
             ),
             "add CPUs or hosts, or make the services compute less: `perf top` shows the code that takes the CPU".into(),
+        ),
+        IDLE_CPUS => Words(
+            format!("{name} waits for a CPU while others are idle"),
+            format!(
+                "{} of the host's {} CPUs had nothing to do for at least half of the time; {}",
+                grouped(value(finding, "idle_cpus")),
+                grouped(against(finding, "idle_cpus")),
+                waits()
+            ),
+            "let it use more CPUs: see `taskset -cp PID`, the cpuset of its container, CPUAffinity= and AllowedCPUs=; or keep \
+             others off those that it has"
+                .into(),
         ),
         NOISY_NEIGHBOUR => Words(
             format!("{} takes the CPU that {name} needs", whose(finding, "ran_instead")),

@@ -23,6 +23,11 @@ pub fn words(finding: &Finding, cause: Cause, service: &ServiceReport) -> Words 
     let is_first = explanation.main.first().is_some_and(|main| main.cause == cause);
     let mut evidence = evidence(service, &explanation, part);
     let mut recommendation = recommendation(part, explanation.cut);
+    if let Some(call) = finding.figures.iter().find(|figure| figure.what == "asked_for") {
+        let part = percent(number(call), compared(call));
+        evidence
+            .push_str(&format!("; in the exemplars {part} of it is for {}", call.of.as_deref().unwrap_or_default()));
+    }
     if let Some(connects) = said::all(finding, "connects").next() {
         evidence.push_str(&format!(
             "; {} connections to {} for {} calls",

@@ -112,7 +112,8 @@ fn a_slow_tail_is_told_with_its_peer() {
     assert_eq!(
         finding.evidence,
         "200 requests take 51.0 ms or longer, 54.5 ms on average; the others take 2.32 ms; 51.5 ms of that (95 %) is waiting for \
-         postgres (127.0.0.1:5432); of the others 989 µs; they make 21.0 calls each, the others 3.2"
+         postgres (127.0.0.1:5432); of the others 989 µs; they make 21.0 calls each, the others 3.2; in the exemplars 100 % \
+         of it is for SELECT … FROM policies WHERE id = ?"
     );
     assert!(finding.gain.starts_with("without it the P99 would fall from 50.6 ms to about"), "{}", finding.gain);
     assert!(finding.recommendation.starts_with("make the calls that do not need"), "{}", finding.recommendation);
