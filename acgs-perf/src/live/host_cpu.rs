@@ -27,6 +27,7 @@ pub const TABLE: TableSpec = TableSpec {
     title: "CPUs of the host",
     meaning: "What the host's CPUs did, of whomever, to 10 ms; most idle first",
     scope: Scope::Recording,
+    also_needs: None,
     names: &[Name { name: "cpu", meaning: "Number of the CPU" }],
     row_names: |key, _| vec![key.first().map(|cpu| format!("cpu{cpu}")).unwrap_or_default()],
     columns: COLUMNS,

@@ -15,6 +15,8 @@ pub struct TableSpec {
     pub meaning: &'static str,
     /// Whose it is.
     pub scope: Scope,
+    /// Another probe without which nothing is counted here, so that an empty table would say what nobody has measured.
+    pub also_needs: Option<&'static str>,
     /// What names a row.
     pub names: &'static [Name],
     /// The names of a row, in the order of `names`.

@@ -24,7 +24,9 @@ pub fn tables(
     statuses: &[ProbeStatus],
     instead: Option<(&str, &Section)>,
 ) -> BTreeMap<String, Value> {
-    let wanted = probes::tables().filter(|(probe, spec)| spec.scope == scope && has_figures(statuses, probe.name));
+    let counts = |probe: &str| has_figures(statuses, probe);
+    let wanted = probes::tables()
+        .filter(|(probe, spec)| spec.scope == scope && counts(probe.name) && spec.also_needs.is_none_or(counts));
     let of = |name: &str| match instead {
         Some((other, rows)) if other == name => rows,
         _ => section(sections, name),
@@ -76,6 +78,7 @@ mod tests {
     use acgs_perf_common::histogram::bucket_index_of_power;
 
     use super::*;
+    use crate::analysis::model::ProbeState;
     use crate::live::table::{Column, Name};
     use crate::sums::Sums;
 
@@ -85,6 +88,7 @@ mod tests {
         title: "sample",
         meaning: "A sample",
         scope: Scope::Service,
+        also_needs: None,
         names: &[Name { name: "device", meaning: "Device" }],
         row_names: |key, row| vec![format!("{}{}", row.label, key[0])],
         columns: &[
@@ -117,6 +121,17 @@ mod tests {
         assert_eq!(value[1]["device"], "sd1");
         assert!(value[0].get("gauge").is_none());
         assert_eq!((&value[0]["time"]["count"], &value[0]["time"]["mean_ns"]), (&2.into(), &8.into()));
+    }
+
+    #[test]
+    fn a_table_whose_other_probe_did_not_run_is_absent_and_not_empty() {
+        let status = |name: &str, state| ProbeStatus { name: name.into(), state, ..ProbeStatus::default() };
+        let of = |attribution| {
+            let statuses = [status("endpoints", ProbeState::Active), status("attribution", attribution)];
+            tables(None, Scope::Service, &statuses, None).into_keys().collect::<Vec<_>>()
+        };
+        assert_eq!(of(ProbeState::Active), ["downstream_endpoints", "endpoints"]);
+        assert_eq!(of(ProbeState::Disabled), ["endpoints"]);
     }
 
     #[test]

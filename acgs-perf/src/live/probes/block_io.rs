@@ -61,7 +61,7 @@ pub static PROBE: ProbeSpec = ProbeSpec {
 };
 
 const fn table(section: &'static str, title: &'static str, meaning: &'static str, scope: Scope) -> TableSpec {
-    TableSpec { section, title, meaning, scope, names: NAMES, row_names, columns: COLUMNS }
+    TableSpec { section, title, meaning, scope, also_needs: None, names: NAMES, row_names, columns: COLUMNS }
 }
 
 const NAMES: &[Name] = &[

@@ -25,9 +25,10 @@ const BETWEEN: char = '\0';
 /// The table of the report.
 pub const TABLE: TableSpec = TableSpec {
     section: SECTION,
-    title: "downstream calls",
+    title: "calls",
     meaning: "What the service asked its peers for, most calls first",
     scope: Scope::Service,
+    also_needs: Some(attribution::PROBE.name),
     names: &[
         Name { name: "peer", meaning: "Address of the peer; empty in the row of all that have none of their own" },
         Name { name: "protocol", meaning: "Protocol" },

@@ -52,6 +52,7 @@ const TABLE: TableSpec = TableSpec {
     title: "endpoints",
     meaning: "What the service was asked for, most requests first",
     scope: Scope::Service,
+    also_needs: None,
     names: &[
         Name { name: "protocol", meaning: "Protocol; empty in the row of all that have none of their own" },
         Name { name: "kind", meaning: "request, or wait_by_design if the answer comes when something happens" },

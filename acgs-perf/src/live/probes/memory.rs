@@ -80,6 +80,7 @@ pub static PROBE: ProbeSpec = ProbeSpec {
             title: "page faults",
             meaning: "Page faults of the service's threads by kind, most first",
             scope: Scope::Service,
+            also_needs: None,
             names: &[Name { name: "kind", meaning: "minor, or major if a disk was waited for" }],
             row_names: |key, _| vec![name(key, &FAULT_NAMES)],
             columns: &[Column { name: "faults", meaning: "Page faults", kind: Kind::Count(0) }],
@@ -89,6 +90,7 @@ pub static PROBE: ProbeSpec = ProbeSpec {
             title: "stalls",
             meaning: "Stalls of the service's threads for memory by kind, most first",
             scope: Scope::Service,
+            also_needs: None,
             names: &[Name { name: "kind", meaning: "direct_reclaim, group_reclaim or compaction" }],
             row_names: |key, _| vec![name(key, &STALL_NAMES)],
             columns: &[
@@ -111,6 +113,7 @@ pub static PROBE: ProbeSpec = ProbeSpec {
             title: "pressure",
             meaning: "Time lost to a lack of memory in the service's control groups, or on the host, as the kernel sums it up",
             scope: Scope::Service,
+            also_needs: None,
             names: &[
                 Name { name: "of", meaning: "Path of the control group; host where it is the whole host" },
                 Name { name: "kind", meaning: "some threads stalled, or full: all that were not idle" },

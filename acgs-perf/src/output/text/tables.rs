@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::layout::{ABSENT, Lines, TOP, few_percentiles, row};
 use super::probe::{absent, until};
 use crate::live::probes;
+use crate::live::status::has_figures;
 use crate::live::table::{Column, Kind, Scope, TableSpec};
 use crate::report::{Distribution, ProbeStatus};
 use crate::units::{bytes, duration, grouped};
@@ -28,7 +29,10 @@ pub fn render(tables: &BTreeMap<String, Value>, scope: Scope, statuses: &[ProbeS
                 table(spec, rows, lines);
                 until(probe.name, statuses, lines);
             }
-            None if is_known && scope == Scope::Service => absent(spec.title, probe.name, statuses, lines),
+            None if is_known && scope == Scope::Service => {
+                let other = spec.also_needs.filter(|other| !has_figures(statuses, other));
+                absent(spec.title, other.unwrap_or(probe.name), statuses, lines);
+            }
             None => {}
         }
     }
@@ -101,6 +105,7 @@ mod tests {
         title: "sample",
         meaning: "A sample",
         scope: Scope::Service,
+        also_needs: None,
         names: &[Name { name: "device", meaning: "Device" }, Name { name: "operation", meaning: "Operation" }],
         row_names: |_, _| Vec::new(),
         columns: &[
