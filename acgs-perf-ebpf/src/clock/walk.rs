@@ -61,7 +61,7 @@ subprogram! {
         if news.is_reply != 0 {
             talk.replies.other = talk.requests.state;
         } else {
-            talk.requests.other = talk.replies.state;
+            talk.requests.other = talk.replies.tells();
         }
         let stream = if news.is_reply != 0 { &talk.replies } else { &talk.requests };
         if talk.protocol == Protocol::Tls as u8 && tls::is_in_data(stream) {
