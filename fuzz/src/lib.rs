@@ -12,6 +12,9 @@ use acgs_perf_protocol::{Found, Name, Protocol, Stream, Window, detect};
 
 const KEY: Key = Key { start: 0x1234_5678_9abc_def0, factor: 0x8765_4321_0fed_cba9 };
 
+/// Tokens that follow each other in one step at most.
+const TOKENS: u32 = 4;
+
 /// What a step found, behind how many bytes with those that are skipped, and the name and number that it has with it.
 type Find = (Found, u64, Stream, Vec<u8>);
 
@@ -53,7 +56,7 @@ fn finds(protocol: Protocol, rule: Option<u8>, other: u8, pieces: &[&[u8]]) -> V
                     None => walk::request_step(protocol, &mut stream, &mut window, &mut name),
                     Some(_) => walk::reply_step(protocol, &mut stream, &mut window),
                 };
-                assert!(before.1 - window.left() <= SCAN + TOKEN, "a step took too much");
+                assert!(before.1 - window.left() <= SCAN + TOKENS * TOKEN, "a step took too much");
                 if found.has(Found::SHORT) {
                     assert!(walk::keep_rest(&mut stream, &mut window), "a token is too long");
                     break;
