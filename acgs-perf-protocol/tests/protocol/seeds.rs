@@ -2,11 +2,9 @@
 //!
 //! A fuzz target needs another compiler and a minute to build; these need neither.
 
-#[path = "../../../fuzz/src/lib.rs"]
-mod fuzz;
-
 use acgs_perf_protocol::Protocol;
 
+use super::drive::{replies_by_rule, requests};
 use super::random::Random;
 
 /// Others that are made of each.
@@ -59,7 +57,12 @@ fn what_fuzzing_has_found_holds() {
         (Protocol::FastCgi, include_str!("../../../fuzz/seeds/fastcgi.hex")),
         (Protocol::Tls, include_str!("../../../fuzz/seeds/tls.hex")),
     ] {
-        try_all(lines, |input| fuzz::try_both_sides(protocol, input));
+        try_all(lines, |input| {
+            let [cut, rule, rest @ ..] = input else { return };
+            let pieces: Vec<&[u8]> = rest.chunks(usize::from(*cut % 64) + 1).collect();
+            assert_eq!(requests(protocol, &pieces), requests(protocol, &[rest]), "{protocol:?}");
+            let by_rule = |pieces: &[&[u8]]| replies_by_rule(protocol, *rule % 8, pieces);
+            assert_eq!(by_rule(&pieces), by_rule(&[rest]), "{protocol:?} by {}", rule % 8);
+        });
     }
-    try_all(include_str!("../../../fuzz/seeds/pending.hex"), fuzz::pending::try_queue);
 }
