@@ -6,6 +6,7 @@
 pub mod agent;
 mod debian;
 mod deny;
+mod npm;
 pub mod process;
 mod python;
 mod toolchain;
@@ -104,6 +105,7 @@ fn all(tests: bool, vm: bool) -> Result<Toolchain> {
     if tests {
         keep(debian::ensure_services(&mut found), &mut missing);
         keep(python::ensure(&mut found), &mut missing);
+        keep(npm::ensure(&mut found), &mut missing);
     }
     if vm {
         keep(debian::ensure_qemu(&mut found), &mut missing);

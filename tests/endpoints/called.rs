@@ -42,12 +42,14 @@ impl Stack {
         ab(&self.app, path, clients, requests);
     }
 
-    /// The calls to one of the peers, by name: each statement of several by itself, as PostgreSQL counts them, and without what a client
-    /// library says of itself, some of which Redis 7.0 does not know and so does not count.
+    /// The calls to one of the peers, by name: each statement of several by itself, as PostgreSQL counts them; without what is only
+    /// prepared, which it does not count, and without what a client library says of itself, some of which Redis 7.0 does not know and so
+    /// does not count.
     fn seen(&self, report: &Report, peer: &Service) -> Named {
         let is_of_peer = |row: &Called| row.peer == peer.address().to_string();
         let rows = called(report, NAME).into_iter().filter(is_of_peer);
-        let rows = rows.filter(|row| row.endpoint.kind == "request" && !row.endpoint.name.starts_with("CLIENT "));
+        let is_of_library = |name: &str| name.starts_with("CLIENT ") || name == "PREPARE";
+        let rows = rows.filter(|row| row.endpoint.kind == "request" && !is_of_library(&row.endpoint.name));
         let mut named = Named::new();
         for Endpoint { name, counts, .. } in rows.map(|row| row.endpoint) {
             let parts = name.split("; ");
@@ -101,6 +103,8 @@ fn statements_and_commands_are_counted_as_the_servers_count_them() {
     // What fails the server does not count.
     statements.entry("select ? / ?::int".to_owned()).or_default().add(60, 60);
     is_as_counted("PostgreSQL", &stack.seen(&report, &stack.postgres), &statements);
+    let prepared = find_called(&report, NAME, "PREPARE").endpoint.counts;
+    assert!(prepared.requests > 0 && prepared.failed == 0, "{prepared:?}");
     let sleep = find_called(&report, NAME, "select pg_sleep(?)");
     // To the width of a bucket, 3.1 %.
     assert!(sleep.endpoint.latency.get("min_ns") >= 19 * MS, "{:?}", sleep.endpoint.latency);

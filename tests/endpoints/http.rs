@@ -65,6 +65,18 @@ impl Http {
         }
     }
 
+    /// The body of the next reply, which says its length.
+    pub fn body(&mut self) -> Vec<u8> {
+        loop {
+            if let Some((_, length)) = self.whole(false) {
+                let reply: Vec<u8> = self.buffer.drain(..length).collect();
+                let head = reply.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
+                return reply[head + 4..].to_vec();
+            }
+            assert!(self.more() > 0, "closed behind {:?}", String::from_utf8_lossy(&self.buffer));
+        }
+    }
+
     /// Status and length of the reply at the beginning of what was read, if it is whole.
     fn whole(&self, is_to_head: bool) -> Option<(u16, usize)> {
         let mut headers = [httparse::EMPTY_HEADER; 32];

@@ -13,7 +13,7 @@ use acgs_perf_tests::recording::{Recorder, Recording};
 
 use super::http::{Http, request, with_body};
 
-fn start(workers: u32) -> Service {
+pub fn start(workers: u32) -> Service {
     let port = free_port().unwrap();
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().display();
@@ -35,7 +35,7 @@ fn start(workers: u32) -> Service {
     Service::start_in(Command::new("nginx").args(arguments), port, directory).unwrap()
 }
 
-fn record(service: &Service) -> Recording {
+pub fn record(service: &Service) -> Recording {
     Recorder::new("nginx", &format!("port:{}", service.port)).start().unwrap()
 }
 
@@ -48,7 +48,7 @@ fn record_each_word(service: &Service) -> Recording {
 }
 
 /// Method and route, as the report is to have it: a segment with a digit is a value.
-fn route(method: &str, target: &str) -> String {
+pub fn route(method: &str, target: &str) -> String {
     let path = target.split(['?', '#']).next().unwrap_or_default();
     let segments = path.split('/').map(|segment| {
         let is_value = segment.contains(|c: char| c.is_ascii_digit()) && segment != "v1";
@@ -58,7 +58,7 @@ fn route(method: &str, target: &str) -> String {
 }
 
 /// What nginx has logged: requests by route, and how many of all it called the client's fault.
-fn logged(service: &Service) -> (Named, u64) {
+pub fn logged(service: &Service) -> (Named, u64) {
     let (mut counts, mut refused) = (Named::new(), 0);
     for line in fs::read_to_string(service.directory.path().join("access")).unwrap().lines() {
         let [method, target, status] = line.split('\t').collect::<Vec<_>>()[..] else { panic!("{line}") };
@@ -69,7 +69,7 @@ fn logged(service: &Service) -> (Named, u64) {
     (counts, refused)
 }
 
-fn ab(service: &Service, options: &[&str], requests: u32, target: &str) {
+pub fn ab(service: &Service, options: &[&str], requests: u32, target: &str) {
     let url = format!("http://127.0.0.1:{}{target}", service.port);
     let text =
         run(Command::new("ab").args(options).args(["-q", "-n", &requests.to_string(), "-c", "8", &url])).unwrap();

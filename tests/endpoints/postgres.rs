@@ -114,7 +114,9 @@ fn statements_are_counted_in_each_protocol() {
         let text =
             pgbench(&service, &["-n", "-M", mode, "-c", "4", "-t", "500", "-b", "tpcb-like@1", "-b", "select-only@1"]);
         assert!(text.contains("number of failed transactions: 0 "), "{text}");
-        is_as_counted(&service, recording, &[]);
+        // Each of four clients prepares the seven statements of the one script, and that of the other.
+        let prepared = [("PREPARE", 4 * 8, 0)];
+        is_as_counted(&service, recording, if mode == "prepared" { &prepared } else { &[] });
     }
 }
 
@@ -131,7 +133,9 @@ fn statements_of_a_pipeline_are_counted() {
     for mode in ["extended", "prepared"] {
         let recording = record(&service);
         pgbench(&service, &["-n", "-M", mode, "-c", "2", "-t", "200", "-f", &script.display().to_string()]);
-        is_as_counted(&service, recording, &[]);
+        // Each client prepares its 25 statements before the pipeline begins.
+        let prepared = [("PREPARE", 2 * 25, 0)];
+        is_as_counted(&service, recording, if mode == "prepared" { &prepared } else { &[] });
     }
 }
 
@@ -166,9 +170,9 @@ fn copies_and_errors_are_counted() {
 }
 
 /// A client of the extended protocol that pipelines as deep as it likes.
-struct Extended(TcpStream);
+pub struct Extended(pub TcpStream);
 
-fn message(kind: u8, body: &[u8]) -> Vec<u8> {
+pub fn message(kind: u8, body: &[u8]) -> Vec<u8> {
     let length = (body.len() as u32 + 4).to_be_bytes();
     [&[kind][..], &length, body].concat()
 }
@@ -180,7 +184,7 @@ fn run_once(text: &str) -> Vec<u8> {
 }
 
 impl Extended {
-    fn connect(address: SocketAddr) -> Self {
+    pub fn connect(address: SocketAddr) -> Self {
         let mut stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         let body = b"\0\x03\0\0user\0postgres\0database\0postgres\0\0";
@@ -191,15 +195,47 @@ impl Extended {
     }
 
     /// Reads until the server was ready so many times.
-    fn ready(&mut self, mut times: usize) {
-        while times > 0 {
-            let mut head = [0; 5];
+    pub fn ready(&mut self, times: usize) {
+        (0..times).for_each(|_| self.until(b'Z'));
+    }
+
+    /// Reads until a message of this kind has come.
+    fn until(&mut self, kind: u8) {
+        let mut head = [0; 5];
+        while head[0] != kind {
             self.0.read_exact(&mut head).unwrap();
             let length = u32::from_be_bytes([head[1], head[2], head[3], head[4]]) as usize;
             self.0.read_exact(&mut vec![0; length - 4]).unwrap();
-            times -= usize::from(head[0] == b'Z');
         }
     }
+}
+
+/// As asyncpg does: what is wrong fails when it is prepared, and so never runs.
+#[test]
+fn what_fails_when_it_is_prepared_is_counted() {
+    need_root();
+    let service = start();
+    let mut client = Extended::connect(service.address());
+    let recording = record(&service);
+    let prepare = |text: &str, end: u8| {
+        let parse = message(b'P', &[b"s\0", text.as_bytes(), b"\0\0\0"].concat());
+        [parse, message(b'D', b"Ss\0"), message(end, b"")].concat()
+    };
+    let run = [message(b'B', b"\0s\0\0\0\0\0\0\0"), message(b'E', &[0; 5]), message(b'C', b"Ss\0"), message(b'S', b"")];
+    for _ in 0..50 {
+        // By `Flush`, behind which the client runs it; by `Flush`, behind the error of which it sends `Sync`; by `Sync`.
+        client.0.write_all(&prepare("SELECT 6 + 1", b'H')).unwrap();
+        client.until(b'T');
+        client.0.write_all(&run.concat()).unwrap();
+        client.ready(1);
+        client.0.write_all(&prepare("SELECT nothing FROM nowhere", b'H')).unwrap();
+        client.until(b'E');
+        client.0.write_all(&message(b'S', b"")).unwrap();
+        client.ready(1);
+        client.0.write_all(&prepare("SELEC 1", b'S')).unwrap();
+        client.ready(1);
+    }
+    is_as_counted(&service, recording, &[("PREPARE", 150, 100)]);
 }
 
 /// An error makes the server skip what comes up to the next Sync, and only that.

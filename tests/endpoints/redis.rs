@@ -172,7 +172,10 @@ fn each_request_of_the_benchmarks_pipeline_is_one() {
         }
     }
     let part = |name: &str| parts.get(name).copied().unwrap_or(0);
-    assert!(part("queue_on_cpu") > 2 * part("queue_other") && part("queue_on_cpu") > 0, "{parts:?}");
+    // They are many times its own time, so a hundredth of them is little, and what they were taken for once was most of them.
+    let queue: u64 = parts.iter().filter(|(part, _)| part.starts_with("queue_")).map(|(_, ns)| ns).sum();
+    println!("{parts:?}");
+    assert!(part("queue_on_cpu") > 0 && part("queue_other") * 100 < queue, "{parts:?}");
     let truth = counted(service.address());
     assert_eq!(truth["GET"].requests, 100_002);
     assert!(truth["CONFIG GET"].requests > 0, "{truth:?}");

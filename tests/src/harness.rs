@@ -49,6 +49,13 @@ pub fn python(name: &str) -> Result<PathBuf> {
     Ok(path)
 }
 
+/// A program of the tests' Node packages.
+pub fn node(name: &str) -> Result<PathBuf> {
+    let path = target().join("node/node_modules/.bin").join(name);
+    ensure!(path.exists(), "{} is missing; run `cargo xtask setup --tests`", path.display());
+    Ok(path)
+}
+
 /// Fails without root: a ring that needs root must not pass by doing nothing.
 pub fn need_root() {
     // SAFETY: geteuid takes no argument and cannot fail.
