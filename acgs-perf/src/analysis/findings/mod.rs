@@ -27,7 +27,6 @@ mod retransmissions;
 mod rules;
 mod slow_endpoint;
 mod start;
-mod tables;
 mod tail;
 mod udp;
 mod work_for_nobody;
