@@ -54,6 +54,7 @@ impl Ring {
                 "block_io",
                 "memory",
                 "window",
+                "wait",
                 "fates",
                 "delivery",
                 "kinds",
