@@ -105,9 +105,9 @@ fn a_signal_ends_the_wait_with_nothing_attached() {
     let attached = loaded_by(agent.id());
     let is_there = Path::new(&format!("/proc/{}", agent.id())).exists();
     // SAFETY: kill takes two integers; the process is this test's own child, which nobody has waited for.
-    unsafe { libc::kill(agent.id() as i32, libc::SIGINT) };
+    unsafe { libc::kill(agent.id() as i32, libc::SIGTERM) };
     let status = wait(&mut agent, Duration::from_secs(10)).unwrap();
-    end(&mut agent, libc::SIGTERM);
+    end(&mut agent, libc::SIGKILL);
     let mut said = String::new();
     agent.stderr.take().unwrap().read_to_string(&mut said).unwrap();
     assert!(is_there && attached.is_empty(), "it waits, and has attached {attached:?}: {said}");
