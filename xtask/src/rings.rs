@@ -133,6 +133,7 @@ impl Ring {
 const ALONE: &str = "--test-threads=1";
 /// Files whose tests wait for most of their time: for an interval to end, an export to be tried again, a client's patience. They count
 /// requests, and hold a time against a lower bound or against a clock of their own, so that another test beside them changes no answer.
+/// Not those in which the test's own process is the service: it would be asked by the tests beside it.
 const BESIDE_OTHERS: &[(&str, &str)] = &[
     ("bad_input", "--test-threads=3"),
     ("fates", "--test-threads=3"),
@@ -140,12 +141,9 @@ const BESIDE_OTHERS: &[(&str, &str)] = &[
     ("rights", "--test-threads=2"),
     ("serve", "--test-threads=3"),
     ("serve_lasts", "--test-threads=2"),
-    ("hostile_agent", "--test-threads=2"),
     ("services_network", "--test-threads=4"),
-    ("services_endpoints", "--test-threads=2"),
     ("services_fates", "--test-threads=3"),
     ("services_answers", "--test-threads=2"),
-    ("services_prometheus", "--test-threads=2"),
 ];
 
 fn one(name: &'static str) -> Vec<&'static str> {
