@@ -128,6 +128,13 @@ pub fn ensure_rivals() {
     }
 }
 
+/// Installs a package of Debian's that can be done without, if it can be had.
+pub fn try_install(package: &str) {
+    if let Err(error) = debian::install(&[package]) {
+        eprintln!("setup: {package}: {error:#}");
+    }
+}
+
 fn keep<T>(result: Result<T>, missing: &mut Vec<String>) -> Option<T> {
     result.map_err(|error| missing.push(format!("{error:#}"))).ok()
 }

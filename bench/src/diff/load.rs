@@ -5,10 +5,11 @@
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use acgs_perf_load::{Arrivals, Client, Load, LoadError, Messages};
+use acgs_perf_load::{Arrivals, Bounds, Client, LoadError, Messages, Outcome, Schedule};
 use acgs_perf_tests::harness::{Service, fixture, free_port, program, python};
 use acgs_perf_tests::{nginx, redis};
 use anyhow::{Context, Result, ensure};
@@ -53,28 +54,28 @@ pub struct Recordings {
 /// Services and their loads.
 struct Running {
     services: Vec<Loaded>,
-    loads: Vec<JoinHandle<Result<u64, LoadError>>>,
+    loads: Vec<JoinHandle<Result<Vec<Outcome>, LoadError>>>,
+    /// Ends the loads.
+    stop: &'static AtomicBool,
 }
 
 impl Running {
     /// Starts them, for at most this long; arrivals and latencies differ from one `seed` to another.
     fn start(power: bool, seed: u64, duration: Duration) -> Result<Self> {
         let services = if power { planted()? } else { steady()? };
+        // A load takes a flag that lives for ever: a byte for each start.
+        let stop: &'static AtomicBool = Box::leak(Box::new(AtomicBool::new(false)));
         let mut loads = Vec::new();
         for (number, of) in services.iter().enumerate() {
             let mut client = Client::new(of.service.address(), 16, of.messages.clone(), false)?;
             client.open()?;
-            let load = Load {
-                arrivals: Arrivals::Poisson(of.rate),
-                requests: u64::MAX,
-                duration: Some(duration),
-                limit: duration + Duration::from_secs(30),
-                seed: seed * services.len() as u64 + number as u64,
-                log: false,
-            };
-            loads.push(thread::spawn(move || client.load(&load).map(|outcome| outcome.errors())));
+            let schedule = Schedule::new(Arrivals::Poisson(of.rate), seed * services.len() as u64 + number as u64);
+            let limit = duration + Duration::from_secs(30);
+            let (duration, stop) = (Some(duration), Some(stop));
+            let bounds = Bounds { requests: u64::MAX, duration, limit, timeout: None, log: false, stop };
+            loads.push(thread::spawn(move || client.drive(schedule, &bounds)));
         }
-        Ok(Self { services, loads })
+        Ok(Self { services, loads, stop })
     }
 
     /// A service that is gone, or has no load any more, is recorded as one whose rate has fallen to nothing.
@@ -86,9 +87,9 @@ impl Running {
         Ok(())
     }
 
-    /// Ends the services. With them gone the loads end too, with errors that mean nothing.
+    /// Ends the loads, and then the services.
     fn end(self) {
-        drop(self.services);
+        self.stop.store(true, Ordering::Relaxed);
         self.loads.into_iter().for_each(|load| drop(load.join()));
     }
 }

@@ -1,7 +1,7 @@
 //! `bench load`: `acgs-perf load` beside `wrk`, `ab` and `hey`, each a closed loop over as many connections to the same nginx.
 //!
 //! In: how many rounds, how long. Out: a table of rates and percentiles in Markdown; failure when a median over the rounds is further than
-//! 2 % or 20 µs from another tool's. In a closed loop all of them measure from the sending of a request to the end of its reply. nginx
+//! 2 % or 20 µs from that of `wrk` or `ab`; `hey` is only shown. In a closed loop all of them measure from the sending of a request to the end of its reply. nginx
 //! answers at once, so that the tools are compared by their own speed; and it waits for a backend that sleeps, so that all have the same rate.
 
 mod tools;
@@ -10,6 +10,8 @@ use std::collections::BTreeMap;
 use std::process::Command;
 use std::time::Duration;
 
+use acgs_perf_setup as setup;
+use acgs_perf_setup::process::which;
 use acgs_perf_tests::harness::{Service, free_port, program};
 use acgs_perf_tests::nginx;
 use anyhow::{Result, ensure};
@@ -45,11 +47,10 @@ pub fn load(options: &Options) -> Result<()> {
     let _backend = Service::start(command.args(["--port", &backend_port.to_string()]), backend_port)?;
     let server = server(backend_port)?;
     let mut tools = vec![Tool::Ours(agent), Tool::Wrk, Tool::Ab];
-    if prepare::need_programs(&["hey"]).is_ok() {
-        tools.push(Tool::Hey);
-    } else {
-        eprintln!("hey is not there: `apt-get install hey`");
+    if which("hey").is_none() {
+        setup::try_install("hey");
     }
+    tools.extend(which("hey").map(|_| Tool::Hey));
     println!("| nginx answers | connections | tool | requests/s | p50 µs | p90 µs | p99 µs |");
     println!("|---|---:|---|---:|---:|---:|---:|");
     let (mut shuffle, mut wrong) = (Shuffle::new(1), Vec::new());
@@ -67,6 +68,10 @@ pub fn load(options: &Options) -> Result<()> {
             let name = tool.name();
             let row: Vec<String> = figures(&runs[name]).into_iter().map(show).collect();
             println!("| {what} | {connections} | {name} | {} |", row.join(" | "));
+            // What its own scheduler adds, and tenths of a millisecond, are no disagreement.
+            if matches!(tool, Tool::Hey) {
+                continue;
+            }
             wrong.extend(differences(&figures(&runs[tools[0].name()]), &figures(&runs[name]), tool, what));
         }
     }
@@ -103,7 +108,7 @@ fn differences(ours: &[Option<Median>], theirs: &[Option<Median>], tool: &Tool, 
     let pairs = ours.iter().zip(theirs).skip(1).zip(QUANTILES);
     let apart = pairs.filter_map(|((ours, theirs), percent)| {
         let (ours, theirs) = ((*ours)?.middle, (*theirs)?.middle);
-        let allowed = (theirs * PART).max(LEAST_US) + tool.step_us();
+        let allowed = (theirs * PART).max(LEAST_US);
         let is_apart = (ours - theirs).abs() > allowed;
         is_apart.then(|| format!("{what}, p{percent}: {ours:.0} for {theirs:.0} µs of {}", tool.name()))
     });
@@ -125,7 +130,5 @@ mod tests {
         let told = differences(&of([71.0, 5_101.0, 9_799.0]), &theirs, &Tool::Wrk, "x");
         assert_eq!(told.len(), 3, "{told:?}");
         assert_eq!(told[0], "x, p50: 71 for 50 µs of wrk");
-        // It prints tenths of a millisecond.
-        assert_eq!(differences(&of([71.0, 5_101.0, 9_799.0]), &theirs, &Tool::Hey, "x"), Vec::<String>::new());
     }
 }

@@ -51,11 +51,6 @@ impl Tool {
         }
     }
 
-    /// What it rounds to.
-    pub fn step_us(&self) -> f64 {
-        if matches!(self, Self::Hey) { 100.0 } else { 0.0 }
-    }
-
     /// Runs it on the CPU of loads.
     pub fn run(&self, url: &str, connections: u32, duration: Duration) -> Result<Measured> {
         let directory = tempfile::tempdir()?;
