@@ -24,7 +24,7 @@ const MAX_DURATION: Duration = Duration::from_secs(366 * 24 * 3600);
 const MIN_INTERVAL: Duration = Duration::from_millis(100);
 /// Maps that `--tuning` takes: those of which the kernel side may find fewer entries than usual.
 const RESIZABLE: &[&str] =
-    &["MEMBERS", "ERRNO", "PEER", "PREEMPTOR", "PARKED", "BLOCK_IO_IN_FLIGHT", "DOWNSTREAM_PEER", "EXEMPLARS"];
+    &["MORE_MEMBERS_OF", "ERRNO", "PEER", "PREEMPTOR", "PARKED", "BLOCK_IO_IN_FLIGHT", "DOWNSTREAM_PEER", "EXEMPLARS"];
 
 /// What to record, and where the report goes.
 pub struct Plan {
