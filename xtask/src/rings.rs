@@ -56,6 +56,7 @@ impl Ring {
                 "block_io",
                 "memory",
                 "window",
+                "wait",
                 "fates",
                 "delivery",
                 "kinds",

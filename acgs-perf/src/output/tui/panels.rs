@@ -44,6 +44,7 @@ pub fn all(shown: &Shown<'_>, report: &Report, service: &ServiceReport, width: u
     panels.extend(findings(theme, report, service, width));
     panels.extend(tail(theme, service, width));
     panels.extend(without_reply(theme, service, width));
+    panels.extend(endpoints::objectives(theme, service, width));
     panels.extend(endpoints::endpoints(shown, service, width));
     panels.extend(peers::downstream(theme, service, width));
     panels.extend(peers::calls(theme, service, width));
