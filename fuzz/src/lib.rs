@@ -1,7 +1,9 @@
 //! Any bytes, as both sides of a connection.
 //!
-//! The first byte says how they are cut, the second how a reply is read. What is found must not depend on the cut, each step takes
-//! something and not too much, no token is longer than what is carried over, and nothing overflows.
+//! The first byte says how they are cut and what the other side has told, the second how a reply is read. What is found must not depend on
+//! the cut, each step takes something and not too much, no token is longer than what is carried over, and nothing overflows.
+
+pub mod pending;
 
 use acgs_perf_protocol::name::Key;
 use acgs_perf_protocol::walk::{self, TOKEN};
@@ -17,8 +19,9 @@ type Find = (Found, u64, Stream, Vec<u8>);
 pub fn try_both_sides(protocol: Protocol, bytes: &[u8]) {
     let [cut, rule, rest @ ..] = bytes else { return };
     let pieces: Vec<&[u8]> = rest.chunks(usize::from(*cut % 64) + 1).collect();
-    for rule in [None, Some(*rule % 7)] {
-        assert_eq!(finds(protocol, rule, &pieces), finds(protocol, rule, &[rest]));
+    let other = *cut & Stream::TOLD;
+    for rule in [None, Some(*rule % 8)] {
+        assert_eq!(finds(protocol, rule, other, &pieces), finds(protocol, rule, other, &[rest]));
     }
     let mut window = Window::new();
     let end = rest.len().min(WINDOW - TOKEN as usize);
@@ -30,7 +33,7 @@ pub fn try_both_sides(protocol: Protocol, bytes: &[u8]) {
 }
 
 /// What is found in requests, or by this rule in replies.
-fn finds(protocol: Protocol, rule: Option<u8>, pieces: &[&[u8]]) -> Vec<Find> {
+fn finds(protocol: Protocol, rule: Option<u8>, other: u8, pieces: &[&[u8]]) -> Vec<Find> {
     let (mut stream, mut window, mut name) = (Stream::default(), Window::new(), Name::new(KEY));
     let (mut finds, mut taken) = (Vec::new(), 0);
     for piece in pieces {
@@ -44,7 +47,7 @@ fn finds(protocol: Protocol, rule: Option<u8>, pieces: &[&[u8]]) -> Vec<Find> {
             loop {
                 walk::skip(&mut stream, &mut window);
                 stream.reply_rule = rule.unwrap_or(stream.reply_rule);
-                stream.other = rule.unwrap_or(0);
+                stream.other = rule.unwrap_or(other);
                 let before = (stream, window.left());
                 let found = match rule {
                     None => walk::request_step(protocol, &mut stream, &mut window, &mut name),
