@@ -11,7 +11,7 @@ pub mod diagnostics;
 pub mod endpoint_names;
 mod entries;
 pub mod hooks;
-mod host_cpu;
+pub mod host_cpu;
 pub mod look;
 pub mod maps;
 pub mod memory;

@@ -49,6 +49,7 @@ pub const PAGES: &[(&str, &str)] = pages! {
     "memory_pressure"
     "many_calls"
     "sequential_calls"
+    "repeated_reads"
     "connection_churn"
     "clients_reconnect"
     "retransmissions"

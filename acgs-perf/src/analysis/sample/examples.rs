@@ -6,8 +6,8 @@ use acgs_perf_common::attribution::Component;
 use serde_json::json;
 
 use super::planted::{
-    api, disk, endpoint, healthy, held, run_queue, scheduler, sequence, synced, tail_of, with_cpus, with_endpoints,
-    with_table,
+    api, disk, endpoint, healthy, held, reads, run_queue, scheduler, sequence, synced, tail_of, with_cpus,
+    with_endpoints, with_table,
 };
 use super::{distribution, small};
 use crate::analysis::model::{
@@ -61,6 +61,7 @@ fn of_service(id: &str) -> Option<Report> {
         "tail_downstream" => api(),
         "many_calls" => sequence(21),
         "sequential_calls" => sequence(3),
+        "repeated_reads" => reads("postgres", "select name, value from settings", 20_000, 1_100_000),
         "connection_churn" => {
             let mut report = api();
             report.services[0].downstream.as_mut()?[0].connects = 19_000;
