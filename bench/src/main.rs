@@ -9,6 +9,8 @@ mod attribution;
 mod causes;
 mod cost;
 mod diff;
+mod fixes;
+mod healthy;
 mod instructions;
 mod placement;
 mod prepare;
@@ -34,6 +36,8 @@ enum Bench {
     Instructions(instructions::Options),
     /// Plant known causes of slow requests; the report must name them in 98 % of the runs.
     Causes(causes::Options),
+    /// Record real services under fair load; no finding may be above info.
+    Healthy(healthy::Options),
     /// How often a comparison errs on windows of the same service, and how often it finds what is planted.
     Diff(diff::Options),
     /// The report's quantiles and components against servers that log the truth.
@@ -47,6 +51,7 @@ fn main() -> ExitCode {
         Bench::Cost(options) => cost::cost(&options),
         Bench::Instructions(options) => instructions::instructions(&options),
         Bench::Causes(options) => causes::causes(&options),
+        Bench::Healthy(options) => healthy::healthy(&options),
         Bench::Diff(options) => diff::diff(&options),
         Bench::Accuracy(options) => accuracy::accuracy(&options),
     };
