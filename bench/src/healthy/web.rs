@@ -46,7 +46,7 @@ pub fn nginx_short() -> Result<Running> {
     asked(vec![serve_file()?], "/file", true)
 }
 
-/// nginx before PHP-FPM with four workers.
+/// nginx before PHP-FPM with four workers, with a connection for each request between the two: a kept one would keep a worker.
 pub fn nginx_php() -> Result<Running> {
     let directory = tempfile::tempdir()?;
     // The workers run as another user.
@@ -64,11 +64,10 @@ pub fn nginx_php() -> Result<Running> {
     let php = Service::start_on(Command::new(php_fpm()?).arg("-F").arg("-y").arg(&file), &path)?;
     let (port, own) = (free_port()?, tempfile::tempdir()?);
     let http = format!(
-        "upstream php {{ server unix:{}; keepalive 8; }}
-         server {{
+        "server {{
            listen 127.0.0.1:{port};
            location / {{
-             fastcgi_pass php; fastcgi_keep_conn on;
+             fastcgi_pass unix:{};
              fastcgi_param SCRIPT_FILENAME {};
              fastcgi_param REQUEST_METHOD $request_method;
              fastcgi_param REQUEST_URI $request_uri;
