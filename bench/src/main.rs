@@ -12,6 +12,7 @@ mod diff;
 mod fixes;
 mod healthy;
 mod instructions;
+mod load;
 mod placement;
 mod prepare;
 mod redis;
@@ -40,6 +41,8 @@ enum Bench {
     Healthy(healthy::Options),
     /// How often a comparison errs on windows of the same service, and how often it finds what is planted.
     Diff(diff::Options),
+    /// `acgs-perf load` beside other load tools, on the same nginx.
+    Load(load::Options),
     /// The report's quantiles and components against servers that log the truth.
     Accuracy(accuracy::Options),
 }
@@ -53,6 +56,7 @@ fn main() -> ExitCode {
         Bench::Causes(options) => causes::causes(&options),
         Bench::Healthy(options) => healthy::healthy(&options),
         Bench::Diff(options) => diff::diff(&options),
+        Bench::Load(options) => load::load(&options),
         Bench::Accuracy(options) => accuracy::accuracy(&options),
     };
     match result {

@@ -2,6 +2,7 @@
 //! that starts services and the agent.
 
 pub mod bpf;
+pub mod busy;
 pub mod causes;
 pub mod clock;
 pub mod confine;
