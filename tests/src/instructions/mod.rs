@@ -14,6 +14,8 @@ pub mod serve;
 
 use std::io;
 
+/// What a slow request takes, far more than any other does.
+pub const SLOW_NS: u64 = 2_000_000;
 /// Between the words of a tool's command line, which have all other marks in them.
 pub const UNIT: char = '\u{1f}';
 

@@ -7,8 +7,7 @@ use std::net::TcpListener;
 
 use crate::clock;
 
-use super::serve::SLOW_NS;
-use super::take_turns;
+use super::{SLOW_NS, take_turns};
 
 /// Protocol 3.0.
 const VERSION: u32 = 3 << 16;

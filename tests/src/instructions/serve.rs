@@ -11,7 +11,7 @@ use socket2::SockRef;
 
 use crate::clock;
 
-use super::{Shape, postgres, take_turns};
+use super::{SLOW_NS, Shape, postgres, take_turns};
 
 /// A GET of a short key, and its answer.
 pub const REDIS_REQUEST: &[u8] = b"*2\r\n$3\r\nGET\r\n$8\r\nkey:0042\r\n";
@@ -55,9 +55,6 @@ pub const HTTP_CONNECTIONS: usize = WORKERS * SHARE;
 pub const MESSAGE: usize = 36;
 /// First byte of one that takes [`SLOW_NS`].
 pub const SLOW_MARK: u8 = b's';
-
-/// What a slow request takes, far more than any other does.
-pub const SLOW_NS: u64 = 2_000_000;
 
 /// The listener's token; connections have their number.
 const LISTENER: u64 = u64::MAX;
