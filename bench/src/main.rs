@@ -10,6 +10,7 @@ mod causes;
 mod cost;
 mod diff;
 mod instructions;
+mod load;
 mod placement;
 mod prepare;
 mod redis;
@@ -36,6 +37,8 @@ enum Bench {
     Causes(causes::Options),
     /// How often a comparison errs on windows of the same service, and how often it finds what is planted.
     Diff(diff::Options),
+    /// `acgs-perf load` beside other load tools, on the same nginx.
+    Load(load::Options),
     /// The report's quantiles and components against servers that log the truth.
     Accuracy(accuracy::Options),
 }
@@ -48,6 +51,7 @@ fn main() -> ExitCode {
         Bench::Instructions(options) => instructions::instructions(&options),
         Bench::Causes(options) => causes::causes(&options),
         Bench::Diff(options) => diff::diff(&options),
+        Bench::Load(options) => load::load(&options),
         Bench::Accuracy(options) => accuracy::accuracy(&options),
     };
     match result {

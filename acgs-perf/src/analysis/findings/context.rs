@@ -6,6 +6,7 @@ use acgs_perf_common::attribution::{COMPONENT_NAMES, Component};
 
 use super::start::of_service;
 use crate::analysis::model::{Confidence, Figure, Finding, Report, ServiceReport, Severity};
+use crate::analysis::tables::{CallRow, EndpointRow, TableRow, rows};
 use crate::analysis::tail::{Explanation, Named, explain, main_cut, p99_without};
 use crate::analysis::verdict::missed_for_latency;
 
@@ -20,13 +21,28 @@ pub struct Context<'a> {
     pub service: &'a ServiceReport,
     /// Why its slowest requests are slow, if that is known.
     pub explanation: Option<Explanation<'a>>,
+    /// Its endpoints that have a name and were asked for.
+    pub endpoints: Vec<EndpointRow>,
+    /// What it asks its peers for, by name.
+    pub calls: Vec<CallRow>,
 }
 
 impl<'a> Context<'a> {
     /// About a service.
     pub fn new(report: &'a Report, service: &'a ServiceReport) -> Self {
         let cut = service.tail.as_ref().and_then(|tail| main_cut(&tail.cuts));
-        Self { report, service, explanation: cut.map(explain) }
+        let mut found =
+            Self { report, service, explanation: cut.map(explain), endpoints: Vec::new(), calls: Vec::new() };
+        found.endpoints = found.rows();
+        found.endpoints.retain(|row| row.is_request() && row.requests > 0);
+        found.calls = found.rows();
+        found.calls.retain(CallRow::is_request);
+        found
+    }
+
+    /// The rows of a table; none if the probe was not active.
+    pub fn rows<T: TableRow>(&self) -> Vec<T> {
+        rows(&self.service.tables).unwrap_or_default()
     }
 
     /// Requests answered.

@@ -2,7 +2,6 @@
 
 use super::context::Context;
 use super::start::share;
-use super::tables::{count, rows, text};
 use crate::analysis::model::{Confidence, DownstreamReport, Figure, Finding, Unit};
 use crate::analysis::tail::calls_in_sequence;
 
@@ -11,8 +10,6 @@ pub const MANY_CALLS: &str = "many_calls";
 /// A request makes some calls, one after the other.
 pub const SEQUENTIAL_CALLS: &str = "sequential_calls";
 
-/// The table of calls by name.
-const CALLED: &str = "downstream_endpoints";
 /// From so many calls a request on, they are many.
 const MANY: f64 = 10.0;
 /// Waiting for peers is at least this share of the time of the slowest requests.
@@ -50,10 +47,9 @@ pub fn look(context: &Context) -> Vec<Finding> {
 
 /// What the service asks its peers for most often, and how often a request does on average; nothing where that is not known.
 fn most_called(context: &Context) -> Option<Figure> {
-    let called = rows(context.service, CALLED).filter(|row| text(row, "kind") == "request");
-    let most = called.max_by_key(|row| count(row, "calls"))?;
-    let each = count(most, "calls") as f64 / context.answered().max(1) as f64;
-    Some(Figure::decimal("most_called", each, Unit::PerRequest)?.of(text(most, "name")))
+    let most = context.calls.iter().max_by_key(|row| row.calls)?;
+    let each = most.calls as f64 / context.answered().max(1) as f64;
+    Some(Figure::decimal("most_called", each, Unit::PerRequest)?.of(most.name.as_str()))
 }
 
 #[cfg(test)]
@@ -79,7 +75,7 @@ mod tests {
             row("select ?", "request", 400_000),
             row("blpop", "wait_by_design", 1 << 40),
         ];
-        report.services[0].tables.insert(CALLED.into(), rows.into_iter().collect());
+        report.services[0].tables.insert("downstream_endpoints".into(), rows.into_iter().collect());
         let figures = found(&report, MANY_CALLS).expect("many calls").figures;
         let most = figures.iter().find(|of| of.what == "most_called").expect("the most");
         assert_eq!((most.of.as_deref(), most.value.as_f64()), (Some("select ?"), Some(20.0)));

@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 
 use super::context::Context;
 use super::start::of_service;
-use super::tables::{count, endpoints, of, text};
 use crate::analysis::model::{
     AttributionRowReport, Confidence, DownstreamReport, Figure, Finding, ServiceReport, Severity, Unit,
 };
 use crate::analysis::number::share4;
+use crate::analysis::tables::EndpointRow;
 use crate::analysis::tail::{Cause, Explanation, Part, causes, component};
 
 /// The components of a service do not add up to its latency.
@@ -127,18 +127,17 @@ fn further(context: &Context, part: &Part) -> Option<Finding> {
 fn blocked_by(context: &Context, main: &Part, finding: Finding) -> Finding {
     let usual = context.service.requests.as_ref().and_then(|requests| requests.latency.p50_ns);
     let Some(usual) = usual.filter(|_| matches!(main.cause, Cause::EventLoop | Cause::Queue)) else { return finding };
-    let all: u64 = endpoints(context.service).map(|row| count(row, "requests")).sum();
-    let blocks = |row: &&serde_json::Value| {
-        let p50 = of(row, "latency", "p50_ns").unwrap_or(0);
-        let seldom = count(row, "requests").saturating_mul(SELDOM) <= all;
+    let all: u64 = context.endpoints.iter().map(|row| row.requests).sum();
+    let p50_of = |row: &EndpointRow| row.latency.p50_ns.unwrap_or(0);
+    let blocks = |row: &&EndpointRow| {
+        let p50 = p50_of(row);
+        let seldom = row.requests.saturating_mul(SELDOM) <= all;
         seldom && p50 >= usual.saturating_mul(BLOCKS_FACTOR) && p50.saturating_mul(2) >= main.mean_ns
     };
-    let time =
-        |row: &&serde_json::Value| of(row, "latency", "p50_ns").unwrap_or(0).saturating_mul(count(row, "requests"));
-    let Some(row) = endpoints(context.service).filter(blocks).max_by_key(time) else { return finding };
+    let time = |row: &&EndpointRow| p50_of(row).saturating_mul(row.requests);
+    let Some(row) = context.endpoints.iter().filter(blocks).max_by_key(time) else { return finding };
     let mut finding = finding;
-    let name = text(row, "name").to_owned();
-    let p50 = of(row, "latency", "p50_ns").unwrap_or(0);
+    let (name, p50) = (row.name.clone(), p50_of(row));
     finding.figures.push(Figure::new("endpoint_p50", p50, Unit::Ns).of(name.clone()).against(usual));
     finding.confidence = Some(Confidence::Medium);
     Finding { endpoint: Some(name), ..finding }
