@@ -2,8 +2,7 @@
 //!
 //! In: servers with a thread for each connection, closed loops on them, and on each CPU a thread that wakes every fraction of a
 //! millisecond before all others. Out: what the load's own logs say, in each sum of the report that counts the same thing another
-//! way. In a virtual machine the kernel preempts itself wherever it can, so also in the middle of a program where the hooks
-//! allow that. With `ACGS_PERF_LONG` in the environment twenty times as many requests.
+//! way. In a virtual machine the kernel preempts itself wherever it can, from 6.3 on. With `ACGS_PERF_LONG` in the environment twenty times as many requests.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,6 +13,7 @@ use acgs_perf_load::{Client, Plan};
 use acgs_perf_tests::busy::{self, Busy, cpus};
 use acgs_perf_tests::harness::{Service, need_root};
 use acgs_perf_tests::hostile::{Kind, MESSAGE, request, start};
+use acgs_perf_tests::kernel;
 use acgs_perf_tests::recording::Recorder;
 use acgs_perf_tests::report::Report;
 use acgs_perf_tests::vm;
@@ -53,7 +53,11 @@ fn assert_sums(report: &Report, name: &str, requests: u64) {
 #[test]
 fn sums_are_exact_while_every_cpu_is_busy_and_threads_are_preempted() {
     need_root();
-    println!("preemption: {}", busy::preempt_wherever_possible());
+    // Where the hooks are the kernel's functions, a program that is preempted keeps the next thread's from running on that CPU: a
+    // loss that the ledger tells (docs/limits.md), and not what this is about.
+    if !kernel::older_than(6, 3) {
+        println!("preemption: {}", busy::preempt_wherever_possible());
+    }
     let is_long = std::env::var_os("ACGS_PERF_LONG").is_some();
     let requests = vm::amount(if is_long { 1_000_000 } else { 50_000 }, 2_000);
     let connections = 4 * cpus();

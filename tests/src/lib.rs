@@ -10,6 +10,7 @@ pub mod delivery;
 pub mod endpoints;
 pub mod fate;
 pub mod fixes;
+pub mod floor;
 pub mod grafana;
 pub mod harness;
 pub mod hostile;
