@@ -252,6 +252,16 @@ pub struct Preemptor {
     pub comm: [u8; 16],
 }
 
+/// What a process of a service has answered.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Worker {
+    /// Requests that its threads have answered.
+    pub requests: u64,
+    /// Those of them that were slower than the P99 until then.
+    pub slow: u64,
+}
+
 /// Figures of one downstream peer: these words, then the buckets of the latency of its calls.
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -312,6 +322,8 @@ pub const ERRNOS: u32 = 4096;
 pub const OTHER_PROCESSES: u32 = u32::MAX;
 /// Entries of the table of commands that ran instead.
 pub const PREEMPTORS: u32 = 1024;
+/// Entries of the table of processes that answer requests.
+pub const WORKERS: u32 = 1024;
 /// Length of the queue of processes that called exec.
 pub const EXEC_QUEUE: u32 = 1024;
 
@@ -331,6 +343,8 @@ mod pod {
     unsafe impl aya::Pod for super::PeerStats {}
     // SAFETY: as above.
     unsafe impl aya::Pod for super::Preemptor {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for super::Worker {}
     // SAFETY: as above.
     unsafe impl aya::Pod for super::DownstreamPeer {}
     // SAFETY: as above.

@@ -53,6 +53,7 @@ mod table {
     pub mod statement;
     pub mod syscall;
     pub mod syscall_class;
+    pub mod worker;
 }
 
 mod rules {

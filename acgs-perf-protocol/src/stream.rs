@@ -35,7 +35,7 @@ pub struct Stream {
     pub reply_rule: u8,
     /// 1 if some of the name was in an earlier piece of the stream, so that only its hash is whole.
     pub is_cut: u8,
-    /// `state` of the other direction when this piece of the stream came. Whoever drives the steps puts it here before them.
+    /// What the other direction [`Self::tells`] when this piece of the stream came. Whoever drives the steps puts it here before them.
     pub other: u8,
     /// None.
     pub _reserved: [u8; 5],
@@ -44,12 +44,21 @@ pub struct Stream {
 impl Stream {
     /// Between two messages.
     pub const START: u8 = 0;
+    /// Bit of `flags` that the other direction is told, too.
+    pub const TOLD: u8 = 1 << 7;
 
     /// Whether nothing of a message has come yet that has not ended.
     #[inline(always)]
     #[must_use]
     pub const fn is_between(&self) -> bool {
         self.state == Self::START && self.skip == 0 && self.carried == 0
+    }
+
+    /// What the other direction may know of this one: `state`, and a bit of `flags`.
+    #[inline(always)]
+    #[must_use]
+    pub const fn tells(&self) -> u8 {
+        self.state | (self.flags & Self::TOLD)
     }
 
     /// The kind of the request that was found last.

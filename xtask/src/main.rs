@@ -69,6 +69,9 @@ enum Task {
         /// Run the long form of tests that have one: hours of churn in some twenty minutes.
         #[arg(long, conflicts_with = "vm")]
         long: bool,
+        /// Set up and build what the rings need, and run none of them.
+        #[arg(long, conflicts_with_all = ["vm", "accept"])]
+        no_run: bool,
         /// Take the verifier's work on each program as it is now into docs/verifier.tsv.
         #[arg(long)]
         accept: bool,
@@ -110,7 +113,9 @@ fn main() -> ExitCode {
         Task::Build { release } => build(release),
         Task::Lint { house } => lint::run(house),
         Task::Test { vm: Some(kernels), only, times, accept, .. } => vm::run(&kernels, only, times, accept),
-        Task::Test { ring, vm: None, accept, long, .. } => rings::run(&ring, accept, long),
+        Task::Test { ring, vm: None, accept, long, no_run, .. } => {
+            rings::run(&ring, rings::Options { accept, long, no_run })
+        }
         Task::Verifier { accept } => vm::live::run(accept),
         Task::Bench { arguments } => bench::run_with(&arguments),
         Task::Dist => dist::run_task(),

@@ -98,9 +98,11 @@ subprogram! {
         if !is_reply && talk.requests.is_between() {
             talk.reading = Reading { arrived: news.arrived, read: news.now };
         }
-        let (stream, other) =
-            if is_reply { (&mut talk.replies, &talk.requests) } else { (&mut talk.requests, &talk.replies) };
-        stream.other = other.state;
+        let (stream, other) = match is_reply {
+            true => (&mut talk.replies, talk.requests.state),
+            false => (&mut talk.requests, talk.replies.tells()),
+        };
+        stream.other = other;
         if talk.protocol == Protocol::Tls as u8 && tls::is_in_data(stream) {
             news.has_data = 1;
         }

@@ -30,6 +30,8 @@ const BEGUN: u8 = 1;
 const CONTINUED: u8 = 2;
 /// The reply before had definitions, behind which there may be a packet that ends them.
 const TRAILER: u8 = 4;
+/// A backslash in a string takes the meaning from the byte behind it, as the server last said of itself: the requests are read by that.
+pub const ESCAPES: u8 = Stream::TOLD;
 
 /// The first byte of a packet: it worked.
 const OK: u8 = 0;
@@ -41,11 +43,15 @@ const END: u8 = 0xfe;
 const ERROR: u8 = 0xff;
 /// Bytes of a packet that only says that something ends.
 const END_BYTES: u32 = 5;
+/// Of a packet that says that it worked, with two short numbers, the least.
+const OK_BYTES: u32 = 7;
 
 /// Bits of the server's state: another result follows.
 const MORE: u16 = 1 << 3;
 /// The rows are to be fetched.
 const CURSOR: u16 = 1 << 6;
+/// A backslash is a byte like others.
+const NO_BACKSLASH_ESCAPES: u16 = 1 << 9;
 
 /// Takes the next token.
 #[inline(always)]
@@ -74,7 +80,7 @@ fn packet(stream: &mut Stream, window: &mut Window) -> Found {
     let first = (word >> 32) as u8;
     let is_start = stream.state == Stream::START;
     if is_start && stream.flags & TRAILER != 0 {
-        stream.flags = 0;
+        stream.flags &= ESCAPES;
         if first == END && length == END_BYTES && number != 1 {
             passes(stream, window, length, 1);
             return Found::NOTHING;
@@ -125,7 +131,7 @@ fn begins(stream: &mut Stream) -> Found {
 
 #[inline(always)]
 fn ends(stream: &mut Stream) -> Found {
-    stream.flags &= CONTINUED;
+    stream.flags &= CONTINUED | ESCAPES;
     stream.state = Stream::START;
     Found::ENDED
 }
@@ -133,6 +139,8 @@ fn ends(stream: &mut Stream) -> Found {
 /// A result has ended, and with it the reply if the server's `state` tells of no other.
 #[inline(always)]
 fn result_ends(stream: &mut Stream, state: u16) -> Found {
+    let escapes = if state & NO_BACKSLASH_ESCAPES == 0 { ESCAPES } else { 0 };
+    stream.flags = (stream.flags & !ESCAPES) | escapes;
     if state & MORE != 0 && stream.reply_rule == RESULTS {
         stream.state = WITHIN;
         return Found::NOTHING;
@@ -165,6 +173,8 @@ fn error(stream: &mut Stream, window: &mut Window, length: u32) -> Found {
 fn first_packet(stream: &mut Stream, window: &mut Window, length: u32, first: u8) -> Found {
     match stream.reply_rule {
         PACKET => {}
+        // Both say in which state the server is: a connection that begins anew may read statements in another way.
+        STATE | HANDSHAKE if first == OK && length >= OK_BYTES => return it_worked(stream, window, length, first),
         STATE if first == OK || first == END => {}
         HANDSHAKE => {
             passes(stream, window, length, 1);
@@ -247,7 +257,7 @@ fn it_worked(stream: &mut Stream, window: &mut Window, length: u32, first: u8) -
         passes(stream, window, length, 5);
         return begins(stream).and(result_ends(stream, (word >> 16) as u16));
     }
-    if length < 7 || length == FULL {
+    if length < OK_BYTES || length == FULL {
         return Found::LOST;
     }
     if window.left() < 7 {

@@ -2,7 +2,7 @@
 //!
 //! `value` is the class of an error, the first two bytes of its SQLSTATE; 0 if it has none.
 
-use super::{ENCRYPT, EXECUTE, HANDSHAKE, LONGEST, QUERY, SYNC};
+use super::{DESCRIBE, ENCRYPT, EXECUTE, HANDSHAKE, LONGEST, PREPARE, QUERY, SYNC};
 use crate::found::Found;
 use crate::stream::Stream;
 use crate::window::Window;
@@ -57,10 +57,13 @@ fn message(stream: &mut Stream, window: &mut Window) -> Found {
     }
     window.take(5);
     stream.skip = u64::from(rest);
-    let is_expected = rule == QUERY || rule == EXECUTE || rule == HANDSHAKE || rule == ENCRYPT;
+    let is_to_prepare = rule == PREPARE || rule == DESCRIBE;
+    let is_expected = rule == QUERY || rule == EXECUTE || rule == HANDSHAKE || rule == ENCRYPT || is_to_prepare;
     match kind {
         // Notice, the setting of a parameter, the key for a cancellation, the version of the protocol.
         b'N' | b'S' | b'K' | b'v' => Found::NOTHING,
+        b'T' | b'n' if rule == DESCRIBE => begins(stream, true).and(ends(stream)),
+        b'1' | b't' | b'T' | b'n' if is_to_prepare => begins(stream, true),
         // Parsed, bound, closed, no data; the description of parameters.
         b'1' | b'2' | b'3' | b'n' if rest == 0 => Found::NOTHING,
         b't' => Found::NOTHING,
@@ -91,7 +94,7 @@ fn message(stream: &mut Stream, window: &mut Window) -> Found {
             if asks && is_expected { found.and(ends(stream)) } else { found }
         }
         b'Z' if rest == 1 => {
-            if rule == QUERY || rule == HANDSHAKE {
+            if rule == QUERY || rule == HANDSHAKE || rule == PREPARE {
                 begins(stream, true).and(ends(stream))
             } else {
                 Found::MARK
@@ -149,8 +152,8 @@ fn field(stream: &mut Stream, window: &mut Window) -> Found {
     stream.state = WITHIN;
     match stream.reply_rule {
         // It ends when the server is ready for the next query.
-        QUERY => Found::NOTHING,
-        EXECUTE => ends(stream).and(Found::SKIPPED),
+        QUERY | PREPARE => Found::NOTHING,
+        EXECUTE | DESCRIBE => ends(stream).and(Found::SKIPPED),
         _ => ends(stream),
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! `count` is how many bytes of the message are to come.
 
-use super::{ENCRYPT, EXECUTE, HANDSHAKE, LONGEST, QUERY, SYNC};
+use super::{DESCRIBE, ENCRYPT, EXECUTE, HANDSHAKE, LONGEST, PREPARE, QUERY, SYNC};
 use crate::found::{Found, Kind};
 use crate::name::Name;
 use crate::protocol::Protocol;
@@ -21,6 +21,11 @@ const BOUND: u8 = 3;
 
 /// What stands for the statement without a name.
 const UNNAMED: u32 = 0;
+
+/// Bits of `flags` between two messages: a statement was prepared, and nothing was bound or run since.
+const ONLY_PREPARED: u8 = 1;
+/// It is to be described.
+const IS_DESCRIBED: u8 = 2;
 
 /// Takes the next token.
 #[inline(always)]
@@ -66,10 +71,18 @@ fn message(stream: &mut Stream, window: &mut Window, name: &mut Name) -> Found {
         }
         b'P' | b'B' => {
             stream.count = rest;
+            stream.flags = 0;
             stream.kept_hash = name.key.start;
             stream.state = if word as u8 == b'P' { PREPARED } else { PORTAL };
             return Found::NOTHING;
         }
+        b'D' if stream.flags & ONLY_PREPARED != 0 => {
+            stream.skip = u64::from(rest);
+            stream.flags |= IS_DESCRIBED;
+            return Found::NOTHING;
+        }
+        b'H' if stream.flags & IS_DESCRIBED != 0 && !has_rest => return prepares(stream, name, DESCRIBE),
+        b'S' if stream.flags & ONLY_PREPARED != 0 && !has_rest => return prepares(stream, name, PREPARE),
         // Close, Describe, Flush, and the data of a copy.
         b'C' | b'D' | b'H' | b'd' | b'c' | b'f' => {
             stream.skip = u64::from(rest);
@@ -101,6 +114,15 @@ fn message(stream: &mut Stream, window: &mut Window, name: &mut Name) -> Found {
         }
         _ => return Found::LOST,
     }
+    Found::REQUEST
+}
+
+/// The client waits until what it has prepared is: whatever the text, which has its name when it runs.
+#[inline(always)]
+fn prepares(stream: &mut Stream, name: &mut Name, reply_rule: u8) -> Found {
+    name.begin(stream, Protocol::Postgres as u8);
+    name.push(stream, text("PREPARE"), 7);
+    (stream.flags, stream.reply_rule) = (0, reply_rule);
     Found::REQUEST
 }
 
@@ -182,11 +204,12 @@ fn text_ends(stream: &mut Stream) -> Found {
     stream.state = Stream::START;
     stream.skip = u64::from(stream.count);
     if statement::is_prepared(stream) {
+        stream.flags = ONLY_PREPARED;
         return Found::DEFINED;
     }
     if stream.count != 0 && !statement::is_cut(stream) {
         return Found::LOST;
     }
-    stream.reply_rule = QUERY;
+    (stream.flags, stream.reply_rule) = (0, QUERY);
     Found::REQUEST
 }

@@ -1,7 +1,10 @@
 //! What stands between two marks in a statement: strings and comments.
 
 use super::list::{self, Token};
-use super::text::{COMMENT, DOUBLE, ESCAPED, LINE, TAGGED, TEXT, cut, is_mysql, left, letters, short, take, word_at};
+use super::text::{
+    COMMENT, DOUBLE, DOUBLE_ESCAPED, ESCAPED, LINE, STRING, TAGGED, TEXT, cut, is_mysql, left, letters, short, take,
+    word_at,
+};
 use crate::found::Found;
 use crate::name::Name;
 use crate::stream::Stream;
@@ -20,14 +23,23 @@ fn pass(stream: &mut Stream, window: &mut Window, marks: impl Fn(u64) -> u64) ->
 /// Up to the end of a string, or something in it that is not what it looks like.
 #[inline(always)]
 pub fn string(stream: &mut Stream, window: &mut Window, name: &mut Name) -> Found {
-    let quote = if stream.state == DOUBLE { b'"' } else { b'\'' };
-    if !pass(stream, window, |word| word::equal(word, quote) | word::equal(word, b'\\') | word::zeros(word)) {
+    let is_double = matches!(stream.state, DOUBLE | DOUBLE_ESCAPED);
+    let quote = if is_double { b'"' } else { b'\'' };
+    let escapes = matches!(stream.state, ESCAPED | DOUBLE_ESCAPED);
+    let odd = if escapes && is_mysql(stream) { word::HIGH } else { 0 };
+    let marks = |word| word::equal(word, quote) | word::equal(word, b'\\') | word::zeros(word) | (word & odd);
+    if !pass(stream, window, marks) {
         return Found::NOTHING;
     }
     let word = word_at(stream, window, 0);
     let (first, second) = (word as u8, (word >> 8) as u8);
     if first == 0 {
         stream.state = TEXT;
+        return Found::NOTHING;
+    }
+    if first >= 0x80 {
+        // A letter may have two bytes, of which the second looks like a backslash (GBK, Big5, Shift JIS).
+        stream.state = if is_double { DOUBLE } else { STRING };
         return Found::NOTHING;
     }
     if left(stream, window) < 2 {
@@ -39,11 +51,11 @@ pub fn string(stream: &mut Stream, window: &mut Window, name: &mut Name) -> Foun
         stream.state = if is_doubled { stream.state } else { TEXT };
         return Found::NOTHING;
     }
-    if stream.state != ESCAPED && second == quote {
+    if !escapes && second == quote {
         // The string ends here if `standard_conforming_strings` is on, and goes on if it is off. To MySQL it is `NO_BACKSLASH_ESCAPES`.
         return cut(stream, name);
     }
-    take(stream, window, 1 + u32::from(stream.state == ESCAPED && second != 0));
+    take(stream, window, 1 + u32::from(escapes && second != 0));
     Found::NOTHING
 }
 

@@ -10,8 +10,8 @@
 use super::list::{self, Token};
 use super::quote;
 use super::text::{
-    COMMENT, DOUBLE, ESCAPED, LINE, NUMBER, QUOTED, STRING, TAGGED, TEXT, WORD, cut, ends, is_mysql, left, letters,
-    short, take, word_at,
+    COMMENT, DOUBLE, DOUBLE_ESCAPED, ESCAPED, LINE, NUMBER, QUOTED, STRING, TAGGED, TEXT, WORD, cut, ends, escapes,
+    forgets_escapes, is_mysql, left, letters, short, take, word_at,
 };
 pub use super::text::{END, begin, begin_mysql, is_cut, is_prepared};
 use crate::found::Found;
@@ -35,7 +35,7 @@ pub fn step(stream: &mut Stream, window: &mut Window, name: &mut Name) -> Found 
         WORD => word_rest(stream, window, name),
         QUOTED => quoted(stream, window, name),
         NUMBER => number(stream, window, name),
-        STRING | ESCAPED | DOUBLE => quote::string(stream, window, name),
+        STRING | ESCAPED | DOUBLE | DOUBLE_ESCAPED => quote::string(stream, window, name),
         TAGGED => quote::tagged(stream, window),
         _ => quote::comment(stream, window, name),
     };
@@ -83,8 +83,8 @@ fn token(stream: &mut Stream, window: &mut Window, name: &mut Name) -> Found {
     let is_number = first.is_ascii_digit() || ((is_sign || first == b'$') && second.is_ascii_digit());
     let (token, bytes, state) = match first {
         _ if is_number => (Token::Value, 2 - u32::from(first.is_ascii_digit()), NUMBER),
-        b'\'' => (Token::Value, 1, STRING),
-        b'"' if is_mysql => (Token::Value, 1, DOUBLE),
+        b'\'' => (Token::Value, 1, if escapes(stream) { ESCAPED } else { STRING }),
+        b'"' if is_mysql => (Token::Value, 1, if escapes(stream) { DOUBLE_ESCAPED } else { DOUBLE }),
         b'"' => (Token::Word, 1, QUOTED),
         b'$' if is_mysql => return cut(stream, name),
         b'$' => return quote::tag(stream, window, name),
@@ -108,6 +108,9 @@ fn token(stream: &mut Stream, window: &mut Window, name: &mut Name) -> Found {
     let has_blank = state == TEXT && second == b' ';
     take(stream, window, bytes + u32::from(has_blank));
     stream.state = state;
+    if first == b';' && is_mysql {
+        forgets_escapes(stream);
+    }
     list::push(stream, name, token, u64::from(first), 1);
     stream.flags |= if has_blank { list::BLANK } else { 0 };
     Found::NOTHING

@@ -19,7 +19,7 @@ pub const QUOTED: u8 = 18;
 pub const NUMBER: u8 = 19;
 /// In a string.
 pub const STRING: u8 = 20;
-/// In a string in which a backslash keeps its meaning from the byte behind it.
+/// In a string in which a backslash takes the meaning from the byte behind it.
 pub const ESCAPED: u8 = 21;
 /// In a string between two tags; the tag is in `kept_hash`.
 pub const TAGGED: u8 = 22;
@@ -31,6 +31,8 @@ pub const COMMENT: u8 = 24;
 pub const DOUBLE: u8 = 25;
 /// The name is whole.
 pub const END: u8 = 26;
+/// In such a string in which a backslash takes the meaning from the byte behind it.
+pub const DOUBLE_ESCAPED: u8 = 27;
 
 /// Bits of `flags`, beside those of the list: the text is MySQL's.
 const MYSQL: u8 = 1 << 5;
@@ -38,6 +40,8 @@ const MYSQL: u8 = 1 << 5;
 const PREPARED: u8 = 1 << 6;
 /// The name ends before the text does.
 const CUT: u8 = 1 << 7;
+/// Until then, of MySQL's: the server has said that a backslash takes the meaning from the byte behind it.
+const ESCAPES: u8 = 1 << 7;
 
 /// The text begins, and its name has begun.
 #[inline(always)]
@@ -51,7 +55,7 @@ pub fn begin(stream: &mut Stream, is_prepared: bool) {
 #[inline(always)]
 pub fn begin_mysql(stream: &mut Stream, name: &mut Name, is_prepared: bool) {
     begin(stream, is_prepared);
-    stream.flags |= MYSQL;
+    stream.flags |= MYSQL | if stream.other & Stream::TOLD != 0 { ESCAPES } else { 0 };
     if stream.count == 0 {
         ends(stream, name);
     }
@@ -61,6 +65,18 @@ pub fn begin_mysql(stream: &mut Stream, name: &mut Name, is_prepared: bool) {
 #[inline(always)]
 pub fn is_mysql(stream: &Stream) -> bool {
     stream.flags & MYSQL != 0
+}
+
+/// Whether a backslash in a string of MySQL's is known to take the meaning from the byte behind it.
+#[inline(always)]
+pub fn escapes(stream: &Stream) -> bool {
+    stream.flags & (MYSQL | ESCAPES) == MYSQL | ESCAPES
+}
+
+/// That is not known of the statement behind this one: this one may change it.
+#[inline(always)]
+pub fn forgets_escapes(stream: &mut Stream) {
+    stream.flags &= !ESCAPES;
 }
 
 /// Whether the statement is prepared, not run.

@@ -107,7 +107,7 @@ fn nothing_breaks_a_parser() {
         for protocol in FOLLOWED {
             let pieces = random.cut(&bytes);
             assert_eq!(requests(protocol, &pieces), requests(protocol, &[&bytes]), "{protocol:?} {bytes:?}");
-            let rule = random.below(7) as u8;
+            let rule = random.below(8) as u8;
             assert_eq!(
                 replies_by_rule(protocol, rule, &pieces),
                 replies_by_rule(protocol, rule, &[&bytes]),

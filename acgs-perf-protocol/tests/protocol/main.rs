@@ -16,4 +16,5 @@ mod postgres_generated;
 mod random;
 mod resp;
 mod resp_generated;
+mod seeds;
 mod tls;

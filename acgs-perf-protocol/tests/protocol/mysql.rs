@@ -70,6 +70,85 @@ fn where_a_text_could_be_read_in_two_ways_its_name_ends() {
     assert_eq!(name("select 'a\\n', 5"), "select ?");
 }
 
+/// The names of these texts to a server that has said that it is in this state.
+fn names_in(state: u16, texts: &[&str]) -> Vec<String> {
+    let login = (login(0), [packet(2, b"\xfecaching_sha2_password\0aaaa"), ok(3, 0, 0, state)].concat());
+    let parts: Vec<_> = [login].into_iter().chain(texts.iter().map(|text| (query(text), ok(1, 0, 0, state)))).collect();
+    let seen = talk_however_cut(&parts);
+    assert!(!seen.lost && seen.between, "{texts:?}");
+    seen.answers.into_iter().skip(1).map(|answer| answer.0).collect()
+}
+
+/// `NO_BACKSLASH_ESCAPES` in the state of a server.
+const NO_ESCAPES: u16 = 1 << 9;
+
+#[test]
+fn a_backslash_is_what_the_server_says() {
+    let texts = [
+        ("select 'it\\'s' and a", "select ? and a", "select ?…"),
+        ("select 'a\\\\' and a, 'b\\\\\\'c'", "select ? and a, ?", "select ?…"),
+        ("select \"a\\\"b\\'\", c", "select ?, c", "select ?…"),
+        ("select '\\'', \"\\\"\" from t", "select ? from t", "select ?…"),
+        ("select 'a\\nb', c", "select ?, c", "select ?, c"),
+        ("select 'unclosed\\'", "select ?", "select ?…"),
+        ("select 'unclosed\\", "select ?", "select ?"),
+        // A letter of two bytes may end with one.
+        ("select '\u{e9}\\'', a", "select ?…", "select ?…"),
+        ("select '\\'\u{e9}' from t", "select ? from t", "select ?…"),
+        ("select \"\\\"\u{e9}\\\"\", a", "select ?…", "select ?…"),
+        // What another statement of the text makes of it is not known.
+        ("set a = '\\''; select '\\''", "set a = ?; select ?…", "set a = ?…"),
+    ];
+    for (text, wanted, unknown) in texts {
+        assert_eq!(names_in(2, &[text]), [wanted], "{text}");
+        assert_eq!(names_in(2 | NO_ESCAPES, &[text]), [unknown], "{text}");
+        assert_eq!(name(text), unknown, "{text}");
+    }
+}
+
+/// A connection that was there before: known from the first reply on that tells.
+#[test]
+fn what_a_backslash_is_may_change() {
+    let text = "select 'it\\'s' from t";
+    let prepare = |state| {
+        let mut reply = Reply::new();
+        reply.prepared(1, 1, 1, FORMS[2]);
+        [(prepare(text), reply.bytes), (execute(1, b""), ok(1, 0, 0, state))]
+    };
+    let ask = |state| [(query(text), ok(1, 0, 0, state))];
+    let (known, unknown) = ("select ? from t", "select ?…");
+    let parts = [
+        &ask(2)[..],
+        &prepare(2),
+        &ask(2 | NO_ESCAPES),
+        &prepare(2 | NO_ESCAPES),
+        // Another user; a connection that begins anew.
+        &[(packet(0, b"\x11root\0"), ok(1, 0, 0, 2))],
+        &ask(2),
+        &[(packet(0, b"\x1f"), ok(1, 0, 0, 2 | NO_ESCAPES))],
+        &[(query(text), error(1, "42000"))],
+        &[(packet(0, b"\x0e"), ok(1, 0, 0, 2))],
+        &ask(2),
+    ]
+    .concat();
+    let names: Vec<String> = talk_however_cut(&parts).answers.into_iter().map(|answer| answer.0).collect();
+    let wanted = [
+        unknown,
+        "PREPARE",
+        known,
+        known,
+        "PREPARE",
+        unknown,
+        "CHANGE USER",
+        known,
+        "RESET CONNECTION",
+        unknown,
+        "PING",
+        known,
+    ];
+    assert_eq!(names, wanted);
+}
+
 #[test]
 fn a_long_text_is_cut() {
     for length in 500..530 {

@@ -4,7 +4,7 @@ use acgs_perf_protocol::Protocol;
 use acgs_perf_protocol::name::NAME;
 
 use super::drive::{however_cut, replies_by_rule, requests};
-use super::mysql_talk::{Form, Reply, error, execute, ok, packet, prepare, query, talk};
+use super::mysql_talk::{Form, Reply, error, execute, login, ok, packet, prepare, query, talk};
 use super::random::Random;
 
 /// No name may have it: it stands in every string and comment.
@@ -109,6 +109,44 @@ fn no_name_has_a_value_however_broken_the_statement() {
         assert_eq!(seen.found.len(), 1, "{broken}");
         assert!(!seen.found[0].name.contains(SECRET), "{broken}: {}", seen.found[0].name);
     }
+}
+
+/// A string as a client writes it that puts a backslash in front of what is odd, and as one does that does not.
+fn escaped(random: &mut Random) -> (String, String) {
+    let quote = random.pick(&["'", "\""]);
+    let text = random.text("ab \t?(),;`/*-#'\"\\\\\\é", 0..12) + SECRET + &random.text("ab'\"\\,", 0..6);
+    let with = text.replace('\\', "\\\\").replace('\'', "\\'").replace('"', "\\\"");
+    (format!("{quote}{with}{quote}"), format!("{quote}{}{quote}", text.replace(quote, &quote.repeat(2))))
+}
+
+/// To a server to which a backslash is an escape, and to one to which it is a byte like others: the same name, or one that ends where it is
+/// not known, and never a value.
+#[test]
+fn strings_with_backslashes_are_values() {
+    let (mut random, mut whole, mut cut) = (Random(23), 0, 0);
+    let (login, done) = (login(0), |state| [packet(2, b"\x01\x04"), ok(3, 0, 0, state)].concat());
+    for _ in 0..10_000 {
+        let (mut with, mut without, mut name) = (String::new(), String::new(), String::new());
+        for _ in 0..=random.below(4) {
+            let (word, operator) = (random.text("abcxyz", 1..12), random.pick(&["=", " = ", " and "]));
+            let (escaped, doubled) = escaped(&mut random);
+            with += &format!("{word}{operator}{escaped} ");
+            without += &format!("{word}{operator}{doubled} ");
+            name += &format!("{word}{operator}? ");
+        }
+        for (text, state) in [(&with, 2), (&without, 2 | 1 << 9)] {
+            let parts = [(login.clone(), done(state)), (query(text), ok(1, 0, 0, state))];
+            let seen = talk(&parts, |bytes| random.cut(bytes).into_iter().map(<[u8]>::to_vec).collect());
+            let found = &seen.answers[1].0;
+            assert!(!found.contains("s3c") && seen.between && !seen.lost, "{text}: {found}");
+            let is_whole = found == name.trim_end();
+            let begins = found.strip_suffix('…').is_some_and(|begin| name.starts_with(begin));
+            assert!(is_whole || begins, "{text}: {found}, is {name}");
+            whole += usize::from(is_whole && text.contains("\\'"));
+            cut += usize::from(begins);
+        }
+    }
+    assert!(whole > 1_000 && cut > 1_000, "{whole} whole with an escaped quote, {cut} cut");
 }
 
 /// Rows of any length, which begin with anything that a row may begin with.

@@ -161,6 +161,7 @@ pub fn talk(parts: &[(Vec<u8>, Vec<u8>)], mut cut: impl FnMut(&[u8]) -> Vec<Vec<
     let mut talk = Talk { answers: Vec::new(), others: Vec::new(), pushes: 0, lost: false, between: false };
     for (asked, answered) in parts {
         for piece in cut(asked) {
+            client.stream.other = server.stream.tells();
             client.take(&piece, false, |client, what, _| {
                 if what.has(Found::DEFINED) {
                     statements.insert(client.stream.value, client.name());

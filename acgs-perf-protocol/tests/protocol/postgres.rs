@@ -291,21 +291,59 @@ fn behind_an_error_nothing_is_answered_up_to_the_mark() {
     // The second statement cannot be prepared.
     let server = [one.clone(), error("42703"), ready(), one, ready()];
     let seen = answers(&client, &server);
-    let states: Vec<(&str, bool, bool, u32)> =
-        seen.answers.iter().map(|one| (one.name.as_str(), one.failed, one.skipped, one.class)).collect();
     let wanted = [
         ("select a", false, false, 0),
         ("select b", true, false, class("42")),
         ("select c", false, true, 0),
         ("select d", false, false, 0),
     ];
-    assert_eq!((states, seen.marks, seen.lost, seen.between), (wanted.to_vec(), 2, false, true));
+    assert_eq!((states(&seen), seen.marks, seen.lost, seen.between), (wanted.to_vec(), 2, false, true));
+}
+
+/// Names, and of each whether it failed, was skipped, and with what class.
+fn states(seen: &Exchange) -> Vec<(&str, bool, bool, u32)> {
+    seen.answers.iter().map(|one| (one.name.as_str(), one.failed, one.skipped, one.class)).collect()
+}
+
+#[test]
+fn what_is_only_prepared_is_a_request_of_its_own() {
+    let (describe, flush) = (message(b'D', b"Ss\0"), message(b'H', b""));
+    let bad = || parse("s", "select nothing");
+    let run = [bind("s", ""), execute(), sync()].concat();
+    let described = [message(b'1', b""), message(b't', b"\0\0"), message(b'T', b"\0\x01a\0")].concat();
+    let nothing = [message(b'1', b""), message(b't', b"\0\0"), message(b'n', b"")].concat();
+    let ran = [message(b'2', b""), done("SELECT 1"), ready()].concat();
+    let (works, fails) = (("PREPARE", false, false, 0), ("PREPARE", true, false, class("42")));
+    let select = ("select nothing", false, false, 0);
+    // As libpq does, and as asyncpg does; behind an error that sends `Sync` by itself.
+    let client = [bad(), sync(), run.clone()];
+    let seen = answers(&client, &[message(b'1', b""), ready(), ran.clone()]);
+    assert_eq!((states(&seen), seen.marks, seen.between, seen.lost), (vec![works, select], 1, true, false));
+    let client = [bad(), describe.clone(), sync(), query("select 1")];
+    let seen = answers(&client, &[error("42601"), ready(), done("SELECT 1"), ready()]);
+    assert_eq!(states(&seen), [fails, ("select ?", false, false, 0)]);
+    assert_eq!((seen.marks, seen.pushes, seen.between), (0, 0, true));
+    for description in [described, nothing] {
+        let client = [bad(), describe.clone(), flush.clone(), run.clone()];
+        let seen = answers(&client, &[description.clone(), ran.clone()]);
+        assert_eq!((states(&seen), seen.marks, seen.between, seen.lost), (vec![works, select], 1, true, false));
+        assert_eq!(seen.answers[0].ended, Some(description.len()));
+    }
+    let client = [bad(), describe, flush.clone(), run.clone(), query("select 1")];
+    let seen = answers(&client, &[error("42601"), ready(), done("SELECT 1"), ready()]);
+    let skipped = ("select nothing", false, true, 0);
+    assert_eq!((states(&seen), seen.marks), (vec![fails, skipped, ("select ?", false, false, 0)], 1));
+    // Nobody has asked for a description; what is bound or run as well is the request.
+    for client in [vec![bad(), flush.clone()], vec![bad(), run.clone(), sync(), flush]] {
+        let found = found(&client.concat());
+        assert!(found.iter().all(|(name, _)| name != "PREPARE"), "{found:?}");
+    }
 }
 
 #[test]
 fn an_error_of_what_is_no_request_fails_none() {
-    let client = [parse("s", "select nothing"), sync(), query("select 1")];
-    let server = [error("42601"), ready(), done("SELECT 1"), ready()];
+    let client = [bind("s", ""), sync(), query("select 1")];
+    let server = [error("26000"), ready(), done("SELECT 1"), ready()];
     let seen = answers(&client, &server);
     assert_eq!((seen.answers.len(), seen.answers[0].failed, seen.marks, seen.pushes), (1, false, 1, 0));
     // Nobody waits: the server says why it closes the connection.

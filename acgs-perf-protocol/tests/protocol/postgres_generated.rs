@@ -237,6 +237,29 @@ fn extended(random: &mut Random) -> Part {
     (client, server, truth)
 }
 
+/// A statement that is prepared, and not run; as libpq asks for it, or as asyncpg does.
+fn prepared(random: &mut Random) -> Part {
+    let text = format!("select {} from t", random.text("abcdefgh", 1..12));
+    let (mut client, mut server) = (parse(random.pick(&["", "s2"]), &text), Vec::new());
+    let (fails, is_flushed) = (random.once_in(3), random.once_in(2));
+    let is_described = is_flushed || random.once_in(2);
+    client.extend(if is_described { message(b'D', b"Ss2\0") } else { Vec::new() });
+    client.extend(if is_flushed { message(b'H', b"") } else { Vec::new() });
+    if fails {
+        server.extend(error("42P01"));
+    } else {
+        server.extend(message(b'1', b""));
+        let description = random.pick(&[&b"T\0\0\0\x0a\0\x01aa\0\0"[..], b"n\0\0\0\x04"]);
+        let parameters = message(b't', b"\0\x01\0\0\0\x17");
+        server.extend(if is_described { [&parameters, description].concat() } else { Vec::new() });
+    }
+    if fails || !is_flushed {
+        client.extend(sync());
+        server.extend(ready());
+    }
+    (client, server, vec![("PREPARE".into(), fails, false)])
+}
+
 #[test]
 fn conversations_end_where_they_were_made_to() {
     let mut random = Random(6);
@@ -244,7 +267,11 @@ fn conversations_end_where_they_were_made_to() {
     for _ in 0..4_000 {
         let (mut client, mut server, mut truth) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..=random.below(4) {
-            let part = if random.once_in(2) { simple(&mut random) } else { extended(&mut random) };
+            let part = match random.below(5) {
+                0 => prepared(&mut random),
+                1 | 2 => simple(&mut random),
+                _ => extended(&mut random),
+            };
             client.extend(part.0);
             server.extend(part.1);
             truth.extend(part.2);
@@ -266,7 +293,7 @@ fn conversations_end_where_they_were_made_to() {
             "{:?}",
             String::from_utf8_lossy(&broken)
         );
-        let (broken, rule) = (random.mutate(&server), random.below(6) as u8);
+        let (broken, rule) = (random.mutate(&server), random.below(8) as u8);
         assert_eq!(
             replies_by_rule(Protocol::Postgres, rule, &random.cut(&broken)),
             replies_by_rule(Protocol::Postgres, rule, &[&broken]),

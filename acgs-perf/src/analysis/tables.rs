@@ -11,9 +11,9 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::model::Distribution;
-use crate::live::host_cpu;
 use crate::live::probes::endpoints::kind_named;
 use crate::live::probes::{block_io, called_endpoints, endpoints, memory};
+use crate::live::{host_cpu, workers};
 
 /// A row of a table.
 pub trait TableRow: DeserializeOwned {
@@ -203,6 +203,25 @@ impl TableRow for MemoryPressureRow {
     const SECTION: &'static str = memory::MEMORY_PRESSURE;
 }
 
+/// What a process of the service has answered.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(default)]
+pub struct WorkerRow {
+    /// Process.
+    pub pid: String,
+    /// Its command.
+    pub comm: String,
+    /// Requests answered.
+    pub requests: u64,
+    /// Of these, those that were slower than the P99 had been.
+    pub slow: u64,
+}
+
+impl TableRow for WorkerRow {
+    const SECTION: &'static str = workers::SECTION;
+}
+
 /// What a CPU of the host did.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[cfg_attr(test, derive(serde::Serialize))]
@@ -251,6 +270,7 @@ mod tests {
         has_fields_of::<PageFaultRow>(&specs);
         has_fields_of::<MemoryStallRow>(&specs);
         has_fields_of::<MemoryPressureRow>(&specs);
+        has_fields_of::<WorkerRow>(&specs);
         has_fields_of::<HostCpuRow>(&specs);
     }
 

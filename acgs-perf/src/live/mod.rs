@@ -26,6 +26,7 @@ mod service_table;
 pub mod session;
 pub mod status;
 pub mod table;
+pub mod workers;
 
 /// Why the kernel side could not be started.
 #[derive(Debug, thiserror::Error)]

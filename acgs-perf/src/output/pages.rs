@@ -55,6 +55,7 @@ pub const PAGES: &[(&str, &str)] = pages! {
     "retransmissions"
     "replies_wait_for_ack"
     "slow_endpoint"
+    "slow_worker"
     "requests_fail"
     "errors_hide_latency"
     "work_for_nobody"

@@ -97,6 +97,15 @@ fn of_service(id: &str) -> Option<Report> {
             let time = distribution((0..900).map(|_| 2_000_000));
             with_table("memory_stalls", json!([{"kind": "direct_reclaim", "stalls": 900, "time": time}]))
         }
+        "slow_worker" => with_table(
+            "workers",
+            json!([
+                {"pid": "2811", "comm": "gunicorn", "requests": 2_548, "slow": 97},
+                {"pid": "2810", "comm": "gunicorn", "requests": 2_531, "slow": 1},
+                {"pid": "2812", "comm": "gunicorn", "requests": 2_480, "slow": 2},
+                {"pid": "2809", "comm": "gunicorn", "requests": 2_441, "slow": 0},
+            ]),
+        ),
         "slow_endpoint" => with_endpoints(&[
             endpoint("GET /orders", 2_000, 0, 0, 150_000),
             endpoint("POST /export", 100, 0, 0, 9_000_000),

@@ -3,11 +3,11 @@
 
 use std::cmp::Reverse;
 
-use super::{Panel, labelled};
+use super::Panel;
 use crate::analysis::tables::{EndpointRow, rows};
 use crate::output::text::few_percentiles;
 use crate::output::tui::Shown;
-use crate::output::tui::canvas::{left, plain, right, styled};
+use crate::output::tui::canvas::{labelled, left, plain, right, styled};
 use crate::output::tui::rows::verdict;
 use crate::output::tui::state::EndpointOrder;
 use crate::output::tui::theme::Theme;
