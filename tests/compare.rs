@@ -4,6 +4,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::thread;
 use std::time::Duration;
 
 use acgs_perf_load::{Arrivals, Client, Load, Messages};
@@ -45,8 +46,12 @@ fn diff(old: &Path, new: &Path, arguments: &[&str]) -> Output {
 fn a_longer_sleep_is_told_and_the_same_one_is_not() {
     need_root();
     let directory = tempfile::tempdir().unwrap();
-    let [old, same, slow] =
-        [("old", 3_000), ("same", 3_000), ("slow", 4_000)].map(|(name, us)| record(directory.path(), name, us));
+    // At the same time: what else the machine does, it does to all of them.
+    let [old, same, slow] = thread::scope(|scope| {
+        let to = directory.path();
+        let recordings = [("old", 3_000), ("same", 3_000), ("slow", 4_000)];
+        recordings.map(|(name, us)| scope.spawn(move || record(to, name, us))).map(|one| one.join().unwrap())
+    });
     let quiet = diff(&old, &same, &["--fail-on", "regression"]);
     assert_eq!(quiet.status.code(), Some(0), "{quiet:?}");
     let told = diff(&old, &slow, &["--fail-on", "component:sleep>+500us", "--format", "json"]);

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use acgs_perf_common::ledger::LOSSES;
 use acgs_perf_common::maps::{EXEC_QUEUE, PEERS, SYSCALL_SLOTS};
-use acgs_perf_common::members::set_of;
+use acgs_perf_common::members::MEMBER_SETS;
 use acgs_perf_tests::bpf;
 use acgs_perf_tests::harness::{Service, end, free_port, need_root, program};
 use acgs_perf_tests::hostile::{Kind, MESSAGE, PROVOKED, ask, command, in_vm, kill, request, start};
@@ -264,25 +264,41 @@ fn commands_beyond_the_table_of_those_that_ran_instead_are_others() {
     assert!(waits <= scheduler["run_queue"]["count"].as_u64().unwrap(), "{waits}: {scheduler}");
 }
 
+/// A server in the same set of the service table as process `first`: its id is as many sets further.
+fn start_in_set_of(first: u32, further: u32) -> Service {
+    let id = first + further * MEMBER_SETS;
+    for _ in 0..20 {
+        // The next process gets the next id, unless another one is quicker.
+        std::fs::write("/proc/sys/kernel/ns_last_pid", (id - 1).to_string()).unwrap();
+        let server = start(Kind::Echo, &[]).unwrap();
+        if server.pid() == id {
+            return server;
+        }
+    }
+    panic!("no process got the id {id}");
+}
+
 #[test]
 fn a_process_beyond_the_service_table_is_not_profiled() {
     need_root();
-    let inside = start(Kind::Echo, &[]).unwrap();
-    let entries = set_of(inside.pid()) + 1;
-    let mut outside = start(Kind::Echo, &[]).unwrap();
-    // Sets begin anew when the last one was used.
-    while set_of(outside.pid()) < entries {
-        outside = start(Kind::Echo, &[]).unwrap();
+    // An id that is free in as many sets; the lowest are not given out again.
+    let first = (1000..MEMBER_SETS).find(|id| {
+        (0..4).all(|further| !std::path::Path::new(&format!("/proc/{}", id + further * MEMBER_SETS)).exists())
+    });
+    // Two have room in their set, one in the table behind it.
+    let inside: Vec<Service> = (0..3).map(|further| start_in_set_of(first.unwrap(), further)).collect();
+    let outside = start_in_set_of(first.unwrap(), 3);
+    let mut recorder = record(&inside[0]).arg("--tuning=MORE_MEMBERS_OF=1");
+    for (name, server) in [("second", &inside[1]), ("third", &inside[2]), ("beyond", &outside)] {
+        recorder = recorder.arg("--service").arg(&format!("{name}=pid:{}", server.pid()));
     }
-    let entries = format!("--tuning=MEMBERS={entries}");
-    let beyond = format!("beyond=pid:{}", outside.pid());
-    let recording = record(&inside).arg("--service").arg(&beyond).arg(&entries).start().unwrap();
-    ask(&inside, 2, 500, 0).unwrap();
-    ask(&outside, 2, 500, 0).unwrap();
+    let recording = recorder.start().unwrap();
+    inside.iter().chain([&outside]).for_each(|server| ask(server, 2, 500, 0).unwrap());
     let report = recording.stop().unwrap();
     assert!(report.lost("service_table", &[]) >= 1);
-    report.assert_requests("hostile", 500);
-    assert_eq!(report.requests("beyond"), 0);
+    for (name, requests) in [("hostile", 500), ("second", 500), ("third", 500), ("beyond", 0)] {
+        assert_eq!(report.requests(name), requests, "{name}");
+    }
 }
 
 #[test]

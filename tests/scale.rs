@@ -42,12 +42,12 @@ fn assert_conserved(report: &Report) {
 
 #[test]
 fn ten_thousand_connections() {
-    let (connections, rate, requests) = vm::amount((10_000, 6000, 40_000), (2000, 300, 6000));
+    let (connections, rate, requests) = vm::amount((10_000, 6000, 24_000), (2000, 300, 6000));
     assert_conserved(&record("epoll", connections, rate, requests, "spin:20"));
 }
 
 #[test]
 fn a_thousand_threads() {
-    let (connections, rate, requests) = vm::amount((1000, 4000, 30_000), (300, 200, 3000));
+    let (connections, rate, requests) = vm::amount((1000, 4000, 16_000), (300, 200, 3000));
     assert_conserved(&record("threads", connections, rate, requests, "sleep:2000"));
 }

@@ -8,8 +8,12 @@ use acgs_perf_tests::harness::{Service, fixture, free_port, need_root, python, r
 use acgs_perf_tests::recording::Recorder;
 
 fn command(port: u16) -> Command {
+    command_of("wsgi:app", port)
+}
+
+fn command_of(application: &str, port: u16) -> Command {
     let mut command = Command::new(python("gunicorn").unwrap());
-    command.arg("wsgi:app").arg("--chdir").arg(fixture("")).args(["--workers", "3", "--worker-class", "sync"]);
+    command.arg(application).arg("--chdir").arg(fixture("")).args(["--workers", "3", "--worker-class", "sync"]);
     command.args(["--bind", &format!("127.0.0.1:{port}"), "--log-level", "warning", "--no-control-socket"]);
     command.env("PYTHONDONTWRITEBYTECODE", "1");
     command
@@ -79,6 +83,31 @@ fn counts_what_workers_answered_that_replaced_others() {
     });
     load(service.port, 3_000);
     recording.stop().unwrap().assert_exact("gunicorn", 4_000);
+}
+
+#[test]
+fn one_slow_worker_of_three_is_found() {
+    need_root();
+    let counts = tempfile::tempdir().unwrap();
+    let port = free_port().unwrap();
+    let service = Service::start(command_of("workers_wsgi:app", port).env("COUNTS", counts.path()), port).unwrap();
+    let recording = Recorder::new("gunicorn", &format!("port:{port}")).start().unwrap();
+    load(port, 12_000);
+    let report = recording.stop().unwrap();
+    report.assert_exact("gunicorn", 12_000);
+    let of = |file: &str| std::fs::read_to_string(counts.path().join(file)).unwrap();
+    let rows = report.service("gunicorn")["workers"].as_array().unwrap();
+    let pids: Vec<&str> = rows.iter().map(|row| row["pid"].as_str().unwrap()).collect();
+    assert_eq!(pids.len(), workers(service.pid()).len(), "{rows:?}");
+    for row in rows {
+        let answered = of(&format!("pid-{}", row["pid"].as_str().unwrap())).len();
+        assert_eq!(row["requests"].as_u64(), Some(answered as u64), "{rows:?}");
+    }
+    let findings = report.0["findings"].as_array().unwrap();
+    let found = findings.iter().find(|finding| finding["id"] == "slow_worker");
+    let found = found.unwrap_or_else(|| panic!("not found: {rows:?}"));
+    let who = found["figures"][0]["of"].as_str().unwrap();
+    assert!(who.ends_with(&format!("({})", of("slow_pid"))), "{found}");
 }
 
 fn a_late_start_is_counted(port: u16, selector: &str) {

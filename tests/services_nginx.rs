@@ -6,9 +6,12 @@
 use std::fs;
 use std::process::Command;
 
-use acgs_perf_tests::harness::{Service, fixture, free_port, need_root, run};
+use acgs_perf_tests::harness::{Service, fixture, free_port, need_root, run, times};
 use acgs_perf_tests::nginx;
 use acgs_perf_tests::recording::Recorder;
+
+/// What `wrk` may take; it takes all of it, also when its threads have stopped before.
+const SECONDS: &str = "3";
 
 fn nginx() -> Service {
     let port = free_port().unwrap();
@@ -31,7 +34,7 @@ fn record(nginx: &Service) -> Recorder {
 fn wrk(nginx: &Service, threads: u32, each: u64) -> Vec<String> {
     let (script, url) = (fixture("exact.lua").display().to_string(), format!("http://127.0.0.1:{}/", nginx.port));
     let (threads, each) = (threads.to_string(), each.to_string());
-    ["-t", &threads, "-c", &threads, "-d", "5", "-s", &script, &url, "--", &each].map(str::to_owned).to_vec()
+    ["-t", &threads, "-c", &threads, "-d", SECONDS, "-s", &script, &url, "--", &each].map(str::to_owned).to_vec()
 }
 
 #[test]
@@ -39,19 +42,20 @@ fn counts_what_wrk_completed() {
     need_root();
     let nginx = nginx();
     let recording = record(&nginx).start().unwrap();
-    let text = run(Command::new("wrk").args(wrk(&nginx, 4, 10_000))).unwrap();
-    assert!(text.contains("exact requests=40000 errors=0"), "{text}");
-    recording.stop().unwrap().assert_exact("nginx", 40_000);
+    let text = run(Command::new("wrk").args(wrk(&nginx, 4, 6_000))).unwrap();
+    assert!(text.contains("exact requests=24000 errors=0"), "{text}");
+    recording.stop().unwrap().assert_exact("nginx", 24_000);
 }
 
 #[test]
 fn counts_what_wrk_completed_around_a_command() {
     need_root();
     let nginx = nginx();
-    for _ in 0..10 {
-        let (report, text) = record(&nginx).around("wrk", &wrk(&nginx, 2, 10_000)).unwrap();
-        assert!(text.contains("exact requests=20000 errors=0"), "{text}");
-        report.assert_exact("nginx", 20_000);
+    // A count that is wrong at the edge of a recording is so in one of many.
+    for _ in 0..times(4, 10) {
+        let (report, text) = record(&nginx).around("wrk", &wrk(&nginx, 2, 6_000)).unwrap();
+        assert!(text.contains("exact requests=12000 errors=0"), "{text}");
+        report.assert_exact("nginx", 12_000);
     }
 }
 

@@ -19,13 +19,13 @@ fn a_stall_is_in_the_latency_and_not_in_the_service_time() {
     let server = Service::truth(SERVER, &["--mode", "single", "--stall"]).unwrap();
     let recording = Recorder::new("truth", &format!("port:{}", server.port)).start().unwrap();
     let mut load = Command::new(LOAD);
-    load.args(["--target", &server.address().to_string(), "--rate", "1000", "--requests", "15000"]);
+    load.args(["--target", &server.address().to_string(), "--rate", "1000", "--requests", "7000"]);
     // More connections than requests arrive during a stall: none waits for a connection, all wait for the server.
     load.args(["--connections", "300", "--limit", "60"]);
     let outcome: Value = serde_json::from_str(&run(&mut load).unwrap()).unwrap();
     let report = recording.stop().unwrap();
 
-    report.assert_exact("truth", 15_000);
+    report.assert_exact("truth", 7_000);
     let intended = outcome["latency"]["p99_ns"].as_u64().unwrap();
     let latency = report.spread("truth", "/requests/latency").get("p99_ns");
     let service = report.spread("truth", "/requests/service_time").get("p99_ns");

@@ -15,7 +15,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use acgs_perf_tests::bpf::{Loaded, loaded_by, still_there};
-use acgs_perf_tests::harness::{Service, need_root};
+use acgs_perf_tests::harness::{Service, free_port, need_root};
 use acgs_perf_tests::recording::agent;
 use acgs_perf_tests::redis;
 use acgs_perf_tests::tmux::Tmux;
@@ -35,7 +35,15 @@ struct Busy {
 
 impl Busy {
     fn start() -> Self {
-        let server = redis::start().unwrap();
+        Self::of(redis::start().unwrap())
+    }
+
+    /// One that listens there.
+    fn on(port: u16) -> Self {
+        Self::of(redis::start_on(port).unwrap())
+    }
+
+    fn of(server: Service) -> Self {
         let is_over = Arc::new(AtomicBool::new(false));
         let (address, over) = (server.address(), Arc::clone(&is_over));
         let client = thread::spawn(move || {
@@ -66,11 +74,28 @@ struct Viewing {
 
 impl Viewing {
     fn start(size: (u16, u16), arguments: &str) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let terminal = Tmux::start(size, directory.path()).unwrap();
-        let viewing = Self { terminal, directory };
+        let viewing = Self::of(size);
         viewing.run(arguments);
         viewing
+    }
+
+    /// A terminal on which nothing runs yet.
+    fn of(size: (u16, u16)) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let terminal = Tmux::start(size, directory.path()).unwrap();
+        Self { terminal, directory }
+    }
+
+    /// Shows every service, where of the processes that run now only this one is seen: the other services of the host are nobody's business
+    /// here.
+    fn run_where_only(&self, pid: u32) {
+        let script = format!(
+            "mkdir empty\nfor of in /proc/[0-9]*; do case ${{of#/proc/}} in 1|{pid}|$$) ;; *) mount --bind empty $of 2>/dev/null;; esac; done\n\
+             clear; echo $$ > pid; exec {} top\n",
+            agent().display()
+        );
+        fs::write(self.directory.path().join("hidden.sh"), script).unwrap();
+        self.terminal.line("unshare --mount sh hidden.sh").unwrap();
     }
 
     /// Types the command, which says its process id and becomes the agent.
@@ -172,6 +197,42 @@ fn a_service_is_seen_at_both_sizes() {
     terminal.wait_until("the list", |screen| line_of(screen, "redis").is_some()).unwrap();
     terminal.keys(&["q"]).unwrap();
     viewing.assert_over(0);
+}
+
+#[test]
+fn a_service_that_was_named_is_shown_from_its_start() {
+    need_root();
+    let port = free_port().unwrap();
+    let viewing = Viewing::start(SMALL, &format!("--service redis=port:{port}"));
+    let before = viewing.terminal.wait_until("its line", |screen| line_of(screen, "redis").is_some()).unwrap();
+    assert_eq!(rate(&before), None, "{before}");
+    let _redis = Busy::on(port);
+    viewing.terminal.wait_until("a rate", |screen| rate(screen).is_some()).unwrap();
+    viewing.terminal.keys(&["q"]).unwrap();
+    viewing.assert_over(0);
+}
+
+#[test]
+fn what_begins_to_listen_is_taken_up() {
+    need_root();
+    // Something has to listen, or there is nothing to be shown.
+    let first = Busy::start();
+    let viewing = Viewing::of(LARGE);
+    viewing.run_where_only(first.server.pid());
+    viewing.terminal.wait_until("a list", |screen| screen.contains("1 service")).unwrap();
+    let redis = Busy::start();
+    let name = format!("redis-server-{} ", redis.server.port);
+    let is_there = |screen: &str| {
+        let line = screen.lines().find(|line| line.contains(&name) && !line.contains("listens now"));
+        line.is_some_and(|line| line.contains("MET") || line.contains("TOO FEW") || line.contains("LOW RATE"))
+    };
+    let screen = viewing.terminal.wait_until("the new one", is_there).unwrap();
+    assert_fits(&screen, LARGE);
+    let pid = viewing.pid();
+    let loaded = attached(pid);
+    viewing.terminal.keys(&["q"]).unwrap();
+    viewing.assert_over(0);
+    assert_eq!(still_there(&loaded).unwrap(), []);
 }
 
 #[test]

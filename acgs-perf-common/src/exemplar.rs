@@ -89,6 +89,8 @@ pub enum Gate {
     AboveP99Budget = 3,
     /// How many were not sent.
     Dropped = 4,
+    /// The P99 so far, whether or not exemplars above it are wanted; a latency that nobody has while it is not known.
+    P99 = 5,
 }
 
 /// Words per service of the `EXEMPLAR_GATE` array.

@@ -13,7 +13,7 @@ pub const MAX_SHARDS: u32 = 4;
 /// At most this many services in one recording; a service id is a `u8`, and 0 means "no target".
 pub const MAX_SERVICES: u32 = 64;
 
-/// What the agent tells the programs while they run; the only entry of `SWITCHES`.
+/// What the agent tells the programs while they run; the variable `SWITCHES`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Switches {
@@ -26,6 +26,14 @@ pub struct Switches {
     /// By how much the wall clock is ahead of the programs' clock.
     pub wall_ahead_ns: u64,
 }
+
+impl Switches {
+    /// Before the window.
+    pub const SHUT: Self = Self { bits: 0, opened_ns: NEVER, closed_ns: NEVER, wall_ahead_ns: 0 };
+}
+
+/// The section in which that variable is alone: a map by this name.
+pub const SWITCHES_SECTION: &str = ".data.switches";
 
 /// A moment that has not come.
 pub const NEVER: u64 = u64::MAX;
@@ -127,13 +135,20 @@ pub const COUNTERS: u32 = STATE_COUNTER + STATES as u32;
 /// Words from a block of counters to the next: whole cache lines of 64 bytes, so that no CPU writes to a line of another's
 /// shard, and a request's counters are in one. One line more than needed: times a power of two the compiler shifts, and the
 /// verifier goes through 14 % more of `sched_process_exit`.
-const COUNTER_BLOCK: u32 = 40;
+pub const COUNTER_BLOCK: u32 = 40;
 
-/// Index into the `COUNTERS` array. `service` counts from 0.
+/// Index into the `COUNTERS` array, whose entries are blocks. `service` counts from 0.
+#[inline(always)]
+#[must_use]
+pub const fn counter_block(shards: u32, service: u32, shard: u32) -> u32 {
+    service * shards + shard
+}
+
+/// The word of a counter among those of all blocks.
 #[inline(always)]
 #[must_use]
 pub const fn counter_index(shards: u32, service: u32, counter: u32, shard: u32) -> u32 {
-    (service * shards + shard) * COUNTER_BLOCK + counter
+    counter_block(shards, service, shard) * COUNTER_BLOCK + counter
 }
 
 /// Distinct system calls per service that get figures of their own.
@@ -156,6 +171,11 @@ pub const fn syscall_slot_index(service: u32, nr: u32) -> u32 {
 pub const fn port_key(network: u32, port: u32) -> u64 {
     ((network as u64) << 32) | port as u64
 }
+
+/// Ports of TCP.
+pub const PORTS: usize = 1 << 16;
+/// The section in which the table is alone that says which service listens on each: a map by this name.
+pub const PORTS_SECTION: &str = ".data.ports";
 
 /// Who may open a port later, and joins the service then.
 #[repr(C)]
@@ -232,6 +252,16 @@ pub struct Preemptor {
     pub comm: [u8; 16],
 }
 
+/// What a process of a service has answered.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Worker {
+    /// Requests that its threads have answered.
+    pub requests: u64,
+    /// Those of them that were slower than the P99 until then.
+    pub slow: u64,
+}
+
 /// Figures of one downstream peer: these words, then the buckets of the latency of its calls.
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -292,6 +322,8 @@ pub const ERRNOS: u32 = 4096;
 pub const OTHER_PROCESSES: u32 = u32::MAX;
 /// Entries of the table of commands that ran instead.
 pub const PREEMPTORS: u32 = 1024;
+/// Entries of the table of processes that answer requests.
+pub const WORKERS: u32 = 1024;
 /// Length of the queue of processes that called exec.
 pub const EXEC_QUEUE: u32 = 1024;
 
@@ -311,6 +343,8 @@ mod pod {
     unsafe impl aya::Pod for super::PeerStats {}
     // SAFETY: as above.
     unsafe impl aya::Pod for super::Preemptor {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for super::Worker {}
     // SAFETY: as above.
     unsafe impl aya::Pod for super::DownstreamPeer {}
     // SAFETY: as above.

@@ -4,6 +4,8 @@
 //! bits, in one word, which both sides change in one step. Nearly always the first load tells a stranger: the word is 0. Members that find
 //! no room in their set are in a second table, which is asked only where a set is, or once was, full.
 
+/// The section in which the table is alone: a map by this name.
+pub const MEMBERS_SECTION: &str = ".data.members";
 /// Sets of the table.
 pub const MEMBER_SETS: u32 = 1 << 13;
 /// Entries of the second table.

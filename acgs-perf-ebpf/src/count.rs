@@ -8,7 +8,7 @@ use acgs_perf_common::attribution::{
 };
 use acgs_perf_common::histogram::{BUCKETS, bucket_index};
 use acgs_perf_common::ledger::{LOSS_COUNT, Loss};
-use acgs_perf_common::maps::{Counter, Histogram, NO_SERVICE, counter_index, histogram_base};
+use acgs_perf_common::maps::{COUNTER_BLOCK, Counter, Histogram, NO_SERVICE, counter_block, histogram_base};
 use aya_ebpf::btf_maps::Array;
 use aya_ebpf::helpers::bpf_get_smp_processor_id;
 use aya_ebpf::macros::btf_map;
@@ -22,9 +22,9 @@ use acgs_perf_common::subprogram;
 /// Histograms; see `acgs_perf_common::maps::histogram_base`.
 #[btf_map]
 static HISTOGRAMS: Array<u64, 1, MMAPABLE> = Array::new();
-/// Counters; see `acgs_perf_common::maps::counter_index`.
+/// Counters by block; see `acgs_perf_common::maps::counter_block`.
 #[btf_map]
-static COUNTERS: Array<u64, 1, MMAPABLE> = Array::new();
+static COUNTERS: Array<[u64; COUNTER_BLOCK as usize], 1, MMAPABLE> = Array::new();
 /// The loss ledger.
 #[btf_map]
 static LEDGER: Array<u64, { LOSS_COUNT }, MMAPABLE> = Array::new();
@@ -121,9 +121,33 @@ impl Figures {
 
     #[inline(always)]
     pub fn add_at(self, counter: u32, value: u64) {
-        if let Some(slot) = COUNTERS.get_ptr_mut(counter_index(self.shards, self.service, counter, self.shard)) {
-            atomic_add(slot, value);
+        if let Some(counters) = self.counters()
+            && counter < COUNTER_BLOCK
+        {
+            // SAFETY: `counters` is one entry of the map, which is as long.
+            atomic_add(unsafe { counters.add(counter as usize) }, value);
         }
+    }
+
+    /// A request was answered.
+    #[inline(always)]
+    pub fn answered(self, queue_time: u64, service_time: u64, latency: u64) {
+        let Some(counters) = self.counters() else { return };
+        let add = |counter: Counter, value| {
+            // SAFETY: `counters` is one entry of the map, which has all counters.
+            atomic_add(unsafe { counters.add(counter as usize) }, value);
+        };
+        add(Counter::Requests, 1);
+        add(Counter::QueueTimeSum, queue_time);
+        add(Counter::ServiceTimeSum, service_time);
+        add(Counter::LatencySum, latency);
+    }
+
+    /// The block of counters.
+    #[inline(always)]
+    fn counters(self) -> Option<*mut u64> {
+        let block = COUNTERS.get_ptr_mut(counter_block(self.shards, self.service, self.shard));
+        block.map(<*mut [u64; COUNTER_BLOCK as usize]>::cast)
     }
 
     /// Records `value` ns.

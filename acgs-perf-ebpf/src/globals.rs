@@ -1,13 +1,9 @@
 //! What the agent sets: the read-only globals, once before the programs are loaded, and the switches, while they run.
 //!
-//! In: nothing of this crate but the flags. Out: `offset!` and `global!`, which read a global, and whether this or that is on.
+//! In: nothing of this crate. Out: `offset!` and `global!`, which read a global, and whether this or that is on.
 
 use acgs_perf_common::fields::Fields;
-use acgs_perf_common::maps::{COUNTING, NEVER, STOPPED_ATTRIBUTION, STOPPED_ENDPOINTS, STOPPED_SCHED, Switches};
-use aya_ebpf::btf_maps::Array;
-use aya_ebpf::macros::btf_map;
-
-use crate::flags::MMAPABLE;
+use acgs_perf_common::maps::{COUNTING, STOPPED_ATTRIBUTION, STOPPED_ENDPOINTS, STOPPED_SCHED, Switches};
 
 /// Offsets of kernel fields.
 #[unsafe(no_mangle)]
@@ -37,9 +33,19 @@ pub static ENDPOINTS_ACTIVE: u32 = 0;
 #[unsafe(no_mangle)]
 pub static PREEMPTIBLE: u32 = 0;
 
-/// What the agent has switched on and off since the programs were loaded, and when the window is open.
-#[btf_map]
-static SWITCHES: Array<Switches, 1, MMAPABLE> = Array::new();
+/// What the agent has switched on and off since the programs were loaded, and when the window is open. A section of its own is a map
+/// of its own, which the agent maps into its memory; and a variable's address is a constant, where a look into an array is ten steps.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".data.switches")] // `SWITCHES_SECTION`
+static mut SWITCHES: Switches = Switches::SHUT;
+
+/// Reads a field of the switches, which the agent changes meanwhile.
+macro_rules! switch {
+    ($field:ident) => {
+        // SAFETY: the variable is valid.
+        unsafe { (&raw const SWITCHES.$field).read_volatile() }
+    };
+}
 
 /// Reads a read-only global that the agent overrode, or a field of one; a constant to the verifier.
 macro_rules! global {
@@ -71,8 +77,7 @@ pub(crate) use field;
 /// Whether the agent has set this bit of `SWITCHES`.
 #[inline(always)]
 fn is_set(bit: u64) -> bool {
-    // SAFETY: the pointer is into the map's value, which the agent changes meanwhile.
-    SWITCHES.get_ptr(0).is_some_and(|switches| unsafe { (&raw const (*switches).bits).read_volatile() } & bit != 0)
+    switch!(bits) & bit != 0
 }
 
 /// Whether the window is open: what happens now is part of the recording.
@@ -84,26 +89,19 @@ pub fn counts() -> bool {
 /// How much of the time from `since` to `now` lies in the window.
 #[inline(always)]
 pub fn within_window(since: u64, now: u64) -> u64 {
-    let Some(switches) = SWITCHES.get_ptr(0) else { return 0 };
-    // SAFETY: as in `is_set`.
-    let (opened, closed) = unsafe {
-        ((&raw const (*switches).opened_ns).read_volatile(), (&raw const (*switches).closed_ns).read_volatile())
-    };
-    now.min(closed).saturating_sub(since.max(opened))
+    now.min(switch!(closed_ns)).saturating_sub(since.max(switch!(opened_ns)))
 }
 
 /// By how much the wall clock is ahead of the programs' clock.
 #[inline(always)]
 pub fn wall_ahead_ns() -> u64 {
-    // SAFETY: as in `is_set`.
-    SWITCHES.get_ptr(0).map_or(0, |switches| unsafe { (&raw const (*switches).wall_ahead_ns).read_volatile() })
+    switch!(wall_ahead_ns)
 }
 
 /// When the window was closed; a moment that has not come before.
 #[inline(always)]
 pub fn closed_ns() -> u64 {
-    // SAFETY: as in `is_set`.
-    SWITCHES.get_ptr(0).map_or(NEVER, |switches| unsafe { (&raw const (*switches).closed_ns).read_volatile() })
+    switch!(closed_ns)
 }
 
 /// Whether the probe `attribution` is on: chosen, and not stopped since. It is only ever switched off, so that a later

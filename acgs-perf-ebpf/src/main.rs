@@ -38,7 +38,6 @@ mod state {
 mod table {
     //! What is kept by key: each table with its maps, and the only place that looks into them.
     pub mod accept;
-    mod bytes;
     pub mod delivery;
     pub mod downstream;
     pub mod endpoint;
@@ -54,6 +53,7 @@ mod table {
     pub mod statement;
     pub mod syscall;
     pub mod syscall_class;
+    pub mod worker;
 }
 
 mod rules {

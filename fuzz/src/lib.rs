@@ -12,8 +12,8 @@ use acgs_perf_protocol::{Found, Name, Protocol, Stream, Window, detect};
 
 const KEY: Key = Key { start: 0x1234_5678_9abc_def0, factor: 0x8765_4321_0fed_cba9 };
 
-/// Tokens that follow each other in one step at most.
-const TOKENS: u32 = 4;
+/// Bytes that one step takes at most: tokens that follow each other, lines of a header and the rest of the one before.
+const MOST: u32 = 4 * TOKEN + 7 * SCAN;
 
 /// What a step found, behind how many bytes with those that are skipped, and the name and number that it has with it.
 type Find = (Found, u64, Stream, Vec<u8>);
@@ -56,7 +56,7 @@ fn finds(protocol: Protocol, rule: Option<u8>, other: u8, pieces: &[&[u8]]) -> V
                     None => walk::request_step(protocol, &mut stream, &mut window, &mut name),
                     Some(_) => walk::reply_step(protocol, &mut stream, &mut window),
                 };
-                assert!(before.1 - window.left() <= SCAN + TOKENS * TOKEN, "a step took too much");
+                assert!(before.1 - window.left() <= MOST, "a step took too much");
                 if found.has(Found::SHORT) {
                     assert!(walk::keep_rest(&mut stream, &mut window), "a token is too long");
                     break;
@@ -66,11 +66,13 @@ fn finds(protocol: Protocol, rule: Option<u8>, other: u8, pieces: &[&[u8]]) -> V
                     finds.push((Found::LOST, 0, Stream::default(), Vec::new()));
                     return finds;
                 }
-                if found != Found::NOTHING {
+                // That a name is whole may be found with the request, or a step before.
+                let found_more = Found(found.0 & !Found::NAMED.0);
+                if found_more != Found::NOTHING {
                     let text = name.bytes[..usize::from(stream.length).min(name.bytes.len())].to_vec();
                     let behind = (taken - window.left() as usize) as u64 + stream.skip;
-                    finds.push((found, behind, told(&stream), text));
-                } else {
+                    finds.push((found_more, behind, told(&stream), text));
+                } else if found == Found::NOTHING {
                     assert!(before != (stream, window.left()), "a step did nothing");
                 }
             }

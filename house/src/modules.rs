@@ -124,6 +124,10 @@ impl<'a> Crate<'a> {
     }
 
     fn inner(&mut self, sources: &'a Sources, parent: usize, directory: &str, inner: &'a syn::ItemMod) {
+        // A file that the module names itself is another crate's, which is looked at there.
+        if inner.content.is_none() && inner.attrs.iter().any(|attribute| attribute.path().is_ident("path")) {
+            return;
+        }
         let name = inner.ident.to_string();
         let mut path = self.modules[parent].path.clone();
         path.push(name.clone());

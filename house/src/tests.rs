@@ -187,7 +187,7 @@ fn the_kernel_side_stands_on_its_globals() {
 #[test]
 fn a_file_that_no_module_names_is_found_and_so_is_a_module_without_a_file() {
     let (debts, wrong) = structure(&sources(&[
-        ("x/src/lib.rs", "mod a; mod gone; #[cfg(test)] mod tests;"),
+        ("x/src/lib.rs", "mod a; mod gone; #[cfg(test)] mod tests; #[path = \"../../y/src/lib.rs\"] mod y;"),
         ("x/src/a.rs", ""),
         ("x/src/tests.rs", ""),
         ("x/src/lost.rs", ""),

@@ -76,6 +76,11 @@ pub fn ensure(tests: bool) -> Result<Toolchain> {
     all(tests, false)
 }
 
+/// Finds the toolchain for the kernel side, and says nothing.
+pub fn toolchain() -> Result<Toolchain> {
+    toolchain::ensure(&mut Vec::new()).map_err(|error| Missing(vec![format!("{error:#}")]).into())
+}
+
 /// Finds the toolchain, does `work` with it, and sets up the rest meanwhile; `lock` is released when that is over.
 pub fn ensure_beside(lock: File, work: impl FnOnce(&Toolchain) -> Result<()> + Send) -> Result<()> {
     let mut found = vec![user_space()];
@@ -122,6 +127,13 @@ pub fn ensure_rivals() {
     match debian::ensure_rivals() {
         Ok(found) => print(&found),
         Err(error) => eprintln!("setup: {error:#}"),
+    }
+}
+
+/// Installs a package of Debian's that can be done without, if it can be had.
+pub fn try_install(package: &str) {
+    if let Err(error) = debian::install(&[package]) {
+        eprintln!("setup: {package}: {error:#}");
     }
 }
 

@@ -126,10 +126,12 @@ fn calls_for_the_same_within_a_request_are_repeated() {
     assert_eq!(repeated("select abalance from pgbench_accounts where aid = ?"), 0);
     assert_eq!(repeated("GET"), 0);
     let exemplars = report.service(NAME)["exemplars"].as_array().unwrap();
-    let slow = exemplars.iter().find(|one| one["latency_ns"].as_u64() > Some(20 * MS)).expect("none is slow");
-    assert_eq!(slow["endpoint"], "GET /reports/{}", "{slow}");
+    // On a busy machine others may be as slow, for want of a CPU.
+    let slow = exemplars.iter().find(|one| one["endpoint"] == "GET /reports/{}").expect("none is slow");
+    assert!(slow["latency_ns"].as_u64() > Some(20 * MS), "{slow}");
     let segments = slow["segments"].as_array().unwrap();
-    let longest = segments.iter().max_by_key(|segment| segment["duration_ns"].as_u64()).unwrap();
+    let calls = segments.iter().filter(|segment| segment.get("call").is_some());
+    let longest = calls.max_by_key(|segment| segment["duration_ns"].as_u64()).unwrap();
     assert_eq!(longest["call"], "select pg_sleep(?)", "{slow}");
 }
 

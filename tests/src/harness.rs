@@ -72,6 +72,11 @@ pub fn is_long() -> bool {
     is_long
 }
 
+/// How often something is repeated that goes wrong rarely, if at all.
+pub fn times(short: u32, long: u32) -> u32 {
+    if std::env::var_os("ACGS_PERF_LONG").is_some() { long } else { short }
+}
+
 /// PHP-FPM, which Debian calls by its version.
 pub fn php_fpm() -> Result<PathBuf> {
     let entries = fs::read_dir("/usr/sbin").context("read /usr/sbin")?;

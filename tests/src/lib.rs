@@ -2,12 +2,15 @@
 //! that starts services and the agent.
 
 pub mod bpf;
+pub mod busy;
 pub mod causes;
 pub mod clock;
 pub mod confine;
 pub mod delivery;
 pub mod endpoints;
 pub mod fate;
+pub mod fixes;
+pub mod floor;
 pub mod grafana;
 pub mod harness;
 pub mod hostile;

@@ -211,7 +211,7 @@ impl Recording {
 
 /// Time in which a send whose bytes have arrived returns. In emulation one CPU runs after the other, for 100 ms at least.
 fn settles() -> Duration {
-    Duration::from_millis(vm::amount(200, 2_000))
+    Duration::from_millis(vm::amount(100, 2_000))
 }
 
 impl Drop for Recording {

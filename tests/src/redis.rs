@@ -15,8 +15,12 @@ pub fn command(port: u16) -> Command {
     command
 }
 
-/// Starts one.
+/// Starts one on a port of its choice.
 pub fn start() -> Result<Service> {
-    let port = free_port()?;
+    start_on(free_port()?)
+}
+
+/// Starts one on this port.
+pub fn start_on(port: u16) -> Result<Service> {
     Service::start(&mut command(port), port)
 }

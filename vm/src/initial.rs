@@ -3,8 +3,9 @@
 //! In: steps, the programs that were built. Out: the cpio archive with them. Inside, programs lie as cargo lays them out, so
 //! that tests find the agent and the servers where they always do.
 
+use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
@@ -45,7 +46,19 @@ impl Step {
 
 /// The archive that the kernel unpacks.
 pub fn files(programs: &Programs, steps: &[Step]) -> Result<Vec<u8>> {
+    files_with(programs, steps, &[])
+}
+
+/// The same with files of this machine, each where it is here.
+pub fn files_with(programs: &Programs, steps: &[Step], more: &[PathBuf]) -> Result<Vec<u8>> {
     let mut archive = Archive::new();
+    let parents: BTreeSet<&Path> = more.iter().flat_map(|path| path.ancestors().skip(1)).collect();
+    for path in parents.into_iter().map(inside).filter(|path| !path.is_empty()) {
+        archive.directory(&path);
+    }
+    for path in more {
+        archive.file(&inside(path), &read(path)?);
+    }
     for directory in ["proc", "sys", "tmp", "run", "acgs-perf", INSIDE, "acgs-perf/release/deps"] {
         archive.directory(directory);
     }
@@ -58,6 +71,11 @@ pub fn files(programs: &Programs, steps: &[Step]) -> Result<Vec<u8>> {
     }
     archive.file("plan", steps.iter().map(Step::line).collect::<String>().as_bytes());
     Ok(archive.finish())
+}
+
+/// An absolute path as it is in the archive.
+fn inside(path: &Path) -> String {
+    path.to_string_lossy().trim_start_matches('/').to_owned()
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {

@@ -40,7 +40,10 @@ pub enum Acceleration {
     /// The same with one virtual CPU, whose clock runs by the instructions that it has executed, one in a nanosecond, and with
     /// nothing left to chance: the same image does the same, to the instruction, however busy the host is.
     /// <https://www.qemu.org/docs/master/devel/tcg-icount.html>
-    Counting,
+    Counting {
+        /// CPUs that the kernel makes room for, of which one is there.
+        possible: u32,
+    },
 }
 
 /// What the kernel is told.
@@ -81,7 +84,7 @@ impl Acceleration {
         match self {
             Self::Hardware => "KVM",
             Self::Emulation => "TCG",
-            Self::Counting => "TCG, counting instructions",
+            Self::Counting { .. } => "TCG, counting instructions",
         }
     }
 
@@ -89,7 +92,7 @@ impl Acceleration {
     pub fn cpus(self) -> usize {
         match self {
             Self::Hardware => 2,
-            Self::Emulation | Self::Counting => 1,
+            Self::Emulation | Self::Counting { .. } => 1,
         }
     }
 
@@ -138,15 +141,16 @@ impl Acceleration {
         let mut command = Command::new(QEMU);
         match self {
             Self::Hardware => command.args(["-accel", "kvm", "-cpu", "host"]),
-            Self::Emulation | Self::Counting => command.args(["-accel", "tcg,thread=single", "-cpu", "qemu64"]),
+            Self::Emulation | Self::Counting { .. } => command.args(["-accel", "tcg,thread=single", "-cpu", "qemu64"]),
         };
-        let (mut cpus, mut words) = ("2", WORDS.to_owned());
-        if self == Self::Counting {
+        let (mut cpus, mut words) = ("2".to_owned(), WORDS.to_owned());
+        if let Self::Counting { possible } = self {
             let [of_machine, of_kernel] = COUNTING;
             command.args(of_machine);
-            (cpus, words) = ("1", format!("{WORDS} {}", of_kernel.join(" ")));
+            cpus = if possible > 1 { format!("1,maxcpus={possible}") } else { "1".to_owned() };
+            words = format!("{WORDS} {}", of_kernel.join(" "));
         }
-        command.args(["-M", "pc", "-smp", cpus, "-m", MEMORY, "-nodefaults", "-nic", "none", "-display", "none"]);
+        command.args(["-M", "pc", "-smp", &cpus, "-m", MEMORY, "-nodefaults", "-nic", "none", "-display", "none"]);
         command.args(["-serial", "stdio", "-no-reboot", "-kernel"]).arg(vmlinuz).arg("-initrd").arg(initrd);
         command.args(["-append", &words]);
         command.stdin(Stdio::null()).stdout(Stdio::piped());

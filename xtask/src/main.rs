@@ -1,10 +1,11 @@
-//! Project tasks: `cargo xtask setup | build | lint | test | verifier | bench | demo`.
+//! Project tasks: `cargo xtask setup | build | lint | test | verifier | bench | dist | demo`.
 //!
 //! In: the command line. Out: the task's own output; exit code 0, 1 when a check failed, 2 when something is missing
 //! that this program may not or cannot install.
 
 mod bench;
 mod demo;
+mod dist;
 mod lint;
 mod rings;
 mod test_output;
@@ -68,6 +69,9 @@ enum Task {
         /// Run the long form of tests that have one: hours of churn in some twenty minutes.
         #[arg(long, conflicts_with = "vm")]
         long: bool,
+        /// Set up and build what the rings need, and run none of them.
+        #[arg(long, conflicts_with_all = ["vm", "accept"])]
+        no_run: bool,
         /// Take the verifier's work on each program as it is now into docs/verifier.tsv.
         #[arg(long)]
         accept: bool,
@@ -85,6 +89,8 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
+    /// Build the agent as shipped, with completions and manual pages, into an archive in target/dist.
+    Dist,
     /// Start a small stack on loopback, record it for ten seconds, print the summary.
     Demo,
     /// One process of the demo's stack.
@@ -107,9 +113,12 @@ fn main() -> ExitCode {
         Task::Build { release } => build(release),
         Task::Lint { house } => lint::run(house),
         Task::Test { vm: Some(kernels), only, times, accept, .. } => vm::run(&kernels, only, times, accept),
-        Task::Test { ring, vm: None, accept, long, .. } => rings::run(&ring, accept, long),
+        Task::Test { ring, vm: None, accept, long, no_run, .. } => {
+            rings::run(&ring, rings::Options { accept, long, no_run })
+        }
         Task::Verifier { accept } => vm::live::run(accept),
         Task::Bench { arguments } => bench::run_with(&arguments),
+        Task::Dist => dist::run_task(),
         Task::Demo => demo::run(),
         Task::DemoPart { part } => demo::stack::run(part),
     };

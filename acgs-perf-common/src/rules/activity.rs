@@ -98,12 +98,13 @@ impl Activity {
         }
         opaque::clear(&mut self.parts);
         opaque::clear(&mut self.peer_ns);
-        self.shared = 0;
-        self.one_call = 0;
-        self.many_calls = 0;
-        self.outstanding = 0;
-        self.calls = 0;
-        self.peer = 0;
+        // One by one: the compiler would call `memset`, which goes byte by byte.
+        for sum in [&mut self.shared, &mut self.one_call, &mut self.many_calls] {
+            opaque::store(sum, 0);
+        }
+        for count in [&mut self.outstanding, &mut self.calls, &mut self.peer] {
+            opaque::store(count, 0);
+        }
     }
 
     /// It is no longer only on-CPU.

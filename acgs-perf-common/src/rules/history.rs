@@ -130,7 +130,9 @@ impl History {
         store(&mut self.walk.run_queue, 0);
         store(&mut self.walk.cpu_quota, 0);
         store(&mut self.walk.disk, 0);
-        for back in 1..=RECENT {
+        let mut back = 0;
+        while back < RECENT {
+            back += 1;
             let Some((component, spent)) = self.step(back) else { break };
             if component == Component::QueueRunQueue as u32 {
                 let sum = reload(&self.walk.run_queue);
@@ -152,7 +154,10 @@ impl History {
     pub fn explain(&mut self, since: u64, until: u64, queue: &mut [u64; QUEUE_ROOM], activity: &mut Activity) {
         store(&mut self.walk.since, since);
         store(&mut self.walk.end, until);
-        for back in 1..=LENGTH {
+        let mut back = 0;
+        // Not a range to its end, which has a step more to go through than there are states.
+        while back < LENGTH {
+            back += 1;
             let Some((component, spent)) = self.step(back) else { break };
             if spent == 0 {
                 continue;

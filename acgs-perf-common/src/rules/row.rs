@@ -35,9 +35,10 @@ pub fn fill_narrow<S: Served>(socket: &mut S, on_cpu: u64, loop_wait: u64) {
         *socket.is_narrow() = 1;
     }
     let row = socket.row();
-    row[word(Component::OnCpu)] = on_cpu;
-    row[word(Component::LoopWait)] = loop_wait;
-    row[word(Component::Reply)] = 0;
+    // One by one: of those that are 0 the compiler would make a call of `memset`, which goes byte by byte.
+    for (component, ns) in [(Component::OnCpu, on_cpu), (Component::LoopWait, loop_wait), (Component::Reply, 0)] {
+        opaque::store(&mut row[word(component)], ns);
+    }
 }
 
 /// A row whose service time is unknown.

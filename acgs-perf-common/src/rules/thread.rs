@@ -55,6 +55,10 @@ pub struct ThreadState {
     pub held_back: u32,
     /// 1 if the call on a socket in which it blocks, or has blocked last, is a send: the send buffer is full.
     pub sends: u32,
+    /// Requests that it has answered, since its process was last told of them.
+    pub answered: u32,
+    /// Those of them that were slower than the P99 of the service until then.
+    pub slow: u32,
     padding: u32,
     /// Time in waits for events that ended by themselves since it has last read of its request.
     pub polled: u64,

@@ -260,10 +260,7 @@ fn begins_reply(socket: &mut SocketState, sk: Sock, figures: Figures, now: u64) 
             }
             request_table::prefetch_place(socket.known_id());
         }
-        figures.add(Counter::Requests, 1);
-        figures.add(Counter::QueueTimeSum, queue_time);
-        figures.add(Counter::ServiceTimeSum, service_time);
-        figures.add(Counter::LatencySum, latency);
+        figures.answered(queue_time, service_time, latency);
         atomic_add(queue_slot, 1);
         atomic_add(service_slot, 1);
         atomic_add(latency_slot, 1);

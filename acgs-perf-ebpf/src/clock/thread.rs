@@ -12,6 +12,7 @@ use crate::kernel::time::{elapsed, now};
 use crate::rules::handoff::{self, blocks, woken};
 use crate::state::thread::{self as thread_state, THREADS};
 use crate::table::syscall_class::class_of;
+use crate::table::worker;
 use acgs_perf_common::opaque::reload;
 use acgs_perf_common::rules::handoff as rules;
 use acgs_perf_common::rules::limit::wakes;
@@ -164,10 +165,19 @@ pub fn begin(task: Task) -> Result<(), Loss> {
     Ok(())
 }
 
+/// The thread ends: what it has answered was its process's.
+#[inline(always)]
+pub fn ends(task: Task, service: u32) {
+    if let Some(thread) = THREADS.get(task) {
+        worker::settle(thread, service, task.tgid());
+    }
+}
+
 /// Accounts the time in the state the thread is in now, at the end of a recording.
 #[inline(always)]
 pub fn account_until_now(task: Task, service: u32) -> Result<(), Loss> {
     let Some(thread) = THREADS.get(task) else { return Ok(()) };
+    worker::settle(thread, service, task.tgid());
     let since = thread.since;
     if since != 0 {
         // A switch that is under way on another CPU may have read its clock after this one.

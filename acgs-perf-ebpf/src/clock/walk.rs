@@ -40,51 +40,23 @@ struct Walk {
 subprogram! {
     /// Goes through the bytes that the running system call has read or sent.
     pub fn follow = talk_follow(socket: &mut SocketState, news: &mut News) {
+        begin(socket, news);
+        let way = reload(&news.way);
         let Some(room) = Room::get() else { return };
-        // SAFETY: the pointer is into the map's value of this CPU, which the program keeps.
-        let looks = unsafe { &mut *room };
-        let talk = &mut socket.talk;
-        if news.is_reply == 0 && talk.protocol == Protocol::Unparsed as u8 && talk.tries < MOST_TRIES {
-            talk.protocol = Protocol::Unknown as u8;
-        }
-        if talk.protocol == Protocol::Unparsed as u8 || (news.is_reply != 0 && !talk.is_followed()) {
+        if way == PASSED {
             return;
         }
-        if talk.has_left != 0 {
-            news.pushes = news.is_reply;
-            news.one_way = 1 - news.is_reply;
-            return;
-        }
-        if news.is_reply == 0 && talk.requests.is_between() {
-            talk.reading = Reading { arrived: news.arrived, read: news.now };
-        }
-        if news.is_reply != 0 {
-            talk.replies.other = talk.requests.state;
-        } else {
-            talk.requests.other = talk.replies.tells();
-        }
-        let stream = if news.is_reply != 0 { &talk.replies } else { &talk.requests };
-        if talk.protocol == Protocol::Tls as u8 && tls::is_in_data(stream) {
-            news.has_data = 1;
-        }
-        let is_seen = looks.source.begin(news.bytes);
-        looks.name.key = endpoint::key();
-        (looks.window.at, looks.window.end) = (0, 0);
-        let is_reply = news.is_reply != 0;
-        let stream = if is_reply { &talk.replies } else { &talk.requests };
-        let is_filled = !is_seen || stream.skip != 0 || fill(is_reply, talk, looks) == GO_ON;
         let mut walk = Walk { socket, news, room };
-        if is_seen && is_filled {
+        if way == WALKED {
             // SAFETY: the callback takes what it is given here.
             let _steps = unsafe { bpf_loop(MOST_STEPS, step as *mut c_void, (&raw mut walk).cast(), 0) };
         } else {
             // SAFETY: as above.
             unseen(unsafe { &mut (*walk.socket).talk }, unsafe { &mut *walk.news });
-            looks.source.left = 0;
         }
         // SAFETY: as above.
         let (talk, looks) = unsafe { (&mut (*walk.socket).talk, &mut *walk.room) };
-        if looks.source.left != 0 && talk.is_followed() {
+        if way == WALKED && looks.source.left != 0 && talk.is_followed() {
             talk.lost();
         }
         if talk.requests.state != Stream::START && talk.requests.length != 0 {
@@ -94,6 +66,51 @@ subprogram! {
             // All of its bytes are sent.
             (talk.is_replying, talk.has_ended) = (0, 0);
         }
+    }
+}
+
+/// What is done with the bytes: nothing any more;
+const PASSED: u32 = 0;
+/// they are looked at;
+const WALKED: u32 = 1;
+/// they are nowhere to be seen.
+const UNSEEN: u32 = 2;
+
+subprogram! {
+    /// Gets the bytes ready, and the first of them into the window. By itself, so that its stack is free again when the steps are taken.
+    fn begin = talk_begin(socket: &mut SocketState, news: &mut News) {
+        news.way = PASSED;
+        let Some(room) = Room::get() else { return };
+        // SAFETY: the pointer is into the map's value of this CPU, which the program keeps.
+        let looks = unsafe { &mut *room };
+        let (talk, is_reply) = (&mut socket.talk, news.is_reply != 0);
+        if !is_reply && talk.protocol == Protocol::Unparsed as u8 && talk.tries < MOST_TRIES {
+            talk.protocol = Protocol::Unknown as u8;
+        }
+        if talk.protocol == Protocol::Unparsed as u8 || (is_reply && !talk.is_followed()) {
+            return;
+        }
+        if talk.has_left != 0 {
+            news.pushes = news.is_reply;
+            news.one_way = 1 - news.is_reply;
+            return;
+        }
+        if !is_reply && talk.requests.is_between() {
+            talk.reading = Reading { arrived: news.arrived, read: news.now };
+        }
+        let (stream, other) = match is_reply {
+            true => (&mut talk.replies, talk.requests.state),
+            false => (&mut talk.requests, talk.replies.tells()),
+        };
+        stream.other = other;
+        if talk.protocol == Protocol::Tls as u8 && tls::is_in_data(stream) {
+            news.has_data = 1;
+        }
+        let skips = stream.skip != 0;
+        looks.name.key = endpoint::key();
+        (looks.window.at, looks.window.end) = (0, 0);
+        let is_seen = looks.source.begin(news.bytes) && (skips || fill(is_reply, talk, looks) == GO_ON);
+        news.way = if is_seen { WALKED } else { UNSEEN };
     }
 }
 
@@ -135,10 +152,7 @@ extern "C" fn step(_number: u32, walk: *mut c_void) -> i64 {
             if room.source.left == 0 || !room.source.has_bytes() {
                 return if room.source.left == 0 { STOP } else { GO_ON };
             }
-            let piece = room.source.piece();
-            let bytes = if stream.skip < piece { stream.skip } else { piece };
-            stream.skip -= bytes;
-            room.source.pass(bytes);
+            pass_over(stream, room);
             return GO_ON;
         }
     }
@@ -197,9 +211,19 @@ extern "C" fn step(_number: u32, walk: *mut c_void) -> i64 {
     let stream = if is_reply { &mut talk.replies } else { &mut talk.requests };
     if stream.skip != 0 {
         walk::skip(stream, &mut room.window);
+        pass_over(stream, room);
     }
     let is_over = room.window.left() == 0 && room.source.left == 0 && stream.skip == 0 && talk.is_skipping == 0;
     if is_over { STOP } else { GO_ON }
+}
+
+/// Passes over bytes that are not in the window, as far as they are in one piece.
+#[inline(always)]
+fn pass_over(stream: &mut Stream, room: &mut Room) {
+    let piece = room.source.piece();
+    let bytes = if stream.skip < piece { stream.skip } else { piece };
+    stream.skip -= bytes;
+    room.source.pass(bytes);
 }
 
 /// Not enough of the window is left for a step.

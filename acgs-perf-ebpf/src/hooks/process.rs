@@ -65,6 +65,9 @@ fn exit(ctx: &BtfTracePointContext) -> Result<(), Loss> {
     let Some(service) = service_of_tgid(tgid) else { return Ok(()) };
     let has_group_dead = global!(FIELDS.exit_has_group_dead) != 0;
     let last = if has_group_dead { ctx.arg::<u64>(1) & 1 != 0 } else { task.pid() == tgid };
+    if keeps_thread_clocks() && !last {
+        thread::ends(task, service);
+    }
     if last {
         // Before the id is freed: whoever gets it next starts as a stranger.
         leaves(tgid);

@@ -18,7 +18,7 @@ use crate::kernel::time::now;
 use crate::rules::{downstream, handoff};
 use crate::state::socket::{SOCKETS, SocketState};
 use crate::state::thread::THREADS;
-use crate::table::downstream::{find_slot, is_called_port};
+use crate::table::downstream::find_slot;
 use crate::table::member::current_service;
 use crate::table::request::id_of;
 use crate::table::service::{reads_from, service_of_port, service_of_unix};
@@ -37,18 +37,34 @@ const SRTT_EVERY: u8 = 64;
 
 #[btf_tracepoint]
 pub fn sk_data_ready(ctx: BtfTracePointContext) -> i32 {
-    run(|| on_one_cpu(|| data_ready(Sock::arg(&ctx, 0))))
+    run(|| has_arrived(&ctx))
 }
 
 // These need no mark: an arrival that is known already changes nothing.
 #[btf_tracepoint]
 pub fn sk_data_ready_standby(ctx: BtfTracePointContext) -> i32 {
-    run(|| on_one_cpu(|| data_ready(Sock::arg(&ctx, 0))))
+    run(|| has_arrived(&ctx))
 }
 
 #[btf_tracepoint]
 pub fn sk_data_ready_standby_2(ctx: BtfTracePointContext) -> i32 {
-    run(|| on_one_cpu(|| data_ready(Sock::arg(&ctx, 0))))
+    run(|| has_arrived(&ctx))
+}
+
+/// Data has arrived on a socket. Strangers' come and go in fewer steps than it takes to keep the CPU.
+#[inline(always)]
+fn has_arrived(ctx: &BtfTracePointContext) -> Result<(), Loss> {
+    match Sock::arg(ctx, 0) {
+        Some(sk) if !is_strangers(sk) => on_one_cpu(|| data_ready(Some(sk))),
+        _ => Ok(()),
+    }
+}
+
+/// Whether a socket of TCP is none of a service's: nobody has put anything there, and no service listens on its port. UNIX sockets show
+/// no such thing.
+#[inline(always)]
+fn is_strangers(sk: Sock) -> bool {
+    !sk.has_storage() && sk.family() != AF_UNIX && service_of_port(sk.local_port()).is_none()
 }
 
 /// Data has arrived on a socket.
@@ -65,35 +81,20 @@ pub fn data_ready(sk: Option<Sock>) -> Result<(), Loss> {
 /// The state of a socket whose arrivals matter.
 #[inline(always)]
 fn watched<'s>(sk: Sock) -> Result<Option<&'s mut SocketState>, Loss> {
-    let is_unix = sk.family() == AF_UNIX;
     // The kernel queues what is sent on a UNIX socket before it tells. A reader who does not sleep may have taken it already;
     // then this is no arrival, and would make the next request seem to wait since now.
-    if is_unix && !sk.has_unread() {
+    if sk.family() == AF_UNIX && !sk.has_unread() {
         return Ok(None);
     }
-    if is_unix
-        && sk.has_storage()
-        && sk.is_stream()
+    if sk.has_storage()
         && let Some(socket) = SOCKETS.get(sk)
     {
-        Ok(Some(socket))
-    } else if server_side(sk).is_some() {
-        SOCKETS.get_or_create(sk).ok_or(Loss::SocketStorage).map(Some)
-    } else if may_be_called(sk) && sk.has_storage() {
-        Ok(SOCKETS.get(sk))
-    } else {
-        Ok(None)
+        return Ok(Some(socket));
     }
-}
-
-/// Whether `sk` may be a service's end of a connection to somebody else; a lookup tells.
-#[inline(always)]
-fn may_be_called(sk: Sock) -> bool {
-    attributes()
-        && match sk.family() {
-            AF_INET | AF_INET6 => is_called_port(u32::from(sk.peer_port())),
-            _ => false,
-        }
+    match server_side(sk) {
+        Some(_) => SOCKETS.get_or_create(sk).ok_or(Loss::SocketStorage).map(Some),
+        None => Ok(None),
+    }
 }
 
 /// The service to which `sk` is the server's end of a connection.
@@ -101,7 +102,7 @@ fn may_be_called(sk: Sock) -> bool {
 fn server_side(sk: Sock) -> Option<u32> {
     match sk.family() {
         AF_INET | AF_INET6 => {
-            let service = service_of_port(u32::from(sk.local_port()))?;
+            let service = service_of_port(sk.local_port())?;
             (sk.is_stream() && sk.state() != TCP_LISTEN).then_some(service)
         }
         AF_UNIX if sk.is_stream() => service_of_unix(sk),
@@ -135,8 +136,12 @@ pub fn received(bytes: i32, flags: i32, sk: impl FnOnce() -> Option<Sock>) -> Re
     if bytes < 0 || flags & (MSG_PEEK | MSG_ERRQUEUE) != 0 {
         return Ok(());
     }
-    let Some(service) = current_service() else { return Ok(()) };
     let Some(sk) = sk() else { return Ok(()) };
+    // Of a connection of TCP that matters the arrival of data was seen.
+    if !sk.has_storage() && sk.family() != AF_UNIX {
+        return Ok(());
+    }
+    let Some(service) = current_service() else { return Ok(()) };
     let socket = match SOCKETS.get(sk) {
         Some(socket) => socket,
         // A reader that does not sleep takes bytes from a UNIX socket before the kernel tells of them; those of a new connection
@@ -273,7 +278,7 @@ fn failed(error: i32, sk: impl FnOnce() -> Option<Sock>) -> Result<(), Loss> {
 #[inline(always)]
 fn is_client_end(sk: Sock) -> bool {
     match sk.family() {
-        AF_INET | AF_INET6 => sk.is_stream() && service_of_port(u32::from(sk.local_port())).is_none(),
+        AF_INET | AF_INET6 => sk.is_stream() && service_of_port(sk.local_port()).is_none(),
         AF_UNIX => sk.is_stream() && sk.unix_peer_address().is_some(),
         _ => false,
     }

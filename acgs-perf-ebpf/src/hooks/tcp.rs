@@ -82,7 +82,8 @@ fn listens(sk: Sock) -> Result<(), Loss> {
             if sk.takes_fast_opens() {
                 note_fast_opens();
             }
-            service::listens(sk, service)
+            service::listens(sk, service);
+            Ok(())
         }
         None => Ok(()),
     }
@@ -142,7 +143,7 @@ fn connected(sk: Sock) -> Result<(), Loss> {
 /// before anybody knows it. The kernel tells the listener of them, so that this is their arrival.
 #[inline(always)]
 fn begins(sk: Sock) -> Result<(), Loss> {
-    if may_open_fast() && service_of_port(u32::from(sk.local_port())).is_some() {
+    if may_open_fast() && service_of_port(sk.local_port()).is_some() {
         clock::request::arrived(SOCKETS.get_or_create(sk).ok_or(Loss::SocketStorage)?, sk);
     }
     Ok(())

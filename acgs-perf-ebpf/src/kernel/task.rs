@@ -142,6 +142,13 @@ impl Task {
         ]
     }
 
+    /// Number, second and third argument of the system call the task is in: of those on a descriptor, what is moved.
+    #[inline(always)]
+    pub fn transfer(self) -> (i64, u64, u64) {
+        let regs = self.regs();
+        (load(regs, offset!(regs_orig_ax)), load(regs, offset!(regs_si)), load(regs, offset!(regs_dx)))
+    }
+
     /// Third argument of the system call the task is in.
     #[inline(always)]
     pub fn third_argument(self) -> u64 {

@@ -43,10 +43,9 @@ impl Source {
     /// Points it to the `bytes` that the running system call has moved. Whether they are to be seen.
     #[inline(always)]
     pub fn begin(&mut self, bytes: u64) -> bool {
-        let task = Task::current();
-        let [buffer, length, ..] = task.later_arguments();
+        let (call, buffer, length) = Task::current().transfer();
         (self.here, self.parts, self.left) = (0, 0, bytes);
-        match task.syscall() {
+        match call {
             READ | WRITE | SENDTO | RECVFROM => (self.at, self.here) = (buffer, bytes),
             READV | WRITEV => (self.next, self.parts) = (buffer, length),
             SENDMSG | RECVMSG => {

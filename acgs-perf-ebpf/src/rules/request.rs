@@ -44,6 +44,9 @@ pub fn answered(sk: Sock, socket: &mut SocketState, service: u32, now: u64) -> R
     let request = id_of(socket, sk);
     rules::replies(thread, request, now);
     if exemplar::is_wanted(socket, service) {
+        if exemplar::is_slow(socket, service) {
+            thread.slow = thread.slow.wrapping_add(1);
+        }
         socket.note_client(sk);
     } else if rules::fill_quickly(&Requests, thread, socket, request, task.pid(), now) {
         return Ok(());

@@ -146,6 +146,9 @@ pub struct News {
     pub has_data: u32,
     /// What the last step has found.
     pub found: u32,
+    /// What is done with the bytes; see `clock::walk`.
+    pub way: u32,
+    pub _reserved: u32,
 }
 
 impl News {

@@ -20,9 +20,6 @@ use acgs_perf_common::opaque::reload;
 use acgs_perf_common::rules::call::DownstreamCall;
 use acgs_perf_common::subprogram;
 
-/// Remote ports at which a service called somebody, one bit each.
-#[btf_map]
-static CALLED_PORT: Array<u64, 1024> = Array::new();
 /// Downstream peers. A hash map: touched once per connection.
 #[btf_map]
 static DOWNSTREAM_PEER: HashMap<PeerKey, DownstreamPeer, { DOWNSTREAM_PEERS as usize }> = HashMap::new();
@@ -72,9 +69,6 @@ pub fn answered(service: u32, peer: u32, latency: u64) {
 pub fn find_slot(call: &mut DownstreamCall, sk: Sock, service: u32) {
     call.peer = 0;
     let Some(mut key) = key(sk, service) else { return };
-    if key.port < UNIX_PORT {
-        note_called(key.port);
-    }
     find(call, &mut key);
 }
 
@@ -169,24 +163,5 @@ fn give_back(service: u32, slot: u32) {
     if let Some(hint) = DOWNSTREAM_SLOTS_USED.get_ptr_mut(service) {
         // SAFETY: `hint` points into the map's value.
         unsafe { hint.write_volatile(at) };
-    }
-}
-
-/// Whether a service has called somebody at this port; spares the lookup for everybody else's sockets.
-#[inline(always)]
-pub fn is_called_port(port: u32) -> bool {
-    // SAFETY: the pointer is into the map's value.
-    CALLED_PORT.get_ptr(port >> 6).is_some_and(|ports| unsafe { ports.read_volatile() } >> (port & 63) & 1 != 0)
-}
-
-#[inline(always)]
-fn note_called(port: u32) {
-    let Some(ports) = CALLED_PORT.get_ptr_mut(port >> 6) else { return };
-    for _ in 0..CLAIM_TRIES {
-        // SAFETY: the pointer is into the map's value.
-        let now = unsafe { ports.read_volatile() };
-        if now >> (port & 63) & 1 != 0 || replaced(ports, now, now | 1 << (port & 63)) {
-            return;
-        }
     }
 }

@@ -41,6 +41,13 @@ pub fn is_wanted(socket: &SocketState, service: u32) -> bool {
     socket.row[LATENCY_WORD] >= read(service, Gate::AboveP99)
 }
 
+/// Whether a request that is wanted is slower than the P99 has been so far.
+#[inline(always)]
+pub fn is_slow(socket: &SocketState, service: u32) -> bool {
+    // Before the agent has set it, nothing is.
+    socket.row[LATENCY_WORD].wrapping_sub(1) >= read(service, Gate::P99).wrapping_sub(1)
+}
+
 subprogram! {
     /// Sends the request to the agent if it is slow. `work` has its segments.
     pub fn offer = exemplar_offer(socket: &mut SocketState, work: &mut Activity; service: u32) {

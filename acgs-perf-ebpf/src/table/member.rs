@@ -5,16 +5,17 @@
 use acgs_perf_common::ledger::Loss;
 use acgs_perf_common::members::{MEMBER_SETS, MORE_MEMBERS, find, is_full, set_of, with, without};
 use acgs_perf_common::subprogram;
-use aya_ebpf::btf_maps::{Array, HashMap};
+use aya_ebpf::btf_maps::HashMap;
 use aya_ebpf::macros::btf_map;
 
 use crate::count::{lose, replaced};
-use crate::flags::{MMAPABLE, NO_PREALLOC};
+use crate::flags::NO_PREALLOC;
 use crate::kernel::task::Task;
 
-/// Members by set.
-#[btf_map]
-static MEMBERS: Array<u64, { MEMBER_SETS as usize }, MMAPABLE> = Array::new();
+/// Members by set. A variable: each event of the host asks it, and a look into an array is ten steps.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".data.members")] // `MEMBERS_SECTION`
+static mut MEMBERS: [u64; MEMBER_SETS as usize] = [0; MEMBER_SETS as usize];
 /// tgid → service + 1 of those that found no room in their set. A hash map: asked only where a set was full.
 #[btf_map]
 static MORE_MEMBERS_OF: HashMap<u64, u64, { MORE_MEMBERS as usize }, NO_PREALLOC> = HashMap::new();
@@ -26,9 +27,8 @@ const TRIES: u32 = 3;
 /// `Option` there, which the verifier refuses.)
 #[inline(always)]
 pub fn service_byte_of_tgid(tgid: u32) -> u32 {
-    let Some(set) = MEMBERS.get_ptr(set_of(tgid)) else { return 0 };
-    // SAFETY: the pointer is into the map's value.
-    let set = unsafe { set.read_volatile() };
+    // SAFETY: the place is in the table, which others may change meanwhile.
+    let set = unsafe { set_at(tgid).read_volatile() };
     if set == 0 {
         return 0;
     }
@@ -37,6 +37,13 @@ pub fn service_byte_of_tgid(tgid: u32) -> u32 {
         return member_more(tgid);
     }
     service
+}
+
+/// Where the set of a process is.
+#[inline(always)]
+fn set_at(tgid: u32) -> *mut u64 {
+    // SAFETY: the table has so many sets.
+    unsafe { (&raw mut MEMBERS).cast::<u64>().add(set_of(tgid) as usize) }
 }
 
 /// A function that the verifier goes through once.
@@ -81,9 +88,9 @@ subprogram! {
 
 #[inline(always)]
 fn is_set(tgid: u32, service: u32) -> bool {
-    let Some(place) = MEMBERS.get_ptr_mut(set_of(tgid)) else { return false };
+    let place = set_at(tgid);
     for _ in 0..TRIES {
-        // SAFETY: the pointer is into the map's value.
+        // SAFETY: as in `service_byte_of_tgid`.
         let set = unsafe { place.read_volatile() };
         let new = if service == 0 { without(set, tgid) } else { with(set, tgid, service.wrapping_sub(1)).unwrap_or(0) };
         if service != 0 && new == 0 {

@@ -21,11 +21,12 @@ static PREEMPTOR_OTHERS: Array<Preemptor, 1, MMAPABLE> = Array::new();
 #[inline(always)]
 pub fn ran_instead(service: u32, prev: Task, waited: u64) {
     let key = (u64::from(service) << 32) | u64::from(prev.tgid());
-    if PREEMPTOR.get_ptr_mut(key).is_none() {
+    let mut entry = PREEMPTOR.get_ptr_mut(key);
+    if entry.is_none() {
         let fresh = Preemptor { waits: 0, wait_ns: 0, comm: prev.comm() };
         let _exists_meanwhile = PREEMPTOR.insert(key, fresh, NO_EXIST);
+        entry = PREEMPTOR.get_ptr_mut(key).or_else(|| PREEMPTOR_OTHERS.get_ptr_mut(service));
     }
-    let entry = PREEMPTOR.get_ptr_mut(key).or_else(|| PREEMPTOR_OTHERS.get_ptr_mut(service));
     let Some(entry) = entry else { return };
     // SAFETY: `entry` points into the map's value.
     unsafe {

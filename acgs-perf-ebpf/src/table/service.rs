@@ -2,20 +2,20 @@
 //!
 //! In: what the agent has found, and who listens since. Out: the service of the listener of a socket.
 
-use acgs_perf_common::ledger::Loss;
-use acgs_perf_common::maps::{LISTENERS, UNIX_LISTENERS, WANTED_PORTS, WantedPort, port_key};
-use aya_ebpf::btf_maps::{Array, HashMap, LruHashMap};
+use acgs_perf_common::maps::{LISTENERS, PORTS, UNIX_LISTENERS, WANTED_PORTS, WantedPort, port_key};
+use aya_ebpf::btf_maps::{HashMap, LruHashMap};
 use aya_ebpf::macros::btf_map;
 
-use super::bytes;
 use super::member::service_of_tgid;
-use crate::flags::{MMAPABLE, NO_PREALLOC};
+use crate::flags::NO_PREALLOC;
 use crate::kernel::sock::Sock;
 use crate::kernel::task::Task;
 
-/// Local port → service + 1 of the ports on which services listen, one byte each.
-#[btf_map]
-static SERVICE_OF_PORT: Array<[u8; 8], 8192, MMAPABLE> = Array::new();
+/// Local port → service + 1 of the ports on which services listen, 0 for others. A variable: all that arrives at the host asks it, and a
+/// look into an array is ten steps.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".data.ports")] // `PORTS_SECTION`
+static mut SERVICE_OF_PORT: [u8; PORTS] = [0; PORTS];
 /// The ports that selectors name, by network namespace: who listens there later joins the service. A hash map: asked once
 /// per call of listen.
 #[btf_map]
@@ -36,8 +36,17 @@ static mut ALL_LISTENERS_KNOWN: u64 = 1;
 
 /// Service that listens on a port, from 0.
 #[inline(always)]
-pub fn service_of_port(port: u32) -> Option<u32> {
-    bytes::get(&SERVICE_OF_PORT, port)
+pub fn service_of_port(port: u16) -> Option<u32> {
+    // SAFETY: the place is in the table, which others may change meanwhile.
+    let service = unsafe { byte_of(port).read_volatile() };
+    (service != 0).then(|| u32::from(service) - 1)
+}
+
+/// Where the service of a port is.
+#[inline(always)]
+fn byte_of(port: u16) -> *mut u8 {
+    // SAFETY: the table has a byte for each port.
+    unsafe { (&raw mut SERVICE_OF_PORT).cast::<u8>().add(usize::from(port)) }
 }
 
 /// The service that `task` joins when it listens on `sk`: one whose selector names this port of this network namespace, and
@@ -53,19 +62,20 @@ pub fn wanted_by(task: Task, sk: Sock) -> Option<u32> {
 
 /// Says that `service` listens on `sk`.
 #[inline(always)]
-pub fn listens(sk: Sock, service: u32) -> Result<(), Loss> {
-    let port = u32::from(sk.local_port());
-    let _least_recent_makes_room = LISTENER.insert(port_key(sk.network(), port), service, 0);
-    bytes::set(&SERVICE_OF_PORT, port, Some(service))
+pub fn listens(sk: Sock, service: u32) {
+    let port = sk.local_port();
+    let _least_recent_makes_room = LISTENER.insert(port_key(sk.network(), u32::from(port)), service, 0);
+    // SAFETY: as in `service_of_port`; a byte is stored whole, so neighbours need no lock.
+    unsafe { byte_of(port).write_volatile(service as u8 + 1) };
 }
 
 /// The service to whose listener `sk` belongs, in its own network namespace.
 #[inline(always)]
 pub fn service_of_listener(sk: Sock) -> Option<u32> {
-    let port = u32::from(sk.local_port());
-    // Two loads for everybody else's sockets.
+    let port = sk.local_port();
+    // One load for everybody else's sockets.
     service_of_port(port)?;
-    let service = LISTENER.get_ptr(port_key(sk.network(), port))?;
+    let service = LISTENER.get_ptr(port_key(sk.network(), u32::from(port)))?;
     // SAFETY: the pointer is into the map's value.
     Some(unsafe { service.read() })
 }

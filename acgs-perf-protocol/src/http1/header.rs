@@ -61,13 +61,54 @@ pub fn begin(stream: &mut Stream, flags: u8, state: u8) {
 #[inline(always)]
 pub fn step<const REPLY: bool>(stream: &mut Stream, window: &mut Window) -> Found {
     let found = tokens::<REPLY>(stream, window);
+    if found != Found::NOTHING || window.left() == 0 {
+        return found;
+    }
     // In the same step, because most lines of a header are not read.
-    let is_unread = found == Found::NOTHING && stream.state == REST;
-    if is_unread && window.left() != 0 && window.pass(|word| word::equal(word, b'\n')) {
+    if stream.state == REST && window.pass(|word| word::equal(word, b'\n')) {
         window.take(1);
         stream.state = LINE;
     }
+    if stream.state == BEHIND_LENGTH && !is_blank(window.first()) {
+        let found = length_is_known(stream);
+        if found != Found::NOTHING {
+            return found;
+        }
+    }
+    if stream.state == LINE {
+        unread_lines(stream, window);
+    }
     found
+}
+
+/// Lines that one step passes over at most.
+const LINES: u32 = 6;
+/// In all places of a word the bit that makes a letter a small one.
+const SMALL: u64 = 0x2020_2020_2020_2020;
+
+/// Passes over whole lines that nobody reads, and over the end of the header, as far as the window has them.
+#[inline(always)]
+fn unread_lines(stream: &mut Stream, window: &mut Window) {
+    let mut lines = 0;
+    while lines < LINES {
+        lines += 1;
+        let (name, left) = (window.word(0), window.left());
+        if left >= 2 && name as u16 == u16::from_le_bytes(*b"\r\n") {
+            window.take(2);
+            stream.state = END;
+            return;
+        }
+        // What only looks like one of these is left to a closer look, as all else that is no name.
+        let is_read = name | SMALL == CONTENT_ | SMALL || name | SMALL == TRANSFER_ | SMALL;
+        if left < 8 || is_read || name as u8 <= b' ' {
+            return;
+        }
+        if !window.pass(|word| word::equal(word, b'\n')) {
+            stream.state = REST;
+            return;
+        }
+        window.take(1);
+    }
 }
 
 /// The tokens of a line, one behind the other as far as the window has them.

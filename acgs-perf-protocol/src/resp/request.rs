@@ -6,7 +6,7 @@ use crate::found::{Found, Kind};
 use crate::name::Name;
 use crate::protocol::Protocol;
 use crate::stream::Stream;
-use crate::window::Window;
+use crate::window::{SCAN, Window};
 use crate::word;
 
 /// Behind the head of the request: the head of a word comes.
@@ -55,11 +55,59 @@ pub fn step(stream: &mut Stream, window: &mut Window, name: &mut Name) -> Found 
         }
     }
     match stream.state {
-        NAME => name_word(stream, window, name),
+        NAME => {
+            let found = name_word(stream, window, name);
+            // What follows is values, of nearly every command: the words that are here whole.
+            if found == Found::NAMED && stream.flags & COMMAND == Command::Plain as u8 {
+                found.and(values(stream, window))
+            } else {
+                found
+            }
+        }
         SECOND => second_word(stream, window, name),
         OPTION => option(stream, window, name),
         _ => line(stream, window, name),
     }
+}
+
+/// The end of a line.
+const CRLF: u16 = u16::from_le_bytes(*b"\r\n");
+/// Values that one step passes over at most.
+const VALUES: u32 = 3;
+
+/// Passes over values behind the name, as far as they are in the window whole, and over the end of the request.
+#[inline(always)]
+fn values(stream: &mut Stream, window: &mut Window) -> Found {
+    let mut values = 0;
+    while values < VALUES {
+        values += 1;
+        // The end of the word before.
+        let (end, left) = (stream.skip as u32, window.left());
+        if stream.skip > u64::from(SCAN) || left < end.wrapping_add(4) {
+            break;
+        }
+        let head = window.word(end);
+        let (tens, ones) = ((head >> 8) as u8, (head >> 16) as u8);
+        // Of one digit or two.
+        let (first, second) = (tens.wrapping_sub(b'0'), ones.wrapping_sub(b'0'));
+        let (length, bytes) = match (head >> 16) as u16 {
+            CRLF => (first, 4),
+            _ if second < 10 && (head >> 24) as u16 == CRLF && left >= end.wrapping_add(5) => {
+                (first.wrapping_mul(10).wrapping_add(second), 5)
+            }
+            _ => break,
+        };
+        if head as u8 != b'$' || first > 9 {
+            break;
+        }
+        window.take(end + bytes);
+        stream.skip = u64::from(length) + 2;
+        let found = word_ends(stream);
+        if found != Found::NOTHING {
+            return found;
+        }
+    }
+    Found::NOTHING
 }
 
 #[inline(always)]

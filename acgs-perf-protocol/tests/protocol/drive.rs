@@ -9,6 +9,10 @@ const KEY: Key = Key { start: 0x1234_5678_9abc_def0, factor: 0x8765_4321_0fed_cb
 
 /// Tokens that follow each other in one step at most.
 const TOKENS: u32 = 4;
+/// Scans in one step at most: lines of a header, and the rest of the one before.
+const SCANS: u32 = 7;
+/// Bytes that one step takes at most.
+const MOST: u32 = SCANS * SCAN + TOKENS * TOKEN;
 
 /// A request that was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,7 +85,7 @@ impl Direction {
                 } else {
                     walk::request_step(self.protocol, &mut self.stream, &mut self.window, &mut self.name)
                 };
-                assert!(before.1 - self.window.left() <= SCAN + TOKENS * TOKEN, "a step took more than it may look at");
+                assert!(before.1 - self.window.left() <= MOST, "a step took more than it may look at");
                 assert!(found != Found::NOTHING || before != (self.stream, self.window.left()), "a step did nothing");
                 let behind = self.taken - self.window.left() as usize;
                 if found.has(Found::LOST) {
@@ -117,6 +121,8 @@ pub fn requests(protocol: Protocol, pieces: &[&[u8]]) -> Seen<Request> {
                 let (name, kind) = (direction.name(), direction.stream.kind());
                 let known_at = behind + direction.stream.skip as usize;
                 let (reply_rule, value) = (direction.stream.reply_rule, direction.stream.value);
+                // The name may be whole a step before, or in the same.
+                let what = Found(what.0 & !Found::NAMED.0);
                 found.push(Request { name, kind, known_at, left: what.has(Found::LEFT), reply_rule, what, value });
                 hashes.push(direction.stream.hash);
             }

@@ -21,6 +21,7 @@ mod number;
 pub(crate) mod sample;
 mod sections;
 mod slices;
+pub mod tables;
 pub mod tail;
 mod verdict;
 

@@ -35,7 +35,7 @@ struct Group {
 /// Finds every service that listens on TCP, at most `most` of them.
 pub fn every(root: &Path, objective: Objective, most: usize) -> Result<Every, DiscoverError> {
     let listening = listeners::listening(root)?;
-    let specs = specs(&groups(&listening), objective);
+    let specs = specs(&groups(&listening), objective, HashSet::new());
     let mut targets = resolve(root, &specs)?;
     // Who shares its port with another one is part of that.
     targets.retain(|target| !target.pids.is_empty());
@@ -54,6 +54,40 @@ pub fn every(root: &Path, objective: Objective, most: usize) -> Result<Every, Di
     unix_only.sort_unstable();
     unix_only.dedup();
     Ok(Every { targets, left_out, unix_only })
+}
+
+/// What listens now and is of none of these services: those that still run or have room, and behind them the new ones, at most `most` in
+/// all. `None` if nothing is new.
+pub fn newcomers(
+    root: &Path,
+    known: &[ServiceSpec],
+    objective: Objective,
+    most: usize,
+) -> Result<Option<Vec<Target>>, DiscoverError> {
+    let listening = listeners::listening(root)?;
+    let mut targets = resolve(root, known)?;
+    let pids: HashSet<u32> = targets.iter().flat_map(|target| target.pids.iter().copied()).collect();
+    let selectors: HashSet<String> =
+        known.iter().flat_map(|spec| &spec.selectors).map(|selector| selector.to_string()).collect();
+    let mut groups = groups(&listening);
+    groups.retain(|group| {
+        let is_known = group.pids.iter().any(|pid| pids.contains(pid));
+        !is_known && group.selectors.iter().all(|selector| !selectors.contains(selector))
+    });
+    let names = known.iter().map(|spec| spec.name.clone()).collect();
+    let mut new = resolve(root, &specs(&groups, objective, names))?;
+    // Whose selector a service before it has too is part of that.
+    new.retain(|target| target.pids.iter().any(|pid| !pids.contains(pid)));
+    if targets.len() + new.len() > most {
+        targets.retain(|target| !target.pids.is_empty());
+    }
+    new.truncate(most.saturating_sub(targets.len()));
+    if new.is_empty() {
+        return Ok(None);
+    }
+    targets.extend(new);
+    targets.iter_mut().for_each(|target| target.notes.clear());
+    Ok(Some(targets))
 }
 
 /// Listeners by process and port: those that have either in common are of one service.
@@ -84,8 +118,7 @@ fn groups(listening: &[Listener]) -> Vec<Group> {
     groups
 }
 
-fn specs(groups: &[Group], objective: Objective) -> Vec<ServiceSpec> {
-    let mut names = HashSet::new();
+fn specs(groups: &[Group], objective: Objective, mut names: HashSet<String>) -> Vec<ServiceSpec> {
     let spec = |group: &Group| {
         let selectors: Vec<Selector> = group.selectors.iter().filter_map(|text| text.parse().ok()).collect();
         // The name of a command that has no letter is that of its port already.
@@ -168,6 +201,31 @@ mod tests {
         let tree = host(&[(FIRST, "\x1b[2J", &[81], 0), (FIRST + 1, "\u{7f}\u{7f}", &[82], 0)]);
         let every = every(tree.root(), Objective::default(), 64).unwrap();
         assert_eq!(names(&every.targets), ["2J-81", "port-82"]);
+    }
+
+    #[test]
+    fn who_begins_to_listen_stands_behind_those_that_are_known() {
+        let specs = |tree: &Tree| -> Vec<ServiceSpec> {
+            every(tree.root(), Objective::default(), 64).unwrap().targets.into_iter().map(|of| of.spec).collect()
+        };
+        let before = host(&[(FIRST, "nginx", &[80], 9), (FIRST + 1, "redis-server", &[6379], 5)]);
+        let known = specs(&before);
+        let new = |tree: &Tree, most| {
+            let found = newcomers(tree.root(), &known, Objective::default(), most).unwrap();
+            found.map(|targets| targets.iter().map(|of| (of.spec.name.clone(), of.pids.len())).collect::<Vec<_>>())
+        };
+        assert_eq!(new(&before, 64), None);
+        // Another port of one that is known, and one that has come back, are not new.
+        let same = host(&[(FIRST, "nginx", &[80, 81], 9), (FIRST + 7, "redis-server", &[6379], 5)]);
+        assert_eq!(new(&same, 64), None);
+        let after =
+            host(&[(FIRST, "nginx", &[80], 9), (FIRST + 2, "node", &[3000], 0), (FIRST + 3, "node", &[3001], 0)]);
+        let of = |name: &str, pids| (name.to_owned(), pids);
+        let all = [of("nginx-80", 1), of("redis-server-6379", 0), of("node-3000", 1), of("node-3001", 1)];
+        assert_eq!(new(&after, 64).as_deref(), Some(&all[..]));
+        // Who is gone makes room, and who runs does not.
+        assert_eq!(new(&after, 2).as_deref(), Some(&[all[0].clone(), all[2].clone()][..]));
+        assert_eq!(new(&after, 1), None);
     }
 
     #[test]

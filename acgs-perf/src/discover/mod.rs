@@ -31,7 +31,7 @@ use std::path::Path;
 
 pub use endpoint::{EndpointKind, EndpointRule, EndpointRules};
 pub use error::DiscoverError;
-pub use every::{Every, every};
+pub use every::{Every, every, newcomers};
 pub use listeners::{Listener, listening, suggestions, udp_sockets};
 pub use objective::Objective;
 pub use spec::{ServiceSpec, parse_service, parse_services};

@@ -116,6 +116,7 @@ impl Collector {
             let sample = if self.looked && self.keeps_whole { of.p99.min(slowest) } else { slowest };
             maps.set_gate(service, Gate::Slowest, slowest);
             maps.set_gate(service, Gate::AboveP99, sample);
+            maps.set_gate(service, Gate::P99, if of.p99 == 0 { u64::MAX } else { of.p99 });
             maps.set_gate(service, Gate::SlowestBudget, SLOWEST_BUDGET);
             maps.set_gate(service, Gate::AboveP99Budget, SAMPLE_BUDGET);
         }

@@ -14,7 +14,10 @@ use std::rc::Rc;
 use acgs_perf_common::exemplar::{GATE_WORDS, Gate};
 use acgs_perf_common::histogram::BUCKETS;
 use acgs_perf_common::ledger::{LOSS_COUNT, Loss};
-use acgs_perf_common::maps::{COUNTING, NEVER, Preemptor, Switches, counter_index, histogram_base};
+use acgs_perf_common::maps::{
+    COUNTING, PORTS_SECTION, Preemptor, SWITCHES_SECTION, Switches, counter_index, histogram_base,
+};
+use acgs_perf_common::members::MEMBERS_SECTION;
 use acgs_perf_common::state::SYSCALLS;
 use aya::maps::{HashMap, Map, MapData, RingBuf};
 
@@ -29,10 +32,11 @@ const OPENED: usize = offset_of!(Switches, opened_ns) / 8;
 const CLOSED: usize = offset_of!(Switches, closed_ns) / 8;
 const WALL_AHEAD: usize = offset_of!(Switches, wall_ahead_ns) / 8;
 /// Arrays of every recording whose size does not depend on it.
-const ARRAYS: &[&str] = &["LEDGER", "SWITCHES", "MEMBERS", "SERVICE_OF_PORT", "CALL_CLASS", "EXECED", "EXECED_HEAD"];
+const ARRAYS: &[&str] =
+    &["LEDGER", SWITCHES_SECTION, MEMBERS_SECTION, PORTS_SECTION, "CALL_CLASS", "EXECED", "EXECED_HEAD"];
 /// Tables.
 const TABLES: &[&str] =
-    &["MORE_MEMBERS_OF", "WANTED_PORT", "LISTENER", "DOWNSTREAM_PEER", "ERRNO", "PEER", "PREEMPTOR"];
+    &["MORE_MEMBERS_OF", "WANTED_PORT", "LISTENER", "DOWNSTREAM_PEER", "ERRNO", "PEER", "PREEMPTOR", "WORKER"];
 
 /// `BPF_MAP_LOOKUP_AND_DELETE_ELEM`, of hash maps since Linux 5.14.
 const TAKE_ELEMENT: libc::c_long = 21;
@@ -101,8 +105,6 @@ impl Maps {
                 return Err(LiveError::Map { name, reason: "not an array in the object".into() });
             }
         }
-        maps.array("SWITCHES").set(OPENED, NEVER);
-        maps.array("SWITCHES").set(CLOSED, NEVER);
         Ok(maps)
     }
 
@@ -263,18 +265,18 @@ impl Maps {
 
     /// Stops what these bits stand for; see `acgs_perf_common::maps::STOPPED_SCHED`.
     pub fn stop(&self, bits: u64) {
-        let switches = self.array("SWITCHES");
+        let switches = self.array(SWITCHES_SECTION);
         switches.set(BITS, switches.get(BITS) | bits);
     }
 
     /// Says by how much the wall clock is ahead of the programs' clock, on which others may set their time limits.
     pub fn set_wall_clock(&self, ahead_ns: u64) {
-        self.array("SWITCHES").set(WALL_AHEAD, ahead_ns);
+        self.array(SWITCHES_SECTION).set(WALL_AHEAD, ahead_ns);
     }
 
     /// Opens the window: from now on, which `clock` tells, what happens counts.
     pub fn open_window(&self, clock: impl Fn() -> u64) -> u64 {
-        let switches = self.array("SWITCHES");
+        let switches = self.array(SWITCHES_SECTION);
         let opened = clock();
         switches.set(OPENED, opened);
         switches.set(BITS, switches.get(BITS) | COUNTING);
@@ -283,7 +285,7 @@ impl Maps {
 
     /// Closes the window: what happens after the time given back counts no more.
     pub fn close_window(&self, clock: impl Fn() -> u64) -> u64 {
-        let switches = self.array("SWITCHES");
+        let switches = self.array(SWITCHES_SECTION);
         switches.set(BITS, switches.get(BITS) & !COUNTING);
         let closed = clock();
         switches.set(CLOSED, closed);
@@ -293,7 +295,7 @@ impl Maps {
     /// When the window was opened, and when it was closed.
     #[must_use]
     pub fn window(&self) -> (u64, u64) {
-        let switches = self.array("SWITCHES");
+        let switches = self.array(SWITCHES_SECTION);
         (switches.get(OPENED), switches.get(CLOSED))
     }
 

@@ -11,7 +11,7 @@ pub mod diagnostics;
 pub mod endpoint_names;
 mod entries;
 pub mod hooks;
-mod host_cpu;
+pub mod host_cpu;
 pub mod look;
 pub mod maps;
 pub mod memory;
@@ -26,6 +26,7 @@ mod service_table;
 pub mod session;
 pub mod status;
 pub mod table;
+pub mod workers;
 
 /// Why the kernel side could not be started.
 #[derive(Debug, thiserror::Error)]

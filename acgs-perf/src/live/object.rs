@@ -19,7 +19,7 @@ use aya::programs::ProgramError;
 use aya::sys::SyscallError;
 use aya_obj::btf::BtfError;
 use aya_obj::generated::bpf_map_type::BPF_MAP_TYPE_RINGBUF;
-use aya_obj::generated::bpf_prog_info;
+use aya_obj::generated::{BPF_F_MMAPABLE, bpf_prog_info};
 use aya_obj::{EbpfSectionKind, Function, VerifierLog};
 
 use super::program::Wanted;
@@ -94,6 +94,9 @@ impl Object {
             if map.map_type() == BPF_MAP_TYPE_RINGBUF as u32 {
                 map.set_max_entries(map.max_entries().div_ceil(PAGE).next_power_of_two() * PAGE);
                 map.set_value_size(0);
+            }
+            if let (EbpfSectionKind::Data, aya_obj::Map::Legacy(variables)) = (map.section_kind(), &mut map) {
+                variables.def.map_flags |= BPF_F_MMAPABLE;
             }
             let data = MapData::create(map.clone(), &name, types.as_ref().map(OwnedFd::as_fd))?;
             fill(&map, data.fd().as_fd())?;

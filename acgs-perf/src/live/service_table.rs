@@ -3,15 +3,14 @@
 //! In: what `discover` found. Out: entries, and what the kernel side has entered by itself since: children, those who listen on a
 //! wanted port, the queue of processes that called exec.
 
-use acgs_perf_common::maps::{EXEC_QUEUE, WANTED_USERS, WantedPort, port_key};
-use acgs_perf_common::members;
+use acgs_perf_common::maps::{EXEC_QUEUE, PORTS_SECTION, WANTED_USERS, WantedPort, port_key};
+use acgs_perf_common::members::{self, MEMBERS_SECTION};
 use aya::maps::MapError;
 
 use super::maps::{Maps, NO_EXIST};
 use crate::discover::namespaces::Place;
 
-/// Members by set, and those that found no room there.
-const TABLE: &str = "MEMBERS";
+/// Members that found no room in their set.
 const MORE: &str = "MORE_MEMBERS_OF";
 
 impl Maps {
@@ -36,13 +35,13 @@ impl Maps {
 
     /// Changes the set of a process, if `change` does. Whether it did; `None` if the table has no such set.
     fn change_set(&self, tgid: u32, change: impl Fn(u64) -> Option<u64>) -> Option<bool> {
-        self.array(TABLE).change(members::set_of(tgid) as usize, change)
+        self.array(MEMBERS_SECTION).change(members::set_of(tgid) as usize, change)
     }
 
     /// Which service a process belongs to, from 0.
     #[must_use]
     pub fn service_of(&self, tgid: u32) -> Option<usize> {
-        let set = self.array(TABLE).get(members::set_of(tgid) as usize);
+        let set = self.array(MEMBERS_SECTION).get(members::set_of(tgid) as usize);
         let service = match members::find(set, tgid) {
             0 if members::is_full(set) => self.entry::<u64, u64>(MORE, &u64::from(tgid)).unwrap_or(0) as u32,
             service => service,
@@ -53,7 +52,7 @@ impl Maps {
     /// All processes of services now: (tgid, service).
     #[must_use]
     pub fn processes(&self) -> Vec<(u32, usize)> {
-        let table = self.array(TABLE);
+        let table = self.array(MEMBERS_SECTION);
         let (mut all, mut has_more) = (Vec::new(), false);
         for set in (0..table.len).map(|at| table.get(at)).filter(|set| *set != 0) {
             has_more |= members::is_full(set);
@@ -76,14 +75,14 @@ impl Maps {
     /// What the kernel said.
     pub fn add_port(&mut self, network: u64, port: u16, service: usize) -> Result<(), MapError> {
         self.table("LISTENER")?.insert(port_key(network as u32, u32::from(port)), service as u32, 0)?;
-        self.array("SERVICE_OF_PORT").set_byte(usize::from(port), service as u8 + 1);
+        self.array(PORTS_SECTION).set_byte(usize::from(port), service as u8 + 1);
         Ok(())
     }
 
     /// Which service listens on a port, from 0.
     #[must_use]
     pub fn service_of_port(&self, port: u16) -> Option<usize> {
-        self.array("SERVICE_OF_PORT").byte(usize::from(port)).checked_sub(1).map(usize::from)
+        self.array(PORTS_SECTION).byte(usize::from(port)).checked_sub(1).map(usize::from)
     }
 
     /// Says that whoever listens on `port` at this place later joins `service`; the first service that names a port has it.

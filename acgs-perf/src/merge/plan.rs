@@ -269,7 +269,8 @@ fn objectives(heads: &[Head], by_host: bool) -> Vec<Refusal> {
 
 fn held(objective: Objective) -> String {
     let ns = |of: Duration| u64::try_from(of.as_nanos()).unwrap_or(u64::MAX);
-    format!("p99 < {} at > {} req/s", duration(ns(objective.p99)), objective.min_rps)
+    let rate = objective.cache_hit_rate.map_or_else(String::new, |rate| format!(", cache_hit_rate {rate}"));
+    format!("p99 < {} at > {} req/s{rate}", duration(ns(objective.p99)), objective.min_rps)
 }
 
 /// Captures that have the same process at the same time.

@@ -3,12 +3,11 @@
 //! In: a report. Out: the verdicts and findings, and for each service percentiles, the parts of its tail and its endpoints, folded. Texts
 //! of others are escaped, so that they end no cell and mention nobody.
 
-use serde_json::Value;
-
 use super::page::Page;
 use super::text::compare::cell;
 use super::text::{ABSENT, component_label, figure, percentiles};
 use super::words::slowest;
+use crate::analysis::tables::{EndpointRow, rows};
 use crate::analysis::tail::main_cut;
 use crate::report::{Distribution, Report, ServiceReport, Severity, Verdict};
 use crate::units::{duration, grouped, percent, rate, span, timestamp};
@@ -161,20 +160,13 @@ fn tail(of: &ServiceReport, page: &mut Page) {
 }
 
 fn endpoints(of: &ServiceReport, page: &mut Page) {
-    let rows = of.tables.get("endpoints").and_then(Value::as_array);
-    let Some(rows) = rows.filter(|rows| !rows.is_empty()) else { return };
+    let Some(rows) = rows::<EndpointRow>(&of.tables).filter(|rows| !rows.is_empty()) else { return };
     page.line("");
     head(page, 1, &["endpoint", "requests", "failed", "p50", "p99"]);
-    for endpoint in rows.iter().take(ENDPOINTS) {
-        let text = |name: &str| endpoint.get(name).and_then(Value::as_str).unwrap_or_default();
-        let number = |name: &str| endpoint.get(name).and_then(Value::as_u64).unwrap_or(0);
-        let latency = |name: &str| endpoint.get("latency").and_then(|of| of.get(name)).and_then(Value::as_u64);
-        let shown = |name: &str| latency(name).map_or_else(|| ABSENT.into(), duration);
-        let name = if text("name").is_empty() { "all others" } else { text("name") };
-        row(
-            page,
-            &[cell(name), grouped(number("requests")), grouped(number("failed")), shown("p50_ns"), shown("p99_ns")],
-        );
+    for of in rows.iter().take(ENDPOINTS) {
+        let time = |ns: Option<u64>| ns.map_or_else(|| ABSENT.into(), duration);
+        let name = cell(if of.name.is_empty() { "all others" } else { &of.name });
+        row(page, &[name, grouped(of.requests), grouped(of.failed), time(of.latency.p50_ns), time(of.latency.p99_ns)]);
     }
     if rows.len() > ENDPOINTS {
         page.lines(["", &format!("{} more endpoints are in the report.", rows.len() - ENDPOINTS)]);

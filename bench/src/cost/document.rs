@@ -11,7 +11,7 @@ use super::arms::{ARMS, Arm, Kind};
 use super::rivals::Target;
 use super::store::Results;
 use super::victims::{Entry, VICTIMS};
-use super::{machine, table, targets};
+use super::{machine, opening, table, targets};
 
 const TEMPLATE: &str = include_str!("template.md");
 
@@ -51,8 +51,8 @@ pub fn section(entry: &Entry, results: &Results) -> String {
     text
 }
 
-/// The whole of it.
-pub fn whole(all: &[Results]) -> String {
+/// The whole of it; `first` is the table that it begins with, which stays as it is.
+pub fn whole(all: &[Results], first: &str) -> String {
     let sections: Vec<String> = VICTIMS
         .iter()
         .filter_map(|entry| Some(section(entry, all.iter().find(|results| results.victim == entry.name)?)))
@@ -66,6 +66,7 @@ pub fn whole(all: &[Results]) -> String {
     }
     let commands: String = commands.iter().map(|command| format!("    {command}\n")).collect();
     let parts = [
+        ("{opening}", opening::marked(first)),
         ("{machine}", list(machine::describe())),
         ("{commands}", commands),
         ("{targets}", targets::table(&targets::all(all))),
@@ -95,8 +96,9 @@ fn describe(arm: &Arm) -> String {
 /// Writes it into the docs.
 pub fn write(all: &[Results]) -> Result<()> {
     ensure!(!all.is_empty(), "no stored results; run the bench first");
-    let path = root().join("docs/cost.md");
-    fs::write(&path, whole(all)).with_context(|| format!("write {}", path.display()))?;
+    let path = root().join(opening::PAGE);
+    let before = fs::read_to_string(&path).unwrap_or_default();
+    fs::write(&path, whole(all, opening::of(&before))).with_context(|| format!("write {}", path.display()))?;
     eprintln!("bench: wrote {}", path.display());
     Ok(())
 }
@@ -109,8 +111,9 @@ mod tests {
     fn the_template_is_filled() {
         let results =
             Results { victim: "nginx".into(), rounds: 3, commands: vec!["one".into(); 2], ..Results::default() };
-        let text = whole(&[results]);
-        for name in ["{machine}", "{commands}", "{targets}", "{arms}", "{victims}"] {
+        let text = whole(&[results], "first\n");
+        assert_eq!(opening::of(&text), "first\n");
+        for name in ["{opening}", "{machine}", "{commands}", "{targets}", "{arms}", "{victims}"] {
             assert!(TEMPLATE.matches(name).count() == 1 && !text.contains(name), "{name}");
         }
         assert!(text.contains("### nginx") && !text.contains("### Redis") && text.contains("not measured"));

@@ -5,13 +5,17 @@
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::thread;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use acgs_perf_load::{Arrivals, Client, Load, Messages};
+use acgs_perf_load::{Arrivals, Bounds, Client, LoadError, Messages, Outcome, Schedule};
 use acgs_perf_tests::harness::{Service, fixture, free_port, program, python};
 use acgs_perf_tests::{nginx, redis};
 use anyhow::{Context, Result, ensure};
+
+/// How long services that were started anew have requests before they are recorded.
+const WARM: Duration = Duration::from_secs(3);
 
 /// A change that is planted: a service, and one that is the same but for it.
 pub struct Planted {
@@ -36,45 +40,87 @@ struct Loaded {
     messages: Messages,
 }
 
-/// Records so many captures of so many seconds.
-pub fn record(agent: &Path, to: &Path, power: bool, recordings: u32, seconds: u64) -> Result<()> {
-    let services = if power { planted()? } else { steady()? };
-    // A recording takes some seconds to attach and to write, on a busy machine many. The loads end with the services.
-    let duration = Duration::from_secs(u64::from(recordings) * (2 * seconds + 60));
-    let mut loads = Vec::new();
-    for (seed, of) in services.iter().enumerate() {
-        let mut client = Client::new(of.service.address(), 16, of.messages.clone(), false)?;
-        client.open()?;
-        let load = Load {
-            arrivals: Arrivals::Poisson(of.rate),
-            requests: u64::MAX,
-            duration: Some(duration),
-            limit: duration + Duration::from_secs(30),
-            seed: seed as u64 + 1,
-            log: false,
-        };
-        loads.push(thread::spawn(move || client.load(&load).map(|outcome| outcome.errors())));
+/// What is recorded.
+#[derive(Clone, Copy, Debug)]
+pub struct Recordings {
+    /// Services of which one is slower, instead of those that do not change.
+    pub power: bool,
+    /// Each of services that were started anew.
+    pub anew: bool,
+    pub count: u32,
+    pub seconds: u64,
+}
+
+/// Services and their loads.
+struct Running {
+    services: Vec<Loaded>,
+    loads: Vec<JoinHandle<Result<Vec<Outcome>, LoadError>>>,
+    /// Ends the loads.
+    stop: &'static AtomicBool,
+}
+
+impl Running {
+    /// Starts them, for at most this long; arrivals and latencies differ from one `seed` to another.
+    fn start(power: bool, seed: u64, duration: Duration) -> Result<Self> {
+        let services = if power { planted()? } else { steady()? };
+        // A load takes a flag that lives for ever: a byte for each start.
+        let stop: &'static AtomicBool = Box::leak(Box::new(AtomicBool::new(false)));
+        let mut loads = Vec::new();
+        for (number, of) in services.iter().enumerate() {
+            let mut client = Client::new(of.service.address(), 16, of.messages.clone(), false)?;
+            client.open()?;
+            let schedule = Schedule::new(Arrivals::Poisson(of.rate), seed * services.len() as u64 + number as u64);
+            let limit = duration + Duration::from_secs(30);
+            let (duration, stop) = (Some(duration), Some(stop));
+            let bounds = Bounds { requests: u64::MAX, duration, limit, timeout: None, log: false, stop };
+            loads.push(thread::spawn(move || client.drive(schedule, &bounds)));
+        }
+        Ok(Self { services, loads, stop })
     }
-    for number in 1..=recordings {
-        eprintln!("recording {number} of {recordings}");
+
+    /// A service that is gone, or has no load any more, is recorded as one whose rate has fallen to nothing.
+    fn check(&self, number: u32) -> Result<()> {
+        for (of, load) in self.services.iter().zip(&self.loads) {
+            ensure!(TcpStream::connect(of.service.address()).is_ok(), "{} is gone after recording {number}", of.name);
+            ensure!(!load.is_finished(), "the load of {} ended before recording {number} did", of.name);
+        }
+        Ok(())
+    }
+
+    /// Ends the loads, and then the services.
+    fn end(self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.loads.into_iter().for_each(|load| drop(load.join()));
+    }
+}
+
+/// Records so many captures of so many seconds.
+pub fn record(agent: &Path, to: &Path, of: Recordings) -> Result<()> {
+    // A recording takes some seconds to attach and to write, on a busy machine many.
+    let length = Duration::from_secs(2 * of.seconds + 60) * if of.anew { 1 } else { of.count };
+    let mut running = Running::start(of.power, 1, length)?;
+    for number in 1..=of.count {
+        eprintln!("recording {number} of {}", of.count);
+        if of.anew {
+            if number > 1 {
+                running.end();
+                running = Running::start(of.power, number.into(), length)?;
+            }
+            // First requests are slower: what is compared is how services run, not how they start.
+            thread::sleep(WARM);
+        }
         let file = |ending: &str| to.join(format!("{number:03}.{ending}"));
         let mut command = Command::new(agent);
-        command.args(["record", "--interval", "100ms", "--duration", &format!("{seconds}s")]);
-        for of in &services {
+        command.args(["record", "--interval", "100ms", "--duration", &format!("{}s", of.seconds)]);
+        for of in &running.services {
             command.args(["--service", &format!("{}=port:{}", of.name, of.service.port)]);
         }
         command.arg("--capture").arg(file("capture")).arg("--output").arg(file("json"));
         let output = command.stdin(Stdio::null()).output().with_context(|| format!("start {}", agent.display()))?;
         ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        // A service that is gone, or has no load any more, is recorded as one whose rate has fallen to nothing.
-        for (of, load) in services.iter().zip(&loads) {
-            ensure!(TcpStream::connect(of.service.address()).is_ok(), "{} is gone after recording {number}", of.name);
-            ensure!(!load.is_finished(), "the load of {} ended before recording {number} did", of.name);
-        }
+        running.check(number)?;
     }
-    drop(services);
-    // With the services gone the loads end, with errors that mean nothing.
-    loads.into_iter().for_each(|load| drop(load.join()));
+    running.end();
     Ok(())
 }
 

@@ -1,8 +1,8 @@
 //! `bench diff`: how often a comparison of two windows of the same service tells a change, and how often it finds one that was planted.
 //!
 //! In: captures that are made here of Redis, nginx and FastAPI, or those of a directory. Out: tables. A/A: windows of ten seconds, as
-//! neighbours, as any two of a capture, and of different captures; a pair counts as an alarm if any figure is told. Power: two servers
-//! side by side, of which one is slower by what was planted, and every window of one against every window of the other.
+//! neighbours, as any two of a capture, and of different captures, whose services may have been started anew; a pair counts as an alarm if
+//! any figure is told. Power: two servers side by side, of which one is slower by what was planted, and every window of one against every window of the other.
 
 mod load;
 mod pairs;
@@ -15,6 +15,7 @@ use acgs_perf::snapshot::file::decode;
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::prepare;
+use load::Recordings;
 use pairs::{Counted, Pairs};
 
 /// So many alarms in so many pairs are allowed.
@@ -34,6 +35,9 @@ pub struct Options {
     /// New captures.
     #[arg(long, default_value_t = 11)]
     recordings: u32,
+    /// Start the services anew for each recording; what is judged then are pairs of different captures.
+    #[arg(long, conflicts_with = "captures")]
+    anew: bool,
     /// Seconds of each.
     #[arg(long, default_value_t = 120)]
     seconds: u64,
@@ -59,7 +63,8 @@ pub fn diff(options: &Options) -> Result<()> {
             let agent = prepare::agent_and_programs(true)?;
             let to = options.keep.clone().unwrap_or_else(|| directory.path().to_owned());
             fs::create_dir_all(&to).with_context(|| format!("make {}", to.display()))?;
-            load::record(&agent, &to, options.power, options.recordings, options.seconds)?;
+            let Options { power, anew, recordings: count, seconds, .. } = *options;
+            load::record(&agent, &to, Recordings { power, anew, count, seconds })?;
             to
         }
     };
@@ -67,6 +72,7 @@ pub fn diff(options: &Options) -> Result<()> {
     if options.power {
         return power(&captures, options);
     }
+    let judged = if options.anew { Pairs::OfTwoCaptures } else { Pairs::Neighbours };
     let mut too_many = Vec::new();
     println!("| pairs | service | pairs | alarms | by figure |");
     println!("|---|---|---:|---:|---|");
@@ -74,7 +80,7 @@ pub fn diff(options: &Options) -> Result<()> {
         for (service, counted) in pairs::alarms(&captures, options.window, pairs, options.verbose) {
             let Counted { pairs: count, alarms, .. } = counted;
             println!("| {} | {service} | {count} | {alarms} | {} |", pairs.name(), counted.by_figure());
-            if pairs == Pairs::Neighbours && chance_of(alarms, count) < CHANCE {
+            if pairs == judged && chance_of(alarms, count) < CHANCE {
                 too_many.push(format!("{service}: {alarms} in {count}"));
             }
         }

@@ -2,12 +2,16 @@
 //! holds each program to the committed count.
 //!
 //! In: a kernel of the VM ring, the static builds; root only where apt or setup need it. Out: the page on standard output; with
-//! `--accept` the page and `docs/cost-instructions.tsv`; with `--check` failure when a program grew.
+//! `--accept` the page, `docs/cost-instructions.tsv` and the first table of `docs/cost.md`; with `--check` failure when a program
+//! grew; with `--rivals` the same of other tools.
 
 mod figures;
 mod gate;
 mod guest;
+mod many;
 mod plan;
+mod rivals;
+mod summary;
 mod table;
 
 use std::fs;
@@ -21,13 +25,17 @@ use acgs_perf_vm::kernels::{self, KERNELS, Kernel};
 use acgs_perf_vm::{directory, programs, qemu};
 use anyhow::{Context, Result, bail};
 
+use crate::cost::opening;
 use figures::Figures;
 use gate::{Change, Ground, ROOM, ROOM_ELSEWHERE, Table};
+use guest::Machine;
 
 /// The kernel of a first table.
 const FIRST: &str = "6.18";
 const PAGE: &str = "docs/cost-instructions.md";
 const TABLE: &str = "docs/cost-instructions.tsv";
+const RIVALS_PAGE: &str = "docs/cost-rivals.md";
+const RIVALS_TABLE: &str = "docs/cost-rivals.tsv";
 const COMMAND: &str = "cargo xtask bench instructions";
 
 /// What is measured.
@@ -42,14 +50,20 @@ pub struct Options {
     /// With --check: where kernel or compiler are others than the table's, compare by 10 % instead of failing.
     #[arg(long, requires = "check", hide = true)]
     elsewhere: bool,
-    /// Take the counts as they are now into the table and the page.
+    /// Take the counts as they are now into the table and the pages.
     #[arg(long, conflicts_with = "check")]
     accept: bool,
+    /// Other tools beside ours, in a machine of their own.
+    #[arg(long, conflicts_with = "check")]
+    rivals: bool,
+    /// Many services with many endpoints, and room for many CPUs, in a machine of their own.
+    #[arg(long, conflicts_with_all = ["check", "rivals"])]
+    many: bool,
 }
 
 /// The whole task.
 pub fn instructions(options: &Options) -> Result<()> {
-    let before = read()?;
+    let before = read(TABLE)?;
     if options.check {
         let before = before.with_context(|| format!("there is no {TABLE}; `{COMMAND} --accept` makes it"))?;
         return check(&before, !options.elsewhere);
@@ -60,6 +74,12 @@ pub fn instructions(options: &Options) -> Result<()> {
         (None, Some(table)) => image_of(table)?,
         (None, None) => image::ensure(kernels::chosen(&[FIRST.to_owned()])?[0], &directory()?)?,
     };
+    if options.many {
+        return many(&image, &toolchain, options.accept);
+    }
+    if options.rivals {
+        return rivals(&image, &toolchain, before.as_ref(), options.accept);
+    }
     let (figures, ground) = count(&image, &toolchain)?;
     let page = table::page(&figures, &ground, &others());
     if !options.accept {
@@ -76,11 +96,60 @@ pub fn instructions(options: &Options) -> Result<()> {
         }
     }
     let table = Table { ground, rows: figures.rows };
-    for (name, text) in [(PAGE, page), (TABLE, table.text())] {
-        let path = root().join(name);
-        fs::write(&path, text).with_context(|| format!("write {}", path.display()))?;
-        println!("wrote {name}");
+    write(PAGE, &page)?;
+    write(TABLE, &table.text())?;
+    open(&table, read(RIVALS_TABLE)?.as_ref())
+}
+
+/// Counts other tools.
+fn rivals(image: &Image, toolchain: &Toolchain, own: Option<&Table>, accept: bool) -> Result<()> {
+    setup::ensure_rivals();
+    let programs = programs::build(toolchain, &[])?;
+    let machine = Machine { image, programs: &programs, step: rivals::step()?, more: rivals::files()?, possible: 1 };
+    let mut figures = Figures::among(&guest::run(&machine)?)?;
+    // Their programs are theirs, and the gate is not for them.
+    figures.rows.retain(|row| row.what == figures::WHOLE);
+    let compiler = format!("{}; {}", toolchain.versions(), rivals::versions()?);
+    let ground = Ground { kernel: image.package.clone(), compiler };
+    let page = rivals::page(&figures, &ground);
+    if !accept {
+        print!("{page}");
+        return Ok(());
     }
+    let table = Table { ground, rows: figures.rows };
+    write(RIVALS_PAGE, &page)?;
+    write(RIVALS_TABLE, &table.text())?;
+    own.map_or(Ok(()), |own| open(own, Some(&table)))
+}
+
+/// Counts many services.
+fn many(image: &Image, toolchain: &Toolchain, accept: bool) -> Result<()> {
+    let programs = programs::build(toolchain, &[])?;
+    let mut runs = Vec::new();
+    for case in many::CASES {
+        let machine =
+            Machine { image, programs: &programs, step: case.step(), more: Vec::new(), possible: case.possible };
+        runs.push((case, many::Outcome::among(&guest::run(&machine)?)?));
+    }
+    let page = many::page(&runs, &image.package);
+    if !accept {
+        print!("{page}");
+        return Ok(());
+    }
+    write(many::PAGE, &page)
+}
+
+/// Writes the table that the page on cost begins with.
+fn open(own: &Table, rivals: Option<&Table>) -> Result<()> {
+    let path = root().join(opening::PAGE);
+    let page = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+    write(opening::PAGE, &opening::replaced(&page, &summary::text(own, rivals))?)
+}
+
+fn write(name: &str, text: &str) -> Result<()> {
+    let path = root().join(name);
+    fs::write(&path, text).with_context(|| format!("write {}", path.display()))?;
+    println!("wrote {name}");
     Ok(())
 }
 
@@ -122,7 +191,8 @@ fn check(before: &Table, strict: bool) -> Result<()> {
 fn count(image: &Image, toolchain: &Toolchain) -> Result<(Figures, Ground)> {
     let programs = programs::build(toolchain, &[])?;
     let ground = Ground { kernel: image.package.clone(), compiler: toolchain.versions() };
-    Ok((guest::run(image, &programs)?, ground))
+    let machine = Machine { image, programs: &programs, step: plan::step(), more: Vec::new(), possible: 1 };
+    Ok((Figures::among(&guest::run(&machine)?)?, ground))
 }
 
 /// The table's own kernel while it can be had; else the newest of its series.
@@ -155,8 +225,8 @@ fn changes(before: &Table, figures: &Figures, room: u64) -> Vec<Change> {
     before.changes(&figures.rows, room)
 }
 
-fn read() -> Result<Option<Table>> {
-    let path: PathBuf = root().join(TABLE);
+fn read(name: &str) -> Result<Option<Table>> {
+    let path: PathBuf = root().join(name);
     match fs::read_to_string(&path) {
         Ok(text) => Table::parse(&text).map(Some).with_context(|| format!("read {}", path.display())),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),

@@ -13,7 +13,7 @@ const TOP: &str = "# Cost in instructions
 Written by `cargo xtask bench instructions --accept`. A virtual machine with one CPU, whose clock runs by the instructions that it
 has executed (QEMU's `-icount`), serves a fixed number of requests with each arm attached. So the figures are counts: the same
 build gives the same figures, however busy the host is. They do not say what a cache miss or a mispredicted branch costs;
-[cost.md](cost.md) has times.
+[cost.md](cost.md) has times, and [cost-rivals.md](cost-rivals.md) other tools.
 ";
 
 const GATE: &str = "The last ring of `cargo xtask test`, and `cargo xtask bench instructions --check`, fail when a program takes more than
@@ -31,11 +31,13 @@ makes its slow requests before the rounds, so that none of the others is).
 
 const SHAPES: &str = "Shapes. **redis**: one thread with epoll on 16 connections; a client sends on all of them, then reads from all.
 **nginx**: two workers behind one listener, HTTP over 8 connections of 30 requests each. **nginx-corked**: the same, header
-and body of each reply sent behind a cork, as nginx does with `tcp_nopush`. **switch**: one connection, both ends sleep
-until the other has sent. **bystander-switch**: the same by a service that is not recorded, while the other three are.
-**bystander-calls**: `getppid` by a process that is not recorded. Client and server run on the one CPU and yield it only by
-sleeping, so that the number of requests per wake-up does not depend on the scheduler's mood. A request counts all that both ends
-and the kernel do for it, in the cheapest of four rounds.
+and body of each reply sent behind a cork, as nginx does with `tcp_nopush`. **nginx-1k**: the same as nginx with requests of 1,024
+bytes, most of them a cookie. **switch**: one connection, both ends sleep until the other has sent. **postgres**: the same with a
+simple query of PostgreSQL's protocol and one row. **downstream**: the same with a GET of Redis' protocol, by a service that asks
+another one, which is not recorded, before it answers; a request here counts what all three do. **bystander-switch**: as switch, by
+a service that is not recorded, while the first seven are. **bystander-calls**: `getppid` by a process that is not recorded. Client
+and server run on the one CPU and yield it only by sleeping, so that the number of requests per wake-up does not depend on the
+scheduler's mood. A request counts all that both ends and the kernel do for it, in the cheapest of four rounds.
 ";
 
 const PROGRAMS: &str = "By the kernel's own account (`kernel.bpf_stats_enabled`), in rounds of their own: the mean of the runs for both ends of the
@@ -81,7 +83,7 @@ fn differences(arm: &str, hooks: &[String]) -> Vec<String> {
 }
 
 /// Arms by shapes: bare as it is, the others as what they add.
-fn whole(figures: &Figures) -> String {
+pub fn whole(figures: &Figures) -> String {
     let of_whole = |row: &Row| row.what == WHOLE;
     let shapes = figures.each(|row| of_whole(row).then_some(row.shape.as_str()));
     let arms = figures.each(|row| of_whole(row).then_some(row.arm.as_str()));
@@ -138,16 +140,16 @@ fn agent(figures: &Figures) -> String {
     text
 }
 
-fn head(first: &str, columns: &[&str]) -> String {
+pub fn head(first: &str, columns: &[&str]) -> String {
     format!("| {first} | {} |\n|---{}|\n", columns.join(" | "), "|---:".repeat(columns.len()))
 }
 
-fn line(first: &str, cells: impl Iterator<Item = String>) -> String {
+pub fn line(first: &str, cells: impl Iterator<Item = String>) -> String {
     format!("| {first} | {} |\n", cells.collect::<Vec<_>>().join(" | "))
 }
 
 /// A whole number with its thousands parted.
-fn grouped(value: f64, sign: bool) -> String {
+pub fn grouped(value: f64, sign: bool) -> String {
     let value = value.round() as i64;
     let digits = value.unsigned_abs().to_string();
     let mut text = String::new();

@@ -1,11 +1,13 @@
-//! `cost-floor`: programs that do nothing on the tracepoints that are named: what attaching there costs by itself.
+//! `cost-floor`: programs that do as little as can be on the tracepoints that are named: what attaching there costs by itself, and
+//! with `--informed` what it costs to read the clock and what is known of socket and thread.
 //!
-//! In: names of BTF tracepoints. Out: `ready` once a program that returns 0 at once is attached to each; they stay until
-//! standard input ends or the process does, and leave nothing behind, because nothing is pinned.
+//! In: names of BTF tracepoints. Out: `ready` once a program is attached to each; they stay until standard input ends or the process
+//! does, and leave nothing behind, because nothing is pinned.
 
 use std::io::{self, Read};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
+use acgs_perf_tests::floor::{self, Storage};
 use anyhow::{Context, Result};
 use aya_obj::btf::{Btf, BtfKind};
 use clap::Parser;
@@ -14,13 +16,14 @@ const PROG_LOAD: libc::c_long = 5;
 const RAW_TRACEPOINT_OPEN: libc::c_long = 17;
 const TYPE_TRACING: u32 = 26;
 const TRACE_RAW_TP: u32 = 23;
-/// `r0 = 0; exit`.
-const PROGRAM: [u64; 2] = [0xb7, 0x95];
 const LICENSE: &[u8; 4] = b"GPL\0";
 
 /// Empty programs on tracepoints.
 #[derive(Parser)]
 struct Cli {
+    /// They read the clock and their storage instead.
+    #[arg(long)]
+    informed: bool,
     /// Such as sched_switch.
     #[arg(required = true)]
     tracepoints: Vec<String>,
@@ -66,11 +69,13 @@ const _: () = assert!(size_of::<Load>() == 112 && size_of::<Open>() == 16);
 fn main() -> Result<()> {
     let cli = Cli::parse();
     let types = Btf::from_sys_fs().context("the kernel's BTF")?;
+    let storage = cli.informed.then(Storage::new).transpose().context("storage of sockets and threads")?;
     let mut attached = Vec::new();
     for name in &cli.tracepoints {
         let id = types.id_by_type_name_kind(&format!("btf_trace_{name}"), BtfKind::Typedef);
         let id = id.with_context(|| format!("this kernel has no tracepoint {name}"))?;
-        attached.push(attach(id, name).with_context(|| format!("attach to {name}"))?);
+        let program = storage.as_ref().map_or_else(floor::empty, |storage| floor::informed(name, storage));
+        attached.push(attach(id, name, &program).with_context(|| format!("attach to {name}"))?);
     }
     drop(types);
     println!("ready {}", attached.len());
@@ -79,17 +84,17 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// Loads an empty program for a tracepoint and attaches it; both go away with what is returned. The program has the tracepoint's
+/// Loads a program for a tracepoint and attaches it; both go away with what is returned. The program has the tracepoint's
 /// name, as far as the kernel has room for it.
-fn attach(id: u32, name: &str) -> io::Result<(OwnedFd, OwnedFd)> {
+fn attach(id: u32, name: &str, program: &[u64]) -> io::Result<(OwnedFd, OwnedFd)> {
     let mut prog_name = [0; 16];
     for (to, from) in prog_name.iter_mut().zip(name.bytes().take(15)) {
         *to = from;
     }
     let load = Load {
         prog_type: TYPE_TRACING,
-        insn_cnt: PROGRAM.len() as u32,
-        insns: PROGRAM.as_ptr() as u64,
+        insn_cnt: program.len() as u32,
+        insns: program.as_ptr() as u64,
         license: LICENSE.as_ptr() as u64,
         prog_name,
         expected_attach_type: TRACE_RAW_TP,

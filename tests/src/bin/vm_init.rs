@@ -23,6 +23,7 @@ const MOUNTS: &[(&str, &str, &str)] = &[
     ("proc", "/proc", ""),
     ("sysfs", "/sys", ""),
     ("tracefs", "/sys/kernel/tracing", ""),
+    ("debugfs", "/sys/kernel/debug", ""),
     ("bpf", "/sys/fs/bpf", "mode=700"),
     ("cgroup2", "/sys/fs/cgroup", ""),
     ("tmpfs", "/tmp", "mode=1777"),

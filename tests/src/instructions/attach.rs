@@ -1,4 +1,4 @@
-//! What an arm attaches: empty programs, or the agent.
+//! What an arm attaches: programs that do next to nothing, the agent, or another tool.
 //!
 //! In: the arm. Out: a running process with its CPU time; the agent's report at its end.
 
@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::recording::says_attached;
 use crate::report::Report;
 use crate::signal;
 
@@ -30,51 +31,103 @@ pub enum What {
     Nobody,
     /// An empty program on each of these tracepoints.
     Floor(Vec<String>),
+    /// One that reads the clock and its storage.
+    Informed(Vec<String>),
     /// The agent, with these probes.
     Agent(String),
+    /// Another tool.
+    Tool(Tool),
 }
+
+/// Another tool, which is told of one process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tool {
+    /// Program and arguments, in which [`ANY_PID`] stands for the process.
+    pub words: Vec<String>,
+    /// It is attached when it has said this; without, when it has had some seconds.
+    pub ready: Option<String>,
+    /// What it says at its end has this in it if it has measured something.
+    pub proof: String,
+}
+
+/// A number that no process has, because the machine's begin at 1 and are few.
+pub const ANY_PID: u32 = 4_194_303;
+/// A tool that says nothing is attached by then.
+const SILENT: Duration = Duration::from_secs(5);
+
+/// A service that the agent is told to record: its name and its port.
+pub type Wanted = (String, u16);
 
 /// A running one.
 pub struct Attached {
     child: Child,
-    is_agent: bool,
+    kind: Kind,
+}
+
+enum Kind {
+    Floor,
+    Agent,
+    Tool { proof: String },
 }
 
 impl Attached {
-    /// Starts it from the directory of the programs, and waits until it is attached; `None` where that is nobody.
+    /// Starts it from the directory of the programs, and waits until it is attached; `None` where that is nobody, or a tool, which is
+    /// started for each service.
     pub fn start(what: &What, programs: &Path) -> Result<Option<Self>> {
-        let (mut command, is_agent) = match what {
-            What::Nobody => return Ok(None),
-            What::Floor(hooks) => {
+        let mut command = match what {
+            What::Nobody | What::Tool(_) => return Ok(None),
+            What::Floor(hooks) | What::Informed(hooks) => {
                 let mut command = Command::new(programs.join("cost-floor"));
+                command.args(matches!(what, What::Informed(_)).then_some("--informed"));
                 command.args(hooks).stdin(Stdio::piped());
-                (command, false)
+                command
             }
             What::Agent(probes) => {
-                // The report of the arm before, which an agent may refuse to overwrite.
-                let _ = fs::remove_file(REPORT);
-                let mut command = Command::new(programs.join("acgs-perf"));
-                command.args(["record", "--duration", "3600s", "--output", REPORT, "--probes", probes]);
-                for shape in SHAPES.into_iter().filter(|shape| shape.is_recorded()) {
-                    let port = shape.port().unwrap_or_default();
-                    command.args(["--service", &format!("{}=port:{port}", shape.name())]);
-                }
-                command.stdin(Stdio::null());
-                (command, true)
+                let recorded = SHAPES.into_iter().filter(|shape| shape.is_recorded());
+                let wanted = recorded.filter_map(|shape| Some((shape.name().to_owned(), shape.port()?)));
+                return Self::agent(probes, &wanted.collect::<Vec<_>>(), programs).map(Some);
             }
         };
+        Self::spawn(&mut command, Kind::Floor, |said, _| said.lines().any(|line| line.starts_with("ready "))).map(Some)
+    }
+
+    /// Starts the agent on these services.
+    pub fn agent(probes: &str, services: &[Wanted], programs: &Path) -> Result<Self> {
+        // The report of the arm before, which an agent may refuse to overwrite.
+        let _ = fs::remove_file(REPORT);
+        let mut command = Command::new(programs.join("acgs-perf"));
+        command.args(["record", "--duration", "3600s", "--output", REPORT, "--probes", probes]);
+        for (name, port) in services {
+            command.args(["--service", &format!("{name}=port:{port}")]);
+        }
+        command.stdin(Stdio::null());
+        Self::spawn(&mut command, Kind::Agent, |said, _| said.lines().any(says_attached))
+    }
+
+    /// Starts another tool on a process.
+    pub fn start_tool(tool: &Tool, pid: u32) -> Result<Self> {
+        let Tool { words, ready, proof } = tool;
+        let mut words = words.iter().map(|word| word.replace(&ANY_PID.to_string(), &pid.to_string()));
+        let mut command = Command::new(words.next().context("no program")?);
+        command.args(words).stdin(Stdio::null());
+        Self::spawn(&mut command, Kind::Tool { proof: proof.clone() }, |said, time| match ready {
+            Some(text) => said.contains(text),
+            None => time >= SILENT,
+        })
+    }
+
+    fn spawn(command: &mut Command, kind: Kind, is_ready: impl Fn(&str, Duration) -> bool) -> Result<Self> {
         let file = File::create(SAID)?;
         command.stdout(file.try_clone()?).stderr(file);
         let child = command.spawn().with_context(|| format!("start {:?}", command.get_program()))?;
-        let mut attached = Self { child, is_agent };
-        attached.wait_until_ready()?;
-        Ok(Some(attached))
+        let mut attached = Self { child, kind };
+        attached.wait_until(is_ready)?;
+        Ok(attached)
     }
 
-    fn wait_until_ready(&mut self) -> Result<()> {
+    fn wait_until(&mut self, is_ready: impl Fn(&str, Duration) -> bool) -> Result<()> {
         let start = Instant::now();
-        let is_ready = |line: &str| line.starts_with("ready ") || crate::recording::says_attached(line);
-        while !said().lines().any(is_ready) {
+        while !is_ready(&said(), start.elapsed()) {
             if let Some(status) = self.child.try_wait()? {
                 bail!("ended before it was attached ({status}): {}", said());
             }
@@ -103,21 +156,28 @@ impl Attached {
 
     /// Whether it is the agent.
     pub fn is_agent(&self) -> bool {
-        self.is_agent
+        matches!(self.kind, Kind::Agent)
     }
 
     /// Ends it; gives the agent's report.
     pub fn stop(mut self) -> Result<Option<Report>> {
-        if !self.is_agent {
-            drop(self.child.stdin.take());
-            let status = self.child.wait()?;
-            ensure!(status.success(), "{status}: {}", said());
-            return Ok(None);
+        match self.kind {
+            Kind::Floor => drop(self.child.stdin.take()),
+            Kind::Agent | Kind::Tool { .. } => {
+                if let Some(status) = self.child.try_wait()? {
+                    bail!("ended by itself ({status}): {}", said());
+                }
+                signal::send(&self.child, libc::SIGINT)?;
+            }
         }
-        signal::send(&self.child, libc::SIGINT)?;
         let status = self.child.wait()?;
-        ensure!(status.success(), "the agent: {status}: {}", said());
-        Report::read(Path::new(REPORT)).map(Some)
+        match &self.kind {
+            Kind::Tool { proof } if said().contains(proof.as_str()) => Ok(None),
+            Kind::Tool { proof } => bail!("{status}, and nothing like {proof:?} was said: {}", said()),
+            _ if !status.success() => bail!("{status}: {}", said()),
+            Kind::Floor => Ok(None),
+            Kind::Agent => Report::read(Path::new(REPORT)).map(Some),
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use socket2::SockRef;
 
 use crate::clock;
 
-use super::{Shape, take_turns};
+use super::{SLOW_NS, Shape, postgres, take_turns};
 
 /// A GET of a short key, and its answer.
 pub const REDIS_REQUEST: &[u8] = b"*2\r\n$3\r\nGET\r\n$8\r\nkey:0042\r\n";
@@ -27,8 +27,19 @@ pub const HTTP_REQUEST: &[u8] =
     b"GET /index.html HTTP/1.1\r\nHost: localhost\r\nUser-Agent: bench\r\nAccept: */*\r\n\r\n";
 /// One that takes [`SLOW_NS`].
 pub const HTTP_SLOW: &[u8] = b"GET /sleep.html HTTP/1.1\r\nHost: localhost\r\nUser-Agent: bench\r\nAccept: */*\r\n\r\n";
+/// The head of [`http_large`], whose cookie fills it up.
+const HTTP_COOKIE: &[u8] =
+    b"GET /index.html HTTP/1.1\r\nHost: localhost\r\nUser-Agent: bench\r\nAccept: */*\r\nCookie: session=";
+/// Length of a large request.
+const LARGE: usize = 1024;
 const HTTP_HEAD: &[u8] = b"HTTP/1.1 200 OK\r\nServer: bench\r\nContent-Type: text/html\r\nContent-Length: 512\r\n\r\n";
 const HTTP_BODY: [u8; 512] = [b'x'; 512];
+/// One of 1 KiB.
+pub fn http_large() -> Vec<u8> {
+    let end = b"\r\n\r\n";
+    [HTTP_COOKIE, &vec![b'c'; LARGE - HTTP_COOKIE.len() - end.len()], end].concat()
+}
+
 /// Length of the answer.
 pub const HTTP_REPLY: usize = HTTP_HEAD.len() + HTTP_BODY.len();
 /// Requests on a connection, after which the worker closes it. What a new connection takes depends on what the kernel's allocators
@@ -45,9 +56,6 @@ pub const MESSAGE: usize = 36;
 /// First byte of one that takes [`SLOW_NS`].
 pub const SLOW_MARK: u8 = b's';
 
-/// What a slow request takes, far more than any other does.
-pub const SLOW_NS: u64 = 2_000_000;
-
 /// The listener's token; connections have their number.
 const LISTENER: u64 = u64::MAX;
 
@@ -56,9 +64,11 @@ pub fn serve(shape: Shape) -> io::Result<()> {
     let port = shape.port().ok_or_else(|| io::Error::other(format!("{} has no service", shape.name())))?;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
     match shape {
-        Shape::Redis => redis(&listener),
-        Shape::Nginx => nginx(&listener, reply),
+        Shape::Redis | Shape::Peer => redis(&listener),
+        Shape::Nginx | Shape::Large => nginx(&listener, reply),
         Shape::Corked => nginx(&listener, reply_corked),
+        Shape::Postgres => postgres::serve(&listener),
+        Shape::Downstream => asks_another(&listener),
         _ => ping_pong(&listener),
     }
 }
@@ -74,6 +84,30 @@ fn ping_pong(listener: &TcpListener) -> io::Result<()> {
                 clock::sleep(SLOW_NS);
             }
             stream.write_all(&message)?;
+        }
+    }
+}
+
+/// Asks its peer the same before it answers. Both connections speak as Redis does.
+fn asks_another(listener: &TcpListener) -> io::Result<()> {
+    take_turns()?;
+    let port = Shape::Peer.port().unwrap_or_default();
+    loop {
+        let (mut stream, _) = listener.accept()?;
+        stream.set_nodelay(true)?;
+        let mut peer = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+        peer.set_nodelay(true)?;
+        let mut bytes = [0; 256];
+        loop {
+            let count = stream.read(&mut bytes)?;
+            match &bytes[..count] {
+                [] => break,
+                REDIS_SLOW => clock::sleep(SLOW_NS),
+                _ => {}
+            }
+            peer.write_all(REDIS_REQUEST)?;
+            peer.read_exact(&mut bytes[..REDIS_REPLY.len()])?;
+            stream.write_all(REDIS_REPLY)?;
         }
     }
 }

@@ -67,6 +67,16 @@ pub fn short() -> Result<u64> {
     matrix(&kernels::chosen(&[SHORT.to_owned()])?, &Length::Short, false)
 }
 
+/// Fetches and builds what that needs.
+pub fn build_short() -> Result<()> {
+    let toolchain = setup::ensure_for_vm()?;
+    let directory = directory()?;
+    for kernel in kernels::chosen(&[SHORT.to_owned()])? {
+        image::ensure(kernel, &directory)?;
+    }
+    programs::build(&toolchain, &plan::tests(&Length::Short)).map(drop)
+}
+
 fn matrix(chosen: &[&'static Kernel], length: &Length, accept: bool) -> Result<u64> {
     let toolchain = setup::ensure_for_vm()?;
     let directory = directory()?;

@@ -34,6 +34,7 @@ const RING: &[(&str, &[(&str, &str)])] = &[
     ("quota", &[("without_a_quota", "the same on every kernel, and long in emulation")]),
     ("bad_input", &[]),
     ("scale", &[]),
+    ("stress", &[]),
     (
         "hostile",
         &[

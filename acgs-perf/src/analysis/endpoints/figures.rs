@@ -11,12 +11,12 @@ use acgs_perf_common::histogram::{
     BUCKETS as FINE, bucket_high, bucket_index, bucket_index_of_power, bucket_low_of_power,
 };
 use acgs_perf_protocol::{Kind, Protocol};
-use serde::Deserialize;
 
 use crate::analysis::counts::Counts;
 use crate::analysis::distribution::ended_of;
 use crate::analysis::model::{Distribution, ServiceReport};
-use crate::live::probes::endpoints::{BEFORE, OTHERS, SECTION, kind_named, kind_of};
+use crate::analysis::tables::{EndpointRow, rows};
+use crate::live::probes::endpoints::{BEFORE, OTHERS, kind_named, kind_of};
 use crate::sums::{Difference as _, Key, Row, Section, Sums};
 
 /// What was counted of one endpoint.
@@ -162,35 +162,17 @@ pub fn of_section(section: &Section) -> Vec<EndpointFigures> {
 /// Of a report; none where it has none.
 #[must_use]
 pub fn of_report(service: &ServiceReport) -> Vec<EndpointFigures> {
-    /// A row of the table.
-    #[derive(Deserialize)]
-    #[serde(default)]
-    #[derive(Default)]
-    struct OfTable {
-        protocol: String,
-        kind: String,
-        name: String,
-        requests: u64,
-        failed: u64,
-        refused: u64,
-        streamed: u64,
-        latency: Distribution,
-    }
-    let rows = service.tables.get(SECTION).and_then(|rows| rows.as_array());
-    let one = |row: &serde_json::Value| {
-        let row = OfTable::deserialize(row).ok()?;
-        Some(EndpointFigures {
-            kind: kind_named(&row.kind),
-            protocol: row.protocol,
-            name: row.name,
-            requests: row.requests,
-            failed: row.failed,
-            refused: row.refused,
-            streamed: row.streamed,
-            latency: Latency::of_distribution(&row.latency),
-        })
+    let one = |row: EndpointRow| EndpointFigures {
+        kind: kind_named(&row.kind),
+        latency: Latency::of_distribution(&row.latency),
+        protocol: row.protocol,
+        name: row.name,
+        requests: row.requests,
+        failed: row.failed,
+        refused: row.refused,
+        streamed: row.streamed,
     };
-    in_order(rows.into_iter().flatten().filter_map(one).collect())
+    in_order(rows(&service.tables).unwrap_or_default().into_iter().map(one).collect())
 }
 
 fn in_order(mut all: Vec<EndpointFigures>) -> Vec<EndpointFigures> {
@@ -203,7 +185,7 @@ mod tests {
     use super::*;
     use crate::analysis::distribution::of_wide;
     use crate::analysis::sections::tables;
-    use crate::live::probes::endpoints::{LATENCY_HISTOGRAM, key_of};
+    use crate::live::probes::endpoints::{LATENCY_HISTOGRAM, SECTION, key_of};
     use crate::live::status::{ProbeState, ProbeStatus};
     use crate::live::table::Scope;
     use crate::sums::Sections;

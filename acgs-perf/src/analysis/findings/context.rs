@@ -6,7 +6,8 @@ use acgs_perf_common::attribution::{COMPONENT_NAMES, Component};
 
 use super::start::of_service;
 use crate::analysis::model::{Confidence, Figure, Finding, Report, ServiceReport, Severity};
-use crate::analysis::tail::{Explanation, Named, explain, main_cut, p99_without};
+use crate::analysis::tables::{CallRow, EndpointRow, TableRow, rows};
+use crate::analysis::tail::{Explanation, Named, cpu_wait_after, explain, main_cut, p99_without};
 use crate::analysis::verdict::missed_for_latency;
 
 /// A gain of less than this share of the P99 is none that could be told from chance.
@@ -20,13 +21,28 @@ pub struct Context<'a> {
     pub service: &'a ServiceReport,
     /// Why its slowest requests are slow, if that is known.
     pub explanation: Option<Explanation<'a>>,
+    /// Its endpoints that have a name and were asked for.
+    pub endpoints: Vec<EndpointRow>,
+    /// What it asks its peers for, by name.
+    pub calls: Vec<CallRow>,
 }
 
 impl<'a> Context<'a> {
     /// About a service.
     pub fn new(report: &'a Report, service: &'a ServiceReport) -> Self {
         let cut = service.tail.as_ref().and_then(|tail| main_cut(&tail.cuts));
-        Self { report, service, explanation: cut.map(explain) }
+        let mut found =
+            Self { report, service, explanation: cut.map(explain), endpoints: Vec::new(), calls: Vec::new() };
+        found.endpoints = found.rows();
+        found.endpoints.retain(|row| row.is_request() && row.requests > 0);
+        found.calls = found.rows();
+        found.calls.retain(CallRow::is_request);
+        found
+    }
+
+    /// The rows of a table; none if the probe was not active.
+    pub fn rows<T: TableRow>(&self) -> Vec<T> {
+        rows(&self.service.tables).unwrap_or_default()
     }
 
     /// Requests answered.
@@ -75,7 +91,16 @@ impl<'a> Context<'a> {
 
     /// The same for a part of some components.
     pub fn with_gain_of(&self, finding: Finding, components: &[Component], part: f64) -> Finding {
-        self.with_gain(finding, |named, _| part * sum(named, components))
+        let after = self.cpu_wait_after(components);
+        self.with_gain(finding, |named, _| {
+            let gone = part * sum(named, components);
+            gone + (after * gone).min(sum(named, &[Component::RunQueue]))
+        })
+    }
+
+    /// Time waiting for a CPU that would go with these components, per ns of them.
+    pub fn cpu_wait_after(&self, components: &[Component]) -> f64 {
+        cpu_wait_after(self.service.exemplars.as_deref().unwrap_or_default(), components)
     }
 
     /// The P99, and what it would be. Where it lies among requests without an end, nobody knows.

@@ -4,8 +4,8 @@ use acgs_perf_common::attribution::Component::{Disk, QueueDisk};
 
 use super::context::Context;
 use super::start::share;
-use super::tables::{count, of, rows, text};
 use crate::analysis::model::{Confidence, Figure, Finding, Unit};
+use crate::analysis::tables::BlockIoRow;
 
 /// Its id.
 pub const DISK_SATURATED: &str = "disk_saturated";
@@ -24,15 +24,13 @@ pub fn look(context: &Context) -> Vec<Finding> {
         return Vec::new();
     }
     let mut figures = Vec::new();
-    for row in rows(context.service, "block_io").filter(|row| count(row, "requests") >= LEAST) {
-        let (Some(queue), Some(device)) = (of(row, "queue_time", "mean_ns"), of(row, "device_time", "mean_ns")) else {
-            continue;
-        };
+    for row in context.rows::<BlockIoRow>().iter().filter(|row| row.requests >= LEAST) {
+        let (Some(queue), Some(device)) = (row.queue_time.mean_ns, row.device_time.mean_ns) else { continue };
         if queue >= LEAST_NS && queue >= device {
-            let name = if text(row, "disk").is_empty() { text(row, "device") } else { text(row, "disk") };
-            let who = format!("{name} ({})", text(row, "operation"));
+            let name = if row.disk.is_empty() { &row.device } else { &row.disk };
+            let who = format!("{name} ({})", row.operation);
             figures.push(Figure::new("queue_time", queue, Unit::Ns).of(who.clone()).against(device));
-            figures.push(Figure::new("disk_requests", count(row, "requests"), Unit::Count).of(who));
+            figures.push(Figure::new("disk_requests", row.requests, Unit::Count).of(who));
         }
     }
     if figures.is_empty() {

@@ -1,8 +1,8 @@
 //! `requests_fail` and `errors_hide_latency`: replies that are errors, and errors that come faster than answers.
 
 use super::context::Context;
-use super::tables::{count, endpoints, of, text};
 use crate::analysis::model::{Confidence, Figure, Finding, Severity, Unit};
+use crate::analysis::tables::EndpointRow;
 
 /// Replies that the service calls its own fault.
 pub const REQUESTS_FAIL: &str = "requests_fail";
@@ -19,13 +19,16 @@ const NAMED: usize = 3;
 
 /// Both.
 pub fn look(context: &Context) -> Vec<Finding> {
-    let mut failing: Vec<_> = endpoints(context.service)
-        .map(|row| (text(row, "name"), own_faults(row), count(row, "requests")))
+    // HTTP 4xx is the client's fault.
+    let mut failing: Vec<_> = context
+        .endpoints
+        .iter()
+        .map(|row| (row.name.as_str(), row.own_faults(), row.requests))
         .filter(|(_, failed, _)| *failed > 0)
         .collect();
     failing.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
     let failed: u64 = failing.iter().map(|(_, failed, _)| failed).sum();
-    let all: u64 = endpoints(context.service).map(|row| count(row, "requests")).sum();
+    let all: u64 = context.endpoints.iter().map(|row| row.requests).sum();
     if failed < LEAST || failed.saturating_mul(ONE_IN) < all {
         return Vec::new();
     }
@@ -39,25 +42,23 @@ pub fn look(context: &Context) -> Vec<Finding> {
     [found].into_iter().chain(hiding(context)).collect()
 }
 
-/// HTTP 4xx is the client's fault.
-fn own_faults(row: &serde_json::Value) -> u64 {
-    count(row, "failed").saturating_sub(count(row, "refused"))
-}
-
 /// The endpoint of which at least half fails, and whose median is less than half of that of the others.
 fn hiding(context: &Context) -> Option<Finding> {
-    let fails = |row: &&serde_json::Value| own_faults(row) * 2 >= count(row, "requests") && own_faults(row) >= LEAST;
-    let worst = endpoints(context.service).filter(fails).max_by_key(|row| own_faults(row))?;
-    let others = endpoints(context.service).filter(|row| !fails(row));
-    let slowest = others.filter_map(|row| Some((of(row, "latency", "p50_ns")?, count(row, "requests"))));
+    let fails = |row: &&EndpointRow| {
+        let failed = row.own_faults();
+        failed >= LEAST && failed.saturating_mul(2) >= row.requests
+    };
+    let worst = context.endpoints.iter().filter(fails).max_by_key(|row| row.own_faults())?;
+    let others = context.endpoints.iter().filter(|row| !fails(row));
+    let slowest = others.filter_map(|row| Some((row.latency.p50_ns?, row.requests)));
     let (sum, requests) = slowest.fold((0u128, 0u128), |(sum, all), (ns, requests)| {
         (sum + u128::from(ns) * u128::from(requests), all + u128::from(requests))
     });
     let usual = u64::try_from(sum.checked_div(requests)?).ok()?;
-    let own = of(worst, "latency", "p50_ns").filter(|own| own.saturating_mul(2) < usual)?;
-    let name = text(worst, "name");
+    let own = worst.latency.p50_ns.filter(|own| own.saturating_mul(2) < usual)?;
+    let name = worst.name.as_str();
     let figures = vec![
-        Figure::new("failed_of", own_faults(worst), Unit::Count).of(name).against(count(worst, "requests")),
+        Figure::new("failed_of", worst.own_faults(), Unit::Count).of(name).against(worst.requests),
         Figure::new("p50", own, Unit::Ns).of(name).against(usual),
     ];
     let found = context.found(ERRORS_HIDE_LATENCY, Severity::Info, Confidence::Medium, figures);

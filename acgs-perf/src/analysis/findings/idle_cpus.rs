@@ -1,12 +1,11 @@
 //! `idle_cpus`: requests wait for a CPU while others have nothing to do.
 
 use acgs_perf_common::attribution::Component::{QueueRunQueue, RunQueue};
-use serde_json::Value;
 
 use super::context::Context;
 use super::start::share;
-use super::tables::count;
 use crate::analysis::model::{Confidence, Figure, Finding, Report, Unit};
+use crate::analysis::tables::{HostCpuRow, rows};
 
 /// CPUs of the host are idle, and the service may not use them.
 pub const IDLE_CPUS: &str = "idle_cpus";
@@ -21,7 +20,7 @@ const LEAST_CPUS: usize = 2;
 /// By the time of each CPU. A wait of a moment is normal while the scheduler looks for a free one; a fifth of a slow request is not.
 pub fn look(context: &Context) -> Vec<Finding> {
     let Some((mean, rest, of_tail)) = context.of_tail(&[RunQueue, QueueRunQueue]) else { return Vec::new() };
-    let all: Vec<(u64, u64)> = cpus(context.report).collect();
+    let all = cpus(context.report);
     let idle = all.iter().filter(|(idle, total)| *idle as f64 >= IDLE * *total as f64).count();
     if of_tail < LEAST_SHARE || all.len() < LEAST_CPUS || idle == 0 {
         return Vec::new();
@@ -36,13 +35,14 @@ pub fn look(context: &Context) -> Vec<Finding> {
 }
 
 /// Idle and whole time of each CPU.
-fn cpus(report: &Report) -> impl Iterator<Item = (u64, u64)> + use<'_> {
-    let rows = report.recording.get("host_cpu").and_then(Value::as_array).into_iter().flatten();
-    let time = |row: &Value, of: &[&str]| of.iter().map(|field| count(row, field)).sum::<u64>();
-    rows.map(move |row| {
-        let idle = time(row, &["idle_ns", "io_wait_ns"]);
-        (idle, idle + time(row, &["user_ns", "system_ns", "steal_ns"]))
-    })
+fn cpus(report: &Report) -> Vec<(u64, u64)> {
+    let sum = |times: &[u64]| times.iter().copied().fold(0, u64::saturating_add);
+    let rows: Vec<HostCpuRow> = rows(&report.recording).unwrap_or_default();
+    let one = |row: &HostCpuRow| {
+        let idle = sum(&[row.idle_ns, row.io_wait_ns]);
+        (idle, sum(&[idle, row.user_ns, row.system_ns, row.steal_ns]))
+    };
+    rows.iter().map(one).collect()
 }
 
 #[cfg(test)]

@@ -4,8 +4,8 @@ use acgs_perf_common::attribution::Component::{Fault, QueueFault};
 
 use super::context::Context;
 use super::start::share;
-use super::tables::{count, of, rows, text};
 use crate::analysis::model::{Confidence, Figure, Finding, Severity, Unit};
+use crate::analysis::tables::{MemoryPressureRow, MemoryStallRow, PageFaultRow};
 
 /// Pages had to be read from a disk.
 pub const MAJOR_FAULTS: &str = "major_faults";
@@ -25,9 +25,8 @@ pub fn look(context: &Context) -> Vec<Finding> {
 }
 
 fn major_faults(context: &Context) -> Option<Finding> {
-    let faults: Vec<_> = rows(context.service, "page_faults").collect();
-    let of_kind =
-        |kind: &str| faults.iter().filter(|row| text(row, "kind") == kind).map(|row| count(row, "faults")).sum::<u64>();
+    let faults: Vec<PageFaultRow> = context.rows();
+    let of_kind = |kind: &str| faults.iter().filter(|row| row.kind == kind).map(|row| row.faults).sum::<u64>();
     let major = of_kind("major");
     if major < LEAST_FAULTS || major.saturating_mul(REQUESTS) < context.answered() {
         return None;
@@ -44,19 +43,14 @@ fn major_faults(context: &Context) -> Option<Finding> {
 fn pressure(context: &Context) -> Option<Finding> {
     let window = context.report.window.duration_ns;
     let is_long = |ns: u64| ns > 0 && ns.saturating_mul(PART) >= window;
-    let stalls = rows(context.service, "memory_stalls").filter_map(|row| Some((row, of(row, "time", "sum_ns")?)));
-    let stalls: Vec<_> = stalls.filter(|(_, ns)| is_long(*ns)).collect();
-    let pressure = rows(context.service, "memory_pressure").filter(|row| text(row, "kind") == "some");
-    let pressure = pressure.filter(|row| is_long(count(row, "stalled_ns")));
-    let mut figures: Vec<_> = stalls
-        .iter()
-        .map(|(row, ns)| Figure::new("stalled", *ns, Unit::Ns).of(text(row, "kind")).against(window))
-        .collect();
+    let stalls: Vec<MemoryStallRow> = context.rows();
+    let stalls = stalls.into_iter().filter_map(|row| Some((row.kind, row.time.sum_ns.filter(|ns| is_long(*ns))?)));
+    let mut figures: Vec<_> =
+        stalls.map(|(kind, ns)| Figure::new("stalled", ns, Unit::Ns).of(kind).against(window)).collect();
     let of_service = !figures.is_empty();
-    figures
-        .extend(pressure.map(|row| {
-            Figure::new("pressure", count(row, "stalled_ns"), Unit::Ns).of(text(row, "of")).against(window)
-        }));
+    let pressure: Vec<MemoryPressureRow> = context.rows();
+    let pressure = pressure.into_iter().filter(|row| row.kind == "some" && is_long(row.stalled_ns));
+    figures.extend(pressure.map(|row| Figure::new("pressure", row.stalled_ns, Unit::Ns).of(row.of).against(window)));
     // That others of its control group stall is no harm to it yet.
     let severity = if of_service { context.severity() } else { Severity::Info };
     (!figures.is_empty()).then(|| context.found(MEMORY_PRESSURE, severity, Confidence::High, figures))
@@ -81,7 +75,8 @@ mod tests {
     #[test]
     fn a_hundredth_of_the_time_is_pressure() {
         let stalled = |ns: u64| {
-            let table = json!([{"kind": "direct_reclaim", "stalls": 9, "time": {"count": 9, "sum_ns": ns}}]);
+            let table =
+                json!([{"kind": "direct_reclaim", "stalls": 9, "time": {"count": 9, "over_range": 0, "sum_ns": ns}}]);
             ids(&planted::with_table("memory_stalls", table)).contains(&MEMORY_PRESSURE.to_owned())
         };
         assert!(stalled(100_000_000) && !stalled(99_999_999));

@@ -5,9 +5,10 @@
 
 use super::context::Context;
 use super::{
-    connection_churn, context_switches, counts, cpu_saturated, disk_saturated, downstream_calls, endpoints, errors,
-    fates, fsync_bound, held_replies, idle_cpus, memory, noisy_neighbour, nothing_answered, objective, queue_time,
-    quota, recording, retransmissions, slow_endpoint, tail, udp, work_for_nobody,
+    connection_churn, conserved, context_switches, counts, cpu_saturated, disk_saturated, downstream_calls, endpoints,
+    errors, fates, fsync_bound, held_replies, idle_cpus, memory, noisy_neighbour, nothing_answered, objective,
+    queue_time, quota, recording, repeated_reads, retransmissions, slow_endpoint, slow_worker, tail, udp,
+    work_for_nobody,
 };
 use crate::analysis::model::{Finding, Report};
 
@@ -46,10 +47,12 @@ pub const RULES: &[Rule] = &[
     rule(&[disk_saturated::DISK_SATURATED], disk_saturated::look),
     rule(&[memory::MAJOR_FAULTS, memory::MEMORY_PRESSURE], memory::look),
     rule(&[downstream_calls::MANY_CALLS, downstream_calls::SEQUENTIAL_CALLS], downstream_calls::look),
+    rule(&[repeated_reads::REPEATED_READS], repeated_reads::look),
     rule(&[connection_churn::CONNECTION_CHURN, connection_churn::CLIENTS_RECONNECT], connection_churn::look),
     rule(&[retransmissions::RETRANSMISSIONS], retransmissions::look),
     rule(&[held_replies::REPLIES_WAIT_FOR_ACK], held_replies::look),
     rule(&[slow_endpoint::SLOW_ENDPOINT], slow_endpoint::look),
+    rule(&[slow_worker::SLOW_WORKER], slow_worker::look),
     rule(&[errors::REQUESTS_FAIL, errors::ERRORS_HIDE_LATENCY], errors::look),
     rule(&[work_for_nobody::WORK_FOR_NOBODY], work_for_nobody::look),
     rule(&[queue_time::QUEUE_TIME_DOMINATES], queue_time::look),
@@ -58,7 +61,7 @@ pub const RULES: &[Rule] = &[
     rule(&[nothing_answered::NOTHING_ANSWERED], nothing_answered::look),
     rule(&[context_switches::CONTEXT_SWITCHES], context_switches::look),
     rule(&[udp::UDP_NOT_MEASURED], udp::look),
-    rule(&[tail::NOT_CONSERVED], tail::not_conserved),
+    rule(&[conserved::NOT_CONSERVED], conserved::look),
     rule(&[counts::COUNTS_DISAGREE], counts::look),
     Rule {
         ids: &[recording::OVERHEAD_LIMITED, recording::MEASUREMENT_INCOMPLETE],

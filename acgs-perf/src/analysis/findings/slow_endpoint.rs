@@ -2,9 +2,8 @@
 
 use super::context::Context;
 use super::start::share;
-use super::tables::{count, distribution, endpoints, of, text};
 use crate::analysis::counts_of;
-use crate::analysis::model::{Confidence, Figure, Finding, Unit};
+use crate::analysis::model::{Confidence, Distribution, Figure, Finding, Unit};
 use acgs_perf_common::histogram::bucket_low;
 
 /// Its id.
@@ -22,30 +21,29 @@ pub fn look(context: &Context) -> Vec<Finding> {
     let Some(p99) = context.service.requests.as_ref().and_then(|requests| requests.latency.p99_ns) else {
         return Vec::new();
     };
-    let all: u64 = endpoints(context.service).map(|row| count(row, "requests")).sum();
+    let all: u64 = context.endpoints.iter().map(|row| row.requests).sum();
     // Most endpoints are not as slow as that at all, and need no look at their histogram.
-    let might = endpoints(context.service).filter(|row| of(row, "latency", "max_ns").is_none_or(|max| max >= p99));
-    let slow: Vec<_> = might.filter_map(|row| Some((row, above(row, p99)?))).collect();
+    let might = context.endpoints.iter().filter(|row| row.latency.max_ns.is_none_or(|max| max >= p99));
+    let slow: Vec<_> = might.filter_map(|row| Some((row, above(&row.latency, p99)?))).collect();
     let slow_of_all: u64 = slow.iter().map(|(_, slow)| slow).sum();
     let Some((row, most)) = slow.into_iter().max_by_key(|(_, slow)| *slow) else { return Vec::new() };
-    let (of_slow, of_all) =
-        (most as f64 / slow_of_all.max(1) as f64, count(row, "requests") as f64 / all.max(1) as f64);
+    let (of_slow, of_all) = (most as f64 / slow_of_all.max(1) as f64, row.requests as f64 / all.max(1) as f64);
     if slow_of_all < LEAST || of_slow < LEAST_OF_SLOW || of_all > MOST_OF_ALL {
         return Vec::new();
     }
-    let name = text(row, "name");
+    let name = row.name.as_str();
     let mut figures = vec![
         Figure::new("slow_requests", most, Unit::Count).of(name).against(slow_of_all),
-        Figure::new("requests", count(row, "requests"), Unit::Count).of(name).against(all),
+        Figure::new("requests", row.requests, Unit::Count).of(name).against(all),
     ];
-    figures.extend(of(row, "latency", "p50_ns").map(|ns| Figure::new("p50", ns, Unit::Ns).of(name)));
+    figures.extend(row.latency.p50_ns.map(|ns| Figure::new("p50", ns, Unit::Ns).of(name)));
     let found = context.found(SLOW_ENDPOINT, context.severity(), Confidence::High, figures);
     vec![Finding { endpoint: Some(name.to_owned()), share: Some(share(of_slow)), ..found }]
 }
 
 /// How many requests of an endpoint are slower than `ns`.
-fn above(row: &serde_json::Value, ns: u64) -> Option<u64> {
-    let counts = counts_of(&distribution(row, "latency")?)?;
+fn above(latency: &Distribution, ns: u64) -> Option<u64> {
+    let counts = counts_of(latency)?;
     let buckets = counts.buckets.iter().enumerate().filter(|(at, _)| bucket_low(*at) > ns);
     Some(buckets.map(|(_, count)| count).sum::<u64>() + counts.over_range)
 }

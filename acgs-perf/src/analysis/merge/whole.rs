@@ -75,7 +75,11 @@ fn service(of: &ServiceReport) -> ServiceContext {
     ServiceContext {
         name: of.name.clone(),
         selector: of.selector.clone(),
-        objective: Objective { p99: Duration::from_nanos(of.objective.p99_ns), min_rps: of.objective.min_rps },
+        objective: Objective {
+            p99: Duration::from_nanos(of.objective.p99_ns),
+            min_rps: of.objective.min_rps,
+            cache_hit_rate: of.objective.cache_hit_rate,
+        },
         // What the rules have made of the rows is in the report.
         endpoints: EndpointRules::default(),
         processes: of.processes.iter().map(process).collect(),

@@ -114,6 +114,10 @@ pub struct ObjectiveReport {
     pub p99_ns: u64,
     /// The rate must be above this, requests per second.
     pub min_rps: f64,
+    /// The share of the requests that must do without a read which is the same each time; absent if nobody asks for it. No
+    /// part of the verdict.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache_hit_rate: Option<f64>,
     /// The verdict; absent when requests were not measured.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub verdict: Option<Verdict>,

@@ -6,8 +6,8 @@ use acgs_perf_common::attribution::Component;
 use serde_json::json;
 
 use super::planted::{
-    api, disk, endpoint, healthy, held, run_queue, scheduler, sequence, synced, tail_of, with_cpus, with_endpoints,
-    with_table,
+    api, disk, endpoint, healthy, held, reads, run_queue, scheduler, sequence, synced, tail_of, with_cpus,
+    with_endpoints, with_table,
 };
 use super::{distribution, small};
 use crate::analysis::model::{
@@ -61,6 +61,7 @@ fn of_service(id: &str) -> Option<Report> {
         "tail_downstream" => api(),
         "many_calls" => sequence(21),
         "sequential_calls" => sequence(3),
+        "repeated_reads" => reads("postgres", "select name, value from settings", 20_000, 1_100_000),
         "connection_churn" => {
             let mut report = api();
             report.services[0].downstream.as_mut()?[0].connects = 19_000;
@@ -96,6 +97,15 @@ fn of_service(id: &str) -> Option<Report> {
             let time = distribution((0..900).map(|_| 2_000_000));
             with_table("memory_stalls", json!([{"kind": "direct_reclaim", "stalls": 900, "time": time}]))
         }
+        "slow_worker" => with_table(
+            "workers",
+            json!([
+                {"pid": "2811", "comm": "gunicorn", "requests": 2_548, "slow": 97},
+                {"pid": "2810", "comm": "gunicorn", "requests": 2_531, "slow": 1},
+                {"pid": "2812", "comm": "gunicorn", "requests": 2_480, "slow": 2},
+                {"pid": "2809", "comm": "gunicorn", "requests": 2_441, "slow": 0},
+            ]),
+        ),
         "slow_endpoint" => with_endpoints(&[
             endpoint("GET /orders", 2_000, 0, 0, 150_000),
             endpoint("POST /export", 100, 0, 0, 9_000_000),

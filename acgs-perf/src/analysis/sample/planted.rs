@@ -93,6 +93,23 @@ pub fn with_cpus(mut report: Report, idle: &[u64]) -> Report {
     report
 }
 
+/// The service reads this from its database so often, each time for so long, and nothing else.
+pub fn reads(protocol: &str, name: &str, calls: u64, ns: u64) -> Report {
+    const DATABASE: &str = "127.0.0.1:5432";
+    let mut report = api();
+    let service = &mut report.services[0];
+    let latency = distribution((0..calls).map(|_| ns));
+    for peer in service.downstream.iter_mut().flatten().filter(|peer| peer.address == DATABASE) {
+        (peer.calls, peer.latency) = (calls, latency.clone());
+    }
+    let row = json!({
+        "peer": DATABASE, "protocol": protocol, "kind": "request", "name": name, "calls": calls, "failed": 0,
+        "repeated": calls / 4, "latency": latency,
+    });
+    service.tables.insert("downstream_endpoints".into(), json!([row]));
+    report
+}
+
 /// The slow requests make so many calls, one after the other.
 pub fn sequence(calls: u64) -> Report {
     let mut report = api();

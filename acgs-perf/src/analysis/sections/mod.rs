@@ -135,6 +135,7 @@ fn service(
         objective: ObjectiveReport {
             p99_ns: objective_ns,
             min_rps: round3(of.objective.min_rps),
+            cache_hit_rate: of.objective.cache_hit_rate,
             by_worst_endpoint: of.endpoints.by_worst_endpoint,
             ..ObjectiveReport::default()
         },

@@ -130,7 +130,7 @@ mod tests {
             let statuses = [status("endpoints", ProbeState::Active), status("attribution", attribution)];
             tables(None, Scope::Service, &statuses, None).into_keys().collect::<Vec<_>>()
         };
-        assert_eq!(of(ProbeState::Active), ["downstream_endpoints", "endpoints"]);
+        assert_eq!(of(ProbeState::Active), ["downstream_endpoints", "endpoints", "workers"]);
         assert_eq!(of(ProbeState::Disabled), ["endpoints"]);
     }
 

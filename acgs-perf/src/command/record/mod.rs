@@ -11,6 +11,7 @@ mod plan;
 mod progress;
 mod recorder;
 mod signals;
+mod wait;
 
 pub(crate) use plan::{parse_percent, parse_time};
 pub(crate) use recorder::ending;
@@ -34,6 +35,7 @@ Examples:
   sudo acgs-perf record --all --duration 10s                         # whatever listens here
   sudo acgs-perf record --service api=port:8000 --duration 10          # seconds
   sudo acgs-perf record --service api=port:8000 --service db=comm:postgres --output before.json
+  sudo acgs-perf record --service api=port:8000 --wait --duration 1m    # begins when it runs
   sudo acgs-perf record --service redis=port:6379 -- redis-benchmark -t get -n 1000000
   sudo acgs-perf record --service api=port:8000 -- acgs-perf load http://127.0.0.1:8000/    # with the client's side
   sudo acgs-perf record --duration 8h --capture night.capture          # to be analysed again later
@@ -59,6 +61,10 @@ pub struct Args {
     /// Record every service that listens on TCP, named by command and port: at most 64, the busiest; the others are named
     #[arg(long, conflicts_with_all = ["services", "config"])]
     pub all: bool,
+    /// Wait until the services run, for TIME at most, and begin then: each that --service names, or one of those of --config or
+    /// the catalogue [default of TIME: 10m]
+    #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true, default_missing_value = "10m", conflicts_with_all = ["all", "command"])]
+    pub wait: Option<String>,
     /// Write the report here, over what is there; - is standard output [default: report.json, or the first of report-2.json,
     /// report-3.json, … that is not there yet]
     #[arg(long, short, value_name = "FILE")]

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 
 use super::Args;
+use super::wait::{Needed, until_running};
 use crate::command::choice::{self, Choice, need_root};
 use crate::command::deliver::Destination;
 use crate::discover::Target;
@@ -24,7 +25,7 @@ const MAX_DURATION: Duration = Duration::from_secs(366 * 24 * 3600);
 const MIN_INTERVAL: Duration = Duration::from_millis(100);
 /// Maps that `--tuning` takes: those of which the kernel side may find fewer entries than usual.
 const RESIZABLE: &[&str] =
-    &["MEMBERS", "ERRNO", "PEER", "PREEMPTOR", "PARKED", "BLOCK_IO_IN_FLIGHT", "DOWNSTREAM_PEER", "EXEMPLARS"];
+    &["MORE_MEMBERS_OF", "ERRNO", "PEER", "PREEMPTOR", "PARKED", "BLOCK_IO_IN_FLIGHT", "DOWNSTREAM_PEER", "EXEMPLARS"];
 
 /// What to record, and where the report goes.
 pub struct Plan {
@@ -55,10 +56,11 @@ impl Plan {
     /// Checks the arguments against each other and against the host.
     pub fn new(args: &Args) -> anyhow::Result<Self> {
         let duration = match &args.duration {
-            Some(text) => Some(parse_duration(text)?),
+            Some(text) => Some(parse_duration("--duration", text)?),
             None if args.command.is_empty() => Some(DEFAULT_DURATION),
             None => None,
         };
+        let wait = args.wait.as_deref().map(|text| parse_duration("--wait", text)).transpose()?;
         let interval = parse_time("--interval", &args.interval)?;
         if interval < MIN_INTERVAL {
             bail!("--interval {}: too short; the shortest is 100ms", args.interval);
@@ -88,6 +90,9 @@ impl Plan {
         if let Some(path) = &args.capture {
             report::check_writable(path).context("--capture")?;
         }
+        if let Some(most) = wait {
+            until_running(&specs, if is_listed { Needed::All } else { Needed::One }, most)?;
+        }
         let targets = match args.all {
             true => {
                 let (targets, notes) = choice::every()?;
@@ -103,13 +108,13 @@ impl Plan {
     }
 }
 
-fn parse_duration(text: &str) -> anyhow::Result<Duration> {
-    let duration = parse_time("--duration", text)?;
+fn parse_duration(option: &str, text: &str) -> anyhow::Result<Duration> {
+    let duration = parse_time(option, text)?;
     if duration < MIN_DURATION {
-        bail!("--duration {text}: too short; the shortest is 10ms");
+        bail!("{option} {text}: too short; the shortest is 10ms");
     }
     if duration > MAX_DURATION {
-        bail!("--duration {text}: over a year; write for example 30s or 24h");
+        bail!("{option} {text}: over a year; write for example 30s or 24h");
     }
     Ok(duration)
 }

@@ -1,8 +1,9 @@
 //! `acgs-perf top`: services as they are now, on the terminal.
 //!
 //! In: the command line, keys. Out: pictures. `plan` checks what can be checked before anything is attached; `window` has the last minute;
-//! `replay` plays a file instead; `view` is screen and keys. What is drawn is in `output::tui`.
+//! `newcomers` looks for services that start later; `replay` plays a file instead; `view` is screen and keys. What is drawn is in `output::tui`.
 
+mod newcomers;
 mod plan;
 mod replay;
 mod trace;
@@ -15,10 +16,12 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use anyhow::{Context as _, bail};
+use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::choice::may_record;
 use super::open::capture;
 use super::record::{Signals, ending};
+use crate::discover::Target;
 use crate::engine::Setup;
 use crate::engine::thread::{Event, Recording};
 use crate::live::{memory, rights};
@@ -85,10 +88,10 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
     let ended = match &args.replay {
         Some(path) => runtime.block_on(played(path)),
         None => {
-            let (setup, notes) = plan::setup(args)?;
+            let (setup, notes, is_every) = plan::setup(args)?;
             // To be read again when the picture is gone.
             notes.iter().for_each(|note| output::note(note));
-            runtime.block_on(live(setup, &notes))
+            runtime.block_on(live(setup, &notes, is_every))
         }
     }?;
     Ok(match ended {
@@ -102,9 +105,18 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
 }
 
 /// Shows what happens now, until somebody ends it; `None` if that was by a key.
-async fn live(setup: Setup, notes: &[String]) -> anyhow::Result<Option<Ending>> {
+async fn live(setup: Setup, notes: &[String], is_every: bool) -> anyhow::Result<Option<Ending>> {
     // Before anything is attached: from here on a signal ends the view, not the process.
     let mut signals = Signals::catch().context("cannot catch signals")?;
+    let (probes, tuning) = (setup.probes.clone(), setup.tuning.clone());
+    let mut shown = newcomers::names(&setup.targets);
+    let mut newcomers = match is_every {
+        true => {
+            let specs = setup.targets.iter().map(|target| target.spec.clone()).collect();
+            Some(newcomers::watch(specs).context("a thread for new services")?)
+        }
+        false => None,
+    };
     let mut recording = Recording::start(setup, None, Some(CONTEXT_EVERY))?;
     // For a trace into whatever directory this is.
     rights::keep(rights::WRITE).context("cannot give up capabilities")?;
@@ -134,6 +146,13 @@ async fn live(setup: Setup, notes: &[String]) -> anyhow::Result<Option<Ending>> 
                 Some(Input::Resized) => {}
                 None => break Some(Ending::HungUp),
             },
+            Some(targets) = found(&mut newcomers) => {
+                let all = newcomers::names(&targets);
+                let new: Vec<&str> = all.iter().filter(|name| !shown.contains(name)).map(String::as_str).collect();
+                view.state.say(format!("{} listens now, and is taken up", new.join(", ")));
+                shown = all;
+                recording.replace(Setup { targets, probes: probes.clone(), tuning: tuning.clone() });
+            }
             event = recording.events.recv() => match event {
                 Some(Event::Interval(interval)) => {
                     view.state.pass();
@@ -150,8 +169,9 @@ async fn live(setup: Setup, notes: &[String]) -> anyhow::Result<Option<Ending>> 
                 },
                 Some(Event::News(news)) => view.state.say(news),
                 Some(Event::Ended(why)) => break Some(ending(why)),
-                // Nobody has asked for these.
-                Some(Event::Replaced(_) | Event::NotReplaced(_)) => {}
+                // Peers have other numbers in another recording: the last minute begins anew.
+                Some(Event::Replaced(_)) => window = None,
+                Some(Event::NotReplaced(why)) => view.state.say(format!("it is not taken up: {why}")),
                 None => break Some(Ending::EngineLost),
             },
         }
@@ -160,6 +180,14 @@ async fn live(setup: Setup, notes: &[String]) -> anyhow::Result<Option<Ending>> 
     drop(view);
     recording.finish()?;
     Ok(ended)
+}
+
+/// What is new; never where nobody looks.
+async fn found(newcomers: &mut Option<UnboundedReceiver<Vec<Target>>>) -> Option<Vec<Target>> {
+    match newcomers {
+        Some(newcomers) => newcomers.recv().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Plays a file, until somebody ends it.

@@ -4,11 +4,12 @@ use acgs_perf_common::attribution::{ATTRIBUTION_ROWS, ATTRIBUTION_WORDS, PEER_SL
 use acgs_perf_common::exemplar::{GATE_WORDS, Gate};
 use acgs_perf_common::maps::{
     DOWNSTREAM_PEERS, DOWNSTREAM_WORDS, DownstreamPeer, PARKED_REQUESTS, PARKING_PLACES, PeerKey, STOPPED_ATTRIBUTION,
-    UNIX_PORT, downstream_base,
+    UNIX_PORT, WORKERS, downstream_base,
 };
 
 use super::{MapSpec, ProbeSpec, Stop};
 use crate::live::maps::Maps;
+use crate::live::workers;
 use crate::sums::{Key, Row, Section, Sections, Sums};
 
 /// Rows of the attribution histogram, by bucket.
@@ -39,6 +40,8 @@ pub static PROBE: ProbeSpec = ProbeSpec {
         MapSpec { name: "DOWNSTREAM_CLAIMS", entries: |s| (s.services * PEERS_PER_SERVICE).min(DOWNSTREAM_PEERS) },
         MapSpec { name: "PARKING", entries: |s| s.if_active(PARKING_PLACES) },
         MapSpec { name: "PARKED", entries: |s| s.if_active(PARKED_REQUESTS) },
+        MapSpec { name: "WORKER", entries: |s| s.if_active(WORKERS) },
+        MapSpec { name: "WORKER_OTHERS", entries: |s| s.services },
         MapSpec { name: "EXEMPLAR_GATE", entries: |s| s.services * GATE_WORDS },
     ],
     iterators: None,
@@ -46,13 +49,14 @@ pub static PROBE: ProbeSpec = ProbeSpec {
     read,
     read_often: None,
     read_recording: None,
-    tables: &[],
-    others: &[],
+    tables: &[workers::TABLE],
+    others: &[(workers::SECTION, workers::others)],
     // Nobody knows what it costs, because its work is in the hooks of others.
     stop: Stop::InOrder { place: 1, switches: STOPPED_ATTRIBUTION },
 };
 
 fn read(maps: &Maps, service: u32, sections: &mut Sections) {
+    workers::read(maps, service, sections);
     let array = maps.array("ATTRIBUTION");
     let shards = maps.shards();
     let rows = (0..ATTRIBUTION_ROWS).map(|bucket| {

@@ -15,7 +15,7 @@ use crate::sums::{Key, Row, Section, Sections};
 
 /// By major and minor number and operation, or by the operation alone for devices without records of their own; labelled with the
 /// name of the disk. Words as in `acgs_perf_common::block_io`.
-const BLOCK_IO: &str = "block_io";
+pub const BLOCK_IO: &str = "block_io";
 /// The same of kernel threads that work for nobody who is known.
 const NOT_ATTRIBUTABLE: &str = "block_io_not_attributable";
 /// By number.

@@ -20,12 +20,12 @@ use crate::live::table::{Column, Histogram, Kind, Name, Scope, TableSpec};
 use crate::sums::{Row, Section, Sections, Sums};
 
 /// By kind.
-const PAGE_FAULTS: &str = "page_faults";
+pub const PAGE_FAULTS: &str = "page_faults";
 /// By kind; words as in `acgs_perf_common::memory`.
-const MEMORY_STALLS: &str = "memory_stalls";
+pub const MEMORY_STALLS: &str = "memory_stalls";
 /// By the number of the control group in two halves, and `some` or `full`; labelled with the path. The word is the time in ns since the
 /// group was first seen. Gauges: the kernel's own sum in µs, and how often it was read, so that a row of no stall is one all the same.
-const MEMORY_PRESSURE: &str = "memory_pressure";
+pub const MEMORY_PRESSURE: &str = "memory_pressure";
 
 const FAULT_NAMES: [&str; FAULTS] = ["minor", "major"];
 const STALL_NAMES: [&str; STALLS] = ["direct_reclaim", "group_reclaim", "compaction"];

@@ -16,7 +16,7 @@ pub mod syscalls;
 pub mod tcp;
 
 use acgs_perf_common::fields::FieldName;
-use acgs_perf_common::maps::counter_index;
+use acgs_perf_common::maps::counter_block;
 
 use super::btf::Btf;
 use super::hooks::{self, Hook, Program};
@@ -198,7 +198,7 @@ pub fn names() -> Vec<&'static str> {
 /// Maps of every recording: those in which probes count, and those of the service table.
 pub const BASE_MAPS: &[MapSpec] = &[
     MapSpec { name: "HISTOGRAMS", entries: |s| acgs_perf_common::maps::histogram_base(s.shards, s.services, 0, 0) },
-    MapSpec { name: "COUNTERS", entries: |s| counter_index(s.shards, s.services, 0, 0) },
+    MapSpec { name: "COUNTERS", entries: |s| counter_block(s.shards, s.services, 0) },
 ];
 
 /// A probe on this kernel.

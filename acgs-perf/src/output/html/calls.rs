@@ -2,14 +2,11 @@
 //!
 //! In: the table `downstream_endpoints` of a report. Out: rows; how many more there are.
 
-use serde::Deserialize as _;
-use serde_json::Value;
-
-use super::parts::peer_name;
-use crate::live::probes::called_endpoints;
+use super::parts::{of_all, peer_name};
+use crate::analysis::tables::{CallRow, rows};
 use crate::output::text::{ABSENT, percentiles};
-use crate::report::{Distribution, ServiceReport};
-use crate::units::{grouped, percent};
+use crate::report::ServiceReport;
+use crate::units::grouped;
 
 /// Rows of all services of a page, and of each at least.
 const ROWS: usize = 200;
@@ -34,20 +31,16 @@ pub struct Calls {
 
 /// The calls of a service by name, one of so many on a page.
 pub fn calls(service: &ServiceReport, services: usize) -> Calls {
-    let rows = service.tables.get(called_endpoints::SECTION).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let rows: Vec<CallRow> = rows(&service.tables).unwrap_or_default();
     let room = rows.len().min((ROWS / services.max(1)).max(LEAST));
     Calls { rows: rows[..room].iter().map(|row| call(row, service)).collect(), more: rows.len() - room }
 }
 
-fn call(row: &Value, service: &ServiceReport) -> Call {
-    let text = |name: &str| row.get(name).and_then(Value::as_str).unwrap_or_default();
-    let number = |name: &str| row.get(name).and_then(Value::as_u64).unwrap_or(0);
-    let latency = row.get("latency").and_then(|of| Distribution::deserialize(of).ok()).unwrap_or_default();
-    let [p50, _, p99, _, _, max] = percentiles(&latency);
-    let (calls, failed) = (number("calls"), number("failed"));
+fn call(row: &CallRow, service: &ServiceReport) -> Call {
+    let [p50, _, p99, _, _, max] = percentiles(&row.latency);
     let requests = service.requests.as_ref().map_or(0, |requests| requests.count);
-    let each = if requests == 0 { ABSENT.into() } else { format!("{:.2}", calls as f64 / requests as f64) };
-    let failed = if failed == 0 { "0".into() } else { format!("{} ({})", grouped(failed), percent(failed, calls)) };
-    let peer = if text("peer").is_empty() { ABSENT.into() } else { peer_name(text("peer"), service) };
-    Call { name: text("name").to_owned(), figures: [peer, grouped(calls), each, failed, p50, p99, max] }
+    let each = if requests == 0 { ABSENT.into() } else { format!("{:.2}", row.calls as f64 / requests as f64) };
+    let peer = if row.peer.is_empty() { ABSENT.into() } else { peer_name(&row.peer, service) };
+    let figures = [peer, grouped(row.calls), each, of_all(row.failed, row.calls), p50, p99, max];
+    Call { name: row.name.clone(), figures }
 }

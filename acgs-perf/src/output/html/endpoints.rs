@@ -1,15 +1,14 @@
-//! The endpoints of a service: most requests first.
+//! The endpoints of a service: most requests first, and the verdicts of those that have an objective.
 //!
-//! In: the table `endpoints` of a report. Out: rows that can be sorted and filtered, those that
-//! the page has no room for are summed.
+//! In: the table `endpoints` of a report, the verdicts, who the slowest requests are of. Out: rows that can be sorted and filtered; those
+//! that the page has no room for are summed, unless they are among the slowest.
 
-use serde::Deserialize as _;
-use serde_json::Value;
-
-use crate::live::probes::endpoints;
+use super::parts::{of_all, verdict};
+use crate::analysis::tables::{EndpointRow, rows};
 use crate::output::text::{ABSENT, percentiles};
-use crate::report::{Distribution, ServiceReport};
-use crate::units::{grouped, percent};
+use crate::output::words::called;
+use crate::report::{ServiceReport, TailEndpointReport, Verdict};
+use crate::units::{duration, grouped, percent};
 
 /// Rows of all services of a page, and of each at least.
 const ROWS: usize = 400;
@@ -21,8 +20,8 @@ pub struct Endpoint {
     pub name: String,
     /// Its protocol, and what kind of request if it is no plain one.
     pub protocol: String,
-    /// Requests, failed, share of the time, p50, p99, max.
-    pub figures: [String; 6],
+    /// Requests, failed, share of the time, share of the slowest, p50, p99, max.
+    pub figures: [String; 7],
     /// Whether its P99 misses the objective.
     pub slow: bool,
 }
@@ -35,58 +34,77 @@ pub struct Endpoints {
     pub rest: String,
 }
 
+/// An endpoint that is held against something of its own.
+pub struct Objective {
+    /// Its name.
+    pub name: String,
+    /// Class of the verdict.
+    pub class: &'static str,
+    /// Sign and word of it.
+    pub verdict: &'static str,
+    /// Its P99, and why the verdict.
+    pub why: String,
+}
+
+/// The verdicts, those first that are missed.
+pub fn objectives(service: &ServiceReport, services: usize) -> Vec<Objective> {
+    let mut all: Vec<_> = service.endpoint_objectives.iter().collect();
+    all.sort_by_key(|of| of.verdict != Some(Verdict::Missed));
+    let one = |of: &&crate::report::EndpointObjectiveReport| {
+        let (class, verdict) = verdict(of.verdict);
+        let p99 = of.found_p99_ns.map_or_else(String::new, |ns| format!("P99 {} · ", duration(ns)));
+        Objective { name: called(&of.name), class, verdict, why: format!("{p99}{}", of.reason) }
+    };
+    all.iter().take((ROWS / services.max(1)).max(LEAST)).map(one).collect()
+}
+
 /// The endpoints; `None` where there are none.
 pub fn endpoints(service: &ServiceReport, services: usize) -> Option<Endpoints> {
-    let rows = service.tables.get(endpoints::SECTION)?.as_array().filter(|rows| !rows.is_empty())?;
+    let rows: Vec<EndpointRow> = rows(&service.tables).filter(|rows: &Vec<_>| !rows.is_empty())?;
     let room = (ROWS / services.max(1)).max(LEAST);
-    let whole = rows.iter().filter_map(time).fold(0u64, u64::saturating_add);
-    let (shown, others) = rows.split_at(rows.len().min(room));
-    let count = |row: &Value| row.get("requests").and_then(Value::as_u64).unwrap_or(0);
+    let whole = rows.iter().map(EndpointRow::time_ns).fold(0, u64::saturating_add);
+    let slowest = service.tail.as_ref().map_or(&[][..], |tail| &tail.endpoints);
+    // A page without those that make the tail would hide what it is about.
+    let is_shown = |(at, row): &(usize, &EndpointRow)| *at < room || of_tail(slowest, row).is_some();
+    let (shown, others): (Vec<_>, Vec<_>) = rows.iter().enumerate().partition(is_shown);
     let rest = match others.len() {
         0 => String::new(),
         n => {
-            let sum = others.iter().map(count).fold(0u64, u64::saturating_add);
-            let time = others.iter().filter_map(time).fold(0u64, u64::saturating_add);
-            let share = percent(time, whole);
+            let requests = others.iter().map(|(_, row)| row.requests).fold(0, u64::saturating_add);
+            let time = others.iter().map(|(_, row)| row.time_ns()).fold(0, u64::saturating_add);
             format!(
-                "{} more endpoints with {} requests and {share} of the time are in the JSON report",
+                "{} more endpoints with {} requests and {} of the time are in the JSON report",
                 grouped(n as u64),
-                grouped(sum)
+                grouped(requests),
+                percent(time, whole)
             )
         }
     };
-    Some(Endpoints { rows: shown.iter().map(|row| endpoint(row, whole, service.objective.p99_ns)).collect(), rest })
+    let objective_ns = service.objective.p99_ns;
+    Some(Endpoints { rows: shown.iter().map(|(_, row)| endpoint(row, whole, slowest, objective_ns)).collect(), rest })
 }
 
-fn latency(row: &Value) -> Option<Distribution> {
-    Distribution::deserialize(row.get("latency")?).ok()
+/// What is said of an endpoint among the slowest requests.
+fn of_tail<'a>(slowest: &'a [TailEndpointReport], row: &EndpointRow) -> Option<&'a TailEndpointReport> {
+    slowest.iter().find(|of| row.is_request() && of.protocol == row.protocol && of.name == row.name)
 }
 
-/// Time of all its requests together.
-fn time(row: &Value) -> Option<u64> {
-    let latency = row.get("latency")?;
-    let number = |name: &str| latency.get(name).and_then(Value::as_u64);
-    number("sum_ns").or_else(|| Some(number("mean_ns")?.saturating_mul(number("count")?)))
-}
-
-fn endpoint(row: &Value, whole: u64, objective_ns: u64) -> Endpoint {
-    let text = |name: &str| row.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let number = |name: &str| row.get(name).and_then(Value::as_u64).unwrap_or(0);
-    let (protocol, name) = (text("protocol"), text("name"));
-    let is_plain = text("kind") == "request";
-    let latency = latency(row).unwrap_or_default();
-    let [p50, _, p99, _, _, max] = percentiles(&latency);
-    let failed = match (number("failed"), number("requests")) {
-        (0, _) => "0".to_owned(),
-        (failed, requests) => format!("{} ({})", grouped(failed), percent(failed, requests)),
+fn endpoint(row: &EndpointRow, whole: u64, slowest: &[TailEndpointReport], objective_ns: u64) -> Endpoint {
+    let [p50, _, p99, _, _, max] = percentiles(&row.latency);
+    // What waits by design takes no time of anybody.
+    let time = if row.waits_by_design() { ABSENT.into() } else { percent(row.time_ns(), whole) };
+    let tail = match of_tail(slowest, row).map(|of| of.share) {
+        Some(share) => percent((share * 1e4).round() as u64, 10_000),
+        None if row.is_request() && !slowest.is_empty() => "0 %".into(),
+        None => ABSENT.into(),
     };
-    let time = percent(time(row).unwrap_or(0), whole);
-    let figures = [grouped(number("requests")), failed, time, p50, p99, max];
-    let protocol = match (protocol.is_empty(), is_plain) {
+    let figures = [grouped(row.requests), of_all(row.failed, row.requests), time, tail, p50, p99, max];
+    let protocol = match (row.protocol.is_empty(), row.is_request()) {
         (true, _) => ABSENT.to_owned(),
-        (false, true) => protocol,
-        (false, false) => format!("{protocol}, {}", text("kind").replace('_', " ")),
+        (false, true) => row.protocol.clone(),
+        (false, false) => format!("{}, {}", row.protocol, row.kind.replace('_', " ")),
     };
-    let slow = is_plain && latency.p99_ns.or(latency.p99_at_least_ns).is_some_and(|p99| p99 >= objective_ns);
-    Endpoint { name: if name.is_empty() { "all others".into() } else { name }, protocol, figures, slow }
+    let slow = row.is_request() && row.p99_ns().is_some_and(|p99| p99 >= objective_ns);
+    let name = if row.name.is_empty() { "all others".into() } else { row.name.clone() };
+    Endpoint { name, protocol, figures, slow }
 }

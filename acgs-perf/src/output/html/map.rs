@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::service::verdict;
+use super::parts::verdict;
 use super::svg::{Svg, number};
 use crate::output::text::{figure, shortened};
 use crate::report::{DownstreamReport, Report, ServiceReport};
@@ -57,7 +57,7 @@ fn gather(report: &Report) -> (Vec<Node>, Vec<Arrow>) {
     let of_service = |service: &ServiceReport| Node {
         name: service.name.clone(),
         about: about(service),
-        class: verdict(&service.objective).0,
+        class: verdict(service.objective.verdict).0,
         ..Node::default()
     };
     let mut nodes: Vec<Node> = report.services.iter().map(of_service).collect();

@@ -1,4 +1,4 @@
-//! Parts of a latency: their groups, which have a colour each, and their names.
+//! What several parts of the page share: the parts of a latency, with groups, which have a colour each, and names; verdicts.
 //!
 //! In: components. Out: classes and words. Eight groups, because nobody can tell more colours apart; the colours are those of Okabe and Ito.
 
@@ -6,7 +6,8 @@ use acgs_perf_common::attribution::Component;
 
 use crate::analysis::tail::component;
 use crate::output::text::component_label;
-use crate::report::ServiceReport;
+use crate::report::{ServiceReport, Verdict};
+use crate::units::{grouped, percent};
 
 /// (class, what it is), in the order in which they are stacked: from arrival to delivery.
 pub const GROUPS: [(&str, &str); 8] = [
@@ -48,6 +49,22 @@ pub fn group(name: &str) -> usize {
         ) => 6,
         _ => 7,
     }
+}
+
+/// Class, sign and word. The sign is for who does not see the colour.
+pub fn verdict(of: Option<Verdict>) -> (&'static str, &'static str) {
+    match of {
+        Some(Verdict::Met) => ("met", "✓ met"),
+        Some(Verdict::Missed) => ("missed", "✗ missed"),
+        Some(Verdict::TooFew) => ("few", "? too few requests"),
+        Some(Verdict::NotTested) => ("untested", "○ not tested"),
+        None => ("untested", "○ not measured"),
+    }
+}
+
+/// So many of all: `12 (3.4 %)`.
+pub fn of_all(count: u64, all: u64) -> String {
+    if count == 0 { "0".into() } else { format!("{} ({})", grouped(count), percent(count, all)) }
 }
 
 /// A part in words: `on-CPU`, `downstream: postgres (127.0.0.1:5432)`.

@@ -5,14 +5,14 @@
 use crate::analysis::tail::main_cut;
 use crate::output::text::{ABSENT, component_label, figure, percentiles};
 use crate::output::words::slowest;
-use crate::report::{CutReport, Distribution, ObjectiveReport, Report, RequestsReport, ServiceReport, Verdict};
+use crate::report::{CutReport, Distribution, Report, RequestsReport, ServiceReport, Verdict};
 use crate::units::{bytes, duration, grouped, percent, rate, span};
 
 use super::calls::{Calls, calls};
-use super::endpoints::{Endpoints, endpoints};
+use super::endpoints::{Endpoints, Objective, endpoints, objectives};
 use super::exemplars::{Exemplar, exemplars};
 use super::heat::{Heat, heat};
-use super::parts::{GROUPS, group, peer_name};
+use super::parts::{GROUPS, group, peer_name, verdict};
 use super::percentiles;
 use super::stack::{Stack, stack};
 
@@ -69,6 +69,8 @@ pub struct ServiceView {
     pub exemplars: Vec<Exemplar>,
     /// By name.
     pub endpoints: Option<Endpoints>,
+    /// Those that are held against something of their own.
+    pub objectives: Vec<Objective>,
     /// Requests without a reply and other kinds, (what, count, oldest).
     pub fates: Vec<(&'static str, String, String)>,
     /// Threads, run queue, TCP.
@@ -102,7 +104,7 @@ pub struct Cut {
 /// What is concluded of a service.
 pub fn summary(at: usize, service: &ServiceReport) -> Summary {
     let objective = &service.objective;
-    let (class, verdict) = verdict(objective);
+    let (class, verdict) = verdict(objective.verdict);
     let latency = service.requests.as_ref().map(|requests| &requests.latency).filter(|latency| latency.count > 0);
     let per_second = service.requests.as_ref().and_then(|requests| requests.rate_per_s);
     Summary {
@@ -116,17 +118,6 @@ pub fn summary(at: usize, service: &ServiceReport) -> Summary {
         rate: per_second.map_or_else(|| ABSENT.into(), |per_second| format!("{} req/s", rate(per_second))),
         sentence: service.tail.as_ref().map_or_else(String::new, |tail| tail.sentence.clone()),
         reason: if objective.verdict == Some(Verdict::Met) { String::new() } else { objective.reason.clone() },
-    }
-}
-
-/// Class, sign and word. The sign is for who does not see the colour.
-pub fn verdict(objective: &ObjectiveReport) -> (&'static str, &'static str) {
-    match objective.verdict {
-        Some(Verdict::Met) => ("met", "✓ met"),
-        Some(Verdict::Missed) => ("missed", "✗ missed"),
-        Some(Verdict::TooFew) => ("few", "? too few requests"),
-        Some(Verdict::NotTested) => ("untested", "○ not tested"),
-        None => ("untested", "○ not measured"),
     }
 }
 
@@ -154,6 +145,7 @@ pub fn view(at: usize, service: &ServiceReport, report: &Report) -> ServiceView 
         calls: calls(service, services),
         exemplars: exemplars(&id, service, services),
         endpoints: endpoints(service, services),
+        objectives: objectives(service, services),
         fates: fates(service),
         host: host(service),
         syscalls: syscalls(service),

@@ -3,7 +3,7 @@
 use super::*;
 use crate::analysis::sample::{self, assessed};
 use crate::output::words::said;
-use crate::report::seal;
+use crate::report::{EndpointObjectiveReport, Verdict, seal};
 
 fn page(mut report: Report) -> String {
     report = said(assessed(report));
@@ -111,6 +111,43 @@ fn large() -> Report {
 fn twenty_services_of_an_hour_are_less_than_a_megabyte() {
     let text = page(large());
     assert!(text.len() < 950_000, "{} bytes", text.len());
-    assert!(text.contains("180 more endpoints with"), "the rest is summed");
+    // Up to eight that make the tail have their rows beside the first twenty.
+    let is_summed = (172..=180).any(|more| text.contains(&format!("{more} more endpoints with")));
+    assert!(is_summed, "the rest is summed");
     assert_eq!(text.matches("<section class=\"service\"").count(), 20);
+}
+
+#[test]
+fn an_endpoint_has_its_verdict_and_one_that_makes_the_tail_has_its_row() {
+    let mut report = sample::whole();
+    let service = &mut report.services[1];
+    let mut rows: Vec<_> = (0..500).map(|at| endpoint(&format!("GET /{at}"), 9_000 - at)).collect();
+    rows.push(endpoint("POST /rare", 5));
+    service.tables.insert("endpoints".into(), rows.into());
+    service.endpoint_objectives.clear();
+    let mut report = said(assessed(report));
+    let service = &mut report.services[1];
+    let rare = crate::report::TailEndpointReport {
+        protocol: "http/1".into(),
+        name: "POST /rare".into(),
+        requests: 5,
+        share: 0.63,
+    };
+    service.tail.as_mut().unwrap().endpoints = vec![rare];
+    for (name, verdict) in [("GET /0", Verdict::Met), ("POST /rare", Verdict::Missed)] {
+        service.endpoint_objectives.push(EndpointObjectiveReport {
+            name: name.into(),
+            verdict: Some(verdict),
+            found_p99_ns: Some(9_100_000),
+            reason: format!("{name} because"),
+            ..EndpointObjectiveReport::default()
+        });
+    }
+    let text = render(&report).unwrap().as_str().to_owned();
+    let row = text.lines().find(|line| line.contains("<th scope=\"row\"><code>POST /rare")).expect("its row");
+    assert!(row.contains("63 %"), "{row}");
+    assert!(!text.contains("<code>GET /499<"), "the rest is summed");
+    let verdicts = text.find("POST /rare because").zip(text.find("GET /0 because")).expect("both");
+    assert!(verdicts.0 < verdicts.1, "what is missed comes first");
+    assert!(text.contains("P99 9.10 ms · POST /rare because"));
 }

@@ -3,13 +3,12 @@
 //! In: a report and a width. Out: of each service the verdict, the reason, its slowest endpoints, what went wrong, and the finding that matters most with what
 //! to do; then what was lost. All the rest is in the details.
 
-use serde_json::Value;
-
 use super::layout::{Lines, figure, row, shortened};
 use super::service::verdict_line;
 use super::{advice, severity};
+use crate::analysis::tables::{EndpointRow, rows};
 use crate::output::page::Page;
-use crate::report::{Because, Distribution, FatesReport, Finding, Report, ServiceReport, Verdict};
+use crate::report::{Because, FatesReport, Finding, Report, ServiceReport, Verdict};
 use crate::units::{duration, grouped, percent, timestamp};
 
 /// Endpoints shown of a service.
@@ -142,43 +141,27 @@ fn client(service: &ServiceReport, report: &Report, lines: &mut Lines) {
 
 /// The slowest endpoints, by the time above all that they take.
 fn endpoints(service: &ServiceReport, lines: &mut Lines) {
-    let all = service.tables.get("endpoints").and_then(Value::as_array);
-    let mut all: Vec<_> = all.into_iter().flatten().filter_map(|of| Some((of, latency(of)?))).collect();
+    let mut all: Vec<EndpointRow> = rows(&service.tables).unwrap_or_default();
+    all.retain(|of| of.is_request() && of.latency.count > 0);
     if all.len() < 2 {
         return;
     }
-    all.sort_by_key(|(_, latency)| std::cmp::Reverse(latency.p99_ns.or(latency.p99_at_least_ns).unwrap_or(u64::MAX)));
-    let mut rows = vec![row(&["slowest", "requests", "p50", "p99", "failed"])];
-    for (of, latency) in all.iter().take(ENDPOINTS) {
-        let count = |field: &str| of.get(field).and_then(Value::as_u64).unwrap_or(0);
-        let failed = match count("failed") {
-            0 => "0".to_owned(),
-            failed => percent(failed, count("requests")),
-        };
-        rows.push(vec![
-            shortened(
-                of.get("name").and_then(Value::as_str).unwrap_or_default(),
-                lines.width().saturating_sub(46).max(13),
-            ),
-            grouped(count("requests")),
+    all.sort_by_key(|of| std::cmp::Reverse(of.p99_ns().unwrap_or(u64::MAX)));
+    let mut table = vec![row(&["slowest", "requests", "p50", "p99", "failed"])];
+    for of in all.iter().take(ENDPOINTS) {
+        let latency = &of.latency;
+        table.push(vec![
+            shortened(&of.name, lines.width().saturating_sub(46).max(13)),
+            grouped(of.requests),
             figure((latency.p50_ns, latency.p50_at_least_ns), latency),
             figure((latency.p99_ns, latency.p99_at_least_ns), latency),
-            failed,
+            if of.failed == 0 { "0".to_owned() } else { percent(of.failed, of.requests) },
         ]);
     }
     if all.len() > ENDPOINTS {
-        rows[0][0] = format!("slowest of {}", all.len());
+        table[0][0] = format!("slowest of {}", all.len());
     }
-    lines.table(&rows);
-}
-
-/// Of requests that expect an answer.
-fn latency(of: &Value) -> Option<Distribution> {
-    if of.get("kind")?.as_str()? != "request" {
-        return None;
-    }
-    let latency: Distribution = serde_json::from_value(of.get("latency")?.clone()).ok()?;
-    (latency.count > 0).then_some(latency)
+    lines.table(&table);
 }
 
 fn lost(report: &Report, lines: &mut Lines) {

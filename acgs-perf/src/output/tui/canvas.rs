@@ -110,6 +110,18 @@ pub fn wrapped(text: &str, room: usize, indent: usize) -> Vec<String> {
     lines
 }
 
+/// Text beside a label, in as many lines as it takes.
+#[must_use]
+pub fn labelled(label: Piece, text: &str, width: usize, style: Style) -> Vec<Line> {
+    const LABEL: usize = 10;
+    let mut label = Some(label);
+    let of = |words: String| {
+        let Piece { text, style: of_label } = label.take().unwrap_or_default();
+        vec![styled(left(&text, LABEL), of_label), styled(words, style)]
+    };
+    wrapped(text, width.saturating_sub(LABEL), 0).into_iter().map(of).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,7 +8,7 @@ mod requests;
 
 use super::Shown;
 use super::bar::{composition, kind, sequence, sparkline};
-use super::canvas::{Line, Piece, left, plain, right, styled, wrapped};
+use super::canvas::{Line, labelled, left, plain, right, styled, wrapped};
 use super::rows::{fates, has_left, p99_over_time, tail_parts};
 use super::theme::Theme;
 use crate::analysis::tail::main_cut;
@@ -44,6 +44,7 @@ pub fn all(shown: &Shown<'_>, report: &Report, service: &ServiceReport, width: u
     panels.extend(findings(theme, report, service, width));
     panels.extend(tail(theme, service, width));
     panels.extend(without_reply(theme, service, width));
+    panels.extend(endpoints::objectives(theme, service, width));
     panels.extend(endpoints::endpoints(shown, service, width));
     panels.extend(peers::downstream(theme, service, width));
     panels.extend(peers::calls(theme, service, width));
@@ -67,17 +68,6 @@ fn over_time(theme: Theme, service: &ServiceReport, width: usize) -> Option<Pane
         row("req/s", &rates, format!("up to {}", crate::units::grouped(most))),
     ];
     Some(Panel::new(theme, "over time", lines))
-}
-
-/// Text under a label, in at most `most` lines.
-fn labelled(label: Piece, text: &str, width: usize, style: ratatui_core::style::Style) -> Vec<Line> {
-    const LABEL: usize = 10;
-    let mut label = Some(label);
-    let of = |words: String| {
-        let Piece { text, style: of_label } = label.take().unwrap_or_default();
-        vec![styled(left(&text, LABEL), of_label), styled(words, style)]
-    };
-    wrapped(text, width.saturating_sub(LABEL), 0).into_iter().map(of).collect()
 }
 
 fn findings(theme: Theme, report: &Report, service: &ServiceReport, width: usize) -> Option<Panel> {

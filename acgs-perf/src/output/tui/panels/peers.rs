@@ -1,14 +1,11 @@
 //! Whom a service calls, what for, and how long they take.
 
-use serde::Deserialize;
-use serde_json::Value;
-
 use super::Panel;
-use crate::live::probes::called_endpoints::SECTION;
+use crate::analysis::tables::{CallRow, rows};
 use crate::output::text::few_percentiles;
 use crate::output::tui::canvas::{left, plain, right, styled};
 use crate::output::tui::theme::Theme;
-use crate::report::{Distribution, DownstreamReport, ServiceReport};
+use crate::report::{DownstreamReport, ServiceReport};
 use crate::units::grouped;
 
 /// Peers that are shown.
@@ -45,25 +42,9 @@ pub fn downstream(theme: Theme, service: &ServiceReport, width: usize) -> Option
     Some(Panel::new(theme, "downstream", lines))
 }
 
-/// A row of the report's table of calls.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-struct Call {
-    peer: String,
-    name: String,
-    calls: u64,
-    failed: u64,
-    repeated: u64,
-    latency: Distribution,
-}
-
 /// What the peers are asked for, most calls first, as the report has it.
 pub fn calls(theme: Theme, service: &ServiceReport, width: usize) -> Option<Panel> {
-    let rows = service.tables.get(SECTION).and_then(Value::as_array)?;
-    let all: Vec<Call> = rows.iter().filter_map(|row| Call::deserialize(row).ok()).collect();
-    if all.is_empty() {
-        return None;
-    }
+    let all: Vec<CallRow> = rows(&service.tables).filter(|rows: &Vec<_>| !rows.is_empty())?;
     let room = width.saturating_sub(3 * CALLS + 2 * TIME);
     let cells = |name: &str, counts: [String; 3], times: [String; 2]| {
         let counts = counts.map(|cell| right(&cell, CALLS)).concat();

@@ -1,11 +1,13 @@
 //! Findings about downstream calls, connections and the network in words.
 
-use super::said::{Words, against, all, compared, number, share, value};
+use super::said::{Words, against, all, compared, number, part, share, value};
 use crate::analysis::findings::{
-    CLIENTS_RECONNECT, CONNECTION_CHURN, MANY_CALLS, REPLIES_WAIT_FOR_ACK, RETRANSMISSIONS, SEQUENTIAL_CALLS,
+    CLIENTS_RECONNECT, CONNECTION_CHURN, MANY_CALLS, REPEATED_READS, REPLIES_WAIT_FOR_ACK, RETRANSMISSIONS,
+    SEQUENTIAL_CALLS,
 };
+use crate::output::words::called;
 use crate::report::{Finding, ServiceReport};
-use crate::units::{duration, grouped};
+use crate::units::{duration, grouped, percent};
 
 /// The words; `None` for a finding about something else.
 pub fn words(finding: &Finding, service: &ServiceReport) -> Option<Words> {
@@ -23,6 +25,7 @@ pub fn words(finding: &Finding, service: &ServiceReport) -> Option<Words> {
             waited(finding),
             "make the calls that do not need each other's answer at the same time (asyncio.gather, Promise.all, threads)".into(),
         ),
+        REPEATED_READS => repeated_reads(finding, name),
         CONNECTION_CHURN => Words(
             format!("{name} opens a connection for almost every call"),
             churn(finding),
@@ -92,6 +95,35 @@ fn waited(finding: &Finding) -> String {
         peers.join(", "),
         calls(finding).1,
         most.unwrap_or_default()
+    )
+}
+
+fn repeated_reads(finding: &Finding, name: &str) -> Words {
+    let each = all(finding, "reads").map(|of| {
+        let what = called(of.of.as_deref().unwrap_or("the same"));
+        let took = all(finding, "read_p50").find(|took| took.of == of.of);
+        let took = took.map_or_else(String::new, |ns| format!(", {} each", duration(number(ns))));
+        format!("{what}: {} times for {} requests{took}", grouped(number(of)), grouped(compared(of)))
+    });
+    let mut evidence: Vec<String> = each.collect();
+    let again = value(finding, "repeated");
+    if again > 0 {
+        evidence.push(format!("{} of them right after the same for the same request", grouped(again)));
+    }
+    evidence.push(format!("waiting for them is {} of the time of all requests", part(finding, "read_time")));
+    let share = |ppm| percent(ppm, 1_000_000);
+    let rate = all(finding, "hit_rate").next().filter(|of| of.against.is_some());
+    evidence.extend(rate.map(|of| {
+        format!("{} of the requests did without, the objective asks for {}", share(number(of)), share(compared(of)))
+    }));
+    let kept = share(value(finding, "kept_hit_rate"));
+    Words(
+        format!("{name} reads the same again and again"),
+        evidence.join("; "),
+        format!(
+            "keep the answer, in the process or in a cache beside it, for as long as it may be old: one second would do without {kept} \
+             of the reads; read it once for each request at most"
+        ),
     )
 }
 

@@ -3,6 +3,7 @@
 use super::said::{Words, against, all, compared, number, numbers, part, share, value, whose};
 use crate::analysis::findings::{
     CONTEXT_SWITCHES, CPU_SATURATED, IDLE_CPUS, MAJOR_FAULTS, MEMORY_PRESSURE, NOISY_NEIGHBOUR, OWN_THREADS,
+    SLOW_WORKER,
 };
 use crate::report::{Finding, ServiceReport};
 use crate::units::{duration, grouped, percent};
@@ -64,6 +65,7 @@ pub fn words(finding: &Finding, service: &ServiceReport) -> Option<Words> {
             ),
             "run as many workers as there are CPUs, or give the service more CPUs".into(),
         ),
+        SLOW_WORKER => slow_worker(finding, name),
         CONTEXT_SWITCHES => Words(
             format!("the threads of {name} run only briefly before they make way for another"),
             format!(
@@ -95,6 +97,25 @@ pub fn words(finding: &Finding, service: &ServiceReport) -> Option<Words> {
         true => Some(Words(words.0, numbers(finding), words.2)),
         false => Some(words),
     }
+}
+
+fn slow_worker(finding: &Finding, name: &str) -> Words {
+    Words(
+            format!("one process of {name} is slower than the others: {}", whose(finding, "slow_requests")),
+            format!(
+                "of {} processes it answered {} of the {} requests ({}), and {} of the {} slow ones ({})",
+                grouped(value(finding, "workers")),
+                grouped(value(finding, "requests")),
+                grouped(against(finding, "requests")),
+                part(finding, "requests"),
+                grouped(value(finding, "slow_requests")),
+                grouped(against(finding, "slow_requests")),
+                part(finding, "slow_requests")
+            ),
+            "look at that process: whether it is bound to a busy CPU (`taskset -cp PID`), swaps, or has grown; start it anew and \
+             compare. If it gets other requests than the others, look at the endpoints instead"
+                .into(),
+        )
 }
 
 fn pressure(finding: &Finding) -> String {
