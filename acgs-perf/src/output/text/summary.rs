@@ -229,9 +229,9 @@ mod tests {
             "api   MISSED",
             "waiting for postgres",
             "critical",
-            "→ make the calls",
+            "→ ask for everything",
             "would fall from 50.6 ms",
-            "explain tail_downstream",
+            "explain many_calls",
         ] {
             assert!(text.replace("\n              ", "").contains(said), "{said}: {text}");
         }
