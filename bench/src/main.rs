@@ -9,6 +9,8 @@ mod attribution;
 mod causes;
 mod cost;
 mod diff;
+mod fixes;
+mod healthy;
 mod instructions;
 mod load;
 mod placement;
@@ -35,6 +37,8 @@ enum Bench {
     Instructions(instructions::Options),
     /// Plant known causes of slow requests; the report must name them in 98 % of the runs.
     Causes(causes::Options),
+    /// Record real services under fair load; no finding may be above info.
+    Healthy(healthy::Options),
     /// How often a comparison errs on windows of the same service, and how often it finds what is planted.
     Diff(diff::Options),
     /// `acgs-perf load` beside other load tools, on the same nginx.
@@ -50,6 +54,7 @@ fn main() -> ExitCode {
         Bench::Cost(options) => cost::cost(&options),
         Bench::Instructions(options) => instructions::instructions(&options),
         Bench::Causes(options) => causes::causes(&options),
+        Bench::Healthy(options) => healthy::healthy(&options),
         Bench::Diff(options) => diff::diff(&options),
         Bench::Load(options) => load::load(&options),
         Bench::Accuracy(options) => accuracy::accuracy(&options),

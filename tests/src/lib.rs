@@ -9,6 +9,7 @@ pub mod confine;
 pub mod delivery;
 pub mod endpoints;
 pub mod fate;
+pub mod fixes;
 pub mod floor;
 pub mod grafana;
 pub mod harness;

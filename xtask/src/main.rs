@@ -1,10 +1,11 @@
-//! Project tasks: `cargo xtask setup | build | lint | test | verifier | bench | demo`.
+//! Project tasks: `cargo xtask setup | build | lint | test | verifier | bench | dist | demo`.
 //!
 //! In: the command line. Out: the task's own output; exit code 0, 1 when a check failed, 2 when something is missing
 //! that this program may not or cannot install.
 
 mod bench;
 mod demo;
+mod dist;
 mod lint;
 mod rings;
 mod test_output;
@@ -88,6 +89,8 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
+    /// Build the agent as shipped, with completions and manual pages, into an archive in target/dist.
+    Dist,
     /// Start a small stack on loopback, record it for ten seconds, print the summary.
     Demo,
     /// One process of the demo's stack.
@@ -115,6 +118,7 @@ fn main() -> ExitCode {
         }
         Task::Verifier { accept } => vm::live::run(accept),
         Task::Bench { arguments } => bench::run_with(&arguments),
+        Task::Dist => dist::run_task(),
         Task::Demo => demo::run(),
         Task::DemoPart { part } => demo::stack::run(part),
     };

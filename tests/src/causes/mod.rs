@@ -1,10 +1,11 @@
 //! Planted causes: services in which one request in a hundred is slow for a reason that is known, and whether the report
 //! names that reason.
 //!
-//! In: the table of causes. Out: per run what the load generator saw, which component the report puts first, and whether it
-//! is the planted one.
+//! In: the table of causes. Out: per run what the load generator saw, which component the report puts first, which finding, and
+//! whether these are the planted ones.
 
 pub mod fault;
+pub mod finding;
 pub mod inject;
 pub mod measure;
 pub mod run;

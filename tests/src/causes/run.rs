@@ -12,6 +12,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use super::Cause;
+use super::finding::{self, First};
 use super::measure::Decision;
 use super::stack::Stack;
 use super::verdict::{Expected, Verdict, judge};
@@ -43,6 +44,11 @@ impl Run {
     /// What the report names; an error where it names nothing.
     pub fn verdict(&self, cause: &Cause) -> Result<Verdict> {
         judge(self.report.service(cause.service), &self.expected).map_err(|error| anyhow::anyhow!(error))
+    }
+
+    /// What the first finding names.
+    pub fn first(&self, cause: &Cause) -> First {
+        finding::judge(&self.report.0, cause.service, &finding::right(cause.name, &self.expected.components))
     }
 
     /// Whether the cause was there to be found, and the report names it; what is wrong otherwise.
@@ -77,9 +83,18 @@ impl Run {
 
 /// Plants, loads, records.
 pub fn once(cause: &Cause, seed: u64) -> Result<Run> {
+    kept(cause, seed, None)
+}
+
+/// The same; the capture is kept in this file.
+fn kept(cause: &Cause, seed: u64, capture: Option<&Path>) -> Result<Run> {
     let mut stack = Stack::start(cause)?;
     let port = cause.recorded.map_or(Ok(stack.address().port()), |peer| stack.port(peer))?;
-    let recording = Recorder::new(cause.service, &format!("port:{port}")).start()?;
+    let mut recorder = Recorder::new(cause.service, &format!("port:{port}"));
+    if let Some(capture) = capture {
+        recorder = recorder.arg("--capture").arg(&capture.to_string_lossy());
+    }
+    let recording = recorder.start()?;
     stack.disturb(cause)?;
     let seen = load(cause, &stack, seed)?;
     let report = recording.stop()?;
@@ -119,7 +134,7 @@ pub fn load(cause: &Cause, stack: &Stack, seed: u64) -> Result<Value> {
 pub struct Options<'a> {
     /// Check only that the slow requests are there, not what the report says about them.
     pub planting_only: bool,
-    /// Where the reports are kept.
+    /// Where the reports and captures are kept.
     pub reports: Option<&'a Path>,
 }
 
@@ -129,11 +144,23 @@ pub struct Table {
     rows: Vec<Row>,
 }
 
+/// Shares of the runs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Shares {
+    /// In which the largest part of the tail was the planted cause; or, where only that was looked at, in which it was planted.
+    pub cause: f64,
+    /// In which the first finding named it.
+    pub finding: f64,
+}
+
 struct Row {
     cause: &'static Cause,
     runs: u32,
     right: u32,
+    /// Runs whose first finding names the cause.
+    found: u32,
     tops: BTreeMap<String, Vec<f64>>,
+    findings: BTreeMap<String, u32>,
     latency: Option<Latency>,
     contradictions: Vec<String>,
 }
@@ -141,7 +168,7 @@ struct Row {
 impl Table {
     /// Runs a cause, adds it, and says on stderr how it went.
     pub fn add(&mut self, cause: &'static Cause, runs: u32, options: Options) {
-        let mut row = Row { cause, runs, right: 0, tops: BTreeMap::new(), latency: None, contradictions: Vec::new() };
+        let mut row = Row::new(cause, runs);
         for number in 1..=runs {
             let what = match row.one(number, options) {
                 Ok(what) => what,
@@ -152,22 +179,14 @@ impl Table {
         self.rows.push(row);
     }
 
-    /// Markdown, and the share of the runs in which the cause was named right.
-    pub fn finish(&self, planting_only: bool) -> (String, f64) {
+    /// Markdown, and in how many runs the cause was named right.
+    pub fn finish(&self, planting_only: bool) -> (String, Shares) {
         let mut text = String::from(
-            "| cause | service | P50 | P99 | max | runs | named right | top component (share of the excess) |\n",
+            "| cause | service | P50 | P99 | max | runs | named right | top component (share of the excess) | found right | first finding |\n",
         );
-        text.push_str("|---|---|---|---|---|---|---|---|\n");
+        text.push_str("|---|---|---|---|---|---|---|---|---|---|\n");
         for row in &self.rows {
-            let ms = |value: fn(Latency) -> u64| {
-                row.latency.map_or("–".to_owned(), |latency| format!("{:.1} ms", value(latency) as f64 / 1e6))
-            };
-            let (p50, p99, max) = (ms(|l| l.p50_ns), ms(|l| l.p99_ns), ms(|l| l.max_ns));
-            let tops: Vec<String> = row.tops.iter().map(|(name, shares)| top(name, shares)).collect();
-            let (name, service) = (row.cause.name, row.cause.service);
-            let (runs, right, tops) = (row.runs, row.right, tops.join(", "));
-            // Writing to a string cannot fail.
-            let _ = writeln!(text, "| {name} | {service} | {p50} | {p99} | {max} | {runs} | {right} | {tops} |");
+            row.write(&mut text);
         }
         for Row { cause, runs, contradictions, .. } in &self.rows {
             if let Some(last) = contradictions.last() {
@@ -175,25 +194,61 @@ impl Table {
                 let _ = writeln!(text, "\n{title}: {times} of {runs} runs judged by the plant's own measure: {last}");
             }
         }
-        let (right, runs) = self.rows.iter().fold((0, 0), |sum, row| (sum.0 + row.right, sum.1 + row.runs));
-        let share = if runs == 0 { 0.0 } else { f64::from(right) / f64::from(runs) };
-        let what = if planting_only { "had" } else { "named" };
-        let _ = writeln!(text, "\n{right} of {runs} runs {what} the planted cause: {:.1} %", share * 100.0);
-        (text, share)
+        let sum = |of: fn(&Row) -> u32| self.rows.iter().map(of).sum::<u32>();
+        let (runs, right, found) = (sum(|row| row.runs), sum(|row| row.right), sum(|row| row.found));
+        let share = |part: u32| if runs == 0 { 0.0 } else { f64::from(part) / f64::from(runs) };
+        let shares = Shares { cause: share(right), finding: share(found) };
+        let percent = |share: f64| share * 100.0;
+        let _ = match planting_only {
+            true => writeln!(text, "\nplanted {:.1} % ({right} of {runs})", percent(shares.cause)),
+            false => writeln!(
+                text,
+                "\ncause {:.1} % ({right} of {runs}), first finding {:.1} % ({found} of {runs})",
+                percent(shares.cause),
+                percent(shares.finding)
+            ),
+        };
+        (text, shares)
     }
 }
 
 fn top(name: &str, shares: &[f64]) -> String {
     let mean = shares.iter().sum::<f64>() / shares.len().max(1) as f64;
-    let times = if shares.len() > 1 { format!(" × {}", shares.len()) } else { String::new() };
-    format!("{name} {:.0} %{times}", mean * 100.0)
+    format!("{name} {:.0} %{}", mean * 100.0, times(shares.len() as u32))
+}
+
+fn times(count: u32) -> String {
+    if count > 1 { format!(" × {count}") } else { String::new() }
 }
 
 impl Row {
+    fn new(cause: &'static Cause, runs: u32) -> Self {
+        let (tops, findings) = (BTreeMap::new(), BTreeMap::new());
+        Self { cause, runs, right: 0, found: 0, tops, findings, latency: None, contradictions: Vec::new() }
+    }
+
+    /// As a row of the table.
+    fn write(&self, text: &mut String) {
+        let ms = |value: fn(Latency) -> u64| {
+            self.latency.map_or("–".to_owned(), |latency| format!("{:.1} ms", value(latency) as f64 / 1e6))
+        };
+        let (p50, p99, max) = (ms(|l| l.p50_ns), ms(|l| l.p99_ns), ms(|l| l.max_ns));
+        let tops: Vec<String> = self.tops.iter().map(|(name, shares)| top(name, shares)).collect();
+        let findings: Vec<String> = self.findings.iter().map(|(id, runs)| format!("{id}{}", times(*runs))).collect();
+        let (name, service) = (self.cause.name, self.cause.service);
+        let (Self { runs, right, found, .. }, tops, findings) = (self, tops.join(", "), findings.join(", "));
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            text,
+            "| {name} | {service} | {p50} | {p99} | {max} | {runs} | {right} | {tops} | {found} | {findings} |"
+        );
+    }
+
     fn one(&mut self, number: u32, options: Options) -> Result<String> {
-        let run = once(self.cause, number.into())?;
-        if let Some(directory) = options.reports {
-            let file = directory.join(format!("{}-{number}.json", self.cause.title().replace('/', "-")));
+        let name = format!("{}-{number}", self.cause.title().replace('/', "-"));
+        let kept_in = |ending: &str| options.reports.map(|directory| directory.join(format!("{name}.{ending}")));
+        let run = kept(self.cause, number.into(), kept_in("capture").as_deref())?;
+        if let Some(file) = kept_in("json") {
             fs::write(&file, run.report.0.to_string()).with_context(|| format!("write {}", file.display()))?;
         }
         let latency = run.planted(self.cause)?;
@@ -210,13 +265,19 @@ impl Row {
         let peer =
             verdict.peer.filter(|_| self.cause.peer.is_some()).map_or(String::new(), |peer| format!(" of {peer}"));
         self.tops.entry(verdict.component.clone()).or_default().push(verdict.share);
-        Ok(match verdict.wrong {
-            None => {
-                self.right += 1;
-                format!("right: {}{peer}; {seen}{judged}", verdict.component)
-            }
-            Some(wrong) => format!("WRONG: {wrong}; {seen}{judged}"),
-        })
+        let first = run.first(self.cause);
+        *self.findings.entry(first.id.clone()).or_default() += 1;
+        self.found += u32::from(first.wrong.is_none());
+        self.right += u32::from(verdict.wrong.is_none());
+        let cause = match verdict.wrong {
+            None => format!("right: {}{peer}", verdict.component),
+            Some(wrong) => format!("WRONG: {wrong}"),
+        };
+        let found = match first.wrong {
+            None => format!("found: {}", first.id),
+            Some(wrong) => format!("NOT FOUND: {wrong}"),
+        };
+        Ok(format!("{cause}; {found}; {seen}{judged}"))
     }
 }
 
@@ -228,20 +289,26 @@ mod tests {
     #[test]
     fn the_table_counts_all_runs() {
         let latency = Some(Latency { p50_ns: 1_000_000, p99_ns: 41_000_000, max_ns: 42_500_000 });
-        let tops = [("lock".to_owned(), vec![0.9, 0.8]), ("idle".to_owned(), vec![0.5])].into();
-        let (none, said) = (Vec::new(), vec!["first".to_owned(), "on_cpu is right here".to_owned()]);
-        let lost =
-            Row { cause: &CAUSES[1], runs: 1, right: 0, tops: BTreeMap::new(), latency: None, contradictions: none };
-        let table = Table {
-            rows: vec![Row { cause: &CAUSES[0], runs: 3, right: 2, tops, latency, contradictions: said }, lost],
+        let said = vec!["first".to_owned(), "on_cpu is right here".to_owned()];
+        let seen = Row {
+            right: 2,
+            found: 1,
+            tops: [("lock".to_owned(), vec![0.9, 0.8]), ("idle".to_owned(), vec![0.5])].into(),
+            findings: [("tail_lock".to_owned(), 2), ("objective_missed".to_owned(), 1)].into(),
+            latency,
+            contradictions: said,
+            ..Row::new(&CAUSES[0], 3)
         };
-        let (text, share) = table.finish(false);
-        assert_eq!(share, 0.5);
-        assert!(text.contains("| 1.0 ms | 41.0 ms | 42.5 ms | 3 | 2 | idle 50 %, lock 85 % × 2 |"), "{text}");
-        assert!(text.contains("| – | – | – | 1 | 0 |  |"), "{text}");
+        let table = Table { rows: vec![seen, Row::new(&CAUSES[1], 1)] };
+        let (text, shares) = table.finish(false);
+        assert_eq!(shares, Shares { cause: 0.5, finding: 0.25 });
+        let row =
+            "| 1.0 ms | 41.0 ms | 42.5 ms | 3 | 2 | idle 50 %, lock 85 % × 2 | 1 | objective_missed, tail_lock × 2 |";
+        assert!(text.contains(row), "{text}");
+        assert!(text.contains("| – | – | – | 1 | 0 |  | 0 |  |"), "{text}");
         let judged = "2 of 3 runs judged by the plant's own measure: on_cpu is right here";
         assert!(text.contains(judged) && text.matches("judged").count() == 1, "{text}");
-        assert!(text.contains("2 of 4 runs named the planted cause: 50.0 %"), "{text}");
-        assert_eq!(Table::default().finish(false).1, 0.0);
+        assert!(text.contains("cause 50.0 % (2 of 4), first finding 25.0 % (1 of 4)"), "{text}");
+        assert_eq!(Table::default().finish(false).1, Shares { cause: 0.0, finding: 0.0 });
     }
 }

@@ -1,6 +1,6 @@
 //! `demo`: a small stack on loopback under steady load, recorded for ten seconds by the real agent.
 //!
-//! In: nothing. Out: the agent's summary on the terminal, and `report.json` in the repository's root. A front service asks
+//! In: nothing. Out: the agent's summary on the terminal, `report.json` and `report.capture` in the repository's root. A front service asks
 //! a back service, which sleeps 20 ms in 2 % of its requests: that is the slow path to be found.
 
 use std::io::{BufRead, BufReader};
@@ -66,6 +66,7 @@ pub fn run() -> Result<()> {
     record.args(["--service", &format!("front={}", front.selector())]);
     record.args(["--service", &format!("back={}", back.selector())]);
     record.args(["--duration", &format!("{SECONDS}s"), "--output"]).arg(&report);
+    record.arg("--capture").arg(report.with_extension("capture"));
     announce(&mut record)?;
     println!("\nThe whole report: {}", report.display());
     Ok(())

@@ -6,6 +6,8 @@
 mod figures;
 #[cfg(test)]
 mod hostile;
+#[cfg(test)]
+mod hostile_statements;
 mod moved;
 mod naming;
 mod objective;

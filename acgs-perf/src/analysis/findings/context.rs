@@ -7,7 +7,7 @@ use acgs_perf_common::attribution::{COMPONENT_NAMES, Component};
 use super::start::of_service;
 use crate::analysis::model::{Confidence, Figure, Finding, Report, ServiceReport, Severity};
 use crate::analysis::tables::{CallRow, EndpointRow, TableRow, rows};
-use crate::analysis::tail::{Explanation, Named, explain, main_cut, p99_without};
+use crate::analysis::tail::{Explanation, Named, cpu_wait_after, explain, main_cut, p99_without};
 use crate::analysis::verdict::missed_for_latency;
 
 /// A gain of less than this share of the P99 is none that could be told from chance.
@@ -91,7 +91,16 @@ impl<'a> Context<'a> {
 
     /// The same for a part of some components.
     pub fn with_gain_of(&self, finding: Finding, components: &[Component], part: f64) -> Finding {
-        self.with_gain(finding, |named, _| part * sum(named, components))
+        let after = self.cpu_wait_after(components);
+        self.with_gain(finding, |named, _| {
+            let gone = part * sum(named, components);
+            gone + (after * gone).min(sum(named, &[Component::RunQueue]))
+        })
+    }
+
+    /// Time waiting for a CPU that would go with these components, per ns of them.
+    pub fn cpu_wait_after(&self, components: &[Component]) -> f64 {
+        cpu_wait_after(self.service.exemplars.as_deref().unwrap_or_default(), components)
     }
 
     /// The P99, and what it would be. Where it lies among requests without an end, nobody knows.

@@ -1,9 +1,10 @@
 //! Findings: what deserves attention, each with the numbers that show it.
 //!
-//! In: the report so far. Out: findings, most severe first, and of these what would gain most, with figures and without words, which
-//! are made in `output::words`. The rules, a short file each, stand in the table of `rules`.
+//! In: the report so far. Out: findings in the order of `rank`, with figures and without words, which are made in `output::words`.
+//! The rules, a short file each, stand in the table of `rules`.
 
 mod connection_churn;
+mod conserved;
 mod context;
 mod context_switches;
 mod counts;
@@ -22,6 +23,7 @@ mod nothing_answered;
 mod objective;
 mod queue_time;
 mod quota;
+mod rank;
 mod recording;
 mod repeated_reads;
 mod retransmissions;
@@ -34,6 +36,7 @@ mod udp;
 mod work_for_nobody;
 
 pub use connection_churn::{CLIENTS_RECONNECT, CONNECTION_CHURN};
+pub use conserved::NOT_CONSERVED;
 pub use context_switches::CONTEXT_SWITCHES;
 pub use counts::COUNTS_DISAGREE;
 pub use cpu_saturated::CPU_SATURATED;
@@ -57,11 +60,9 @@ pub use retransmissions::RETRANSMISSIONS;
 pub use rules::ids;
 pub use slow_endpoint::SLOW_ENDPOINT;
 pub use slow_worker::SLOW_WORKER;
-pub use tail::{NOT_CONSERVED, cause_of};
+pub use tail::cause_of;
 pub use udp::UDP_NOT_MEASURED;
 pub use work_for_nobody::WORK_FOR_NOBODY;
-
-use std::cmp::Reverse;
 
 use crate::analysis::model::{Finding, Report};
 use context::Context;
@@ -74,16 +75,7 @@ pub fn findings(report: &Report) -> Vec<Finding> {
         Look::Service(look) => services.iter().flat_map(look).collect::<Vec<_>>(),
         Look::Recording(look) => look(report),
     });
-    let mut all: Vec<_> = found.collect();
-    all.sort_by_key(|finding| (finding.severity, Reverse(gain(report, finding))));
-    all
-}
-
-/// How much shorter the P99 would be.
-fn gain(report: &Report, finding: &Finding) -> u64 {
-    let service = report.services.iter().find(|service| Some(&service.name) == finding.service.as_ref());
-    let p99 = service.and_then(|service| service.requests.as_ref()?.latency.p99_ns);
-    p99.zip(finding.would_fall_to_ns).map_or(0, |(now, then)| now.saturating_sub(then))
+    rank::ranked(report, found.collect())
 }
 
 #[cfg(test)]

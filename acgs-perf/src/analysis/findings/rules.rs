@@ -5,9 +5,10 @@
 
 use super::context::Context;
 use super::{
-    connection_churn, context_switches, counts, cpu_saturated, disk_saturated, downstream_calls, endpoints, errors,
-    fates, fsync_bound, held_replies, idle_cpus, memory, noisy_neighbour, nothing_answered, objective, queue_time,
-    quota, recording, repeated_reads, retransmissions, slow_endpoint, slow_worker, tail, udp, work_for_nobody,
+    connection_churn, conserved, context_switches, counts, cpu_saturated, disk_saturated, downstream_calls, endpoints,
+    errors, fates, fsync_bound, held_replies, idle_cpus, memory, noisy_neighbour, nothing_answered, objective,
+    queue_time, quota, recording, repeated_reads, retransmissions, slow_endpoint, slow_worker, tail, udp,
+    work_for_nobody,
 };
 use crate::analysis::model::{Finding, Report};
 
@@ -60,7 +61,7 @@ pub const RULES: &[Rule] = &[
     rule(&[nothing_answered::NOTHING_ANSWERED], nothing_answered::look),
     rule(&[context_switches::CONTEXT_SWITCHES], context_switches::look),
     rule(&[udp::UDP_NOT_MEASURED], udp::look),
-    rule(&[tail::NOT_CONSERVED], tail::not_conserved),
+    rule(&[conserved::NOT_CONSERVED], conserved::look),
     rule(&[counts::COUNTS_DISAGREE], counts::look),
     Rule {
         ids: &[recording::OVERHEAD_LIMITED, recording::MEASUREMENT_INCOMPLETE],

@@ -124,6 +124,7 @@ pub fn downstream(own: &mut Vec<DownstreamReport>, other: Vec<DownstreamReport>)
         sum(&mut known.unanswered, peer.unanswered);
         sum(&mut known.connects, peer.connects);
         sum(&mut known.multiplexed, peer.multiplexed);
+        fold(&mut known.coverage, peer.coverage, coverage);
         latency::add(&mut known.latency, &peer.latency);
     }
 }

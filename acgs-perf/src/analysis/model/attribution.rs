@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::distribution::Distribution;
+use super::fates::CoverageReport;
 
 /// The attribution histogram of a service.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -83,6 +84,11 @@ pub struct DownstreamReport {
     pub calls_per_request: Option<f64>,
     /// Sends on a connection on which the call of another request was outstanding.
     pub multiplexed: u64,
+    /// How many of the calls are counted by name, see `downstream_endpoints`: what is sent in one go counts once in `calls`, and by name as
+    /// often as there are calls in it, so that with pipelines `named` may be the larger one. Absent without calls, and without the probe
+    /// `endpoints`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coverage: Option<CoverageReport>,
     /// Send → first byte back.
     pub latency: Distribution,
 }

@@ -123,7 +123,7 @@ fn is_zero(count: &u64) -> bool {
     *count == 0
 }
 
-/// How many requests are counted by name.
+/// How many requests, or calls, are counted by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CoverageReport {
     /// Those that are: their protocol is followed, and their endpoint has figures of its own.

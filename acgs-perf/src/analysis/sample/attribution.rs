@@ -15,7 +15,8 @@ use acgs_perf_common::maps::{DOWNSTREAM_HEADER, DownstreamWord, UNIX_PORT};
 use super::{distribution, process, redis, series};
 use crate::analysis::endpoints::sample::with_endpoints;
 use crate::analysis::model::{
-    AttributionRowReport, CoverageReport, EndpointObjectiveReport, ProcessState, RequestsReport, ServiceReport,
+    AttributionRowReport, CoverageReport, DownstreamReport, EndpointObjectiveReport, ProcessState, RequestsReport,
+    ServiceReport,
 };
 use crate::analysis::sections::attribution::attribution;
 use crate::analysis::sections::downstream::{Peers, downstream};
@@ -247,6 +248,9 @@ pub fn api() -> ServiceReport {
     );
     let directory = BTreeMap::from([("127.0.0.1:5432".to_owned(), "postgres".to_owned())]);
     let peers = Peers::new(Some(&sections));
+    let mut called = downstream(Some(&sections), &directory, REQUESTS, false);
+    let of_peer = |of: &DownstreamReport, unnamed: u64| CoverageReport { named: of.calls - unnamed, counted: of.calls };
+    (called[0].coverage, called[1].coverage) = (Some(of_peer(&called[0], 300)), Some(of_peer(&called[1], 0)));
     let exemplar = |n: u64| exemplar(n, &requests[(999 - n as usize * 50) % 20_000]);
     let kept = Kept { slowest: (0..3).map(exemplar).collect(), sample: vec![exemplar(3)], sampled: 1 };
     let sum = |part: fn(&Request) -> u64| distribution(requests.iter().map(part));
@@ -268,7 +272,7 @@ pub fn api() -> ServiceReport {
             ..RequestsReport::default()
         }),
         attribution: Some(attribution(Some(&sections), &peers)),
-        downstream: Some(downstream(Some(&sections), &directory, REQUESTS)),
+        downstream: Some(called),
         exemplars: Some(exemplars(&kept, START_NS, &peers)),
         scheduler: None,
         syscalls: None,

@@ -6,9 +6,10 @@ use acgs_perf_common::maps::{DOWNSTREAM_HEADER, DownstreamWord};
 
 use crate::analysis::counts::{Counts, counts_from};
 use crate::analysis::distribution::distribution;
-use crate::analysis::model::DownstreamReport;
+use crate::analysis::model::{CoverageReport, DownstreamReport};
 use crate::analysis::number::ratio4;
 use crate::live::probes::attribution::DOWNSTREAM;
+use crate::live::probes::called_endpoints;
 use crate::snapshot::interval::section;
 use crate::sums::{Row, Sections};
 use crate::units::downstream_address;
@@ -53,15 +54,17 @@ fn slot(key: &[u32]) -> Option<usize> {
 }
 
 /// The downstream peers, most time first; `requests` are the requests answered, `directory` the names of services by address. Slots
-/// without a sign of life are left out.
+/// without a sign of life are left out. `is_named` says whether anybody has counted calls by name.
 pub fn downstream(
     sections: Option<&Sections>,
     directory: &BTreeMap<String, String>,
     requests: u64,
+    is_named: bool,
 ) -> Vec<DownstreamReport> {
+    let named = is_named.then(|| called_endpoints::named_calls(section(sections, called_endpoints::SECTION)));
     let peers = section(sections, DOWNSTREAM).iter();
     let mut all: Vec<(u64, DownstreamReport)> =
-        peers.filter_map(|(key, peer)| one(key, peer, directory, requests)).collect();
+        peers.filter_map(|(key, peer)| one(key, peer, directory, requests, named.as_ref())).collect();
     all.sort_by(|(a_ns, a), (b_ns, b)| b_ns.cmp(a_ns).then(b.calls.cmp(&a.calls)).then(a.address.cmp(&b.address)));
     all.into_iter().map(|(_, report)| report).collect()
 }
@@ -72,6 +75,7 @@ fn one(
     peer: &Row,
     directory: &BTreeMap<String, String>,
     requests: u64,
+    named: Option<&BTreeMap<&str, u64>>,
 ) -> Option<(u64, DownstreamReport)> {
     let address = downstream_address(key, &peer.label)?;
     let word = |word: DownstreamWord| peer.sums.count(word as u32);
@@ -83,6 +87,9 @@ fn one(
     let counts = counts_from(peer, DOWNSTREAM_HEADER, Some(time_ns));
     let latency = distribution(&Counts { over_range: word(DownstreamWord::OverRange), ..counts });
     let calls = latency.count;
+    let coverage = named
+        .filter(|_| calls > 0)
+        .map(|named| CoverageReport { named: named.get(address.as_str()).copied().unwrap_or(0), counted: calls });
     let report = DownstreamReport {
         service: directory.get(&address).cloned(),
         address,
@@ -92,6 +99,7 @@ fn one(
         connects_per_call: ratio4(connects, calls),
         calls_per_request: ratio4(calls, requests),
         multiplexed: word(DownstreamWord::Multiplexed),
+        coverage,
         latency,
     };
     Some((time_ns, report))
@@ -99,8 +107,12 @@ fn one(
 
 #[cfg(test)]
 mod tests {
+    use acgs_perf_protocol::{Kind, Protocol};
+
     use super::*;
+    use crate::analysis::endpoints::sample;
     use crate::analysis::sample::attribution::{Peer, sections};
+    use crate::live::probes::endpoints::key_of;
 
     #[test]
     fn downstream_peers_come_most_time_first_and_ratios_only_with_a_divisor() {
@@ -119,15 +131,32 @@ mod tests {
             peer(3, 0, 4, &[]),
             peer(4, 0, 0, &[]),
         ];
-        let sections = sections(&[], &peers);
+        let mut sections = sections(&[], &peers);
+        let call = |protocol: Protocol, kind: Kind, peer: &str, name: &str, calls: u64| {
+            let label = format!("{peer}\0{name}");
+            let row = sample::row(&label, std::iter::repeat_n(1_000, calls as usize));
+            (key_of(protocol as u32, kind as u32, &label), row)
+        };
+        let calls = [
+            call(Protocol::Postgres, Kind::Request, "10.0.0.9:5001", "select ?", 3),
+            call(Protocol::Postgres, Kind::WaitByDesign, "10.0.0.9:5001", "listen a", 1),
+            call(Protocol::Postgres, Kind::Handshake, "10.0.0.9:5001", "STARTUP", 1),
+            call(Protocol::Tls, Kind::Request, "10.0.0.9:5002", "encrypted", 2),
+            call(Protocol::Resp, Kind::Request, "10.0.0.9:5003", "GET", 5),
+            (Vec::new(), sample::row("", [1])),
+        ];
+        sections.insert(called_endpoints::SECTION.into(), calls.into_iter().collect());
         let directory = BTreeMap::from([("10.0.0.9:5001".to_owned(), "queue".to_owned())]);
-        let all = downstream(Some(&sections), &directory, 7);
+        let all = downstream(Some(&sections), &directory, 7, true);
         let addresses: Vec<_> = all.iter().map(|d| d.address.as_str()).collect();
         assert_eq!(addresses, ["10.0.0.9:5002", "10.0.0.9:5001", "10.0.0.9:5003"]);
         assert_eq!((all[1].calls, all[1].unanswered, all[1].service.as_deref()), (3, 2, Some("queue")));
         assert_eq!((all[1].connects_per_call, all[1].calls_per_request), (Some(0.3333), Some(0.4286)));
         assert_eq!((all[2].connects, all[2].connects_per_call), (4, None));
-        assert_eq!(downstream(Some(&sections), &directory, 0)[0].calls_per_request, None);
+        let named: Vec<_> = all.iter().map(|d| d.coverage.as_ref().map(|of| (of.named, of.counted))).collect();
+        assert_eq!(named, [Some((0, 2)), Some((4, 3)), None]);
+        let without = downstream(Some(&sections), &directory, 0, false);
+        assert!(without.iter().all(|d| d.calls_per_request.is_none() && d.coverage.is_none()), "{without:?}");
         assert_eq!(Peers::new(Some(&sections)).address(2), "10.0.0.9:5002");
     }
 }

@@ -173,7 +173,8 @@ fn where_from(
     let peers = Peers::new(sections);
     let attribution = attribution::attribution(sections, &peers);
     let answered = callers(&context.probes, &attribution, requests);
-    let downstream = downstream::downstream(sections, &context.directory, answered);
+    let is_named = has_figures(&context.probes, "endpoints");
+    let downstream = downstream::downstream(sections, &context.directory, answered, is_named);
     (attribution, downstream, exemplars::exemplars(kept, context.start_ns, &peers))
 }
 

@@ -196,11 +196,3 @@ fn queue_on_run_queue(cut: &CutReport) -> Cause {
         false => Cause::Queue,
     }
 }
-
-/// Calls per request above the cut, if they are made one after the other: at least two, and one at a time for at least
-/// nine tenths of the time with a call outstanding.
-#[must_use]
-pub fn calls_in_sequence(cut: &CutReport) -> Option<f64> {
-    let (one, many) = (u128::from(cut.one_call_mean_ns), u128::from(cut.many_calls_mean_ns));
-    (cut.calls_per_request >= 2.0 && one > 0 && one >= 9 * many).then_some(cut.calls_per_request)
-}

@@ -7,6 +7,8 @@ mod cause;
 mod client;
 mod cut;
 mod rows;
+mod sequence;
+mod wakes;
 mod without;
 
 #[cfg(test)]
@@ -19,7 +21,9 @@ pub use rows::merge_rows;
 pub(in crate::analysis) use rows::{PARTS, split};
 pub use without::{Named, p99_without};
 
-pub use cause::{Cause, Explanation, Part, calls_in_sequence, causes, component, explain};
+pub use cause::{Cause, Explanation, Part, causes, component, explain};
+pub use sequence::{Sequence, sequence};
+pub use wakes::cpu_wait_after;
 
 use crate::analysis::model::{AttributionRowReport, CutReport, DownstreamReport, ExemplarReport, TailReport};
 

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use acgs_perf_common::endpoint::{
     CALLED_ENDPOINTS, ENDPOINT_WORDS, FAILED, FIRST_NAMED, OTHER_ENDPOINT, REPEATED, REQUESTS, called_base, numbering,
 };
-use acgs_perf_protocol::Protocol;
+use acgs_perf_protocol::{Kind as RequestKind, Protocol};
 
 use super::attribution;
 use crate::live::endpoint_names::{BEFORE, LATENCY_HISTOGRAM, OTHERS, kind_name, named, numbers_given};
@@ -58,6 +58,21 @@ pub const TABLE: TableSpec = TableSpec {
         },
     ],
 };
+
+/// Calls that are counted by name, by the address of the peer. That it is encrypted is no name, and how a connection is opened is no call.
+#[must_use]
+pub fn named_calls(section: &Section) -> BTreeMap<&str, u64> {
+    let mut named = BTreeMap::new();
+    for (key, row) in section {
+        let ([protocol, kind, ..], Some((peer, _))) = (&key[..], row.label.split_once(BETWEEN)) else { continue };
+        let is_call = [RequestKind::Request, RequestKind::WaitByDesign].iter().any(|of| *of as u32 == *kind);
+        if is_call && *protocol != Protocol::Tls as u32 {
+            let calls: &mut u64 = named.entry(peer).or_default();
+            *calls = calls.saturating_add(row.sums.count(REQUESTS));
+        }
+    }
+    named
+}
 
 /// What was counted for a service.
 pub fn rows(maps: &Maps, service: u32) -> Section {

@@ -62,7 +62,7 @@ pub struct ServiceView {
     /// The tail against the rest.
     pub cut: Option<Cut>,
     /// Peers.
-    pub downstream: Vec<[String; 8]>,
+    pub downstream: Vec<[String; 9]>,
     /// What they are asked for.
     pub calls: Calls,
     /// Single requests.
@@ -214,7 +214,7 @@ fn cut(cut: &CutReport) -> Cut {
     }
 }
 
-fn downstream(service: &ServiceReport) -> Vec<[String; 8]> {
+fn downstream(service: &ServiceReport) -> Vec<[String; 9]> {
     let ratio = |value: Option<f64>| value.map_or_else(|| ABSENT.into(), |value| format!("{value:.2}"));
     let row = |of: &crate::report::DownstreamReport| {
         let [p50, _, p99, _, _, max] = percentiles(&of.latency);
@@ -227,6 +227,7 @@ fn downstream(service: &ServiceReport) -> Vec<[String; 8]> {
             p99,
             max,
             grouped(of.unanswered),
+            of.coverage.as_ref().map_or_else(|| ABSENT.into(), |of| percent(of.named.min(of.counted), of.counted)),
         ]
     };
     service.downstream.iter().flatten().map(row).collect()

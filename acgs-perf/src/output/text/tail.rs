@@ -156,6 +156,7 @@ fn downstream(all: &[DownstreamReport], outstanding: Option<&CallsOutstandingRep
     if all.len() > TOP {
         lines.labelled("", &format!("and {} more, all in the JSON report", all.len() - TOP));
     }
+    all.iter().take(TOP).for_each(|peer| coverage(peer, lines));
     let sum = |field: fn(&DownstreamReport) -> u64| all.iter().fold(0u64, |sum, peer| sum.saturating_add(field(peer)));
     let mut items = vec![format!("{} unanswered", grouped(sum(|peer| peer.unanswered)))];
     if let Some(shares) = outstanding {
@@ -168,6 +169,14 @@ fn downstream(all: &[DownstreamReport], outstanding: Option<&CallsOutstandingRep
         items.push(format!("{} calls on a connection that was waiting for another answer", grouped(multiplexed)));
     }
     lines.items("", &items);
+}
+
+/// What was called without a name.
+fn coverage(peer: &DownstreamReport, lines: &mut Lines) {
+    let Some(of) = peer.coverage.as_ref().filter(|of| of.named < of.counted) else { return };
+    let (named, counted, share) = (grouped(of.named), grouped(of.counted), percent(of.named, of.counted));
+    let peer = called(peer.service.as_deref(), &peer.address);
+    lines.labelled("", &format!("{peer}: {named} of {counted} calls have a name ({share})"));
 }
 
 fn exemplars(all: &[ExemplarReport], dropped: u64, lines: &mut Lines) {

@@ -31,7 +31,8 @@ pub fn said(mut report: Report) -> Report {
         service.endpoint_objectives.iter_mut().chain(worst).for_each(|of| of.reason = endpoints::reason(of));
         service.objective.reason = verdict::reason(service);
         if let (Some(tail), Some(attribution)) = (&mut service.tail, &service.attribution) {
-            let sentence = tail::sentence(main_cut(&tail.cuts), &attribution.rows);
+            let exemplars = service.exemplars.as_deref().unwrap_or_default();
+            let sentence = tail::sentence(main_cut(&tail.cuts), &attribution.rows, exemplars);
             tail.sentence = match service.requests.as_ref().and_then(|requests| without_end(&requests.latency)) {
                 Some(where_it_is) => format!("{where_it_is} Of the requests that were answered: {sentence}"),
                 None => sentence,

@@ -4,8 +4,8 @@
 //! too few requests, time that was not attributed, time that was split between requests.
 
 use super::phrase::{Phrase, phrase};
-use crate::analysis::tail::{Cause, Explanation, calls_in_sequence, explain};
-use crate::report::{AttributionRowReport, CutReport};
+use crate::analysis::tail::{Cause, Explanation, explain, sequence};
+use crate::report::{AttributionRowReport, CutReport, ExemplarReport};
 use crate::units::{duration, percent};
 
 /// Shared time is mentioned from this share on.
@@ -23,8 +23,8 @@ pub fn slowest(quantile: &str) -> String {
     }
 }
 
-/// The sentence about `cut`; `rows` only to say why there is none.
-pub fn sentence(cut: Option<&CutReport>, rows: &[AttributionRowReport]) -> String {
+/// The sentence about `cut`; `rows` only to say why there is none, `exemplars` only for how a request's calls follow each other.
+pub fn sentence(cut: Option<&CutReport>, rows: &[AttributionRowReport], exemplars: &[ExemplarReport]) -> String {
     let Some(cut) = cut else {
         let requests = rows.iter().fold(0u64, |sum, row| sum.saturating_add(row.count));
         return match requests {
@@ -38,7 +38,7 @@ pub fn sentence(cut: Option<&CutReport>, rows: &[AttributionRowReport]) -> Strin
     let explanation = explain(cut);
     let mut text = main_clause(&explanation);
     if explanation.main.iter().any(|part| part.cause == Cause::Downstream)
-        && let Some(calls) = calls_in_sequence(cut)
+        && let Some(calls) = sequence(cut, exemplars).map(|found| found.calls)
     {
         let exact = (calls - calls.round()).abs() < 0.05;
         let about = if exact { "" } else { "about " };

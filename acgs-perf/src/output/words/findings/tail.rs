@@ -6,7 +6,7 @@ use acgs_perf_common::attribution::Component;
 
 use super::said::{self, Words, against, compared, number, numbers, value};
 use crate::analysis::missed_for_latency;
-use crate::analysis::tail::{Cause, Explanation, Part, calls_in_sequence, causes, explain, main_cut};
+use crate::analysis::tail::{Cause, Explanation, Part, causes, explain, main_cut, sequence};
 use crate::output::words::phrase::phrase;
 use crate::output::words::tail::slowest;
 use crate::report::{CutReport, Finding, ServiceReport};
@@ -22,7 +22,8 @@ pub fn words(finding: &Finding, cause: Cause, service: &ServiceReport) -> Words 
     };
     let is_first = explanation.main.first().is_some_and(|main| main.cause == cause);
     let mut evidence = evidence(service, &explanation, part);
-    let mut recommendation = recommendation(part, explanation.cut);
+    let exemplars = service.exemplars.as_deref().unwrap_or_default();
+    let mut recommendation = recommendation(part, sequence(explanation.cut, exemplars).is_some());
     if let Some(call) = finding.figures.iter().find(|figure| figure.what == "asked_for") {
         let part = percent(number(call), compared(call));
         evidence
@@ -106,7 +107,7 @@ fn ran_instead(service: &ServiceReport, cut: &CutReport) -> Option<String> {
     (!all.is_empty()).then(|| format!("meanwhile ran, while threads of the service waited: {}", all.join(", ")))
 }
 
-fn recommendation(main: &Part, cut: &CutReport) -> String {
+fn recommendation(main: &Part, is_sequence: bool) -> String {
     let advice = match main.cause {
         Cause::Accept => {
             "accept more often: raise the backlog of `listen` and net.core.somaxconn, add workers, let clients keep \
@@ -124,7 +125,7 @@ fn recommendation(main: &Part, cut: &CutReport) -> String {
         }
         Cause::Lock => "find the lock with `perf lock contention` or `perf trace -e futex`, and hold it for less",
         Cause::Disk => "keep the data in memory, write asynchronously, or look at the device with `iostat -x 1`",
-        Cause::Downstream if calls_in_sequence(cut).is_some() => {
+        Cause::Downstream if is_sequence => {
             "make the calls that do not need each other's answer at the same time, or ask for everything in one call; \
              then look at the latency of the peer"
         }

@@ -10,7 +10,7 @@ use crate::report::{ActorReport, ExemplarReport, SegmentReport};
 fn about(requests: &[Request], exemplars: &[ExemplarReport]) -> String {
     let rows = report_rows(requests);
     let tail = tail(&rows, &[], exemplars);
-    super::sentence(main_cut(&tail.cuts), &rows)
+    super::sentence(main_cut(&tail.cuts), &rows, exemplars)
 }
 
 #[test]
