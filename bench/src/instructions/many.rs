@@ -18,7 +18,7 @@ kernel makes room for as many CPUs as the first column says; one of them is ther
 many services, each of which answers at so many HTTP paths; each path is asked for, and \"loaded\" again every 6 s. \"Maps\" is all
 memory of the kernel's maps, which grows with the number of CPUs up to 4, from where on they share; \"agent\" is its largest
 resident set, the writing of the report included. Instructions are the agent's own, for each second of a recording. Requests were
-counted exactly in each case, and all had a name.
+counted exactly in each case; \"named\" are those that the table of names had room for.
 ";
 
 /// How many of what.
@@ -56,6 +56,8 @@ pub struct Outcome {
     loaded: u64,
     maps: u64,
     agent: u64,
+    /// Requests with a name, and all.
+    named: (u64, u64),
 }
 
 impl Outcome {
@@ -71,6 +73,7 @@ impl Outcome {
                 ["agent", _, "loaded", cpu, length] => outcome.loaded = each_second(cpu, length)?,
                 ["bytes", "map_bytes", bytes] => outcome.maps = number(bytes)?,
                 ["bytes", "agent_max_rss_bytes", bytes] => outcome.agent = number(bytes)?,
+                ["named", named, all] => outcome.named = (number(named)?, number(all)?),
                 _ => {}
             }
         }
@@ -81,13 +84,15 @@ impl Outcome {
 
 /// The page.
 pub fn page(runs: &[(&Case, Outcome)], kernel: &str) -> String {
-    let columns = ["services", "endpoints of each", "maps", "agent", "instructions a second, idle", "loaded"];
+    let columns =
+        ["services", "endpoints of each", "maps", "agent", "instructions a second, idle", "loaded", "requests named"];
     let mut text = format!("{TOP}\n- Kernel: {kernel}\n\n{}", head("CPUs", &columns));
     let megabytes = |bytes: u64| format!("{:.1} MB", bytes as f64 / 1e6);
-    for (case, Outcome { idle, loaded, maps, agent }) in runs {
+    for (case, Outcome { idle, loaded, maps, agent, named }) in runs {
         let counts = [case.services.to_string(), case.endpoints.to_string()];
         let rest = [megabytes(*maps), megabytes(*agent), grouped(*idle as f64, false), grouped(*loaded as f64, false)];
-        text += &line(&case.possible.to_string(), counts.into_iter().chain(rest));
+        let named = format!("{} of {}", grouped(named.0 as f64, false), grouped(named.1 as f64, false));
+        text += &line(&case.possible.to_string(), counts.into_iter().chain(rest).chain([named]));
     }
     text
 }
@@ -99,10 +104,10 @@ mod tests {
     #[test]
     fn what_is_printed_is_read_and_shown() {
         let lines = "agent\t1 services\tidle\t48000000\t24000000100\nagent\t1 services\tloaded\t72000000\t24000000000\n\
-                     bytes\tmap_bytes\t2000000\nbytes\tagent_max_rss_bytes\t11500000";
+                     named\t49\t50\nbytes\tmap_bytes\t2000000\nbytes\tagent_max_rss_bytes\t11500000";
         let outcome = Outcome::among(&lines.lines().map(str::to_owned).collect::<Vec<_>>()).unwrap();
         let text = page(&[(&CASES[0], outcome)], "linux 1");
-        assert!(text.contains("| 2 | 1 | 10 | 2.0 MB | 11.5 MB | 2,000,000 | 3,000,000 |"), "{text}");
+        assert!(text.contains("| 2 | 1 | 10 | 2.0 MB | 11.5 MB | 2,000,000 | 3,000,000 | 49 of 50 |"), "{text}");
         assert!(Outcome::among(&[]).is_err());
     }
 }
