@@ -129,8 +129,10 @@ pub enum Counter {
 
 /// Index of the counter that holds the nanoseconds in the first thread state; the others follow.
 pub const STATE_COUNTER: u32 = 18;
+/// Index of the first of two counters of those processes that have no entry of their own: words as in [`Worker`].
+pub const OTHER_WORKERS: u32 = STATE_COUNTER + STATES as u32;
 /// Counters per service and shard.
-pub const COUNTERS: u32 = STATE_COUNTER + STATES as u32;
+pub const COUNTERS: u32 = OTHER_WORKERS + 2;
 
 /// Words from a block of counters to the next: whole cache lines of 64 bytes, so that no CPU writes to a line of another's
 /// shard, and a request's counters are in one. One line more than needed: times a power of two the compiler shifts, and the
@@ -322,8 +324,8 @@ pub const ERRNOS: u32 = 4096;
 pub const OTHER_PROCESSES: u32 = u32::MAX;
 /// Entries of the table of commands that ran instead.
 pub const PREEMPTORS: u32 = 1024;
-/// Entries of the table of processes that answer requests.
-pub const WORKERS: u32 = 1024;
+/// Entries of the table of processes that answer requests, for each service.
+pub const WORKERS: u32 = 128;
 /// Length of the queue of processes that called exec.
 pub const EXEC_QUEUE: u32 = 1024;
 

@@ -9,7 +9,7 @@ pub const MEMBERS_SECTION: &str = ".data.members";
 /// Sets of the table.
 pub const MEMBER_SETS: u32 = 1 << 13;
 /// Entries of the second table.
-pub const MORE_MEMBERS: u32 = 1024;
+pub const MORE_MEMBERS: u32 = 512;
 
 /// An entry that was taken out of a full set: there may be more of its members in the second table.
 const LEFT: u32 = 1 << 31;

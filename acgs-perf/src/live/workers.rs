@@ -2,7 +2,7 @@
 //!
 //! In: what the kernel side has counted by process. Out: a section with a row for each, and the table of the report.
 
-use acgs_perf_common::maps::{OTHER_PROCESSES, WORKERS, Worker};
+use acgs_perf_common::maps::{OTHER_PROCESSES, OTHER_WORKERS, WORKERS, Worker};
 
 use super::maps::Maps;
 use super::table::{Column, Kind, Name, Scope, TableSpec};
@@ -12,7 +12,7 @@ use crate::sums::{Key, Row, Sections, Sums};
 /// [`OTHER_PROCESSES`].
 pub const SECTION: &str = "workers";
 /// With more entries than this, those in which nothing happens make room for new ones.
-const ROOM: usize = WORKERS as usize / 8;
+const ROOM: usize = WORKERS as usize / 2;
 
 /// The table of the report.
 pub const TABLE: TableSpec = TableSpec {
@@ -49,8 +49,8 @@ pub fn read(maps: &Maps, service: u32, sections: &mut Sections) {
         ((key >> 32) as u32 == service).then(|| (vec![pid], Row { sums, label: maps.comm(pid), ..Row::default() }))
     };
     let mut rows = maps.read_table(table, sections.get(SECTION), of_service);
-    let base = service as usize * size_of::<Worker>() / size_of::<u64>();
-    let sums = maps.array("WORKER_OTHERS").sums([base].into_iter(), 2);
+    let others_sums = [OTHER_WORKERS, OTHER_WORKERS + 1].map(|counter| maps.counter(service, counter) as i64);
+    let sums = Sums::dense(others_sums);
     if sums.count(0) != 0 {
         rows.insert(others(&Key::new()), Row { sums, ..Row::default() });
     }
