@@ -4,6 +4,7 @@
 //! a report has a finding that says more than `info`, or has measured nothing.
 
 mod drive;
+mod running;
 mod services;
 mod web;
 mod workloads;

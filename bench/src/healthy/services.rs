@@ -10,7 +10,7 @@ use acgs_perf_tests::{postgres, redis};
 use anyhow::{Context, Result};
 
 use super::drive::Drive;
-use super::workloads::Running;
+use super::running::Running;
 
 /// Commands of a pipeline.
 const PIPELINED: usize = 8;

@@ -11,7 +11,7 @@ use acgs_perf_tests::{nginx, postgres, redis};
 use anyhow::Result;
 
 use super::drive::Drive;
-use super::workloads::Running;
+use super::running::Running;
 
 /// The file that nginx serves.
 const FILE: [u8; 1024] = [b'x'; 1024];
