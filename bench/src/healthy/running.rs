@@ -1,6 +1,6 @@
-//! A healthy workload while it runs.
+//! A healthy service that runs.
 //!
-//! In: its services, and what they are sent. Out: what is recorded; it ends when this is dropped.
+//! In: what was started. Out: its load and its selector; all of it ends when this is dropped.
 
 use acgs_perf_tests::harness::Service;
 use tempfile::TempDir;
