@@ -1,7 +1,8 @@
 //! The table of planted causes.
 //!
 //! Where one slow request makes others wait (a blocked event loop, an exhausted pool, a held lock) there is one every 1.5 s, so
-//! that most of the slowest 1 % are those that waited, and their reason is the one to be named.
+//! that most of the slowest 1 % are those that waited, and their reason is the one to be named. Elsewhere one in fifty is slow: with
+//! one in a hundred it would be chance whether the P99 is one of them.
 
 use acgs_perf_common::attribution::Component::{
     CpuQuota, Disk, Downstream, Fault, Idle, Lock, OnCpu, PoolWait, QueueAccept, QueueCpuQuota, QueueLock, QueueOnCpu,
@@ -62,7 +63,7 @@ pub const CAUSES: &[Cause] = &[
     Cause {
         quota: Some((10, 100)),
         expected: &[CpuQuota, QueueCpuQuota],
-        ..cause("cpu_quota", "cause-server", Server::CauseServer, load("/ok", "/spin/25", 0.01), 40)
+        ..cause("cpu_quota", "cause-server", Server::CauseServer, load("/ok", "/spin/25", 0.02), 40)
     },
     Cause {
         outside: now_and_then("/hold/60"),
@@ -77,43 +78,43 @@ pub const CAUSES: &[Cause] = &[
     Cause {
         expected: &[Disk],
         measured: Some("fsync"),
-        ..cause("fsync", "gunicorn-sync", SYNC, closing(load("/ok", "/fsync/40", 0.01)), 40)
+        ..cause("fsync", "gunicorn-sync", SYNC, closing(load("/ok", "/fsync/40", 0.02)), 40)
     },
     Cause {
         expected: &[Disk],
         measured: Some("pread"),
-        ..cause("direct_read", "cause-server", Server::CauseServer, load("/ok", "/pread/40", 0.01), 40)
+        ..cause("direct_read", "cause-server", Server::CauseServer, load("/ok", "/pread/40", 0.02), 40)
     },
     Cause {
         peers: &[Peer::Redis, Peer::Backend],
         expected: &[Downstream],
         peer: Some(Peer::Backend),
-        ..cause("slow_backend", "uvicorn-asyncio", ASYNCIO, load("/two", "/two/40", 0.01), 40)
+        ..cause("slow_backend", "uvicorn-asyncio", ASYNCIO, load("/two", "/two/40", 0.02), 40)
     },
     Cause {
         peers: &[Peer::Redis, Peer::Postgres],
         expected: &[Downstream],
         peer: Some(Peer::Postgres),
-        ..cause("slow_query", "uvicorn-uvloop", UVLOOP, load("/query", "/query/40", 0.01), 40)
+        ..cause("slow_query", "uvicorn-uvloop", UVLOOP, load("/query", "/query/40", 0.02), 40)
     },
     Cause {
         peers: &[Peer::Backend],
         expected: &[Downstream],
         peer: Some(Peer::Backend),
-        ..cause("slow_proxied", "nginx", Server::Nginx, load("/ok", "/sleep/40", 0.01), 40)
+        ..cause("slow_proxied", "nginx", Server::Nginx, load("/ok", "/sleep/40", 0.02), 40)
     },
     Cause {
         peers: &[Peer::Backend],
         expected: &[Downstream],
         peer: Some(Peer::Backend),
-        ..cause("slow_backend", "node", Server::Node, load("/call", "/call/40", 0.01), 40)
+        ..cause("slow_backend", "node", Server::Node, load("/call", "/call/40", 0.02), 40)
     },
     Cause {
         peers: &[Peer::Redis, Peer::Backend],
         expected: &[Downstream],
         peer: Some(Peer::Backend),
         one_call: true,
-        ..cause("sequential_calls", "uvicorn-asyncio", ASYNCIO, load("/two", "/sequence/20/2", 0.01), 40)
+        ..cause("sequential_calls", "uvicorn-asyncio", ASYNCIO, load("/two", "/sequence/20/2", 0.02), 40)
     },
     Cause {
         outside: now_and_then("/block/80"),
@@ -175,23 +176,23 @@ pub const CAUSES: &[Cause] = &[
     Cause {
         expected: &[Fault],
         measured: Some("fault"),
-        ..cause("page_fault", "cause-server", Server::CauseServer, load("/ok", "/fault/40", 0.01), 40)
+        ..cause("page_fault", "cause-server", Server::CauseServer, load("/ok", "/fault/40", 0.02), 40)
     },
     Cause {
         outside: now_and_then("/sleep/80"),
         expected: &[QueueAccept],
         ..cause("late_accept", "gunicorn-sync", Server::Gunicorn("sync", 1, 1), closing(victims("/ok")), 50)
     },
-    Cause { expected: &[Idle, Sleep], ..cause("timer", "uvicorn-uvloop", UVLOOP, load("/ok", "/timer/40", 0.01), 40) },
+    Cause { expected: &[Idle, Sleep], ..cause("timer", "uvicorn-uvloop", UVLOOP, load("/ok", "/timer/40", 0.02), 40) },
     Cause {
         expected: &[Sleep],
         measured: Some("sleep"),
-        ..cause("sleep", "gunicorn-sync", SYNC, closing(load("/ok", "/sleep/40", 0.01)), 40)
+        ..cause("sleep", "gunicorn-sync", SYNC, closing(load("/ok", "/sleep/40", 0.02)), 40)
     },
     Cause {
         expected: &[OnCpu],
         measured: Some("spin"),
-        ..cause("cpu_burn", "gunicorn-sync", SYNC, closing(load("/ok", "/spin/40", 0.01)), 40)
+        ..cause("cpu_burn", "gunicorn-sync", SYNC, closing(load("/ok", "/spin/40", 0.02)), 40)
     },
     Cause {
         // After each query the client's pool sends another that resets the session: 2 % of the calls are 1 % of the requests.
