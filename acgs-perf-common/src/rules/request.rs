@@ -105,7 +105,6 @@ pub fn continued<T: Table>(
 #[inline(always)]
 pub fn replies(thread: &mut ThreadState, request: u64, now: u64) {
     thread.unanswered = 0;
-    thread.answered = thread.answered.wrapping_add(1);
     thread.runnable.acts_for(request);
     thread.activity.charge_on_cpu(now);
 }

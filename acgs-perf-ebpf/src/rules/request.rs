@@ -4,6 +4,7 @@
 //! In: reads and sends on sockets. Out: each request's row.
 
 use acgs_perf_common::ledger::Loss;
+use acgs_perf_common::maps::NO_SERVICE;
 use acgs_perf_common::rules::Table as _;
 use acgs_perf_common::rules::request as rules;
 
@@ -43,6 +44,10 @@ pub fn answered(sk: Sock, socket: &mut SocketState, service: u32, now: u64) -> R
     let thread = thread_state::of(task)?;
     let request = id_of(socket, sk);
     rules::replies(thread, request, now);
+    if service != NO_SERVICE {
+        // Within the window.
+        thread.answered = thread.answered.wrapping_add(1);
+    }
     if exemplar::is_wanted(socket, service) {
         if exemplar::is_slow(socket, service) {
             thread.slow = thread.slow.wrapping_add(1);
