@@ -15,8 +15,6 @@ use super::{Shape, postgres};
 const BATCHES: usize = 60;
 /// How often a round of the nginx-like loop opens all its connections.
 const CYCLES: usize = 4;
-/// The same where all requests are large.
-const CYCLES_LARGE: usize = 2;
 const EXCHANGES: usize = 1000;
 /// Of queries, and of requests whose service asks another.
 const QUERIES: usize = 500;
@@ -61,8 +59,7 @@ impl Load {
     pub fn requests(&self) -> u64 {
         let count = match self.shape {
             Shape::Redis => REDIS_CONNECTIONS * BATCHES,
-            Shape::Nginx | Shape::Corked => HTTP_CONNECTIONS * KEEP_ALIVE * CYCLES,
-            Shape::Large => HTTP_CONNECTIONS * KEEP_ALIVE * CYCLES_LARGE,
+            Shape::Nginx | Shape::Corked | Shape::Large => HTTP_CONNECTIONS * KEEP_ALIVE * CYCLES,
             Shape::Switch | Shape::BystanderSwitch => EXCHANGES,
             Shape::Postgres | Shape::Downstream => QUERIES,
             Shape::BystanderCalls => CALLS,
@@ -80,8 +77,9 @@ impl Load {
     pub fn round(&mut self) -> io::Result<()> {
         match self.shape {
             Shape::Redis => (0..BATCHES).try_for_each(|_| self.batch()),
-            Shape::Nginx | Shape::Corked => (0..CYCLES).try_for_each(|_| self.visit(HTTP_CONNECTIONS, false)),
-            Shape::Large => (0..CYCLES_LARGE).try_for_each(|_| self.visit(HTTP_CONNECTIONS, false)),
+            Shape::Nginx | Shape::Corked | Shape::Large => {
+                (0..CYCLES).try_for_each(|_| self.visit(HTTP_CONNECTIONS, false))
+            }
             Shape::Switch | Shape::BystanderSwitch => (0..EXCHANGES).try_for_each(|_| self.batch()),
             Shape::Postgres | Shape::Downstream => (0..QUERIES).try_for_each(|_| self.batch()),
             Shape::BystanderCalls => {
