@@ -44,7 +44,7 @@ pub const FIXES: &[Fix] = &[
             slow("work;lock:a:5", "sleep:60000"),
         )
     },
-    fix("disk", &["fsync_bound", "tail_disk"], slow("work", "work;fsync:10"), OWN),
+    fix("disk", &["fsync_bound", "tail_disk"], slow("work", "work;fsync:200"), OWN),
     fix("cpu", &["tail_cpu"], slow("work", "work;spin:40000"), OWN),
     fix("sleep", &["tail_sleep"], slow("call:drawn", "call:drawn;sleep:40000"), OF_PEER),
     fix("page faults", &["tail_fault"], slow("work", "work;fault:40"), OWN),

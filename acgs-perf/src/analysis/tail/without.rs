@@ -4,10 +4,17 @@
 //!
 //! Each row is a class of latency: so many requests, whose latencies and components have these sums. From each of its requests its share of
 //! the part is taken away, the distribution is built anew, and its P99 compared with that of the rows as they are. How the part is
-//! divided among the requests of a row, their sums do not tell; the exemplars near it do. Where there are fewer than five, how the rest of
-//! the time grows with the latency tells: were the part the same in all requests, the rest would grow as the latency does (slope 1); were
-//! it all that differs, the rest would stay (slope 0). Between these, as for two independent times, the rest spreads about its mean with
-//! the variance of the latency × slope × (1 − slope).
+//! divided among the requests of a row, their sums do not tell. Two things do:
+//!
+//! - the exemplars near the row;
+//! - how the rest of the time grows with the latency: were the part the same in all requests, the rest would grow as the latency does
+//!   (slope 1); were it all that differs, the rest would stay (slope 0). Between these, as for two independent times, the rest spreads
+//!   about its mean with the variance of the latency × slope × (1 − slope), as a log-normal time. That counts where there are fewer than
+//!   five exemplars, and as much as four of them where ordinary requests have the part too; where only some have it, they are of two kinds,
+//!   which exemplars show and a mean does not.
+//!
+//! What is known is weighed so that its mean is the row's, and otherwise as evenly as can be (the weights of least relative entropy, which
+//! are exponential in the value; Csiszár, I-divergence geometry, 1975).
 //! **Assumption:** nothing else changes. A request that waits less is read, served and answered as before, and waits for nobody else instead.
 
 use std::collections::BTreeMap;
@@ -26,8 +33,19 @@ const MAX_NEAR: usize = 16;
 const NEAR: f64 = 1.5;
 /// The quantile.
 const QUANTILE: f64 = 0.99;
-/// Five values that stand for a normal distribution.
-const SPREAD: [f64; 5] = [-1.4, -0.53, 0.0, 0.53, 1.4];
+/// Values that stand for a distribution of the rest.
+const SPREAD: u32 = 30;
+/// How many exemplars they are worth where ordinary requests have the part,
+const WORTH: f64 = 4.0;
+/// which is so if it is more than this share of the time of the middle fifth of all requests.
+const ORDINARY: f64 = 0.1;
+const MIDDLE: [f64; 2] = [0.4, 0.6];
+/// What an exemplar has more or less than its row is divided by what it has, and by so much of what the row has.
+const OF_ROW: f64 = 0.3;
+/// Weights differ by e to this at most, for values that differ by 1.
+const STEEPEST: f64 = 300.0;
+/// Halvings that find how steep they are.
+const HALVINGS: u32 = 60;
 
 /// An exemplar: its latency, and what of it would go.
 struct Known {
@@ -70,12 +88,23 @@ pub fn p99_without(
     let deviation = deviation * (slope * (1.0 - slope)).sqrt();
     let mut as_it_is: Vec<_> = classes.iter().map(|class| (class.latency, class.count)).collect();
     let mut without = Vec::new();
+    let is_ordinary = share_of_middle(&classes) > ORDINARY;
     for class in &classes {
-        let weighed = match known_near(class, &classes, &known) {
-            Some(shares) => divided(1.0 - class.rest / class.latency.max(1.0), &shares),
-            None => spread(class, deviation),
+        let mut shares: Vec<_> = near(class, &classes, &known).collect();
+        let worth = match shares.len() {
+            0..MIN_NEAR => {
+                shares.clear();
+                1.0
+            }
+            _ if is_ordinary => WORTH,
+            _ => 0.0,
         };
-        without.extend(weighed.into_iter().map(|(left, weight)| (class.latency * left, class.count * weight)));
+        if worth > 0.0 {
+            shares.extend(spread(class, deviation).map(|share| (share, worth / f64::from(SPREAD))));
+        }
+        let weighed = tilted(1.0 - class.rest / class.latency.max(1.0), &shares);
+        without
+            .extend(weighed.into_iter().map(|(share, weight)| (class.latency * (1.0 - share), class.count * weight)));
     }
     let (before, after) = (quantile(&mut as_it_is)?, quantile(&mut without)?);
     let left = if before > 0.0 { (after / before).min(1.0) } else { 1.0 };
@@ -93,45 +122,83 @@ fn grows<'a>(classes: impl Iterator<Item = &'a Class> + Clone) -> (f64, f64) {
     (variance.sqrt(), slope)
 }
 
-/// What is left of the requests of a class of which no exemplar tells: shares of the latency, with weights that add up to 1.
-fn spread(class: &Class, deviation: f64) -> Vec<(f64, f64)> {
-    let left = class.rest / class.latency.max(1.0);
-    // A share cannot spread further than from nothing to all.
-    let by = (deviation / class.latency.max(1.0)).min((left * (1.0 - left)).sqrt());
-    SPREAD.iter().map(|at| ((left + at * by).clamp(0.0, 1.0), 1.0 / SPREAD.len() as f64)).collect()
+/// What of the time of the middle fifth of all requests would go, as a share.
+fn share_of_middle(classes: &[Class]) -> f64 {
+    let all: f64 = classes.iter().map(|class| class.count).sum();
+    let (mut seen, mut latency, mut rest) = (0.0, 0.0, 0.0);
+    for class in classes {
+        let within = (seen + class.count).min(MIDDLE[1] * all) - seen.max(MIDDLE[0] * all);
+        seen += class.count;
+        latency += within.max(0.0) * class.latency;
+        rest += within.max(0.0) * class.rest;
+    }
+    if latency > 0.0 { 1.0 - rest / latency } else { 0.0 }
 }
 
-/// The shares that would go, as the exemplars near a class have them; `None` if there are too few. What an exemplar has more or less latency than the class
-/// is divided as the rows around say.
-fn known_near(class: &Class, classes: &[Class], known: &[Known]) -> Option<Vec<f64>> {
+/// The shares of the latency that would go, as the rows tell.
+fn spread(class: &Class, deviation: f64) -> impl Iterator<Item = f64> {
+    let latency = class.latency.max(1.0);
+    let left = class.rest / latency;
+    // A share cannot spread further than from nothing to all.
+    let by = (deviation / latency).min((left * (1.0 - left)).sqrt());
+    let log_variance = (by / left.max(f64::MIN_POSITIVE)).powi(2).ln_1p();
+    (0..SPREAD).map(move |at| {
+        let normal = normal((f64::from(at) + 0.5) / f64::from(SPREAD));
+        1.0 - (left * (log_variance.sqrt() * normal - log_variance / 2.0).exp()).min(1.0)
+    })
+}
+
+/// About the quantile of the normal distribution (Tukey's lambda distribution with the shape that is nearest to it).
+fn normal(quantile: f64) -> f64 {
+    const SHAPE: f64 = 0.135;
+    (quantile.powf(SHAPE) - (1.0 - quantile).powf(SHAPE)) / 0.1975
+}
+
+/// The shares that would go, as the exemplars near a class have them, each with the weight 1. What an exemplar has more or less latency than
+/// the class is divided as the rows around say.
+fn near(class: &Class, classes: &[Class], known: &[Known]) -> impl Iterator<Item = (f64, f64)> {
     let distance = |latency: f64| (latency / class.latency).ln().abs();
     let mut near: Vec<_> = known.iter().filter(|known| distance(known.latency) <= NEAR.ln()).collect();
-    if near.len() < MIN_NEAR {
-        return None;
-    }
     near.sort_by(|a, b| distance(a.latency).total_cmp(&distance(b.latency)));
     near.truncate(MAX_NEAR);
     let (_, slope) = grows(classes.iter().filter(|other| distance(other.latency) <= NEAR.ln()));
-    let share = |known: &Known| {
-        // Who differs more at all, and has more of the time here, has more of the difference.
-        let (rest, gone) = (slope * (known.latency - known.gone), (1.0 - slope) * known.gone);
+    near.into_iter().map(move |known| {
+        // Who differs more at all, and has more of the time, has more of the difference.
+        let rest = slope * (known.latency - known.gone + OF_ROW * class.rest);
+        let gone = (1.0 - slope) * (known.gone + OF_ROW * (class.latency - class.rest));
         let part = if rest + gone > 0.0 { gone / (rest + gone) } else { 0.0 };
-        ((known.gone + part * (class.latency - known.latency)) / class.latency).clamp(0.0, 1.0)
-    };
-    Some(near.into_iter().map(share).collect())
+        (((known.gone + part * (class.latency - known.latency)) / class.latency).clamp(0.0, 1.0), 1.0)
+    })
 }
 
-/// What is left of requests of which exemplars tell. Where their mean is not that of the class, some of its requests are of a kind that
-/// they do not show: without the part, or of nothing else.
-fn divided(share: f64, exemplars: &[f64]) -> Vec<(f64, f64)> {
-    let mean = exemplars.iter().sum::<f64>() / exemplars.len().max(1) as f64;
-    let (other, weight) = match share < mean {
-        true => (1.0, 1.0 - share / mean),
-        false if mean < 1.0 => (0.0, (share - mean) / (1.0 - mean)),
-        false => (0.0, 0.0),
+/// Values with weights that add up to 1 and by which they have this `mean`, as near to the weights that they come with as can be. Where none
+/// can give it, some of the requests are of a kind that the values do not show: without the part, or of nothing else.
+fn tilted(mean: f64, values: &[(f64, f64)]) -> Vec<(f64, f64)> {
+    let even: f64 = values.iter().map(|(_, weight)| weight).sum();
+    let own = if even > 0.0 { values.iter().map(|(value, weight)| value * weight).sum::<f64>() / even } else { mean };
+    let (low, high) =
+        values.iter().fold((1.0, 0.0), |(low, high): (f64, f64), (value, _)| (low.min(*value), high.max(*value)));
+    if !(low < mean && mean < high) {
+        let (other, weight) = match mean < own {
+            true => (0.0, 1.0 - mean / own),
+            false if own < 1.0 => (1.0, (mean - own) / (1.0 - own)),
+            false => (1.0, 0.0),
+        };
+        let shown = values.iter().map(|(value, of)| (*value, (1.0 - weight) * of / even));
+        return shown.chain([(other, if values.is_empty() { 1.0 } else { weight })]).collect();
+    }
+    let by = |steepness: f64| {
+        let weights = values.iter().map(move |(value, weight)| (*value, weight * (steepness * (value - mean)).exp()));
+        let all: f64 = weights.clone().map(|(_, weight)| weight).sum();
+        weights.map(move |(value, weight)| (value, weight / all))
     };
-    let each = (1.0 - weight) / exemplars.len().max(1) as f64;
-    exemplars.iter().map(|share| (1.0 - share, each)).chain([(other, weight)]).collect()
+    let (mut from, mut to) = (-STEEPEST, STEEPEST);
+    for _ in 0..HALVINGS {
+        let middle = (from + to) / 2.0;
+        let reached: f64 = by(middle).map(|(value, weight)| value * weight).sum();
+        if reached < mean { from = middle } else { to = middle }
+    }
+    by((from + to) / 2.0).collect()
 }
 
 /// The P99 of values with weights.

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::analysis::sample::attribution::{POSTGRES, Request, report_rows, request};
-use acgs_perf_common::attribution::Component::{Disk, Downstream, Lock, LoopWait, OnCpu, RunQueue};
+use acgs_perf_common::attribution::Component::{Disk, Downstream, Lock, LoopWait, OnCpu, PoolWait, RunQueue, Sleep};
 use acgs_perf_common::attribution::{COMPONENT_NAMES, Component};
 
 /// Requests of a simulation, and exemplars of each kind, as the agent keeps them.
@@ -69,8 +69,9 @@ fn factor(requests: &[Request], gone: Component, random: &mut Random) -> f64 {
     let now = p99(requests.iter().map(Request::latency_ns).collect());
     let truth = p99(requests.iter().map(|of| of.latency_ns() - of.component_ns()[gone as usize]).collect());
     let mut slow: Vec<_> = requests.iter().filter(|of| of.latency_ns() >= now).collect();
-    let sampled = (0..KEPT).map(|_| slow[(random.next() * slow.len() as f64) as usize]);
-    let mut exemplars: Vec<_> = sampled.map(exemplar).collect();
+    let mut drawn = |of: &[&Request]| exemplar(of[(random.next() * of.len() as f64) as usize]);
+    let all: Vec<_> = requests.iter().collect();
+    let mut exemplars: Vec<_> = (0..KEPT).flat_map(|_| [drawn(&slow), drawn(&all)]).collect();
     slow.sort_by_key(|of| std::cmp::Reverse(of.latency_ns()));
     exemplars.extend(slow.iter().take(KEPT).map(|of| exemplar(of)));
     let part = |components: &Named, _: &Named| components.get(name(gone)).copied().unwrap_or(0) as f64;
@@ -80,7 +81,7 @@ fn factor(requests: &[Request], gone: Component, random: &mut Random) -> f64 {
 /// A service: what one request does, and what is taken away.
 type Shape = (&'static str, Component, fn(&mut Random) -> Vec<(Component, f64)>);
 
-const SHAPES: [Shape; 12] = [
+const SHAPES: [Shape; 14] = [
     ("a few wait for a lock", Lock, |r| {
         vec![(OnCpu, r.around(MS)), (Lock, if r.in_hundred(2.0) { r.around(40.0 * MS) } else { 0.0 })]
     }),
@@ -126,6 +127,16 @@ const SHAPES: [Shape; 12] = [
             (Lock, if disk && lock { r.around(10.0 * MS) } else { 0.0 }),
         ]
     }),
+    ("a pool that is busy most of the time", PoolWait, |r| {
+        let waits = r.in_hundred(64.0);
+        vec![
+            (Sleep, 4.0 * MS * (0.4 * r.normal()).exp()),
+            (PoolWait, if waits { r.exponential(5.0 * MS) } else { 0.0 }),
+        ]
+    }),
+    ("a pool that is nearly always busy", PoolWait, |r| {
+        vec![(Sleep, r.around(4.0 * MS)), (PoolWait, r.exponential(20.0 * MS))]
+    }),
     ("long locks above much work", Lock, |r| {
         let (lock, work) = (r.in_hundred(1.4), r.in_hundred(10.0));
         vec![
@@ -168,13 +179,27 @@ fn without_nothing_it_stays_and_without_all_there_is_none() {
 }
 
 #[test]
-fn what_the_exemplars_do_not_show_is_a_kind_of_its_own() {
-    let close = |found: Vec<(f64, f64)>, expected: &[(f64, f64)]| {
-        let is_close = |(a, b): (&(f64, f64), &(f64, f64))| (a.0 - b.0).abs() < 1e-9 && (a.1 - b.1).abs() < 1e-9;
+fn values_are_weighed_by_their_mean_and_otherwise_evenly() {
+    let weighed = |mean, values: &[f64]| tilted(mean, &values.iter().map(|value| (*value, 1.0)).collect::<Vec<_>>());
+    let is_close = |(a, b): (&(f64, f64), &(f64, f64))| (a.0 - b.0).abs() < 1e-9 && (a.1 - b.1).abs() < 1e-9;
+    for (mean, values, expected) in [
+        (0.5, &[0.25, 0.5, 0.75][..], &[(0.25, 1.0 / 3.0), (0.5, 1.0 / 3.0), (0.75, 1.0 / 3.0)][..]),
+        (0.2, &[0.0, 0.8], &[(0.0, 0.75), (0.8, 0.25)]),
+        // What none of them shows is a kind of its own.
+        (0.4, &[0.8], &[(0.8, 0.5), (0.0, 0.5)]),
+        (0.75, &[0.6, 0.4], &[(0.6, 0.25), (0.4, 0.25), (1.0, 0.5)]),
+        (0.5, &[0.5, 0.5], &[(0.5, 0.5), (0.5, 0.5), (1.0, 0.0)]),
+    ] {
+        let found = weighed(mean, values);
         assert!(found.len() == expected.len() && found.iter().zip(expected).all(is_close), "{found:?}");
-    };
-    close(divided(0.5, &[0.5]), &[(0.5, 1.0), (0.0, 0.0)]);
-    // Half of them wait for something else.
-    close(divided(0.4, &[0.8]), &[(0.2, 0.5), (1.0, 0.5)]);
-    close(divided(0.75, &[0.6, 0.4]), &[(0.4, 0.25), (0.6, 0.25), (0.0, 0.5)]);
+    }
+    let steep = weighed(0.3, &[0.1, 0.2, 0.9, 1.0]);
+    assert!(steep.windows(2).all(|pair| pair[0].1 > pair[1].1), "{steep:?}");
+}
+
+#[test]
+fn quantiles_of_the_normal_distribution() {
+    for (quantile, expected) in [(0.5, 0.0), (0.841_344_7, 1.0), (0.022_750_1, -2.0), (0.99, 2.326)] {
+        assert!((normal(quantile) - expected).abs() < 0.02, "{quantile}: {}", normal(quantile));
+    }
 }
