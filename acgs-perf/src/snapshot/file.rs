@@ -13,7 +13,7 @@ use super::exemplar::Exemplars;
 use super::interval::Interval;
 use super::model::LAYOUT_VERSION;
 use super::older;
-use super::packed::{pack, unpack};
+use super::packed::{pack, unpack, unpack_elements};
 use super::timeline::Timeline;
 
 /// Version of the frames; what is in them has a version of its own, `LAYOUT_VERSION`.
@@ -135,8 +135,7 @@ pub fn walk(bytes: &[u8], mut each: impl FnMut(Part)) -> Result<Option<&'static 
                 None => break Some("its exemplars are damaged"),
             },
             (END, Some(_)) => {
-                let digest: [u8; 32] = Sha256::digest(&bytes[..at]).into();
-                break (unpack::<[u8; 32]>(payload) != Some(digest)).then_some("it was changed after it was sealed");
+                break (!is_seal(payload, &bytes[..at])).then_some("it was changed after it was sealed");
             }
             (INTERVALS | EXEMPLARS | END, None) => return Err(CaptureError::Lost),
             // A kind of later agents.
@@ -162,6 +161,9 @@ pub fn context(bytes: &[u8]) -> Result<Context, CaptureError> {
 /// # Errors
 /// When it is none, or of another version, or nothing of it can be saved.
 pub fn decode(bytes: &[u8]) -> Result<Decoded, CaptureError> {
+    if let Some(capture) = as_sealed(bytes) {
+        return Ok(Decoded { capture, damage: None });
+    }
     let (mut context, mut intervals, mut exemplars) = (Context::default(), Vec::new(), Exemplars::new());
     let damage = walk(bytes, |part| match part {
         Part::Context(found) => context = *found,
@@ -170,6 +172,35 @@ pub fn decode(bytes: &[u8]) -> Result<Decoded, CaptureError> {
     })?;
     let mut capture = Capture { context, intervals: Timeline::of(intervals), exemplars };
     Ok(Decoded { damage: damage.map(|what| shorten(&mut capture, what)), capture })
+}
+
+/// A capture that nobody has changed since it was sealed, in the layout of today: its intervals are kept as they stand in it.
+fn as_sealed(bytes: &[u8]) -> Option<Capture> {
+    let (mut capture, mut at) = (None::<Capture>, begin(bytes).ok()?);
+    loop {
+        let (kind, payload, next) = next_frame(bytes, at)?;
+        match (kind, &mut capture) {
+            (CONTEXT, _) => {
+                let context: Context = unpack(payload).filter(|context: &Context| context.layout == LAYOUT_VERSION)?;
+                capture = Some(Capture { context, ..Capture::default() });
+            }
+            (INTERVALS, Some(capture)) => {
+                unpack_elements(payload)?.into_iter().for_each(|interval| capture.intervals.append_encoded(interval));
+            }
+            (EXEMPLARS, Some(capture)) => capture.exemplars = unpack(payload)?,
+            (END, _) => return capture.filter(|_| is_seal(payload, &bytes[..at])),
+            (INTERVALS | EXEMPLARS, None) => return None,
+            // A kind of later agents.
+            _ => {}
+        }
+        at = next;
+    }
+}
+
+/// Whether this is the seal of these bytes.
+fn is_seal(payload: &[u8], of: &[u8]) -> bool {
+    let digest: [u8; 32] = Sha256::digest(of).into();
+    unpack::<[u8; 32]>(payload) == Some(digest)
 }
 
 /// Where the first frame is.

@@ -86,9 +86,14 @@ impl Timeline {
     fn append(&mut self, interval: &Interval) {
         // The types have nothing that cannot be encoded.
         if let Ok(bytes) = rmp_serde::to_vec_named(interval) {
-            self.bytes += bytes.len();
-            self.encoded.push(bytes);
+            self.append_encoded(bytes);
         }
+    }
+
+    /// Appends an interval as it is kept here, and in a file of the same layout.
+    pub fn append_encoded(&mut self, interval: Vec<u8>) {
+        self.bytes += interval.len();
+        self.encoded.push(interval);
     }
 
     fn halve(&mut self) {

@@ -46,8 +46,7 @@ const TOOL: &str = "acgs-perf";
 /// The report of what was counted.
 pub fn report(capture: &Capture) -> Report {
     let context = &capture.context;
-    let whole = capture.intervals.whole();
-    let over_time = series::over_time(capture, &whole);
+    let (whole, over_time) = series::over_time(capture);
     let services = context.services.iter().zip(over_time).enumerate();
     let services: Vec<_> =
         services.map(|(index, (of, over_time))| service(capture, &whole, index, of, over_time)).collect();

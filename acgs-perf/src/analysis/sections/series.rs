@@ -28,30 +28,39 @@ pub struct OverTime {
     pub design_effect: Option<f64>,
 }
 
-/// Goes through the intervals once, for all services. `whole` is their sum.
-pub fn over_time(capture: &Capture, whole: &Interval) -> Vec<OverTime> {
+/// Goes through the intervals once, for all services; gives their sum, too.
+pub fn over_time(capture: &Capture) -> (Interval, Vec<OverTime>) {
     let subjects: Vec<Subject> = (0..capture.context.services.len()).map(Subject::service).collect();
-    let p99: Vec<Option<u32>> = subjects.iter().map(|subject| bucket_of_p99(latency(whole, subject))).collect();
-    let listens: Vec<bool> = subjects.iter().map(|subject| Fates::of(whole, subject).has_listener).collect();
     let mut all = vec![OverTime::default(); subjects.len()];
-    let mut blocks = vec![Vec::new(); subjects.len()];
     let mut columns = vec![Columns::new(capture.intervals.len()); subjects.len()];
-    for interval in capture.intervals.iter().filter(|interval| interval.len_ns > 0) {
-        for (at, subject) in subjects.iter().enumerate() {
-            let point = point(&interval, capture, subject);
-            columns[at].add(point.offset_ns, point.duration_ns, latency(&interval, subject));
-            let refused = point.refused.filter(|_| listens[at]);
-            all[at].series.push(SeriesPointReport { refused, ..point });
-            if let (Some(p99), true) = (p99[at], interval.len_ns >= MIN_BLOCK_NS) {
-                blocks[at].push(block(latency(&interval, subject), p99));
+    // Of the intervals that are long enough for a block.
+    let mut latencies = vec![Vec::new(); subjects.len()];
+    let mut whole: Option<Interval> = None;
+    for interval in capture.intervals.iter() {
+        for (at, subject) in subjects.iter().enumerate().filter(|_| interval.len_ns > 0) {
+            let (point, latency) = (point(&interval, capture, subject), latency(&interval, subject));
+            columns[at].add(point.offset_ns, point.duration_ns, latency);
+            all[at].series.push(point);
+            if interval.len_ns >= MIN_BLOCK_NS {
+                latencies[at].push(latency.clone());
             }
         }
+        match &mut whole {
+            None => whole = Some(interval),
+            Some(whole) => whole.merge(&interval),
+        }
     }
-    for ((of, blocks), columns) in all.iter_mut().zip(&blocks).zip(columns) {
-        of.design_effect = design_effect(blocks);
+    let whole = whole.unwrap_or_default();
+    for (((of, subject), latencies), columns) in all.iter_mut().zip(&subjects).zip(latencies).zip(columns) {
+        if !Fates::of(&whole, subject).has_listener {
+            of.series.iter_mut().for_each(|point| point.refused = None);
+        }
+        let blocks =
+            bucket_of_p99(latency(&whole, subject)).map(|p99| latencies.iter().map(|each| block(each, p99)).collect());
+        of.design_effect = design_effect(&blocks.unwrap_or_else(Vec::new));
         of.columns = columns.finish();
     }
-    all
+    (whole, all)
 }
 
 fn latency<'a>(interval: &'a Interval, subject: &Subject) -> &'a Sums {
