@@ -12,6 +12,7 @@ use acgs_perf_tests::hostile::network;
 use acgs_perf_tests::recording::Recorder;
 use acgs_perf_tests::redis;
 use acgs_perf_tests::report::Report;
+use socket2::SockRef;
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -83,6 +84,48 @@ fn redis_that_is_stopped_has_its_unread_requests_in_its_p99() {
     assert_eq!((report.requests("service"), fate(&report, "unread/count")), (0, 20));
     assert!(fate(&report, "unread/before_recording") == 20 && fate(&report, "unread/oldest_ns") >= SECOND);
     assert_eq!(verdict(&report), "missed", "nothing was answered, and there was something to answer");
+}
+
+#[test]
+fn redis_has_all_of_a_pipeline_open_and_abandoned_with_its_client() {
+    need_root();
+    let service = redis::start().unwrap();
+    let word = |word: &str| format!("${}\r\n{word}\r\n", word.len());
+    let command = |words: &[&str]| {
+        let words: String = words.iter().copied().map(word).collect();
+        words
+    };
+    let busy = "local from = redis.call('TIME')[1] while redis.call('TIME')[1] - from < 3 do end";
+    let script = format!("*3\r\n{}", command(&["EVAL", busy, "0"]));
+    let behind = format!("*2\r\n{}", command(&["GET", "key"])).repeat(9);
+    // Where the script begins, Redis has read all of it.
+    let pipeline = || {
+        let mut stream = TcpStream::connect(service.address()).unwrap();
+        ask(&mut stream, b"*1\r\n$4\r\nPING\r\n", b"+PONG\r\n");
+        stream.write_all(format!("{script}{behind}").as_bytes()).unwrap();
+        stream
+    };
+    let recording = record(&service).start().unwrap();
+    let stream = pipeline();
+    thread::sleep(Duration::from_secs(1));
+    let report = recording.stop().unwrap();
+    assert_eq!((report.requests("service"), fate(&report, "in_service/count")), (1, 10));
+    let oldest = fate(&report, "in_service/oldest_ns");
+    assert!((SECOND / 100 * 95..4 * SECOND).contains(&oldest), "{oldest}");
+    drop(stream);
+    let recording = record(&service).start().unwrap();
+    // It is accepted when the script before has ended.
+    let stream = pipeline();
+    thread::sleep(Duration::from_secs(1));
+    SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
+    drop(stream);
+    let mut stream = TcpStream::connect(service.address()).unwrap();
+    ask(&mut stream, b"*1\r\n$4\r\nPING\r\n", b"+PONG\r\n");
+    let report = recording.stop().unwrap();
+    assert_eq!((report.requests("service"), fate(&report, "abandoned/count")), (2, 10));
+    assert_eq!(report.integer("service", "/requests/unanswered"), 10);
+    let waited = fate(&report, "abandoned/oldest_ns");
+    assert!((SECOND / 100 * 95..4 * SECOND).contains(&waited), "{waited}");
 }
 
 #[test]

@@ -69,8 +69,8 @@ pub struct Sighting {
     pub flags: u32,
     /// Connections and first segments that a listening socket has dropped since it was made; wraps.
     pub drops: u32,
-    /// Unused.
-    pub padding: u32,
+    /// So many more like it, at least as old, wait on the same connection.
+    pub more: u32,
 }
 
 /// A client that closes its end so soon after its message waits for no reply: a farewell.

@@ -75,6 +75,8 @@ pub struct Pending {
     length: u32,
     /// Requests behind the last entry, like it but for their names, for which there is no entry.
     overflow: u32,
+    /// Of all these, how many are of [`Kind::Request`].
+    requests: u32,
     /// The first entry, counted on and on.
     first: u8,
     /// The last reading, counted on and on.
@@ -92,6 +94,7 @@ impl Pending {
         readings: [Reading { arrived: 0, read: 0 }; READINGS],
         length: 0,
         overflow: 0,
+        requests: 0,
         first: 0,
         reading: 0,
         is_at_mark: 0,
@@ -101,8 +104,15 @@ impl Pending {
     /// Nothing waits any more.
     #[inline(always)]
     pub fn clear(&mut self) {
-        (self.length, self.overflow) = (0, 0);
+        (self.length, self.overflow, self.requests) = (0, 0, 0);
         self.is_at_mark = 0;
+    }
+
+    /// How many requests wait.
+    #[inline(always)]
+    #[must_use]
+    pub const fn requests(&self) -> u32 {
+        self.requests
     }
 
     /// Whether nothing waits.
@@ -150,6 +160,15 @@ impl Pending {
     #[inline(always)]
     #[must_use]
     pub fn push(&mut self, endpoint: u8, kind: Kind, reply_rule: u8, reading: Reading) -> bool {
+        let has_room = self.puts(endpoint, kind, reply_rule, reading);
+        if has_room && kind as u8 == Kind::Request as u8 {
+            self.requests = self.requests.wrapping_add(1);
+        }
+        has_room
+    }
+
+    #[inline(always)]
+    fn puts(&mut self, endpoint: u8, kind: Kind, reply_rule: u8, reading: Reading) -> bool {
         if kind as u8 == Kind::Mark as u8 {
             self.mark_rule = reply_rule;
             if self.marks_last() {
@@ -242,6 +261,9 @@ impl Pending {
             return;
         }
         let mut entry = self.get(u32::from(self.first));
+        if entry.kind == Kind::Request as u8 && self.is_at_mark == 0 {
+            self.requests = self.requests.wrapping_sub(1);
+        }
         if entry.is_marked && self.is_at_mark == 0 {
             self.is_at_mark = 1;
             return;
@@ -367,5 +389,26 @@ mod tests {
         assert_eq!(drain(&mut pending).len(), 2000);
         (0..300_u32).for_each(|n| assert!(pending.push(n as u8, Kind::Request, 0, reading(1))));
         assert_eq!(drain(&mut pending).len(), 300);
+    }
+
+    #[test]
+    fn requests_are_counted_and_nothing_else() {
+        let mut pending = Pending::EMPTY;
+        let (first, second) = (reading(1), reading(2));
+        for _ in 0..300 {
+            assert!(pending.push(7, Kind::Request, 0, first));
+        }
+        assert!(pending.push(7, Kind::Mark, 1, first) && pending.push(8, Kind::WaitByDesign, 0, second));
+        assert!(pending.push(7, Kind::Request, 0, second) && pending.push(7, Kind::Mark, 1, second));
+        assert_eq!(pending.requests(), 301);
+        let mut left = 301;
+        while let Some((entry, _)) = pending.front() {
+            left -= u32::from(entry.kind == Kind::Request as u8);
+            pending.pop();
+            assert_eq!(pending.requests(), left);
+        }
+        assert!(pending.push(7, Kind::Request, 0, second));
+        pending.clear();
+        assert_eq!((left, pending.requests()), (0, 0));
     }
 }

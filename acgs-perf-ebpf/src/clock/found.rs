@@ -9,7 +9,7 @@ use acgs_perf_protocol::{Found, Kind, Protocol, mysql};
 
 use super::{answer, record};
 use crate::state::socket::SocketState;
-use crate::state::talk::{News, Room, Talk};
+use crate::state::talk::{FAILED, News, REFUSED, Room, Talk, WELL};
 use crate::table::{endpoint, statement};
 
 const WAIT: u8 = Kind::WaitByDesign as u8;
@@ -104,7 +104,7 @@ pub fn replied(socket: &mut SocketState, news: &mut News, found: Found) {
             answer::replied(&mut socket.talk, news, found, place, reading);
         } else if found.has(Found::BEGAN) && is_request {
             news.began += 1;
-            (socket.talk.is_replying, socket.talk.has_ended) = (1, 0);
+            (socket.talk.is_replying, socket.talk.has_ended, socket.talk.outcome) = (1, 0, WELL);
             if news.began == 1 {
                 socket.endpoint = endpoint;
                 news.first = reading;
@@ -121,7 +121,9 @@ pub fn replied(socket: &mut SocketState, news: &mut News, found: Found) {
             }
             let talk = &mut socket.talk;
             if found.has(Found::FAILED) && waiting.kind != HANDSHAKE {
-                endpoint::failed(place, talk.replies.value == 4);
+                let outcome = if talk.replies.value == 4 { REFUSED } else { FAILED };
+                endpoint::failed(place, outcome, 1);
+                talk.outcome = outcome;
             }
             talk.has_ended = 1;
             talk.pending.pop();

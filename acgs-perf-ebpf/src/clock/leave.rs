@@ -15,6 +15,7 @@ use acgs_perf_common::endpoint::NO_ENDPOINT;
 use acgs_perf_common::fates::{FAREWELL_NS, PAUSE_NS};
 use acgs_perf_common::maps::{Counter, Histogram, MAX_SERVICES};
 use acgs_perf_common::subprogram;
+use acgs_perf_protocol::{Protocol, tls};
 
 use super::{delivery, record};
 use crate::count::{Figures, replaced};
@@ -90,7 +91,13 @@ pub fn is_unread(socket: &SocketState, sk: Sock) -> bool {
         && socket.next_arrived != 0
         && socket.next_arrived != socket.gone
         && !sk.only_drains()
-        && sk.has_unread_bytes()
+        && sk.has_more_unread_than(of_notice(socket))
+}
+
+/// How many unread bytes may be the encrypted notice that the client closes, which servers that close first do not read.
+#[inline(always)]
+fn of_notice(socket: &SocketState) -> u32 {
+    if socket.talk.protocol == Protocol::Tls as u8 { tls::most_of_notice(&socket.talk.requests) } else { 0 }
 }
 
 /// The service in whose figures an open request of this socket counts: that which read it, or to whose listener it came.
@@ -193,24 +200,53 @@ subprogram! {
     /// The client of the socket's open request is gone since `now` at the latest.
     pub fn abandon = leave_abandon(socket: &mut SocketState; service: u32, now: u64) {
         let left = if socket.left == 0 { now } else { socket.left };
+        let mut behind = 0;
         let arrived = if socket.phase == READ {
             if !ends(socket) {
                 return;
             }
+            behind = takes_rest(socket, service);
             socket.set_service(service);
             socket.arrived
         } else {
             socket.next_arrived
         };
         socket.gone = arrived;
-        let waited = left.wrapping_sub(arrived);
-        if waited as i64 <= 0 || (waited < FAREWELL_NS && socket.has_ended != 0) {
-            socket.has_ended = SAID_FAREWELL;
-            fates::farewell(service);
-        } else {
-            fates::abandoned(service, waited);
+        without_reply(socket, service, left.wrapping_sub(arrived), 1);
+        if behind != 0 {
+            let came_last = socket.talk.reading.arrived;
+            without_reply(socket, service, left.wrapping_sub(came_last), behind);
         }
     }
+}
+
+/// So many messages got no reply for which the client had waited so long.
+#[inline(always)]
+fn without_reply(socket: &mut SocketState, service: u32, waited: u64, messages: u64) {
+    if waited as i64 <= 0 || (waited < FAREWELL_NS && socket.has_ended != 0) {
+        socket.has_ended = SAID_FAREWELL;
+        fates::farewell(service, messages);
+    } else {
+        fates::abandoned(service, waited, messages);
+    }
+}
+
+/// How many requests were read behind the one in service, and wait for it.
+#[inline(always)]
+pub fn behind(socket: &SocketState) -> u64 {
+    let waiting = socket.talk.pending.requests();
+    if socket.talk.is_followed() && waiting > 1 { u64::from(waiting) - 1 } else { 0 }
+}
+
+/// Counts those as read that were behind the request that was in service, on a connection that is over; nothing waits any more.
+#[inline(always)]
+fn takes_rest(socket: &mut SocketState, service: u32) -> u64 {
+    let count = behind(socket);
+    if count != 0 {
+        Figures::of(service).add(Counter::Read, count);
+        socket.talk.lost();
+    }
+    count
 }
 
 subprogram! {
@@ -228,12 +264,15 @@ subprogram! {
 subprogram! {
     /// The service has closed the connection of the socket's open request.
     fn cut_off = leave_cut_off(socket: &mut SocketState; service: u32) {
+        let mut behind = 0;
         if socket.phase != READ {
             socket.gone = socket.next_arrived;
-        } else if !ends(socket) {
+        } else if ends(socket) {
+            behind = takes_rest(socket, service);
+        } else {
             return;
         }
-        fates::cut_off(service);
+        fates::cut_off(service, 1 + behind);
     }
 }
 
@@ -259,14 +298,14 @@ subprogram! {
         figures.unrecord(Histogram::QueueTime, queue_time);
         figures.unrecord(Histogram::ServiceTime, service_time);
         if socket.endpoint != NO_ENDPOINT {
-            endpoint::taken_back(endpoint::own(figures, socket.endpoint), latency);
+            endpoint::taken_back(endpoint::own(figures, socket.endpoint), latency, socket.talk.outcome);
         }
         if attributes() && socket.row[COUNT_WORD] != 0 {
             record::add_to_row(socket, figures.service(), latency, 1);
         }
         socket.phase = IDLE;
         socket.gone = ANSWERED;
-        fates::abandoned(service, socket.left.wrapping_sub(socket.arrived));
+        fates::abandoned(service, socket.left.wrapping_sub(socket.arrived), 1);
         fates::answered_into_closed(service);
     }
 }

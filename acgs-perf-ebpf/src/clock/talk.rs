@@ -60,7 +60,7 @@ pub fn heard(socket: &mut SocketState, service: u32, bytes: u64, arrived: u64, n
         fates::one_way(service, u64::from(news.one_way));
     }
     if news.farewells != 0 {
-        fates::farewell(service);
+        fates::farewell(service, 1);
     }
     if talk.protocol == Protocol::Tls as u8 {
         let (has_data, reading) = (news.has_data != 0, Reading { arrived: talk.arrived, read: now });

@@ -103,6 +103,12 @@ fn look(meta: *const u8, sk: Sock) -> Result<(), Loss> {
         }
     } else if in_service {
         read_request(meta, &mut seen, socket);
+        let behind = leave::behind(socket);
+        if behind != 0 {
+            let last = &socket.talk.reading;
+            (seen.arrived, seen.read, seen.more) = (last.arrived, last.read, behind as u32 - 1);
+            request(meta, &mut seen, socket);
+        }
     } else if unread {
         seen.read = 0;
         seen.arrived = socket.next_arrived;

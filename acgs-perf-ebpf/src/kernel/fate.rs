@@ -51,13 +51,19 @@ impl Sock {
     /// queue alone does not tell.
     #[inline(always)]
     pub fn has_unread_bytes(self) -> bool {
+        self.has_more_unread_than(0)
+    }
+
+    /// Whether more bytes than that have arrived that nobody has read; on a UNIX socket whether any have.
+    #[inline(always)]
+    pub fn has_more_unread_than(self, bytes: u32) -> bool {
         if !self.is_tcp() {
             return self.has_unread();
         }
         let received: u32 = self.read(field!(FATES_FIELDS.tcp_received)).unwrap_or(0);
         let copied: u32 = self.read(field!(FATES_FIELDS.tcp_copied)).unwrap_or(0);
         let flags: u64 = self.read(field!(FATES_FIELDS.sock_flags)).unwrap_or(0);
-        received.wrapping_sub(copied) as i32 > i32::from(flags & DONE != 0)
+        received.wrapping_sub(copied) as i32 > bytes as i32 + i32::from(flags & DONE != 0)
     }
 
     /// How long ago the last bytes arrived in ns, to a tick; `None` where the kernel does not keep that.

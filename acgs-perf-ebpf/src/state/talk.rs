@@ -31,6 +31,13 @@ impl Room {
     }
 }
 
+/// It has not said, or not yet, that the request failed.
+pub const WELL: u8 = 0;
+/// The request failed.
+pub const FAILED: u8 = 1;
+/// It failed by the client's doing.
+pub const REFUSED: u8 = 2;
+
 /// A conversation.
 #[repr(C)]
 pub struct Talk {
@@ -64,7 +71,9 @@ pub struct Talk {
     pub is_streaming: u8,
     /// Of a connection that the service opened: replies whose requests nobody has seen yet.
     pub early: u8,
-    pub _reserved: [u8; 3],
+    /// What the reply says that the clock has recorded last: `WELL`, `FAILED` or `REFUSED`.
+    pub outcome: u8,
+    pub _reserved: [u8; 2],
     /// Of such a connection: 1 while a CPU follows it, 3 once another one would have as well.
     pub followers: u64,
 }

@@ -16,7 +16,7 @@ use aya_ebpf::macros::btf_map;
 
 use crate::count::{Figures, atomic_add, replaced};
 use crate::flags::MMAPABLE;
-use crate::state::talk::Owner;
+use crate::state::talk::{self, Owner};
 
 /// Endpoints by hash.
 #[btf_map]
@@ -187,20 +187,24 @@ pub fn grown(place: Place, recorded: u64, latency: u64) {
     }
 }
 
-/// A request was not answered after all.
+/// A request was not answered after all; its reply had said how it ended.
 #[inline(always)]
-pub fn taken_back(place: Place, latency: u64) {
-    add(place, REQUESTS, 1u64.wrapping_neg());
+pub fn taken_back(place: Place, latency: u64, outcome: u8) {
+    const BACK: u64 = 1u64.wrapping_neg();
+    add(place, REQUESTS, BACK);
     add(place, LATENCY_SUM, latency.wrapping_neg());
-    add(place, word_of(latency), 1u64.wrapping_neg());
+    add(place, word_of(latency), BACK);
+    if outcome != talk::WELL {
+        failed(place, outcome, BACK);
+    }
 }
 
-/// Counts a reply that says that its request failed; `refused` if that was the client's doing.
+/// Counts a reply that says that its request failed, or with -1 takes it back.
 #[inline(always)]
-pub fn failed(place: Place, refused: bool) {
-    add(place, FAILED, 1);
-    if refused {
-        add(place, REFUSED, 1);
+pub fn failed(place: Place, outcome: u8, count: u64) {
+    add(place, FAILED, count);
+    if outcome == talk::REFUSED {
+        add(place, REFUSED, count);
     }
 }
 

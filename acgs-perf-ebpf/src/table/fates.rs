@@ -25,12 +25,12 @@ fn add(service: u32, word: u32, value: u64) {
     }
 }
 
-/// A client has left that had waited for so long.
+/// A client has left that had waited for so long, for the replies to so many requests.
 #[inline(always)]
-pub fn abandoned(service: u32, waited: u64) {
-    add(service, ABANDONED, 1);
-    add(service, ABANDONED_SUM, waited);
-    add(service, ABANDONED_BUCKETS + bucket_index(waited).min(BUCKETS) as u32, 1);
+pub fn abandoned(service: u32, waited: u64, requests: u64) {
+    add(service, ABANDONED, requests);
+    add(service, ABANDONED_SUM, waited.wrapping_mul(requests));
+    add(service, ABANDONED_BUCKETS + bucket_index(waited).min(BUCKETS) as u32, requests);
 }
 
 /// A request was answered although its client had left.
@@ -39,10 +39,10 @@ pub fn answered_into_closed(service: u32) {
     add(service, INTO_CLOSED, 1);
 }
 
-/// A client said something, closed its end, and waited for no reply.
+/// A client said so many things, closed its end, and waited for no reply.
 #[inline(always)]
-pub fn farewell(service: u32) {
-    add(service, FAREWELLS, 1);
+pub fn farewell(service: u32, messages: u64) {
+    add(service, FAREWELLS, messages);
 }
 
 /// Messages have come on a connection on which the service never sends.
@@ -51,8 +51,8 @@ pub fn one_way(service: u32, messages: u64) {
     add(service, ONE_WAY, messages);
 }
 
-/// The service closed a connection instead of answering.
+/// The service closed a connection instead of answering so many requests.
 #[inline(always)]
-pub fn cut_off(service: u32) {
-    add(service, CUT_OFF, 1);
+pub fn cut_off(service: u32, requests: u64) {
+    add(service, CUT_OFF, requests);
 }

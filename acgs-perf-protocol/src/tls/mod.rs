@@ -37,6 +37,9 @@ const IS_OLD: u8 = 1;
 const LONGEST_FINISHED: u32 = 100;
 /// Bytes of a record with a close notice in version 1.3: two, its type, and the code that protects it.
 const NOTICE: u32 = 2 + 1 + 16;
+/// The same in version 1.2: two, and what protects them, of which AES-GCM has the most (RFC 5288, 3). Longer ones, of ciphers that
+/// version 1.3 has done away with, are not known as such.
+const OLD_NOTICE: u32 = 8 + 2 + 16;
 
 /// The head of a record, which has five bytes.
 pub(crate) struct Head {
@@ -82,6 +85,18 @@ pub fn is_in_data(stream: &Stream) -> bool {
     stream.skip != 0 && stream.value != 0
 }
 
+/// How many bytes that have arrived may be a close notice and nothing else; 0 where none can come.
+#[inline(always)]
+#[must_use]
+pub fn most_of_notice(stream: &Stream) -> u32 {
+    let may_come = stream.skip == 0 && stream.carried == 0 && matches!(stream.state, READY | SPOKEN);
+    match may_come {
+        false => 0,
+        true if stream.flags & IS_OLD != 0 => Head::BYTES + OLD_NOTICE,
+        true => Head::BYTES + NOTICE,
+    }
+}
+
 /// The state of a side behind a record of the handshake, and whether it is that of an earlier version.
 #[inline(always)]
 fn behind_handshake(state: u8, length: u32) -> (u8, bool) {
@@ -91,5 +106,18 @@ fn behind_handshake(state: u8, length: u32) -> (u8, bool) {
         // The client was asked for another hello, and has sent what nobody reads in front of it.
         CHANGED => (HELLO, false),
         _ => (state, false),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_notice_may_come_between_two_records_and_only_behind_the_handshake() {
+        let most = |state, flags, skip| most_of_notice(&Stream { state, flags, skip, ..Stream::default() });
+        assert_eq!((most(READY, 0, 0), most(SPOKEN, 0, 0)), (24, 24));
+        assert_eq!(most(SPOKEN, IS_OLD, 0), 31);
+        assert_eq!((most(SPOKEN, 0, 1), most(HELLO, 0, 0), most(Stream::START, 0, 0)), (0, 0, 0));
     }
 }

@@ -121,7 +121,7 @@ fn add_request(look: &mut Look, seen: &Sighting) {
         _ if is_read => (&mut of_service.in_service, look.at_ns - seen.arrived),
         _ => (&mut of_service.unread, look.at_ns - seen.arrived),
     };
-    open.add(age_ns, seen.flags & OLDER != 0, || {
+    open.add(1 + u64::from(seen.more), age_ns, seen.flags & OLDER != 0, || {
         let since = match seen.flags {
             flags if flags & AT_LEAST != 0 => Since::AtLeast,
             flags if flags & OLDER != 0 => Since::LastBytes,
@@ -210,6 +210,10 @@ mod tests {
         let held = Sighting { kind: HELD_REPLY, ..at(700_000_000, 800_000_000, 900_000_000) };
         let undelivered = &self::look(&[held]).open[&Subject::service(3)].undelivered;
         assert_eq!((undelivered.count, undelivered.oldest_ns), (1, 200_000_000));
+        // Behind the first one of a pipeline.
+        let behind = Sighting { more: 8, ..at(700_000_000, 800_000_000, 0) };
+        let in_service = &self::look(&[at(600_000_000, 800_000_000, 0), behind]).open[&Subject::service(3)].in_service;
+        assert_eq!((in_service.count, in_service.age_sum_ns), (10, 400_000_000 + 9 * 300_000_000));
     }
 
     #[test]

@@ -113,7 +113,7 @@ mod tests {
     fn look(at_ns: u64, ages: &[u64]) -> Look {
         let mut open = OpenRequests::default();
         for age_ns in ages {
-            open.unread.add(*age_ns, false, || OpenRequest { age_ns: *age_ns, ..OpenRequest::default() });
+            open.unread.add(1, *age_ns, false, || OpenRequest { age_ns: *age_ns, ..OpenRequest::default() });
         }
         Look { at_ns, open: [(SUBJECT, open)].into() }
     }

@@ -97,14 +97,14 @@ pub enum Since {
 }
 
 impl Open {
-    /// Adds one; `request` says more about it if it is old enough to be listed.
-    pub fn add(&mut self, age_ns: u64, is_older: bool, request: impl FnOnce() -> OpenRequest) {
-        self.count += 1;
-        self.older += u64::from(is_older);
-        self.age_sum_ns = self.age_sum_ns.saturating_add(age_ns);
+    /// Adds so many of one connection; `request` says more about them if they are old enough to be listed.
+    pub fn add(&mut self, count: u64, age_ns: u64, is_older: bool, request: impl FnOnce() -> OpenRequest) {
+        self.count += count;
+        self.older += if is_older { count } else { 0 };
+        self.age_sum_ns = self.age_sum_ns.saturating_add(age_ns.saturating_mul(count));
         self.oldest_ns = self.oldest_ns.max(age_ns);
         let bucket = bucket_index(age_ns).min(BUCKETS) as u32;
-        self.ages.add(&Sums::sparse([(bucket, 1)]));
+        self.ages.add(&Sums::sparse([(bucket, count.cast_signed())]));
         let at = self.listed.partition_point(|other| other.age_ns >= age_ns);
         if age_ns >= LISTED_FROM_NS && at < LISTED {
             self.listed.insert(at, request());
@@ -143,7 +143,7 @@ mod tests {
     fn open(ages: &[u64]) -> Open {
         let mut open = Open::default();
         for age_ns in ages {
-            open.add(*age_ns, false, || OpenRequest { age_ns: *age_ns, ..OpenRequest::default() });
+            open.add(1, *age_ns, false, || OpenRequest { age_ns: *age_ns, ..OpenRequest::default() });
         }
         open
     }

@@ -89,7 +89,7 @@ mod tests {
     fn what_is_known_of_open_requests_is_told() {
         let mut unread = Open::default();
         for age_ns in [1_000_000, 3_000_000_000] {
-            unread.add(age_ns, age_ns > 2_000_000_000, || open::OpenRequest {
+            unread.add(1, age_ns, age_ns > 2_000_000_000, || open::OpenRequest {
                 age_ns,
                 since: open::Since::AtLeast,
                 client: "10.0.0.7:5".into(),
@@ -121,7 +121,7 @@ mod tests {
     fn a_reply_that_has_not_left_has_no_end() {
         let mut undelivered = Open::default();
         for age_ns in [40_000_000, 40_000_000, 70_000_000_000] {
-            undelivered.add(age_ns, false, open::OpenRequest::default);
+            undelivered.add(1, age_ns, false, open::OpenRequest::default);
         }
         let of_service = Fates { looked_at_ns: Some(1), undelivered, ..Fates::default() };
         let mut latency = Counts { buckets: vec![0; BUCKETS], sum_ns: Some(70_090_000_000), ..Counts::default() };

@@ -130,7 +130,7 @@ fn requests_that_were_open_when_a_host_ended_are_open_at_the_end() {
         let mut intervals: Vec<Interval> = capture.intervals.iter().collect();
         for (interval, count) in intervals.iter_mut().zip(counts) {
             let mut open = OpenRequests::default();
-            (0..*count).for_each(|age| open.unread.add(age, false, Default::default));
+            (0..*count).for_each(|age| open.unread.add(1, age, false, Default::default));
             interval.look = Some(Look { at_ns: interval.end_ns(), open: [(Subject::service(0), open)].into() });
         }
         capture.intervals = Timeline::of(intervals);

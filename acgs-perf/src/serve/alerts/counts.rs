@@ -173,8 +173,8 @@ mod tests {
         ]);
         let look = late.map(|late| {
             let mut open = OpenRequests::default();
-            (0..late).for_each(|_| open.in_service.add(9 * MS, false, Default::default));
-            open.in_service.add(MS, false, Default::default);
+            (0..late).for_each(|_| open.in_service.add(1, 9 * MS, false, Default::default));
+            open.in_service.add(1, MS, false, Default::default);
             Look { open: [(Subject::service(1), open)].into(), ..Look::default() }
         });
         Interval { subjects: [(Subject::service(1), sections)].into(), look, ..Interval::default() }
