@@ -16,6 +16,7 @@ mod load;
 mod placement;
 mod prepare;
 mod redis;
+mod reports;
 mod statistics;
 
 use std::process::ExitCode;
@@ -33,6 +34,8 @@ enum Bench {
     Attribution(attribution::Options),
     /// What recording costs services and bystanders, against its floor and against other tools.
     Cost(cost::Options),
+    /// How much longer the P99 is while a service is recorded: the tool switched on and off under the same load.
+    Switchback(cost::switchback::Options),
     /// Guest instructions per request and per kernel program, in a machine that counts them; and the gate on them.
     Instructions(instructions::Options),
     /// Plant known causes of slow requests; the report must name them in 98 % of the runs.
@@ -43,6 +46,8 @@ enum Bench {
     Diff(diff::Options),
     /// `acgs-perf load` beside other load tools, on the same nginx.
     Load(load::Options),
+    /// How long the report of a large recording takes.
+    Reports(reports::Options),
     /// The report's quantiles and components against servers that log the truth.
     Accuracy(accuracy::Options),
 }
@@ -52,11 +57,13 @@ fn main() -> ExitCode {
         Bench::Agent(options) => agent::agent(&options),
         Bench::Attribution(options) => attribution::attribution(&options),
         Bench::Cost(options) => cost::cost(&options),
+        Bench::Switchback(options) => cost::switchback::switchback(&options),
         Bench::Instructions(options) => instructions::instructions(&options),
         Bench::Causes(options) => causes::causes(&options),
         Bench::Healthy(options) => healthy::healthy(&options),
         Bench::Diff(options) => diff::diff(&options),
         Bench::Load(options) => load::load(&options),
+        Bench::Reports(options) => reports::reports(&options),
         Bench::Accuracy(options) => accuracy::accuracy(&options),
     };
     match result {

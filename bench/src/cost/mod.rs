@@ -16,6 +16,7 @@ mod run;
 mod service;
 mod speed;
 mod store;
+pub mod switchback;
 mod table;
 mod targets;
 mod tool;
@@ -108,10 +109,11 @@ pub struct Context {
 /// The whole task.
 pub fn cost(options: &Options) -> Result<()> {
     let (victims, chosen) = (victims::choose(options.victims.as_deref())?, arms::choose(options.arms.as_deref())?);
-    let directory = target().join("bench-cost");
-    fs::create_dir_all(&directory).with_context(|| format!("create {}", directory.display()))?;
+    let directory = directory()?;
     if !options.stored {
-        let context = prepare(options, directory.clone())?;
+        let context = Context { requests: options.requests, ..prepare(options.quick)? };
+        ensure_rivals();
+        mount_tracefs();
         let mut failed = Vec::new();
         for entry in &victims {
             match run::victim(entry, &chosen, options, &context) {
@@ -141,20 +143,23 @@ pub fn cost(options: &Options) -> Result<()> {
     Ok(())
 }
 
-fn prepare(options: &Options, directory: PathBuf) -> Result<Context> {
+fn directory() -> Result<PathBuf> {
+    let directory = target().join("bench-cost");
+    fs::create_dir_all(&directory).with_context(|| format!("create {}", directory.display()))?;
+    Ok(directory)
+}
+
+fn prepare(quick: bool) -> Result<Context> {
     prepare::need_root()?;
-    let agent = prepare::agent_and_programs(true)?;
-    ensure_rivals();
-    mount_tracefs();
     Ok(Context {
-        agent,
+        agent: prepare::agent_and_programs(true)?,
         floor: program("cost-floor"),
         bystander: program("cost-loop"),
         load: program("truth-load"),
-        seconds: if options.quick { 1 } else { 2 },
-        steady_seconds: if options.quick { 1.0 } else { 1.5 },
-        requests: options.requests,
-        directory,
+        seconds: if quick { 1 } else { 2 },
+        steady_seconds: if quick { 1.0 } else { 1.5 },
+        requests: None,
+        directory: directory()?,
     })
 }
 
