@@ -55,9 +55,10 @@ pub fn over_time(capture: &Capture) -> (Interval, Vec<OverTime>) {
         if !Fates::of(&whole, subject).has_listener {
             of.series.iter_mut().for_each(|point| point.refused = None);
         }
-        let blocks =
-            bucket_of_p99(latency(&whole, subject)).map(|p99| latencies.iter().map(|each| block(each, p99)).collect());
-        of.design_effect = design_effect(&blocks.unwrap_or_else(Vec::new));
+        if let Some(p99) = bucket_of_p99(latency(&whole, subject)) {
+            let blocks: Vec<_> = latencies.iter().map(|latency| block(latency, p99)).collect();
+            of.design_effect = design_effect(&blocks);
+        }
         of.columns = columns.finish();
     }
     (whole, all)
