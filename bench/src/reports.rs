@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use acgs_perf::live::probes::endpoints::{SECTION, key_of};
 use acgs_perf::snapshot::file::{decode, encode};
-use acgs_perf::snapshot::{Capture, Interval, Subject, Timeline};
+use acgs_perf::snapshot::{Capture, Interval, LAYOUT_VERSION, Subject, Timeline};
 use acgs_perf::sums::{Row, Section, Sums};
 use acgs_perf_common::endpoint::{LATENCY, LATENCY_SUM, POWER, REQUESTS};
 use acgs_perf_common::histogram::bucket_index_of_power;
@@ -117,7 +117,7 @@ fn large() -> Result<Capture> {
         });
     }
     capture.intervals = timeline;
-    capture.context.duration_ns = SECONDS * SECOND_NS;
+    (capture.context.duration_ns, capture.context.layout) = (SECONDS * SECOND_NS, LAYOUT_VERSION);
     capture.context.services = (0..SERVICES)
         .map(|at| {
             let mut of = service.clone();

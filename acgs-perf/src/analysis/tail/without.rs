@@ -45,7 +45,7 @@ const OF_ROW: f64 = 0.3;
 /// Weights differ by e to this at most, for values that differ by 1.
 const STEEPEST: f64 = 300.0;
 /// Halvings that find how steep they are.
-const HALVINGS: u32 = 60;
+const HALVINGS: u32 = 32;
 
 /// An exemplar: its latency, and what of it would go.
 struct Known {
