@@ -29,7 +29,7 @@ pub struct Planted {
 /// What is planted with `--power`.
 pub const PLANTED: [Planted; 2] = [
     Planted { what: "truth service, all 5 % longer", old: "truth-old", new: "truth-new", component: "sleep" },
-    Planted { what: "FastAPI, 0.6 ms more sleep in the route", old: "api-old", new: "api-new", component: "idle" },
+    Planted { what: "FastAPI, 0.6 ms more sleep in the route", old: "api-old", new: "api-new", component: "sleep" },
 ];
 
 /// A service and what it is sent.
