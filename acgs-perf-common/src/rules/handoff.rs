@@ -152,6 +152,7 @@ pub fn blocks<T: Table, C: Caller>(table: &T, thread: &mut ThreadState, task: &C
         }
         thread.runnable.sleeps();
         thread.pool_sleeps = thread.pool_sleeps.saturating_sub(1);
+        thread.queue_gave = 0;
     } else if without_limit && (!work.is_for_request() || work.standing.is_handed() || thread.takes != 0) {
         component = Component::QueueIdle;
         if !work.is_for_request() {
@@ -317,6 +318,8 @@ pub fn take_over<T: Table>(
     };
     if comes_back {
         thread.pool_sleeps = POOL_SLEEPS;
+        // It has not slept before that job, which has waited for it.
+        thread.queue_gave = u32::from(given.standing.is_unknown_job() && !given.standing.has(Mark::Woken));
     }
     work.touched = now;
     if state == State::Poll as u32 {

@@ -215,6 +215,9 @@ fn catch_up_at_reply(entry: &mut Activity, thread: &mut ThreadState, pid: u32, n
         if work.waited_in == Component::Sleep as u32 {
             // A timer, which ended the thread's wait. When it was set nobody knows, nor what the request waited for before.
             entry.charge(Component::Idle, earlier(work.waited_since, start), 0);
+        } else if thread.queue_gave != 0 && entry.calls == 0 && entry.standing.waits_alone() {
+            // One of several results that a pool has given back at once.
+            wait.component = Component::PoolWait as u32;
         }
         // Not one that a worker gives back.
         thread.takes = takes(thread.takes, entry.parked_by != pid && !entry.standing.is_handed());

@@ -68,6 +68,36 @@ fn who_waits_for_a_worker_that_waits_for_events_waits_for_the_pool() {
     assert!(waited(0) == 0 && waited(3) > 590 * MS, "{} {}", waited(0), waited(3));
 }
 
+#[test]
+fn results_that_come_back_together_have_all_waited_for_the_pool() {
+    let mut pool = Pool::new(8, false);
+    for _ in 0..3 {
+        reads(&mut pool, 4);
+        pool.server.truth.phases[0] = Phase::Worked(1);
+        waits_for_events(&mut pool, 200 * MS);
+        replies(&mut pool, 0);
+        pool.server.truth.phases[1] = Phase::Worked(1);
+        waits_for_events(&mut pool, 200 * MS);
+        let truth = &mut pool.server.truth;
+        truth.phases[1] = Phase::Ready(0);
+        for socket in 2..4 {
+            truth.phases[socket] = Phase::Worked(1);
+            truth.after(1_000);
+            truth.phases[socket] = Phase::Ready(0);
+        }
+        truth.world.signal(1);
+        truth.world.wake(0, By::Thread(1, WRITE, 8));
+        truth.after(3_000).world.run(0);
+        for socket in 1..4 {
+            truth.phases[socket] = Phase::Worked(0);
+            truth.after(2_000).reply(0, socket);
+        }
+        truth.world.block(0, Block::Poll);
+        truth.world.block(1, Block::Job);
+    }
+    assert_nearly_exact(&pool);
+}
+
 /// libuv lets half of its threads look names up: one that is woken for another look-up sleeps on, and a busy one does it later.
 #[test]
 fn a_job_that_the_woken_worker_leaves_waits_for_the_pool() {
