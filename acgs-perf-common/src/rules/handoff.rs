@@ -318,8 +318,9 @@ pub fn take_over<T: Table>(
     };
     if comes_back {
         thread.pool_sleeps = POOL_SLEEPS;
-        // It has not slept before that job, which has waited for it.
-        thread.queue_gave = u32::from(given.standing.is_unknown_job() && !given.standing.has(Mark::Woken));
+        // It is at an unknown job since it has done the one before: that has waited for it. A known one it has just put away.
+        let took_next = given.standing.is_unknown_job() && !given.standing.has(Mark::Woken);
+        thread.queue_gave = u32::from(took_next && now.wrapping_sub(given.began) > MOMENT_NS);
     }
     work.touched = now;
     if state == State::Poll as u32 {

@@ -98,6 +98,28 @@ fn results_that_come_back_together_have_all_waited_for_the_pool() {
     assert_nearly_exact(&pool);
 }
 
+/// A worker that was idle gives its result back: what else the loop goes on with then did not wait for a worker.
+#[test]
+fn a_free_worker_tells_nothing_of_others() {
+    let mut pool = Pool::new(8, false);
+    for _ in 0..3 {
+        reads(&mut pool, 2);
+        let truth = &mut pool.server.truth;
+        truth.phases[1] = Phase::Worked(0); // a timer, which ends in the same pass
+        truth.after(20 * MS);
+        truth.world.signal(1);
+        truth.world.wake(0, By::Thread(1, WRITE, 8));
+        truth.phases[0] = Phase::Worked(0);
+        truth.after(3_000).world.run(0);
+        for socket in 0..2 {
+            truth.after(2_000).reply(0, socket);
+        }
+        truth.world.block(0, Block::Poll);
+        truth.world.block(1, Block::Job);
+    }
+    assert_nearly_exact(&pool);
+}
+
 /// libuv lets half of its threads look names up: one that is woken for another look-up sleeps on, and a busy one does it later.
 #[test]
 fn a_job_that_the_woken_worker_leaves_waits_for_the_pool() {
