@@ -20,7 +20,7 @@ const TGKILL: i64 = 234;
 /// Bytes that a thread writes to wake another one, at most: one to a pipe or pair of sockets, eight to an eventfd.
 pub const WAKE_BYTES: u64 = 8;
 /// What a thread does for its request in so short a time does not count, where two threads could be at the same entry of the table.
-const MOMENT_NS: u64 = 50_000;
+pub const MOMENT_NS: u64 = 50_000;
 /// Sleeps of a loop for which a result from a pool is remembered.
 const POOL_SLEEPS: u32 = 64;
 /// Wake-ups from thread to thread that a request follows.
@@ -141,8 +141,10 @@ pub fn blocks<T: Table, C: Caller>(table: &T, thread: &mut ThreadState, task: &C
         } else {
             Component::QueueIdle
         };
-        // A thread that is no event loop goes on with its request, whatever it waits for.
-        if !work.is_for_request() || thread.loop_evidence != 0 || thread.takes != 0 {
+        // A thread that is no event loop goes on with its request, whatever it waits for; and a worker with its job, of which nobody
+        // knows yet for whom it is.
+        let has_work = work.is_for_request() || (thread.does_jobs != 0 && work.standing.is_unknown_job());
+        if !has_work || thread.loop_evidence != 0 || thread.takes != 0 {
             if live && !(thread.takes != 0 && is_in_table(work, now)) {
                 table.park(work, task.pid());
             }
@@ -150,6 +152,7 @@ pub fn blocks<T: Table, C: Caller>(table: &T, thread: &mut ThreadState, task: &C
         }
         thread.runnable.sleeps();
         thread.pool_sleeps = thread.pool_sleeps.saturating_sub(1);
+        thread.queue_gave = 0;
     } else if without_limit && (!work.is_for_request() || work.standing.is_handed() || thread.takes != 0) {
         component = Component::QueueIdle;
         if !work.is_for_request() {
@@ -315,6 +318,9 @@ pub fn take_over<T: Table>(
     };
     if comes_back {
         thread.pool_sleeps = POOL_SLEEPS;
+        // It is at an unknown job since it has done the one before: that has waited for it. A known one it has just put away.
+        let took_next = given.standing.is_unknown_job() && !given.standing.has(Mark::Woken);
+        thread.queue_gave = u32::from(took_next && now.wrapping_sub(given.began) > MOMENT_NS);
     }
     work.touched = now;
     if state == State::Poll as u32 {
@@ -327,6 +333,7 @@ pub fn take_over<T: Table>(
             given.standing.give();
         }
     }
+    thread.does_jobs = u32::from(state == State::Lock as u32);
     if state == State::Lock as u32 {
         thread.woke_at = now; // for this job, if it has waited for one
     }

@@ -5,6 +5,7 @@
 //! whom belongs to the request that shows next.
 
 use super::activity::Activity;
+use super::handoff::MOMENT_NS;
 use super::row::{self, queue_of};
 use super::standing::{Custody, Mark, Standing};
 use super::table::{find, forget_answered};
@@ -202,7 +203,8 @@ fn catch_up_at_reply(entry: &mut Activity, thread: &mut ThreadState, pid: u32, n
     }
     let (start, before) = if work.standing.is_known() { (work.touched, IS_SHARED) } else { (work.began, IS_ITS_OWN) };
     let mut wait = Wait::none(start, before);
-    let is_finished = entry.standing.is_finished();
+    // A loop that slept meanwhile was not told so: who was woken for the job has left it to others.
+    let is_finished = entry.standing.is_finished() && thread.woke_at <= entry.at + MOMENT_NS;
     let is_own = entry.parked_by == pid && !work.standing.is_handed();
     let idle_until = if work.standing.is_handed() { work.woken_at() } else { thread.woke_at };
     let was_idle = idle_until > entry.at;
@@ -213,6 +215,9 @@ fn catch_up_at_reply(entry: &mut Activity, thread: &mut ThreadState, pid: u32, n
         if work.waited_in == Component::Sleep as u32 {
             // A timer, which ended the thread's wait. When it was set nobody knows, nor what the request waited for before.
             entry.charge(Component::Idle, earlier(work.waited_since, start), 0);
+        } else if thread.queue_gave != 0 && entry.calls == 0 && entry.standing.waits_alone() {
+            // One of several results that a pool has given back at once.
+            wait.component = Component::PoolWait as u32;
         }
         // Not one that a worker gives back.
         thread.takes = takes(thread.takes, entry.parked_by != pid && !entry.standing.is_handed());

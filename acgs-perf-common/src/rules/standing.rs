@@ -171,6 +171,13 @@ impl Standing {
         self.0 & HANDED != 0
     }
 
+    /// Whether a worker is at a job, or has done one, and nobody knows yet for whom.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_unknown_job(self) -> bool {
+        self.0 & (ACTIVE | KNOWN | HANDED) == Custody::Worker as u32
+    }
+
     /// Whether the thread has begun something since, on its CPU alone, of which nobody knows for whom it is.
     #[inline(always)]
     #[must_use]

@@ -59,6 +59,10 @@ pub struct ThreadState {
     pub answered: u32,
     /// Those of them that were slower than the P99 of the service until then.
     pub slow: u32,
+    /// 1 if a futex, on which it waits for its jobs, has woken it last for one; 0 if events have.
+    pub does_jobs: u32,
+    /// 1 if a worker that had more jobs than it could do has woken it from its last sleep, to give one back.
+    pub queue_gave: u32,
     padding: u32,
     /// Time in waits for events that ended by themselves since it has last read of its request.
     pub polled: u64,

@@ -3,6 +3,7 @@
 mod invariants;
 mod limits;
 mod orders;
+mod pools;
 mod proxies;
 mod scenarios;
 mod servers;

@@ -20,7 +20,7 @@ use acgs_perf_common::rules::thread::ThreadState;
 use acgs_perf_common::subprogram;
 
 /// Leaves the current state: accounts the time spent in it, as far as it lies in the window, and returns all of it. `who`
-/// is the process that ended it.
+/// is the process or thread that ended it.
 #[inline(always)]
 fn leave(thread: &mut ThreadState, service: u32, now: u64, who: u32, attributes: bool) -> Result<u64, Loss> {
     let spent = elapsed(thread.since, now)?;
@@ -77,7 +77,7 @@ pub fn waking(task: Task, service: u32) -> Result<(), Loss> {
         // Timers and disks wake from an interrupt, which comes upon whoever runs.
         let is_deliberate = waker.syscall() >= 0 && !matches_any(ended, [State::Sleep, State::Disk, State::Fault]);
         rules::is_unlocked(thread, &task, service, &waker, now);
-        rules::leaves(thread, now, if is_deliberate { waker.tgid() } else { 0 });
+        rules::leaves(thread, now, if is_deliberate { waker.pid() } else { 0 });
         let ended = reload(&thread.state);
         woken(thread, task, service, ended, now);
         thread.queues(now);

@@ -153,10 +153,10 @@ pub struct SegmentReport {
     pub by: Option<ActorReport>,
 }
 
-/// Another process.
+/// Another process, or the thread that woke this one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ActorReport {
-    /// Process id.
+    /// Process id, or thread id.
     pub pid: u32,
     /// Command name; empty if it was gone before it could be read.
     pub comm: String,

@@ -63,6 +63,9 @@ pub struct CutReport {
     pub many_calls_mean_ns: u64,
     /// Who held the CPU that the exemplars above the cut waited for, longest first.
     pub preemptors: Vec<PreemptorReport>,
+    /// Which threads ended the waits for locks of the exemplars above the cut, longest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lock_ended_by: Vec<PreemptorReport>,
 }
 
 /// One component on both sides of a cut.
@@ -99,13 +102,13 @@ pub struct CutPeerReport {
     pub excess_ns: i64,
 }
 
-/// A process that held the CPU while requests waited for it.
+/// A process that held the CPU while requests waited for it, or a thread that ended their waits for a lock.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PreemptorReport {
     /// Command name.
     pub comm: String,
-    /// Process id.
+    /// Process id, or thread id.
     pub pid: u32,
-    /// Sum of the waits that ended when it left the CPU.
+    /// Sum of the waits that ended when it left the CPU, or woke who waited.
     pub wait_ns: u64,
 }

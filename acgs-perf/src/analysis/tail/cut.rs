@@ -18,6 +18,10 @@ const MIN_ABOVE: u128 = 10;
 const MAX_PREEMPTORS: usize = 10;
 /// Components in which a request waits for a CPU.
 const CPU_WAITS: [&str; 2] = ["run_queue", "queue_run_queue"];
+/// That in which it waits for a lock.
+const LOCK: [&str; 1] = ["lock"];
+/// Who ended waits is told where at least one part in this many of them is somebody's.
+const KNOWN: u64 = 2;
 
 /// The cuts, and the quantiles without one.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -123,7 +127,8 @@ fn cut(quantile: &str, split: &Split, exemplars: &[ExemplarReport]) -> CutReport
         body_calls_per_request: share4(rest.calls, rest.count),
         one_call_mean_ns: slow.mean(slow.one_call),
         many_calls_mean_ns: slow.mean(slow.many_calls),
-        preemptors: preemptors(exemplars, split.threshold_ns),
+        preemptors: ended_by(exemplars, split.threshold_ns, &CPU_WAITS),
+        lock_ended_by: ended_by(exemplars, split.threshold_ns, &LOCK),
     }
 }
 
@@ -136,15 +141,21 @@ fn signed_share(part: i64, whole: i64) -> Option<f64> {
         .map(|share| if share > 0.0 { sign * share } else { 0.0 })
 }
 
-fn preemptors(exemplars: &[ExemplarReport], threshold_ns: u64) -> Vec<PreemptorReport> {
+/// Who ended the waits in these components of the exemplars above the cut; nobody, where of most of these waits it is not known.
+fn ended_by(exemplars: &[ExemplarReport], threshold_ns: u64, components: &[&str]) -> Vec<PreemptorReport> {
     let mut waits = BTreeMap::<(u32, &str), u64>::new();
+    let mut total = 0u64;
     for exemplar in exemplars.iter().filter(|exemplar| exemplar.latency_ns >= threshold_ns) {
-        for segment in exemplar.segments.iter().filter(|s| CPU_WAITS.contains(&s.component.as_str())) {
+        for segment in exemplar.segments.iter().filter(|s| components.contains(&s.component.as_str())) {
+            total = total.saturating_add(segment.duration_ns);
             if let Some(by) = &segment.by {
                 let sum = waits.entry((by.pid, &by.comm)).or_default();
                 *sum = sum.saturating_add(segment.duration_ns);
             }
         }
+    }
+    if waits.values().fold(0, |sum: u64, ns| sum.saturating_add(*ns)) < total.div_ceil(KNOWN) {
+        return Vec::new();
     }
     let mut all: Vec<_> =
         waits.into_iter().map(|((pid, comm), wait_ns)| PreemptorReport { comm: comm.into(), pid, wait_ns }).collect();

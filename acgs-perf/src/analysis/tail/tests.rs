@@ -167,4 +167,12 @@ fn who_held_the_cpu_is_counted_over_the_exemplars_above_the_cut() {
     let result = tail(&report_rows(&mixed(1_000, 20, &body, &slow)), &[], &exemplars);
     let who: Vec<_> = result.cuts[2].preemptors.iter().map(|p| (p.comm.as_str(), p.pid, p.wait_ns)).collect();
     assert_eq!(who, [("", 7, 20), ("stress-ng", 9, 11)]);
+    let ended: Vec<_> = result.cuts[2].lock_ended_by.iter().map(|p| (p.comm.as_str(), p.pid, p.wait_ns)).collect();
+    assert_eq!(ended, [("other", 8, 7)]);
+
+    // One wait of which it is known says nothing of longer ones of which it is not.
+    let unknown = SegmentReport { component: "queue_run_queue".into(), duration_ns: 40, ..SegmentReport::default() };
+    let exemplars = [exemplars[0].clone(), exemplars[1].clone(), exemplar(70_000, vec![unknown])];
+    let result = tail(&report_rows(&mixed(1_000, 20, &body, &slow)), &[], &exemplars);
+    assert_eq!(result.cuts[2].preemptors, []);
 }

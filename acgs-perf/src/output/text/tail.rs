@@ -120,6 +120,15 @@ fn peers(cut: &CutReport, lines: &mut Lines) {
         items.push("in the exemplars".into());
         lines.items("CPU held by", &items);
     }
+    let waits = cut.components.iter().filter(|c| c.name == "lock" || c.name == "queue_lock");
+    let for_lock = waits.fold(0u64, |sum, component| sum.saturating_add(component.mean_ns));
+    if !cut.lock_ended_by.is_empty() && u128::from(for_lock) * CPU_WAIT_WORTH >= u128::from(cut.mean_ns) {
+        let shown = cut.lock_ended_by.iter().take(TOP);
+        let mut items: Vec<_> = shown.map(|p| format!("{} {}: {}", p.comm, p.pid, duration(p.wait_ns))).collect();
+        more(&mut items, cut.lock_ended_by.len(), "threads");
+        items.push("in the exemplars".into());
+        lines.items("lock until", &items);
+    }
 }
 
 fn called(service: Option<&str>, address: &str) -> String {

@@ -25,11 +25,11 @@ pub fn phrase(part: &Part, cut: &CutReport) -> Phrase {
     let all = |text: &str| Phrase { text: text.into(), mean_ns: part.mean_ns, body_mean_ns: part.body_mean_ns };
     match part.cause {
         Cause::Accept => all("waiting to be accepted, because the service accepts connections too slowly"),
-        Cause::Queue => all(&queueing(part)),
+        Cause::Queue => all(&queueing(part, cut)),
         Cause::Cpu => all("computing"),
         Cause::RunQueue => all(&waiting_for_cpu(part, cut)),
         Cause::CpuQuota => all(&held_back(part)),
-        Cause::Lock => all("waiting for a lock"),
+        Cause::Lock => all(&format!("waiting for a lock{}", which_ended(cut))),
         Cause::Disk => all("waiting for the disk"),
         Cause::Downstream => waiting_for_peers(part, cut),
         Cause::RequestBody => all("waiting for the rest of the request, which the client was still sending"),
@@ -73,7 +73,7 @@ fn held_back(part: &Part) -> String {
     }
 }
 
-fn queueing(part: &Part) -> String {
+fn queueing(part: &Part, cut: &CutReport) -> String {
     let mut doings: Vec<&str> = Vec::new();
     let first = part.components.first().map_or(0, |first| u128::from(first.mean_ns));
     for component in &part.components {
@@ -83,7 +83,22 @@ fn queueing(part: &Part) -> String {
         }
     }
     doings.dedup();
-    format!("waiting to be read, while the thread that reads {}", doings.join(" or "))
+    let ended = match part.first() {
+        Some(Component::QueueLock) if doings.len() == 1 => which_ended(cut),
+        _ => String::new(),
+    };
+    format!("waiting to be read, while the thread that reads {}{ended}", doings.join(" or "))
+}
+
+/// Who let those go on that waited for a lock, if that was one thread nearly always.
+fn which_ended(cut: &CutReport) -> String {
+    let total: u128 = cut.lock_ended_by.iter().map(|who| u128::from(who.wait_ns)).sum();
+    match cut.lock_ended_by.first() {
+        Some(who) if u128::from(who.wait_ns) * 100 >= total * ALONE_PERCENT && !who.comm.is_empty() => {
+            format!(" until {} let it go on", who.comm)
+        }
+        _ => String::new(),
+    }
 }
 
 fn waiting_for_cpu(part: &Part, cut: &CutReport) -> String {

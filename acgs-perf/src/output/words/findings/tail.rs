@@ -9,7 +9,7 @@ use crate::analysis::missed_for_latency;
 use crate::analysis::tail::{Cause, Explanation, Part, causes, explain, main_cut, sequence};
 use crate::output::words::phrase::phrase;
 use crate::output::words::tail::slowest;
-use crate::report::{CutReport, Finding, ServiceReport};
+use crate::report::{CutReport, Finding, PreemptorReport, ServiceReport};
 use crate::units::{duration, grouped, percent, process_name};
 
 /// The words of a cause of slow requests.
@@ -92,6 +92,9 @@ fn evidence(service: &ServiceReport, explanation: &Explanation, part: &Part) -> 
     if part.cause == Cause::RunQueue {
         facts.extend(ran_instead(service, cut));
     }
+    if part.cause == Cause::Lock || part.first() == Some(Component::QueueLock) {
+        facts.extend(lock_ended_by(cut));
+    }
     facts.join("; ")
 }
 
@@ -105,6 +108,13 @@ fn ran_instead(service: &ServiceReport, cut: &CutReport) -> Option<String> {
     let all = &service.scheduler.as_ref()?.ran_instead;
     let all: Vec<_> = all.iter().take(3).map(|r| one(&r.comm, r.pid, r.wait_ns)).collect();
     (!all.is_empty()).then(|| format!("meanwhile ran, while threads of the service waited: {}", all.join(", ")))
+}
+
+/// Who let them go on.
+fn lock_ended_by(cut: &CutReport) -> Option<String> {
+    let one = |who: &PreemptorReport| format!("{} {}", process_name(&who.comm, who.pid), duration(who.wait_ns));
+    let all: Vec<_> = cut.lock_ended_by.iter().take(3).map(one).collect();
+    (!all.is_empty()).then(|| format!("threads that ended such waits: {}", all.join(", ")))
 }
 
 fn recommendation(main: &Part, is_sequence: bool) -> String {

@@ -40,6 +40,34 @@ fn who_held_the_cpu_is_named() {
     );
 }
 
+#[test]
+fn who_ended_the_waits_for_a_lock_is_named_where_that_was_one() {
+    let wait = |component: &str, duration_ns, pid, comm: &str| SegmentReport {
+        component: component.into(),
+        duration_ns,
+        by: (pid != 0).then(|| ActorReport { pid, comm: comm.into() }),
+        ..SegmentReport::default()
+    };
+    let body = request(&[(Component::OnCpu, 10_000)], &[]);
+    let of = |component: Component, segments| {
+        let exemplar = ExemplarReport { latency_ns: 70_000, segments, ..ExemplarReport::default() };
+        let slow = request(&[(Component::OnCpu, 12_000), (component, 48_000)], &[]);
+        about(&mixed(1_000, 20, &body, &slow), &[exemplar])
+    };
+    let all = || vec![wait("lock", 40, 9, "VM Thread"), wait("lock", 5, 8, "http-1"), wait("queue_lock", 90, 0, "")];
+    assert_eq!(
+        of(Component::Lock, all()),
+        "80 % of the slowest 1 % is waiting for a lock until VM Thread let it go on: 48 µs of 60 µs."
+    );
+    assert_eq!(
+        of(Component::QueueLock, all()),
+        "80 % of the slowest 1 % is waiting to be read, while the thread that reads waited for a lock until VM Thread let it go \
+         on: 48 µs of 60 µs."
+    );
+    let many = vec![wait("lock", 40, 9, "http-2"), wait("lock", 40, 8, "http-1")];
+    assert_eq!(of(Component::Lock, many), "80 % of the slowest 1 % is waiting for a lock: 48 µs of 60 µs.");
+}
+
 /// The sentence for 1,000 requests of 1 ms on a CPU, but for twenty with `slow` on top of `on_cpu_ns`.
 fn sentence(on_cpu_ns: u64, slow: Request) -> String {
     let body = request(&[(Component::OnCpu, 1_000_000)], &[]);
