@@ -98,6 +98,8 @@ crate::kernel_fields! {
         tcp_last_sent = "tcp_sock"."tcp_wstamp_ns";
         tcp_busy_since = "tcp_sock"."chrono_start";
         tcp_busy = "tcp_sock"."chrono_stat";
+        segment_control = "sk_buff"."cb";
+        segment_begin = "tcp_skb_cb"."seq";
         socket_flags = "socket"."flags";
         socket_inode = "socket_alloc"."vfs_inode";
         inode_number = "inode"."i_ino";

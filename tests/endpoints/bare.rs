@@ -1,16 +1,18 @@
-//! Servers that a library hides: one that computes between its header and its body, one that pushes behind its reply.
+//! Servers that a library hides: one that computes between its header and its body, one whose reply ends with the connection, one that
+//! pushes behind its reply.
 
 use std::io::{Read as _, Write as _};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::Duration;
 
+use acgs_perf_tests::delivery::Losing;
 use acgs_perf_tests::endpoints::{Counts, Named, assert_named, endpoints, find};
 use acgs_perf_tests::harness::need_root;
 use acgs_perf_tests::recording::Recorder;
 use acgs_perf_tests::report::Report;
 
-use super::http::Http;
+use super::http::{self, Http};
 
 const MS: u64 = 1_000_000;
 const REQUESTS: u64 = 3;
@@ -93,4 +95,66 @@ fn what_is_sent_behind_a_whole_reply_is_a_push() {
     let longest = report.spread("bare", "/requests/latency").get("max_ns");
     assert!(longest < 500 * MS, "{longest}");
     assert_eq!(report.integer("bare", "/kinds/push/count"), REQUESTS);
+}
+
+#[test]
+fn a_push_that_is_lost_is_no_part_of_the_reply_before_it() {
+    need_root();
+    let answer = |stream: &mut TcpStream| {
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello").unwrap();
+        thread::sleep(Duration::from_millis(100));
+        stream.write_all(b"ping").unwrap();
+    };
+    let report = recorded(answer, |address| {
+        let mut client = Http::connect(address);
+        for number in 0..REQUESTS {
+            assert_eq!(client.ask("GET", &format!("/items/{number}")), 200);
+            client.loses(Losing::Payload);
+            thread::sleep(Duration::from_millis(150));
+            client.loses(Losing::Nothing);
+            assert_eq!(client.more(), 4);
+            client.take();
+        }
+    });
+    assert_named(&report, "bare", &truth());
+    assert!(report.integer("bare", "/tcp/retransmits") >= REQUESTS);
+    let longest = report.spread("bare", "/requests/latency").get("max_ns");
+    assert!(longest < 50 * MS, "{longest}");
+}
+
+#[test]
+fn a_reply_that_does_not_say_its_length_ends_with_the_connection() {
+    need_root();
+    let answer = |stream: &mut TcpStream| {
+        stream.write_all(b"HTTP/1.0 200 OK\r\n\r\nhello").unwrap();
+        thread::sleep(Duration::from_millis(300));
+        stream.shutdown(Shutdown::Write).unwrap();
+    };
+    let report = recorded(answer, |address| {
+        let mut client = Http::connect(address);
+        client.send(&http::request("GET", "/items/0"));
+        while client.more() > 0 {}
+    });
+    assert_named(&report, "bare", &Named::from([("GET /items/{}".to_owned(), Counts { requests: 1, failed: 0 })]));
+    let endpoint = find(&endpoints(&report, "bare"), "GET /items/{}").latency.get("max_ns");
+    for longest in [report.spread("bare", "/requests/latency").get("max_ns"), endpoint] {
+        assert!((300 * MS..1_000 * MS).contains(&longest), "{longest}");
+    }
+}
+
+#[test]
+fn a_reply_that_says_its_length_ends_before_the_connection() {
+    need_root();
+    let answer = |stream: &mut TcpStream| {
+        stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhello").unwrap();
+        thread::sleep(Duration::from_millis(300));
+        stream.shutdown(Shutdown::Write).unwrap();
+    };
+    let report = recorded(answer, |address| {
+        let mut client = Http::connect(address);
+        assert_eq!(client.ask("GET", "/items/0"), 200);
+        while client.more() > 0 {}
+    });
+    let longest = report.spread("bare", "/requests/latency").get("max_ns");
+    assert!(longest < 100 * MS, "{longest}");
 }

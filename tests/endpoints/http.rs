@@ -4,6 +4,8 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
+use acgs_perf_tests::delivery::{Losing, loses};
+
 /// A connection.
 pub struct Http {
     stream: TcpStream,
@@ -33,6 +35,11 @@ impl Http {
     /// Sends these bytes in one write.
     pub fn send(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).unwrap();
+    }
+
+    /// Loses what comes, from now on or no longer.
+    pub fn loses(&self, what: Losing) {
+        loses(&self.stream, what);
     }
 
     /// Waits for the next bytes of any kind; how many came.

@@ -195,41 +195,46 @@ impl Client {
         self.took.push(sent.elapsed());
     }
 
-    /// Loses, from now on or no longer, what comes: a filter of the client's own socket drops it, which is to TCP as if the network had
-    /// lost it.
+    /// See [`loses`].
     pub fn loses(&self, what: Losing) {
-        let op = |code: u32, k: u32| libc::sock_filter { code: code as u16, jt: 0, jf: 0, k };
-        let drop = op(libc::BPF_RET | libc::BPF_K, 0);
-        // The packet begins with the header of TCP, whose length is in the upper half of byte 12.
-        let mut with_payload = [
-            op(libc::BPF_LD | libc::BPF_B | libc::BPF_ABS, 12),
-            op(libc::BPF_ALU | libc::BPF_RSH | libc::BPF_K, 4),
-            op(libc::BPF_ALU | libc::BPF_LSH | libc::BPF_K, 2),
-            op(libc::BPF_MISC | libc::BPF_TAX, 0),
-            op(libc::BPF_LD | libc::BPF_W | libc::BPF_LEN, 0),
-            libc::sock_filter { code: (libc::BPF_JMP | libc::BPF_JGT | libc::BPF_X) as u16, jt: 1, jf: 0, k: 0 },
-            op(libc::BPF_RET | libc::BPF_K, u32::MAX),
-            drop,
-        ];
-        let mut all = [drop];
-        let (option, filter) = match what {
-            Losing::Nothing => (libc::SO_DETACH_FILTER, &mut all[..]),
-            Losing::Payload => (libc::SO_ATTACH_FILTER, &mut with_payload[..]),
-            Losing::Everything => (libc::SO_ATTACH_FILTER, &mut all[..]),
-        };
-        let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
-        // SAFETY: the option takes a program, which lives until the call returns; detaching ignores it.
-        let status = unsafe {
-            libc::setsockopt(
-                self.stream.as_raw_fd(),
-                libc::SOL_SOCKET,
-                option,
-                (&raw const program).cast(),
-                size_of::<libc::sock_fprog>() as u32,
-            )
-        };
-        assert_eq!(status, 0, "{}", io::Error::last_os_error());
+        loses(&self.stream, what);
     }
+}
+
+/// Loses, from now on or no longer, what comes: a filter of the client's own socket drops it, which is to TCP as if the network had
+/// lost it.
+pub fn loses(stream: &TcpStream, what: Losing) {
+    let op = |code: u32, k: u32| libc::sock_filter { code: code as u16, jt: 0, jf: 0, k };
+    let drop = op(libc::BPF_RET | libc::BPF_K, 0);
+    // The packet begins with the header of TCP, whose length is in the upper half of byte 12.
+    let mut with_payload = [
+        op(libc::BPF_LD | libc::BPF_B | libc::BPF_ABS, 12),
+        op(libc::BPF_ALU | libc::BPF_RSH | libc::BPF_K, 4),
+        op(libc::BPF_ALU | libc::BPF_LSH | libc::BPF_K, 2),
+        op(libc::BPF_MISC | libc::BPF_TAX, 0),
+        op(libc::BPF_LD | libc::BPF_W | libc::BPF_LEN, 0),
+        libc::sock_filter { code: (libc::BPF_JMP | libc::BPF_JGT | libc::BPF_X) as u16, jt: 1, jf: 0, k: 0 },
+        op(libc::BPF_RET | libc::BPF_K, u32::MAX),
+        drop,
+    ];
+    let mut all = [drop];
+    let (option, filter) = match what {
+        Losing::Nothing => (libc::SO_DETACH_FILTER, &mut all[..]),
+        Losing::Payload => (libc::SO_ATTACH_FILTER, &mut with_payload[..]),
+        Losing::Everything => (libc::SO_ATTACH_FILTER, &mut all[..]),
+    };
+    let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
+    // SAFETY: the option takes a program, which lives until the call returns; detaching ignores it.
+    let status = unsafe {
+        libc::setsockopt(
+            stream.as_raw_fd(),
+            libc::SOL_SOCKET,
+            option,
+            (&raw const program).cast(),
+            size_of::<libc::sock_fprog>() as u32,
+        )
+    };
+    assert_eq!(status, 0, "{}", io::Error::last_os_error());
 }
 
 /// What a client loses.

@@ -9,6 +9,7 @@ use acgs_perf_common::attribution::{Component, DELIVERY_COMPONENTS, DELIVERY_WOR
 use acgs_perf_common::opaque::{self, reload};
 use acgs_perf_common::rules::delivery::{self as rules, Progress, Stage};
 use acgs_perf_common::subprogram;
+use acgs_perf_protocol::{Protocol, http1};
 
 use super::record;
 use crate::count::Figures;
@@ -17,7 +18,7 @@ use crate::kernel::fate::tick;
 use crate::kernel::sock::Sock;
 use crate::kernel::time::now;
 use crate::kernel::transmit::Transmit;
-use crate::state::socket::{FULL, HELD_BEFORE, HOLDER, REPLIED, SocketState, note_arrival};
+use crate::state::socket::{FOLLOWED, FULL, HELD_BEFORE, HOLDER, REPLIED, SocketState, note_arrival};
 use crate::table::{delivery, exemplar};
 
 /// Shorter holds are not claimed: a send that has put its bytes behind a cork takes that out again.
@@ -75,6 +76,21 @@ pub fn note_end(socket: &mut SocketState, sk: Sock) {
     }
 }
 
+/// `bytes` were sent that are no reply: what was answered before ends in front of them.
+#[inline(always)]
+pub fn sent_behind(socket: &mut SocketState, sk: Sock, bytes: u64) {
+    if let Some(tcp) = Transmit::of(sk) {
+        let written = tcp.written();
+        socket.written = folded(written);
+        if socket.phase == REPLIED {
+            if socket.held & (HOLDER | FOLLOWED) == 0 {
+                socket.end = written.wrapping_sub(bytes as u32);
+            }
+            socket.held |= FOLLOWED;
+        }
+    }
+}
+
 /// Whether the client has all of more than the last send that has returned had written: another one is under way, and needs only to
 /// return.
 #[inline(always)]
@@ -124,17 +140,19 @@ pub fn is_held(socket: &SocketState) -> bool {
     reload(&socket.held) & HOLDER != 0
 }
 
-/// A segment was sent again: the network has lost it, or a client that reads slowly had no room for it, where more of the reply waits for
-/// that. The end of the stream, which is sent like a byte, is none of the reply.
+/// A segment, which begins there, was sent again: the network has lost it, or a client that reads slowly had no room for it, where more of the reply waits for
+/// that. The end of the stream, which is sent like a byte, is none of the reply, and neither is what `sent_behind` has noted.
 #[inline(always)]
-pub fn sent_again(socket: &mut SocketState, sk: Sock) {
+pub fn sent_again(socket: &mut SocketState, sk: Sock, begin: Option<u32>) {
     if socket.phase != REPLIED {
         return;
     }
     settle(socket, sk);
     let Some(tcp) = Transmit::of(sk) else { return };
-    let end = if matches!(sk.state(), ESTABLISHED | CLOSE_WAIT) { tcp.written() } else { socket.end };
-    if rules::is_behind(end, tcp.acknowledged()) {
+    let is_last = socket.held & FOLLOWED == 0 && matches!(sk.state(), ESTABLISHED | CLOSE_WAIT);
+    let end = if is_last { tcp.written() } else { socket.end };
+    let is_of_reply = begin.is_none_or(|begin| rules::is_behind(end, begin));
+    if is_of_reply && rules::is_behind(end, tcp.acknowledged()) {
         let holder = if rules::is_behind(end, tcp.window_end()) { WINDOW } else { NETWORK };
         socket.held = (socket.held & !HOLDER) | holder;
         // It was busy since the send.
@@ -144,15 +162,33 @@ pub fn sent_again(socket: &mut SocketState, sk: Sock) {
     }
 }
 
-/// This end closes: what is sent from now on is the end of the stream, unless some of the reply is still here and goes before it.
+/// This end closes, and `is_first` if the client has not: what is sent from now on is the end of the stream, unless some of the reply is
+/// still here and goes before it.
 #[inline(always)]
-pub fn closes(socket: &mut SocketState, sk: Sock) {
+pub fn closes(socket: &mut SocketState, sk: Sock, is_first: bool) {
     if socket.phase == REPLIED
         && !settle(socket, sk)
         && let Some(tcp) = Transmit::of(sk)
     {
         socket.held &= !HOLDER;
-        socket.end = tcp.written();
+        if socket.held & FOLLOWED == 0 {
+            socket.end = tcp.written();
+        }
+        if is_first {
+            ends_with_the_connection(socket);
+        }
+    }
+}
+
+subprogram! {
+    /// A reply that says nowhere how long it is has ended now, when the client learns that no more of it comes.
+    fn ends_with_the_connection = delivery_ends_with_connection(socket: &mut SocketState) {
+        let is_open = socket.talk.is_replying != 0 && socket.talk.protocol == Protocol::Http1 as u8;
+        if is_open && http1::lasts_until_close(&socket.talk.replies) {
+            let latency = now().wrapping_sub(socket.arrived);
+            let recorded = socket.recorded();
+            record::grows(socket, Figures::of(socket.known_service()), recorded, latency);
+        }
     }
 }
 

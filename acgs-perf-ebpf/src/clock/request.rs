@@ -147,8 +147,8 @@ pub fn sent(socket: &mut SocketState, sk: Sock, service: u32, bytes: u64) -> Res
             Said::Reply => known = Some(news),
             Said::Nothing => {
                 Figures::of(service).add(Counter::BytesOut, bytes);
+                delivery::sent_behind(socket, sk, bytes);
                 talk::goes_on(socket, news);
-                delivery::note_end(socket, sk);
                 return Ok(());
             }
         }

@@ -14,6 +14,7 @@ use crate::globals::{attributes, global};
 use crate::kernel::sock::Sock;
 use crate::kernel::task::Task;
 use crate::kernel::time::now;
+use crate::kernel::transmit::Transmit;
 use crate::rules::downstream;
 use crate::state::socket::{SOCKETS, SocketState, may_open_fast, note_fast_opens};
 use crate::table::member::{current_service, joins};
@@ -58,7 +59,7 @@ fn set_state(ctx: &BtfTracePointContext) -> Result<(), Loss> {
         (SYN_RECV, ESTABLISHED_STATE) => established(sk),
         (ESTABLISHED_STATE, CLOSE_WAIT) => half_closed(sk),
         // Before the end of the stream is sent, which is the last segment from then on.
-        (ESTABLISHED_STATE, FIN_WAIT1) | (CLOSE_WAIT, LAST_ACK) => closes(sk),
+        (ESTABLISHED_STATE, FIN_WAIT1) | (CLOSE_WAIT, LAST_ACK) => closes(sk, new == FIN_WAIT1),
         (_, CLOSE) => closed(sk, old),
         _ => Ok(()),
     }
@@ -197,11 +198,11 @@ fn half_closed(sk: Sock) -> Result<(), Loss> {
 
 /// This end closes.
 #[inline(always)]
-fn closes(sk: Sock) -> Result<(), Loss> {
+fn closes(sk: Sock, is_first: bool) -> Result<(), Loss> {
     if sk.has_storage()
         && let Some(socket) = SOCKETS.get(sk)
     {
-        delivery::closes(socket, sk);
+        delivery::closes(socket, sk, is_first);
     }
     Ok(())
 }
@@ -277,7 +278,7 @@ fn trouble(ctx: &BtfTracePointContext, counter: Counter) -> Result<(), Loss> {
         && !opened
         && let Some(socket) = SOCKETS.get(sk)
     {
-        delivery::sent_again(socket, sk);
+        delivery::sent_again(socket, sk, Transmit::begin_of(ctx.arg::<*const u8>(1)));
     }
     // Sockets in these states are listeners, or smaller objects than a whole socket.
     if matches!(sk.state(), TIME_WAIT | LISTENING | NEW_SYN_RECV) {

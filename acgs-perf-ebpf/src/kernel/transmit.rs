@@ -6,7 +6,7 @@
 use acgs_perf_common::rules::delivery::Progress;
 
 use super::fate::FATES_FIELDS;
-use super::memory::load;
+use super::memory::{load, probe};
 use super::sock::Sock;
 use crate::globals::field;
 use aya_ebpf::helpers::generated::{bpf_jiffies64, bpf_skc_to_tcp_sock};
@@ -68,6 +68,15 @@ impl Transmit {
     #[inline(always)]
     pub fn acknowledged_sent_at(self) -> u64 {
         load::<u64>(self.0, field!(FATES_FIELDS.tcp_acknowledged_sent_us)).wrapping_mul(1_000)
+    }
+
+    /// Where a segment, which is a `struct sk_buff *`, begins; `None` if there is none.
+    #[inline(always)]
+    pub fn begin_of(segment: *const u8) -> Option<u32> {
+        if segment.is_null() {
+            return None;
+        }
+        probe(segment, field!(FATES_FIELDS.segment_control) + field!(FATES_FIELDS.segment_begin))
     }
 
     #[inline(always)]

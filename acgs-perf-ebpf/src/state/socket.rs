@@ -33,6 +33,8 @@ pub const CLIENT: u8 = 3;
 pub const HOLDER: u8 = 3;
 /// Bit of `SocketState::held`: more was read while the reply was out whose send had not returned yet.
 pub const ASKED_AGAIN: u8 = 1 << 2;
+/// Bit of `SocketState::held`: what is no part of the reply was sent behind it; the reply ends at `end`.
+pub const FOLLOWED: u8 = 1 << 3;
 /// Bit of `SocketState::held`: `delivery` is not 0.
 pub const HELD_BEFORE: u8 = 1 << 7;
 /// Bit of `SocketState::held`: the reply has gone on after a pause.
@@ -107,7 +109,7 @@ pub struct SocketState {
     /// Requests read, to sample the round-trip time; wraps.
     pub requests: u8,
     /// In the bits of `HOLDER` what holds the last reply, as the number of the component of the delivery from 1, or 0; `HELD_BEFORE`,
-    /// `PUSHED`, `FULL` and `ASKED_AGAIN`.
+    /// `PUSHED`, `FULL`, `FOLLOWED` and `ASKED_AGAIN`.
     pub held: u8,
     /// Where the last send that has returned ended, folded; see `clock::delivery`.
     pub written: u16,
@@ -143,7 +145,7 @@ pub struct SocketState {
     /// The latency that was recorded when the hold under way began, or was last accounted in `row`. What is recorded beyond it a look has
     /// found since.
     pub held_from: u64,
-    /// Where the reply that is held ends, in TCP's count of bytes.
+    /// Where the reply ends that is held, or that is `FOLLOWED`, in TCP's count of bytes.
     pub end: u32,
     /// Messages that may have come in the place of one request: reads of it after a pause.
     pub messages: u16,

@@ -10,6 +10,7 @@ pub mod reply;
 pub mod request;
 
 pub use chunk::is_between_chunks;
+pub use reply::lasts_until_close;
 
 /// [`crate::Stream::reply_rule`]: the reply's header says how long it is.
 pub const PLAIN: u8 = 0;

@@ -116,6 +116,13 @@ fn header_ends(stream: &mut Stream) -> Found {
     Found::NOTHING
 }
 
+/// Whether a reply is under way that ends with the connection, because nothing else says how long it is.
+#[inline(always)]
+#[must_use]
+pub const fn lasts_until_close(stream: &Stream) -> bool {
+    stream.state == UNTIL_CLOSE
+}
+
 #[inline(always)]
 fn ends(stream: &Stream) -> Found {
     if stream.value >= 4 { Found::ENDED.and(Found::FAILED) } else { Found::ENDED }
