@@ -123,6 +123,11 @@ fn a_udp_port_is_not_measured() {
     let port = udp.local_addr().unwrap().port();
     let selector = format!("dns=port:{port}");
     record_refuses(&["--duration", "30s", "--service", &selector], &[&format!("port:{port}"), "UDP is not measured"]);
+    let waits = Command::new(agent()).args(["record", "--wait=300ms", "--service", &selector]).output().unwrap();
+    let said = String::from_utf8(waits.stderr).unwrap();
+    let told: Vec<_> = said.lines().filter(|line| line.contains("UDP is not measured")).collect();
+    // When it begins to wait, and at its end.
+    assert!(waits.status.code() == Some(2) && told.len() == 2 && said.lines().last() == told.last().copied(), "{said}");
     let listing = run(Command::new(agent()).args(["services", "--format", "json"])).unwrap();
     let listing: Value = serde_json::from_str(&listing).unwrap();
     let listed = listing["udp"].as_array().unwrap();

@@ -257,14 +257,15 @@ fn nginx_whose_program_is_replaced_under_load() {
 fn a_supervisor_that_listens_itself() {
     need_root();
     for by_pid in [false, true] {
-        let [own, redis, nginx] = std::array::from_fn(|_| free_port().unwrap());
+        let [own, redis, nginx, late] = std::array::from_fn(|_| free_port().unwrap());
         let directory = tempfile::tempdir().unwrap();
         run(Command::new("chmod").arg("755").arg(directory.path())).unwrap();
         let mut supervisor = Server::start(["--starts", "--port", &own.to_string()]).unwrap();
         let selector = if by_pid { format!("pid:{}", supervisor.pid()) } else { format!("port:{own}") };
-        let others = [format!("redis=port:{redis}"), format!("nginx=port:{nginx}")];
+        let others = [format!("redis=port:{redis}"), format!("nginx=port:{nginx}"), format!("late=port:{late}")];
         // Whoever is named first has a process that two selectors choose.
         let recorder = Recorder::new("redis", &format!("port:{redis}")).arg("--service").arg(&others[1]);
+        let recorder = recorder.arg("--service").arg(&others[2]);
         let recorder = recorder.arg("--service").arg(&format!("supervisor={selector}"));
         let recording = recorder.start().unwrap();
         let line = |command: &Command| {
@@ -279,7 +280,14 @@ fn a_supervisor_that_listens_itself() {
         let server = format!("server {{ listen 127.0.0.1:{nginx}; location / {{ return 200 'ok'; }} }}");
         command.args(nginx::arguments(directory.path(), 2, "", &server).unwrap());
         supervisor.starts(&line(&command)).unwrap();
-        wait_for("Redis and nginx", || listens(redis) && listens(nginx));
+        // One that is a process of the supervisor's for long enough to be listed there.
+        let script = directory.path().join("late.py");
+        let text = format!(
+            "import socket, time\ntime.sleep(0.7)\nserver = socket.create_server(('127.0.0.1', {late}))\ntime.sleep(60)\n"
+        );
+        fs::write(&script, text).unwrap();
+        supervisor.starts(&format!("{} {}", python("python3").unwrap().display(), script.display())).unwrap();
+        wait_for("Redis, nginx and the late one", || [redis, nginx, late].into_iter().all(listens));
         ask_on(10, REQUESTS / 10, || tcp(own)).unwrap();
         let mut stream = TcpStream::connect(("127.0.0.1", redis)).unwrap();
         for _ in 0..2 * REQUESTS {
@@ -292,6 +300,7 @@ fn a_supervisor_that_listens_itself() {
         report.assert_exact("supervisor", REQUESTS);
         report.assert_exact("redis", 2 * REQUESTS);
         report.assert_exact("nginx", REQUESTS / 2);
-        assert_eq!(["redis", "nginx"].map(|name| processes(&report, name)), [1, 3]);
+        let listed = ["redis", "nginx", "late", "supervisor"].map(|name| processes(&report, name));
+        assert_eq!(listed, [1, 3, 1, 1], "{:?}", report.service("supervisor")["processes"]);
     }
 }

@@ -6,6 +6,7 @@ use std::fs;
 use std::process::Command;
 
 use acgs_perf_tests::harness::{Service, build_go, fixture, free_port, is_long, need_root, python, run};
+use acgs_perf_tests::nginx;
 use acgs_perf_tests::recording::Recorder;
 use acgs_perf_tests::report::Report;
 use acgs_perf_tests::tries::{near, one_of_three};
@@ -76,6 +77,42 @@ fn haproxy_waits_for_the_server_behind() {
             is_downstream(&report, requests, &behind)
         });
     }
+}
+
+/// One nginx that passes requests on to itself, as a front process does to workers that are selected with it: both are its requests.
+#[test]
+fn a_service_that_calls_itself_is_told_so() {
+    need_root();
+    let (port, inner, directory) = (free_port().unwrap(), free_port().unwrap(), tempfile::tempdir().unwrap());
+    let path = directory.path().join("inner");
+    let inner_places = [format!("127.0.0.1:{inner}"), format!("unix:{}", path.display())];
+    let locations: String = inner_places
+        .iter()
+        .enumerate()
+        .map(|(place, address)| {
+            let scheme = if place == 0 { address.clone() } else { format!("{address}:") };
+            format!("location /{place} {{ proxy_pass http://{scheme}/; }} ")
+        })
+        .collect();
+    let servers = format!(
+        "server {{ listen 127.0.0.1:{port}; {locations} location / {{ return 200 'ok'; }} }}
+         server {{ listen {}; listen {}; return 200 'inner'; }}",
+        inner_places[0], inner_places[1]
+    );
+    let arguments = nginx::arguments(directory.path(), 1, "", &servers).unwrap();
+    run(Command::new("chmod").arg("755").arg(directory.path())).unwrap();
+    let nginx = Service::start_in(Command::new("nginx").args(arguments), port, directory).unwrap();
+    for (place, address) in inner_places.iter().enumerate() {
+        let report = recorded(&nginx, || ab(&nginx, &place.to_string(), &[], 4, 500));
+        assert_eq!(report.requests(NAME), 1_000, "{address}");
+        let findings = report.0["findings"].as_array().unwrap();
+        let found = findings.iter().find(|finding| finding["id"] == "calls_itself").expect("not found");
+        assert_eq!((&found["share"], &found["severity"]), (&0.5.into(), &"warning".into()), "{found}");
+        assert_eq!(found["figures"][0]["of"], *address, "{found}");
+        assert_eq!((&found["figures"][0]["value"], &found["figures"][0]["against"]), (&500.into(), &1_000.into()));
+    }
+    let report = recorded(&nginx, || ab(&nginx, "", &[], 4, 500));
+    assert!(report.requests(NAME) == 500 && !report.found("calls_itself"));
 }
 
 #[test]

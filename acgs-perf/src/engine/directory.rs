@@ -1,7 +1,7 @@
 //! Who listens where, to give downstream peers a name.
 //!
 //! In: the recorded services, the catalogue, what listens on this host. Out: names by address. A recorded service wins
-//! over the catalogue on loopback; the catalogue names a port wherever its host is.
+//! over the catalogue on loopback, where it has the ports on which it listens and no others; the catalogue names a port wherever its host is.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -19,6 +19,8 @@ pub struct Listeners {
     own_ports: HashMap<u16, String>,
     unix: HashMap<String, String>,
     catalogue_ports: HashMap<u16, String>,
+    /// Names of the recorded services.
+    recorded: Vec<String>,
 }
 
 impl Listeners {
@@ -41,7 +43,8 @@ impl Listeners {
             .iter()
             .flat_map(|spec| ports(spec).map(|port| (port, spec.name.clone())))
             .collect();
-        Self { own_ports, unix, catalogue_ports }
+        let recorded = specs.iter().map(|spec| spec.name.clone()).collect();
+        Self { own_ports, unix, catalogue_ports, recorded }
     }
 }
 
@@ -64,7 +67,28 @@ impl Listeners {
 
     fn tcp(&self, address: SocketAddr) -> Option<String> {
         let port = address.port();
-        let here = self.own_ports.get(&port).filter(|_| address.ip().is_loopback());
-        here.or_else(|| self.catalogue_ports.get(&port)).cloned()
+        let is_here = address.ip().is_loopback();
+        let here = self.own_ports.get(&port).filter(|_| is_here);
+        // Not the service of that name that is recorded: on this host it is known where that one listens.
+        let elsewhere = || self.catalogue_ports.get(&port).filter(|name| !is_here || !self.recorded.contains(name));
+        here.or_else(elsewhere).cloned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_of_the_catalogue_is_not_the_recorded_service_of_that_name() {
+        let of = |port: u16, name: &str| HashMap::from([(port, name.to_owned())]);
+        let catalogue_ports = HashMap::from([(6379, "redis".to_owned()), (5432, "postgres".to_owned())]);
+        let recorded = vec!["redis".to_owned()];
+        let listeners = Listeners { own_ports: of(7000, "redis"), unix: HashMap::new(), catalogue_ports, recorded };
+        let name = |address| listeners.name(address);
+        assert_eq!(name("127.0.0.1:7000").as_deref(), Some("redis"));
+        assert_eq!(name("127.0.0.1:6379"), None);
+        assert_eq!(name("192.0.2.1:6379").as_deref(), Some("redis"));
+        assert_eq!(name("127.0.0.1:5432").as_deref(), Some("postgres"));
     }
 }

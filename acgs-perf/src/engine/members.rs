@@ -199,13 +199,15 @@ impl Members {
         }
     }
 
-    /// The processes of a service, with those marked that are gone.
+    /// The processes of a service, with those marked that are gone. Who was one for a moment, until it listened on the port of another
+    /// service, is one of that service alone.
     pub fn processes(&self, maps: &Maps, service: usize) -> Vec<Process> {
         let Some(listed) = self.listed.get(service) else { return Vec::new() };
-        listed
-            .values()
-            .map(|process| Process { exited: maps.service_of(process.pid) != Some(service), ..process.clone() })
-            .collect()
+        let of = |process: &Process| match maps.service_of(process.pid) {
+            Some(now) if now != service => None,
+            now => Some(Process { exited: now.is_none(), ..process.clone() }),
+        };
+        listed.values().filter_map(of).collect()
     }
 
     fn search(&mut self, maps: &Maps) {

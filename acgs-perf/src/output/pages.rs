@@ -50,6 +50,7 @@ pub const PAGES: &[(&str, &str)] = pages! {
     "many_calls"
     "sequential_calls"
     "repeated_reads"
+    "calls_itself"
     "connection_churn"
     "clients_reconnect"
     "retransmissions"

@@ -3,6 +3,7 @@
 //! In: the report so far. Out: findings in the order of `rank`, with figures and without words, which are made in `output::words`.
 //! The rules, a short file each, stand in the table of `rules`.
 
+mod calls_itself;
 mod connection_churn;
 mod conserved;
 mod context;
@@ -35,6 +36,7 @@ mod tail;
 mod udp;
 mod work_for_nobody;
 
+pub use calls_itself::CALLS_ITSELF;
 pub use connection_churn::{CLIENTS_RECONNECT, CONNECTION_CHURN};
 pub use conserved::NOT_CONSERVED;
 pub use context_switches::CONTEXT_SWITCHES;

@@ -5,10 +5,10 @@
 
 use super::context::Context;
 use super::{
-    connection_churn, conserved, context_switches, counts, cpu_saturated, disk_saturated, downstream_calls, endpoints,
-    errors, fates, fsync_bound, held_replies, idle_cpus, memory, noisy_neighbour, nothing_answered, objective,
-    queue_time, quota, recording, repeated_reads, retransmissions, slow_endpoint, slow_worker, tail, udp,
-    work_for_nobody,
+    calls_itself, connection_churn, conserved, context_switches, counts, cpu_saturated, disk_saturated,
+    downstream_calls, endpoints, errors, fates, fsync_bound, held_replies, idle_cpus, memory, noisy_neighbour,
+    nothing_answered, objective, queue_time, quota, recording, repeated_reads, retransmissions, slow_endpoint,
+    slow_worker, tail, udp, work_for_nobody,
 };
 use crate::analysis::model::{Finding, Report};
 
@@ -48,6 +48,7 @@ pub const RULES: &[Rule] = &[
     rule(&[memory::MAJOR_FAULTS, memory::MEMORY_PRESSURE], memory::look),
     rule(&[downstream_calls::MANY_CALLS, downstream_calls::SEQUENTIAL_CALLS], downstream_calls::look),
     rule(&[repeated_reads::REPEATED_READS], repeated_reads::look),
+    rule(&[calls_itself::CALLS_ITSELF], calls_itself::look),
     rule(&[connection_churn::CONNECTION_CHURN, connection_churn::CLIENTS_RECONNECT], connection_churn::look),
     rule(&[retransmissions::RETRANSMISSIONS], retransmissions::look),
     rule(&[held_replies::REPLIES_WAIT_FOR_ACK], held_replies::look),

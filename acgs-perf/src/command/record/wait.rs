@@ -39,6 +39,10 @@ pub fn until_running(specs: &[ServiceSpec], needed: Needed, most: Duration) -> a
             return Ok(());
         }
         if begun >= end {
+            // The port is there, but not for what can be recorded: what else listens here does not help.
+            if let Some(why) = refused(&missing) {
+                anyhow::bail!("{why}");
+            }
             let what = format!("{} after {} of --wait", absent(&missing), humantime::format_duration(most));
             let listening = discover::listening(root)?;
             if listening.is_empty() {
@@ -53,11 +57,17 @@ pub fn until_running(specs: &[ServiceSpec], needed: Needed, most: Duration) -> a
                 absent(&missing),
                 humantime::format_duration(most)
             ));
+            refused(&missing).iter().for_each(|why| output::note(why));
             is_told = true;
         }
         let pause = (begun.elapsed() * PART).max(EVERY);
         sleep(pause.min(end.saturating_duration_since(Instant::now())));
     }
+}
+
+/// Why the first of those that mean nothing on this host does: it may come right, but who waits is told.
+fn refused(missing: &[&Target]) -> Option<String> {
+    missing.iter().find_map(|target| Some(format!("service {}: {}", target.spec.name, target.refused.as_ref()?)))
 }
 
 /// Whom nothing matches: names and selectors of the first.

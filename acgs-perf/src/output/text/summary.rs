@@ -6,6 +6,7 @@
 use super::layout::{Lines, figure, row, shortened};
 use super::service::verdict_line;
 use super::{advice, severity};
+use crate::analysis::findings::{CALLS_ITSELF, UDP_NOT_MEASURED};
 use crate::analysis::tables::{EndpointRow, rows};
 use crate::output::page::Page;
 use crate::report::{Because, FatesReport, Finding, Report, ServiceReport, Verdict};
@@ -17,6 +18,8 @@ const ENDPOINTS: usize = 3;
 const REASON: usize = 3;
 const TITLE: usize = 2;
 const ADVICE: usize = 5;
+/// Findings that say what the figures of a service are of: to be known whatever else is found.
+const OF_THE_FIGURES: [&str; 2] = [CALLS_ITSELF, UDP_NOT_MEASURED];
 /// Loss counters named.
 const COUNTERS: usize = 2;
 
@@ -64,6 +67,10 @@ fn service(service: &ServiceReport, report: &Report, lines: &mut Lines) {
     let Some(first) = findings.clone().find(|found| found.id != "objective_missed").or_else(|| findings.next()) else {
         return lines.at_most("findings", "nothing found", 1);
     };
+    findings
+        .clone()
+        .filter(|found| found.id != first.id && OF_THE_FIGURES.contains(&found.id.as_str()))
+        .for_each(|found| lines.at_most(severity(found), &found.title, TITLE));
     lines.at_most(severity(first), &first.title, TITLE);
     lines.at_most("", &format!("→ {}", advice(first)), ADVICE);
     lines.at_most("", &explained(first, findings.count()), 1);
@@ -206,6 +213,15 @@ mod tests {
             let widest = text.lines().map(|line| line.chars().count()).max();
             assert!(widest <= Some(80), "{id}: {widest:?}\n{text}");
         }
+    }
+
+    #[test]
+    fn what_the_figures_are_of_is_said_beside_what_matters_most() {
+        let mut report = example("tail_downstream");
+        report.services[0].udp_ports = vec![53];
+        let text = render(&said(assessed(report)), 80).as_str().to_owned();
+        assert!(text.contains("acgs-perf explain many_calls"), "{text}");
+        assert!(text.contains("does over UDP is not measured") && text.lines().count() <= 24, "{text}");
     }
 
     #[test]

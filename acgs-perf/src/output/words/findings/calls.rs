@@ -2,8 +2,8 @@
 
 use super::said::{Words, against, all, compared, number, part, share, value};
 use crate::analysis::findings::{
-    CLIENTS_RECONNECT, CONNECTION_CHURN, MANY_CALLS, REPEATED_READS, REPLIES_WAIT_FOR_ACK, RETRANSMISSIONS,
-    SEQUENTIAL_CALLS,
+    CALLS_ITSELF, CLIENTS_RECONNECT, CONNECTION_CHURN, MANY_CALLS, REPEATED_READS, REPLIES_WAIT_FOR_ACK,
+    RETRANSMISSIONS, SEQUENTIAL_CALLS,
 };
 use crate::output::words::called;
 use crate::report::{Finding, ServiceReport};
@@ -26,6 +26,7 @@ pub fn words(finding: &Finding, service: &ServiceReport) -> Option<Words> {
             "make the calls that do not need each other's answer at the same time (asyncio.gather, Promise.all, threads)".into(),
         ),
         REPEATED_READS => repeated_reads(finding, name),
+        CALLS_ITSELF => calls_itself(finding, name),
         CONNECTION_CHURN => Words(
             format!("{name} opens a connection for almost every call"),
             churn(finding),
@@ -123,6 +124,30 @@ fn repeated_reads(finding: &Finding, name: &str) -> Words {
         format!(
             "keep the answer, in the process or in a cache beside it, for as long as it may be old: one second would do without {kept} \
              of the reads; read it once for each request at most"
+        ),
+    )
+}
+
+fn calls_itself(finding: &Finding, name: &str) -> Words {
+    let each = all(finding, "own_calls");
+    let each: Vec<_> = each
+        .map(|of| format!("{} to {}", grouped(number(of)), of.of.as_deref().unwrap_or("one of its sockets")))
+        .collect();
+    let place = all(finding, "own_calls").next().and_then(|of| of.of.as_deref()).unwrap_or_default();
+    let selector = match place.strip_prefix("unix:") {
+        Some(path) => format!("unix:{path}"),
+        None => format!("port:{}", place.rsplit(':').next().unwrap_or_default()),
+    };
+    Words(
+        format!("{} of the requests to {name} are calls of its own processes, not of its clients", share(finding)),
+        format!(
+            "calls of its own: {}; it answered {} requests in all, and its percentiles are of both kinds together",
+            each.join(", "),
+            grouped(against(finding, "own_calls"))
+        ),
+        format!(
+            "if processes of their own serve that socket, name it as a service beside this one, after it (--service \
+             inner={selector}): what is left are the requests of the clients; else look at the endpoints, which are told apart"
         ),
     )
 }
