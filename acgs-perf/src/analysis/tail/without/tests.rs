@@ -181,7 +181,7 @@ fn without_nothing_it_stays_and_without_all_there_is_none() {
 #[test]
 fn values_are_weighed_by_their_mean_and_otherwise_evenly() {
     let weighed = |mean, values: &[f64]| tilted(mean, &values.iter().map(|value| (*value, 1.0)).collect::<Vec<_>>());
-    let is_close = |(a, b): (&(f64, f64), &(f64, f64))| (a.0 - b.0).abs() < 1e-9 && (a.1 - b.1).abs() < 1e-9;
+    let is_close = |(a, b): (&(f64, f64), &(f64, f64))| (a.0 - b.0).abs() < 1e-6 && (a.1 - b.1).abs() < 1e-6;
     for (mean, values, expected) in [
         (0.5, &[0.25, 0.5, 0.75][..], &[(0.25, 1.0 / 3.0), (0.5, 1.0 / 3.0), (0.75, 1.0 / 3.0)][..]),
         (0.2, &[0.0, 0.8], &[(0.0, 0.75), (0.8, 0.25)]),
