@@ -175,7 +175,10 @@ fn near(class: &Class, classes: &[Class], known: &[Known]) -> impl Iterator<Item
 /// can give it, some of the requests are of a kind that the values do not show: without the part, or of nothing else.
 fn tilted(mean: f64, values: &[(f64, f64)]) -> Vec<(f64, f64)> {
     let even: f64 = values.iter().map(|(_, weight)| weight).sum();
-    let own = if even > 0.0 { values.iter().map(|(value, weight)| value * weight).sum::<f64>() / even } else { mean };
+    if even <= 0.0 {
+        return vec![(mean, 1.0)];
+    }
+    let own = values.iter().map(|(value, weight)| value * weight).sum::<f64>() / even;
     let (low, high) =
         values.iter().fold((1.0, 0.0), |(low, high): (f64, f64), (value, _)| (low.min(*value), high.max(*value)));
     if !(low < mean && mean < high) {
@@ -185,7 +188,7 @@ fn tilted(mean: f64, values: &[(f64, f64)]) -> Vec<(f64, f64)> {
             false => (1.0, 0.0),
         };
         let shown = values.iter().map(|(value, of)| (*value, (1.0 - weight) * of / even));
-        return shown.chain([(other, if values.is_empty() { 1.0 } else { weight })]).collect();
+        return shown.chain([(other, weight)]).collect();
     }
     let by = |steepness: f64| {
         let weights = values.iter().map(move |(value, weight)| (*value, weight * (steepness * (value - mean)).exp()));
