@@ -140,8 +140,9 @@ pub fn is_held(socket: &SocketState) -> bool {
     reload(&socket.held) & HOLDER != 0
 }
 
-/// A segment, which begins there, was sent again: the network has lost it, or a client that reads slowly had no room for it, where more of the reply waits for
-/// that. The end of the stream, which is sent like a byte, is none of the reply, and neither is what `sent_behind` has noted.
+/// A segment, which begins there, was sent again: the network has lost it, or a client that reads slowly had no room for it, where more of
+/// the reply waits for that. The end of the stream, which is sent like a byte, is none of the reply, and neither is what `sent_behind`
+/// has noted.
 #[inline(always)]
 pub fn sent_again(socket: &mut SocketState, sk: Sock, begin: Option<u32>) {
     if socket.phase != REPLIED {
