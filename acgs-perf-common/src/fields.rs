@@ -67,6 +67,7 @@ fields! {
     regs_orig_ax = "pt_regs"."orig_ax";
     regs_di = "pt_regs"."di";
     regs_dx = "pt_regs"."dx";
+    regs_sp = "pt_regs"."sp";
     regs_r10 = "pt_regs"."r10";
     regs_si = "pt_regs"."si";
     regs_r8 = "pt_regs"."r8";

@@ -4,8 +4,9 @@
 
 use super::Table;
 use super::activity::Activity;
-use super::limit::LOOK_NS;
+use super::limit::{LOOK_NS, is_near};
 use super::standing::{Custody, Mark};
+use super::table::find;
 use super::thread::ThreadState;
 use super::transfer::copy;
 use crate::attribution::Component;
@@ -38,8 +39,8 @@ pub trait Caller {
     fn syscall(&self) -> i64;
     /// Third argument of the system call.
     fn third_argument(&self) -> u64;
-    /// Whether the futex wait that it is in has no time limit.
-    fn waits_without_limit(&self) -> bool;
+    /// Whether the futex wait that it is in can be for a job: it has no time limit, and is not for a mutex.
+    fn may_await_job(&self) -> bool;
     /// The `CallClass` of a system call; 0 if it has none.
     fn class_of(&self, syscall: i64) -> u64;
 }
@@ -127,9 +128,9 @@ pub fn blocks<T: Table, C: Caller>(table: &T, thread: &mut ThreadState, task: &C
     let work = &mut thread.activity;
     let live = work.is_live();
     let waits_for_events = state == State::Poll as u32;
-    // A worker waits for its next job without a limit; who waits for an interpreter's global lock has one.
-    let without_limit = state == State::Lock as u32 && task.syscall() == FUTEX && task.waits_without_limit();
-    thread.without_limit = u32::from(without_limit);
+    // A worker waits for its next job without a limit; who waits for an interpreter's global lock has one, or waits for a mutex.
+    let awaits_job = state == State::Lock as u32 && task.syscall() == FUTEX && task.may_await_job();
+    thread.awaits_job = u32::from(awaits_job);
     // Who has looked for what is due, and found that it is too early, goes on sleeping.
     if thread.slept_since != 0 && !(work.standing.is_only_woken() && now.wrapping_sub(thread.since) < LOOK_NS) {
         thread.slept_since = 0;
@@ -153,7 +154,7 @@ pub fn blocks<T: Table, C: Caller>(table: &T, thread: &mut ThreadState, task: &C
         thread.runnable.sleeps();
         thread.pool_sleeps = thread.pool_sleeps.saturating_sub(1);
         thread.queue_gave = 0;
-    } else if without_limit && (!work.is_for_request() || work.standing.is_handed() || thread.takes != 0) {
+    } else if awaits_job && (!work.is_for_request() || work.standing.is_handed() || thread.takes != 0) {
         component = Component::QueueIdle;
         if !work.is_for_request() {
             work.standing.free();
@@ -182,6 +183,16 @@ pub fn blocks<T: Table, C: Caller>(table: &T, thread: &mut ThreadState, task: &C
     thread.history.push(component, now);
 }
 
+/// Whether a worker has finished since then with what this thread gave away: the table knows more of it than the thread, which had kept it
+/// because nothing showed that it is a loop.
+#[inline(always)]
+fn is_done_elsewhere<T: Table>(table: &T, work: &Activity, since: u64) -> bool {
+    work.is_for_request()
+        && work.standing.is_spread()
+        && !work.standing.is_handed()
+        && find(table, work.request, work.began).is_some_and(|entry| entry.standing.is_finished() && entry.at > since)
+}
+
 /// Whether the table has what a thread of a runtime knows of its request, but for a moment. Another thread may be about to go on with it.
 #[inline(always)]
 fn is_in_table(work: &Activity, now: u64) -> bool {
@@ -200,6 +211,9 @@ pub fn woken<T: Table, C: Caller>(
     now: u64,
 ) {
     let work = &mut thread.activity;
+    if state == State::Poll as u32 && is_done_elsewhere(table, work, thread.since) {
+        work.standing.free();
+    }
     if !work.standing.is_active() {
         work.start_anonymous(now);
         work.standing.mark(Mark::Woken);
@@ -221,7 +235,7 @@ pub fn woken<T: Table, C: Caller>(
         if state == State::Poll as u32 && is_let_go_on(tgid, service, waker) {
             work.waited_in = Component::Lock as u32;
         }
-    } else if may_hand_over(thread, state, waker) && waker.pid() != task.pid() {
+    } else if may_hand_over(thread, state, waker) && waker.pid() != task.pid() && !is_amid_job(table, thread, state) {
         table.take_over(thread, task.pid(), state, now);
     }
 }
@@ -246,7 +260,7 @@ fn is_let_go_on<C: Caller>(tgid: u32, service: u32, waker: &C) -> bool {
 fn may_hand_over<C: Caller>(thread: &ThreadState, state: u32, waker: &C) -> bool {
     let syscall = waker.syscall();
     if state == State::Lock as u32 {
-        return syscall == FUTEX && thread.without_limit != 0;
+        return syscall == FUTEX && thread.awaits_job != 0;
     }
     if syscall < 0 || syscall == FUTEX || (state != State::Poll as u32 && state != State::Other as u32) {
         return false;
@@ -255,6 +269,19 @@ fn may_hand_over<C: Caller>(thread: &ThreadState, state: u32, waker: &C) -> bool
     // An interrupt upon a thread that sends data may wake anybody.
     (class == CallClass::ByDescriptor as u64 || class == CallClass::Socket as u64)
         && waker.third_argument() <= WAKE_BYTES
+}
+
+/// Whether a worker waits for something that its job needs, and not for the next one: its request is not answered, and it waited for that job
+/// on another futex. Python's locks are such.
+#[inline(always)]
+fn is_amid_job<T: Table>(table: &T, thread: &ThreadState, state: u32) -> bool {
+    let work = &thread.activity;
+    state == State::Lock as u32
+        && work.is_for_request()
+        && work.standing.is_handed()
+        && thread.job_word != 0
+        && !is_near(thread.word, thread.job_word)
+        && find(table, work.request, work.began).is_some()
 }
 
 /// The running thread tells an event loop that something is done: a worker with its job. What it does now is another job.
@@ -269,6 +296,12 @@ pub fn finishes_job<T: Table>(table: &T, thread: &mut ThreadState, pid: u32, now
         work.start(0, Custody::Worker, now);
         work.depth = depth;
     }
+}
+
+/// In a trial, a worker stands for the connection to a peer, whose names are longer.
+#[inline(always)]
+fn name_of_worker(pid: u32) -> u64 {
+    1 << 32 | u64::from(pid)
 }
 
 /// The woken thread `pid` works for whom the running one, `giver`, works for.
@@ -294,6 +327,7 @@ pub fn take_over<T: Table>(
     let queues = state == State::Lock as u32 && giver.runnable.is_queue();
     // A loop is nobody's worker: threads that read for themselves take from each other what can go on, as those of a runtime do.
     if state == State::Lock as u32 && thread.loop_evidence == 0 && giver.takes == 0 {
+        giver.runnable.tries(name_of_worker(pid), now);
         table.turn_to_job(giver, giver_pid, thread.since, now);
     }
     let given = &mut giver.activity;
@@ -325,6 +359,7 @@ pub fn take_over<T: Table>(
     work.touched = now;
     if state == State::Poll as u32 {
         if given.standing.is_handed() {
+            thread.runnable.answered(name_of_worker(giver_pid));
             // A worker has done its job; if it does not sleep now, it does another.
             let depth = given.depth;
             given.start(0, Custody::Worker, now);
@@ -336,6 +371,7 @@ pub fn take_over<T: Table>(
     thread.does_jobs = u32::from(state == State::Lock as u32);
     if state == State::Lock as u32 {
         thread.woke_at = now; // for this job, if it has waited for one
+        thread.job_word = thread.word;
     }
     // What it did before was to be idle; a request that it reads now waited for the waker.
     thread.history.copy_from(&giver.history);

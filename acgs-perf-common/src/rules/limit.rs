@@ -31,6 +31,10 @@ const FUTEX_OPERATION: u64 = 0x7f;
 const FUTEX_WAIT: u64 = 0;
 const FUTEX_LOCK_PI: u64 = 6;
 const FUTEX_CLOCK_REALTIME: u64 = 256;
+/// What the word of a mutex says while others wait for it.
+const MUTEX_HAS_WAITERS: u32 = 2;
+/// So far above the stack pointer a word is still one of the function that waits, or of those that called it.
+const STACK_NEAR: u64 = 4096;
 
 /// The clocks on which a limit can be; `Wall` is ahead of the programs' by so many ns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +57,16 @@ pub const fn clock_of_futex(operation: u64) -> Clock {
         _ if operation & FUTEX_CLOCK_REALTIME != 0 => Clock::Wall,
         _ => Clock::Monotonic,
     }
+}
+
+/// Whether a wait for a futex, the word at this address, is one for a mutex, as glibc waits for it: while the word says "held, and
+/// waited for", and without a mask. musl waits in the same way for a condition, on a word of the waiting thread's stack.
+#[inline(always)]
+#[must_use]
+pub const fn is_for_mutex(word: u64, operation: u64, expected: u64, stack: u64) -> bool {
+    operation & FUTEX_OPERATION == FUTEX_WAIT
+        && expected as u32 == MUTEX_HAS_WAITERS
+        && word.wrapping_sub(stack) > STACK_NEAR
 }
 
 /// The clock with this number, as `clock_gettime` calls it.
@@ -174,8 +188,10 @@ const fn is_as_long(span: u64, other: u64) -> bool {
     span.wrapping_sub(other).wrapping_add(part) <= 2 * part
 }
 
+/// Whether two words are of one lock, or of one condition.
 #[inline(always)]
-const fn is_near(word: u64, other: u64) -> bool {
+#[must_use]
+pub const fn is_near(word: u64, other: u64) -> bool {
     word.wrapping_sub(other).wrapping_add(ONE_LOCK) < 2 * ONE_LOCK
 }
 
@@ -209,6 +225,17 @@ mod tests {
         assert_eq!(of_time(Clock::Wall, 5, 20, 1_000 * NS_PER_S, NOW), 0);
         assert_eq!(of_time(Clock::Monotonic, u64::MAX, 0, 0, NOW), 0);
         assert_eq!(of_time(Clock::FromNow, 1, NS_PER_S, 0, NOW), 0);
+    }
+
+    #[test]
+    fn a_mutex_is_told_from_a_condition() {
+        const PRIVATE: u64 = 128;
+        let (heap, stack) = (0x7f00_0000_1000, 0x7f10_0000_0000);
+        assert!(is_for_mutex(heap, PRIVATE, 2, stack) && is_for_mutex(stack + 0x1000_0000, 0, 2, stack));
+        // A semaphore, a condition of glibc, one of musl.
+        assert!(!is_for_mutex(heap, PRIVATE, 0, stack));
+        assert!(!is_for_mutex(heap, PRIVATE | 9, 2, stack));
+        assert!(!is_for_mutex(stack + 64, PRIVATE, 2, stack));
     }
 
     #[test]

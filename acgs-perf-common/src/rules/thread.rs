@@ -25,8 +25,8 @@ pub struct ThreadState {
     pub loop_evidence: u32,
     /// 1 if a request that it has read is not answered.
     pub unanswered: u32,
-    /// 1 if it is blocked on a futex without a time limit.
-    pub without_limit: u32,
+    /// 1 if it is blocked on a futex on which it may wait for a job.
+    pub awaits_job: u32,
     /// A new state, on its way through memory; see `opaque`.
     pub scratch: u32,
     /// Sleeps for which a pool is known to give results back to this loop.
@@ -64,6 +64,8 @@ pub struct ThreadState {
     /// 1 if a worker that had more jobs than it could do has woken it from its last sleep, to give one back.
     pub queue_gave: u32,
     padding: u32,
+    /// The futex on which it waited when it was last woken for a job; 0 before.
+    pub job_word: u64,
     /// Time in waits for events that ended by themselves since it has last read of its request.
     pub polled: u64,
     /// What it works on.

@@ -5,8 +5,8 @@
 use acgs_perf_common::attribution::Component;
 
 use crate::invariants;
-use crate::servers::Pool;
-use crate::truth::Phase;
+use crate::servers::{AtOnce, Pool};
+use crate::truth::{Phase, Truth};
 use crate::world::{Block, By, FUTEX, WRITE};
 
 const MS: u64 = 1_000_000;
@@ -43,6 +43,20 @@ fn reads(pool: &mut Pool, sockets: usize) {
     }
     pool.server.truth.world.block(0, Block::Poll);
     pool.server.truth.after(5_000).world.run(1);
+}
+
+/// A loop of which nothing is known yet, without a worker.
+fn unknown(sockets: usize) -> Pool {
+    Pool { server: AtOnce { truth: Truth::new(1, sockets, sockets), thread: 0 } }
+}
+
+fn add_worker(pool: &mut Pool) -> usize {
+    let truth = &mut pool.server.truth;
+    let worker = truth.world.start_thread(0);
+    truth.waits_for.push(Component::Idle);
+    truth.world.run(worker);
+    truth.world.block(worker, Block::Job);
+    worker
 }
 
 fn assert_nearly_exact(pool: &Pool) {
@@ -124,10 +138,7 @@ fn a_free_worker_tells_nothing_of_others() {
 #[test]
 fn a_job_that_the_woken_worker_leaves_waits_for_the_pool() {
     let mut pool = Pool::new(8, false);
-    let other = pool.server.truth.world.start_thread(0);
-    pool.server.truth.waits_for.push(Component::Idle);
-    pool.server.truth.world.run(other);
-    pool.server.truth.world.block(other, Block::Job);
+    let other = add_worker(&mut pool);
     for _ in 0..3 {
         reads(&mut pool, 1);
         let truth = &mut pool.server.truth;
@@ -146,6 +157,126 @@ fn a_job_that_the_woken_worker_leaves_waits_for_the_pool() {
             replies(&mut pool, socket);
         }
         pool.server.truth.world.block(1, Block::Job);
+    }
+    assert_nearly_exact(&pool);
+}
+
+/// One client: nothing shows that its thread is a loop, which keeps what it has read. The worker first waits for the interpreter's lock.
+#[test]
+fn a_job_of_a_loop_with_one_client_is_its_workers() {
+    let mut pool = unknown(1);
+    let worker = add_worker(&mut pool);
+    for round in 0..6 {
+        pool.server.sleeps(50_000, |truth| truth.arrive(0));
+        let truth = &mut pool.server.truth;
+        truth.read(0, 0);
+        truth.after(200_000).world.wake(worker, By::Thread(0, FUTEX, 1));
+        truth.phases[0] = Phase::Worked(worker);
+        truth.after(5_000).world.run(worker);
+        let locks = if round % 2 == 0 { &[Block::LockFor(5 * MS), Block::Mutex][..] } else { &[] };
+        for how in locks {
+            truth.after(5_000).world.block(worker, *how);
+            truth.after(10_000).world.wake(worker, By::Thread(0, FUTEX, 1));
+            truth.after(10_000).world.run(worker);
+        }
+        truth.after(2_000).world.block(0, Block::Poll);
+        truth.after(5_000).blocked(worker, Block::Sleep, 20 * MS, 5_000);
+        replies(&mut pool, 0);
+        pool.server.truth.world.block(worker, Block::Job);
+    }
+    assert_nearly_exact(&pool);
+}
+
+/// A worker that finds its next job without having slept tells nobody so; the loop learns of it when it is done. Waits for a mutex within
+/// the job are no waits for the next one.
+#[test]
+fn a_job_that_a_busy_worker_finds_is_its_own() {
+    let mut pool = Pool::new(8, false);
+    for _ in 0..3 {
+        reads(&mut pool, 1);
+        for socket in 0..2 {
+            let truth = &mut pool.server.truth;
+            truth.phases[socket] = Phase::Worked(1);
+            truth.after(1_000).blocked(1, Block::Sleep, 20 * MS, 5_000);
+            truth.after(1_000).blocked(1, Block::LockFor(5 * MS), 30_000, 5_000);
+            truth.after(1_000).blocked(1, Block::Mutex, 30_000, 5_000);
+            replies(&mut pool, socket);
+            if socket == 0 {
+                pool.server.sleeps(10_000, |truth| truth.arrive(1));
+                pool.server.truth.read(0, 1);
+                pool.server.truth.world.block(0, Block::Poll);
+            }
+        }
+        pool.server.truth.world.block(1, Block::Job);
+    }
+    assert_nearly_exact(&pool);
+}
+
+/// The loop still holds the lock of the queue when the worker wakes; when it lets go it has read another request, which is not that worker's.
+#[test]
+fn a_worker_that_waits_for_a_lock_amid_its_job_goes_on_with_it() {
+    for queues in [false, true] {
+        let mut pool = Pool::new(8, queues);
+        for _ in 0..3 {
+            pool.server.sleeps(50_000, |truth| (0..2).for_each(|socket| truth.arrive(socket)));
+            let truth = &mut pool.server.truth;
+            truth.read(0, 0);
+            truth.after(1_000).world.wake(1, By::Thread(0, FUTEX, 1));
+            truth.phases[0] = Phase::Worked(1);
+            truth.after(5_000).world.run(1);
+            truth.after(5_000).world.block(1, Block::Semaphore);
+            truth.read(0, 1);
+            truth.after(1_000).world.wake(1, By::Thread(0, FUTEX, 1));
+            truth.after(5_000).world.run(1);
+            truth.after(5_000).reply(0, 1);
+            truth.world.block(0, Block::Poll);
+            truth.blocked(1, Block::Sleep, 20 * MS, 5_000);
+            replies(&mut pool, 0);
+            pool.server.truth.world.block(1, Block::Job);
+        }
+        assert_nearly_exact(&pool);
+    }
+}
+
+/// Two requests are read before the first of them is given away: what comes back shows for which each worker was.
+#[test]
+fn a_loop_that_queues_its_jobs_is_learnt_from_what_comes_back() {
+    let mut pool = unknown(2);
+    let other = [add_worker(&mut pool), add_worker(&mut pool)][1];
+    for round in 0..8 {
+        if round == 2 {
+            pool.server.truth.world.replies.clear();
+            pool.server.truth.told.clear();
+        }
+        pool.server.sleeps(50_000, |truth| (0..2).for_each(|socket| truth.arrive(socket)));
+        let truth = &mut pool.server.truth;
+        for socket in 0..2 {
+            truth.read(0, socket);
+            truth.phases[socket] = Phase::Ready(0);
+            truth.after(20_000);
+        }
+        for (socket, worker) in [(0, 1), (1, other)] {
+            truth.after(1_000).world.wake(worker, By::Thread(0, FUTEX, 1));
+            truth.phases[socket] = Phase::Worked(worker);
+        }
+        truth.world.block(0, Block::Poll);
+        truth.after(5_000);
+        for (worker, ns) in [(1, 20 * MS), (other, 30 * MS)] {
+            truth.world.run(worker);
+            truth.world.block(worker, Block::Sleep);
+            truth.after(ns / 2);
+        }
+        for (socket, worker) in [(0, 1), (1, other)] {
+            truth.world.wake(worker, By::Interrupt);
+            truth.world.run(worker);
+            truth.after(2_000).world.signal(worker);
+            truth.world.wake(0, By::Thread(worker, WRITE, 8));
+            truth.phases[socket] = Phase::Worked(0);
+            truth.after(3_000).world.run(0);
+            truth.after(2_000).reply(0, socket);
+            truth.world.block(0, Block::Poll);
+            truth.world.block(worker, Block::Job);
+        }
     }
     assert_nearly_exact(&pool);
 }

@@ -27,6 +27,10 @@ const EPOLL_WAIT: i64 = 232;
 pub enum Block {
     /// In a futex, for as long as it takes.
     Job,
+    /// In a futex that is a mutex, for as long as it takes.
+    Mutex,
+    /// In a futex that is a semaphore, and not that of its jobs, for as long as it takes.
+    Semaphore,
     /// In a futex, with a time limit.
     Lock,
     /// In a futex, for so long at most.
@@ -44,8 +48,10 @@ pub enum Block {
 }
 
 impl Block {
-    pub const EVERY: [Self; 11] = [
+    pub const EVERY: [Self; 13] = [
         Self::Job,
+        Self::Mutex,
+        Self::Semaphore,
         Self::Lock,
         Self::LockFor(40_000),
         Self::Disk,
@@ -60,7 +66,7 @@ impl Block {
 
     fn state(self) -> State {
         match self {
-            Self::Job | Self::Lock | Self::LockFor(_) => State::Lock,
+            Self::Job | Self::Mutex | Self::Semaphore | Self::Lock | Self::LockFor(_) => State::Lock,
             Self::Disk => State::Disk,
             Self::Socket | Self::Send => State::Socket,
             Self::Poll | Self::PollFor(_) => State::Poll,
@@ -72,7 +78,7 @@ impl Block {
 
     fn syscall(self) -> i64 {
         match self {
-            Self::Job | Self::Lock | Self::LockFor(_) => FUTEX,
+            Self::Job | Self::Mutex | Self::Semaphore | Self::Lock | Self::LockFor(_) => FUTEX,
             Self::Poll | Self::PollFor(_) => EPOLL_WAIT,
             Self::Send => SENDTO,
             Self::Fault => -1,
@@ -88,7 +94,7 @@ pub struct Task {
     pub tgid: u32,
     pub syscall: i64,
     pub third_argument: u64,
-    without_limit: bool,
+    awaits_job: bool,
 }
 
 impl handoff::Caller for Task {
@@ -112,8 +118,8 @@ impl handoff::Caller for Task {
         self.third_argument
     }
 
-    fn waits_without_limit(&self) -> bool {
-        self.without_limit
+    fn may_await_job(&self) -> bool {
+        self.awaits_job
     }
 
     fn class_of(&self, syscall: i64) -> u64 {
@@ -230,7 +236,7 @@ impl World {
     fn add_thread(&mut self, state: State) -> usize {
         let index = self.tasks.len();
         let pid = 100 + index as u32;
-        self.tasks.push(Task { pid, tgid: 100, syscall: 0, third_argument: 0, without_limit: false });
+        self.tasks.push(Task { pid, tgid: 100, syscall: 0, third_argument: 0, awaits_job: false });
         let mut thread = zeroed::<ThreadState>();
         thread.enter(state as u32, self.now);
         self.tables.threads.push(RefCell::new(thread));
@@ -381,17 +387,21 @@ impl World {
     pub fn block(&mut self, thread: usize, how: Block) {
         let task = &mut self.tasks[thread];
         task.syscall = how.syscall();
-        task.without_limit = how == Block::Job;
+        task.awaits_job = matches!(how, Block::Job | Block::Semaphore);
         let mut state = self.tables.threads[thread].borrow_mut();
         handoff::leaves(&mut state, self.now, 0);
-        // As `clock::limit`; each thread has a futex of its own.
+        // As `clock::limit`; each thread has futexes of its own.
         state.limit = 0;
-        if let Block::LockFor(ns) | Block::PollFor(ns) = how {
-            let word = if how.state() == State::Lock { 0x1000 * (1 + thread as u64) } else { 0 };
-            limit::waits_for(&mut state, word, self.now);
-            state.limit = limit::of_time(Clock::FromNow, 0, ns, 0, self.now);
+        let has_word = how.state() == State::Lock;
+        if has_word || matches!(how, Block::PollFor(_)) {
+            let of_thread = 0x1000 * (1 + thread as u64);
+            let word = of_thread + if how == Block::Semaphore { 0x800 } else { 0 };
+            limit::waits_for(&mut state, if has_word { word } else { 0 }, self.now);
         } else {
             state.lapsed = 0;
+        }
+        if let Block::LockFor(ns) | Block::PollFor(ns) = how {
+            state.limit = limit::of_time(Clock::FromNow, 0, ns, 0, self.now);
         }
         handoff::blocks(&self.tables, &mut state, task, how.state() as u32, self.now);
         state.enter(how.state() as u32, self.now);
@@ -408,7 +418,7 @@ impl World {
     /// `clock::thread::waking`
     pub fn wake(&mut self, thread: usize, by: By) {
         let waker = match by {
-            By::Interrupt => Task { pid: 0, tgid: 0, syscall: -1, third_argument: 0, without_limit: false },
+            By::Interrupt => Task { pid: 0, tgid: 0, syscall: -1, third_argument: 0, awaits_job: false },
             By::Thread(waker, syscall, third_argument) => {
                 self.runs(waker);
                 Task { syscall, third_argument, ..self.tasks[waker] }

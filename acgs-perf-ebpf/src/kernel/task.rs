@@ -4,6 +4,7 @@ use core::ffi::c_void;
 
 use acgs_perf_common::fields::NO_FIELD;
 use acgs_perf_common::quota::QuotaFields;
+use acgs_perf_common::rules::limit::is_for_mutex;
 use aya_ebpf::helpers::generated::{bpf_get_current_task_btf, bpf_task_pt_regs};
 use aya_ebpf::programs::BtfTracePointContext;
 
@@ -155,10 +156,18 @@ impl Task {
         load(self.regs(), offset!(regs_dx))
     }
 
-    /// Whether the futex wait that the task is in has no time limit.
+    /// Whether the futex wait that the task is in can be for a job: it has no time limit, and is not for a mutex.
     #[inline(always)]
-    pub fn waits_without_limit(self) -> bool {
-        load::<u64>(self.regs(), offset!(regs_r10)) == 0
+    pub fn may_await_job(self) -> bool {
+        let regs = self.regs();
+        let word = |at: usize| load::<u64>(regs, at);
+        word(offset!(regs_r10)) == 0
+            && !is_for_mutex(
+                word(offset!(regs_di)),
+                word(offset!(regs_si)),
+                word(offset!(regs_dx)),
+                word(offset!(regs_sp)),
+            )
     }
 
     /// Inode of the user namespace; 0 if it cannot be read.

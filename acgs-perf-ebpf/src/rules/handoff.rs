@@ -40,8 +40,8 @@ impl Caller for Task {
     }
 
     #[inline(always)]
-    fn waits_without_limit(&self) -> bool {
-        Self::waits_without_limit(*self)
+    fn may_await_job(&self) -> bool {
+        Self::may_await_job(*self)
     }
 
     #[inline(always)]
