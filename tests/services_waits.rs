@@ -62,14 +62,43 @@ fn a_python_thread_that_waits_until_its_limit_sleeps() {
     });
 }
 
-#[test]
-fn uvicorn_that_a_quota_holds_back_is_told_so() {
-    need_root();
+fn uvicorn(event_loop: &str) -> Service {
     let port = free_port().unwrap();
     let mut command = Command::new(python("uvicorn").unwrap());
     command.arg("app:app").arg("--app-dir").arg(fixture("")).args(["--host", "127.0.0.1", "--port", &port.to_string()]);
-    command.args(["--no-access-log", "--log-level", "warning"]).env("PYTHONDONTWRITEBYTECODE", "1");
-    let service = Service::start(&mut command, port).unwrap();
+    command.args(["--loop", event_loop, "--no-access-log", "--log-level", "warning"]);
+    Service::start(command.env("PYTHONDONTWRITEBYTECODE", "1"), port).unwrap()
+}
+
+/// A thread of the pool sleeps for each request, beside the global lock that it takes three times; the loop has no sleep of its own.
+fn what_a_thread_of_the_pool_does_is_its_requests(event_loop: &str) {
+    need_root();
+    let service = uvicorn(event_loop);
+    for connections in [1, 2, 12] {
+        one_of_three(|_| {
+            let report =
+                recorded(&service, || load(&service, "/thread/20", connections, None, 80 * connections as u64));
+            let shares = Shares::of(&report, "waits");
+            println!("{event_loop}, {connections} clients: {shares:?}");
+            near(shares.sum(&["sleep"]) > 80.0, || format!("{connections} clients: {shares:?}"))
+        });
+    }
+}
+
+#[test]
+fn what_a_thread_of_uvloops_pool_does_is_its_requests() {
+    what_a_thread_of_the_pool_does_is_its_requests("uvloop");
+}
+
+#[test]
+fn what_a_thread_of_asyncios_pool_does_is_its_requests() {
+    what_a_thread_of_the_pool_does_is_its_requests("asyncio");
+}
+
+#[test]
+fn uvicorn_that_a_quota_holds_back_is_told_so() {
+    need_root();
+    let service = uvicorn("auto");
     let quota = Quota::new(service.pid(), 3_000, 100_000).unwrap();
     one_of_three(|_| {
         let before = quota.throttled().unwrap();
