@@ -4,6 +4,7 @@
 
 use super::Table;
 use super::activity::Activity;
+use super::history::History;
 use super::limit::{LOOK_NS, is_near};
 use super::standing::{Custody, Mark};
 use super::table::find;
@@ -24,6 +25,8 @@ pub const WAKE_BYTES: u64 = 8;
 pub const MOMENT_NS: u64 = 50_000;
 /// Sleeps of a loop for which a result from a pool is remembered.
 const POOL_SLEEPS: u32 = 64;
+/// So sure that jobs are not given away in the order in which requests were read.
+const MISLED: u32 = 16;
 /// Wake-ups from thread to thread that a request follows.
 const MAX_DEPTH: u32 = 3;
 
@@ -125,6 +128,7 @@ pub fn is_unlocked<C: Caller>(thread: &mut ThreadState, task: &C, service: u32, 
 /// The thread blocks in `state`; its time on the CPU is accounted already.
 #[inline(always)]
 pub fn blocks<T: Table, C: Caller>(table: &T, thread: &mut ThreadState, task: &C, state: u32, now: u64) {
+    let is_on_other_word = is_on_other_word(thread);
     let work = &mut thread.activity;
     let live = work.is_live();
     let waits_for_events = state == State::Poll as u32;
@@ -142,10 +146,10 @@ pub fn blocks<T: Table, C: Caller>(table: &T, thread: &mut ThreadState, task: &C
         } else {
             Component::QueueIdle
         };
-        // A thread that is no event loop goes on with its request, whatever it waits for; and a worker with its job, of which nobody
+        // A thread that is no event loop, and gets nothing back from workers, goes on with its request, whatever it waits for; and a worker with its job, of which nobody
         // knows yet for whom it is.
         let has_work = work.is_for_request() || (thread.does_jobs != 0 && work.standing.is_unknown_job());
-        if !has_work || thread.loop_evidence != 0 || thread.takes != 0 {
+        if !has_work || thread.loop_evidence != 0 || thread.pool_sleeps != 0 || thread.takes != 0 {
             if live && !(thread.takes != 0 && is_in_table(work, now)) {
                 table.park(work, task.pid());
             }
@@ -153,7 +157,12 @@ pub fn blocks<T: Table, C: Caller>(table: &T, thread: &mut ThreadState, task: &C
         }
         thread.runnable.sleeps();
         thread.pool_sleeps = thread.pool_sleeps.saturating_sub(1);
+        if thread.pool_sleeps == 0 {
+            thread.misled = 0;
+        }
         thread.queue_gave = 0;
+    } else if awaits_job && work.standing.is_unknown_job() && is_on_other_word {
+        // What it did not find its job by does not end it.
     } else if awaits_job && (!work.is_for_request() || work.standing.is_handed() || thread.takes != 0) {
         component = Component::QueueIdle;
         if !work.is_for_request() {
@@ -279,23 +288,54 @@ fn is_amid_job<T: Table>(table: &T, thread: &ThreadState, state: u32) -> bool {
     state == State::Lock as u32
         && work.is_for_request()
         && work.standing.is_handed()
-        && thread.job_word != 0
-        && !is_near(thread.word, thread.job_word)
+        && is_on_other_word(thread)
         && find(table, work.request, work.began).is_some()
+}
+
+/// Whether it waits, or has waited last, on another futex than that on which it was last given a job.
+#[inline(always)]
+const fn is_on_other_word(thread: &ThreadState) -> bool {
+    thread.job_word != 0 && !is_near(thread.word, thread.job_word)
 }
 
 /// The running thread tells an event loop that something is done: a worker with its job. What it does now is another job.
 #[inline(always)]
 pub fn finishes_job<T: Table>(table: &T, thread: &mut ThreadState, pid: u32, now: u64) {
     let work = &mut thread.activity;
+    thread.kept = u32::from(is_result(work, now));
     if work.is_for_request() && work.standing.is_handed() {
         work.charge_on_cpu(now);
         work.standing.set_finished(true);
         table.park(work, pid);
-        let depth = work.depth;
-        work.start(0, Custody::Worker, now);
-        work.depth = depth;
+    } else if thread.kept != 0 {
+        work.charge_on_cpu(now);
+        table.keep(work);
+    } else {
+        return;
     }
+    let depth = work.depth;
+    work.start(0, Custody::Worker, now);
+    work.depth = depth;
+}
+
+/// Whether the work of a thread that gives something back is a job of nobody knows whom, and not only what lies between two jobs.
+#[inline(always)]
+fn is_result(work: &Activity, now: u64) -> bool {
+    work.standing.is_unknown_job() && !work.standing.has(Mark::Woken) && now.wrapping_sub(work.began) > MOMENT_NS
+}
+
+/// A worker is woken for a job of which its result will tell for whom it was.
+#[inline(always)]
+fn begins_unknown_job(thread: &mut ThreadState, history: &History, now: u64) {
+    if thread.activity.is_for_request() && !thread.activity.standing.is_handed() {
+        return; // it has a request of its own
+    }
+    thread.activity.start(0, Custody::Worker, now);
+    thread.activity.depth = 1;
+    thread.does_jobs = 1;
+    thread.woke_at = now;
+    thread.job_word = thread.word;
+    thread.history.copy_from(history);
 }
 
 /// In a trial, a worker stands for the connection to a peer, whose names are longer.
@@ -322,6 +362,10 @@ pub fn take_over<T: Table>(
     // They are threads of the same runtime.
     if thread.takes < giver.takes {
         thread.takes = giver.takes;
+    }
+    if state == State::Lock as u32 && giver.misled >= MISLED {
+        begins_unknown_job(thread, &giver.history, now);
+        return;
     }
     // A loop hands a job to a worker.
     let queues = state == State::Lock as u32 && giver.runnable.is_queue();
@@ -353,8 +397,7 @@ pub fn take_over<T: Table>(
     if comes_back {
         thread.pool_sleeps = POOL_SLEEPS;
         // It is at an unknown job since it has done the one before: that has waited for it. A known one it has just put away.
-        let took_next = given.standing.is_unknown_job() && !given.standing.has(Mark::Woken);
-        thread.queue_gave = u32::from(took_next && now.wrapping_sub(given.began) > MOMENT_NS);
+        thread.queue_gave = u32::from(giver.kept != 0 || is_result(given, now));
     }
     work.touched = now;
     if state == State::Poll as u32 {

@@ -11,6 +11,7 @@ pub mod handoff;
 pub mod history;
 pub mod limit;
 pub mod request;
+pub mod results;
 pub mod row;
 pub mod runnable;
 pub mod standing;
@@ -66,6 +67,8 @@ pub trait Table: Sized {
     fn unspill(&self, address: u64);
     /// Number of the running thread.
     fn running(&self) -> u32;
+    /// Number of its process.
+    fn process(&self) -> u32;
     /// Counts a loss.
     fn lose(&self, loss: Loss);
     /// The request was answered; `work` has its segments.
@@ -110,6 +113,16 @@ pub trait Table: Sized {
     #[inline(always)]
     fn fill(&self, socket: &mut Self::Socket, work: &mut Activity, now: u64) {
         row::fill(self, socket, work, now);
+    }
+    /// See [`results::keep`].
+    #[inline(always)]
+    fn keep(&self, work: &mut Activity) {
+        results::keep(self, work);
+    }
+    /// See [`results::claim`].
+    #[inline(always)]
+    fn claim(&self, entry: &mut Activity) {
+        results::claim(self, entry);
     }
     /// Finds the running thread, which wakes `thread`, and calls [`handoff::take_over`].
     fn take_over(&self, thread: &mut ThreadState, pid: u32, state: u32, now: u64);

@@ -130,7 +130,7 @@ pub fn answer<T: Table>(table: &T, thread: &mut ThreadState, socket: &mut T::Soc
     }
     if let Some(entry) = find(table, request, began) {
         entry.standing.mark(Mark::Taken);
-        catch_up_at_reply(entry, thread, pid, now);
+        catch_up_at_reply(table, entry, thread, pid, now);
         table.fill(socket, entry, now);
         table.offer(socket, entry, service);
         forget_answered(table, request, began, entry.standing.tabled());
@@ -195,7 +195,7 @@ fn is_only_computed(work: &Activity) -> bool {
 
 /// The parked request turns out to be the one that the thread `pid` works for.
 #[inline(always)]
-fn catch_up_at_reply(entry: &mut Activity, thread: &mut ThreadState, pid: u32, now: u64) {
+fn catch_up_at_reply<T: Table>(table: &T, entry: &mut Activity, thread: &mut ThreadState, pid: u32, now: u64) {
     let work = &thread.activity;
     if !work.standing.is_active() {
         entry.charge(Component::Unknown, now, 0);
@@ -205,6 +205,19 @@ fn catch_up_at_reply(entry: &mut Activity, thread: &mut ThreadState, pid: u32, n
     let mut wait = Wait::none(start, before);
     // A loop that slept meanwhile was not told so: who was woken for the job has left it to others.
     let is_finished = entry.standing.is_finished() && thread.woke_at <= entry.at + MOMENT_NS;
+    let is_left = entry.standing.is_finished() && !is_finished;
+    // Who was woken with a result has it.
+    let has_result =
+        work.standing.is_unknown_job() && thread.woke_at.wrapping_sub(work.began) as i64 > MOMENT_NS as i64;
+    let waits_for_result = is_left || (entry.parked_by == pid && entry.standing.waits_alone());
+    if thread.pool_sleeps != 0 && entry.calls == 0 && waits_for_result && !has_result {
+        table.claim(entry);
+    }
+    let is_with_worker = entry.parked_by == pid && entry.standing.is_spread();
+    if thread.pool_sleeps != 0 && entry.calls == 0 && (is_with_worker || entry.standing.is_finished()) {
+        // The worker to which it was given is still at its job: that was another one's.
+        thread.misled = takes(thread.misled, is_with_worker);
+    }
     let is_own = entry.parked_by == pid && !work.standing.is_handed();
     let idle_until = if work.standing.is_handed() { work.woken_at() } else { thread.woke_at };
     let was_idle = idle_until > entry.at;

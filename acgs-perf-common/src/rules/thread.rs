@@ -63,6 +63,10 @@ pub struct ThreadState {
     pub does_jobs: u32,
     /// 1 if a worker that had more jobs than it could do has woken it from its last sleep, to give one back.
     pub queue_gave: u32,
+    /// 1 if it was at a job of nobody knows whom, which it had found while it was busy, when it last told its loop that it is done.
+    pub kept: u32,
+    /// How sure it is that it gives jobs to its pool in another order than that in which it has read the requests: a pool with a limit of its own.
+    pub misled: u32,
     padding: u32,
     /// The futex on which it waited when it was last woken for a job; 0 before.
     pub job_word: u64,

@@ -2,6 +2,8 @@
 //!
 //! In: a loop that acts at once, and a pool of one thread, which hands its results back. Out: who waited for that thread, waited in `pool_wait`.
 
+use std::collections::VecDeque;
+
 use acgs_perf_common::attribution::Component;
 
 use crate::invariants;
@@ -277,6 +279,86 @@ fn a_loop_that_queues_its_jobs_is_learnt_from_what_comes_back() {
             truth.world.block(0, Block::Poll);
             truth.world.block(worker, Block::Job);
         }
+    }
+    assert_nearly_exact(&pool);
+}
+
+/// The loop is awake, for another client, when the worker gives back the job that it had found: nothing tells that but the worker's own write.
+#[test]
+fn a_job_that_comes_back_to_a_busy_loop_is_its_requests() {
+    let mut pool = Pool::new(8, false);
+    for _ in 0..3 {
+        reads(&mut pool, 3);
+        for socket in 0..3 {
+            let truth = &mut pool.server.truth;
+            truth.phases[socket] = Phase::Worked(1);
+            truth.after(1_000).blocked(1, Block::Sleep, 20 * MS, 5_000);
+            if socket == 0 {
+                replies(&mut pool, socket);
+                continue;
+            }
+            truth.arrive(3);
+            truth.world.wake(0, By::Interrupt);
+            truth.after(1_000).world.run(0);
+            truth.read(0, 3);
+            truth.after(1_000).world.signal(1);
+            truth.phases[socket] = Phase::Ready(0);
+            truth.after(10_000).reply(0, 3);
+            truth.phases[socket] = Phase::Worked(0);
+            truth.after(2_000).reply(0, socket);
+            truth.world.block(0, Block::Poll);
+        }
+        pool.server.truth.world.block(1, Block::Job);
+    }
+    assert_nearly_exact(&pool);
+}
+
+/// A pool with a limit of its own: two jobs at a time, though more workers are free, as that of FastAPI's plain functions has it. Whoever
+/// waits does so in order, but the worker that gets the job was free all the while.
+#[test]
+fn a_pool_with_a_limit_and_free_workers_is_pool_wait() {
+    const WORKERS: usize = 4;
+    const CLIENTS: usize = 6;
+    let mut pool = unknown(CLIENTS);
+    let mut free: VecDeque<usize> = (0..WORKERS).map(|_| add_worker(&mut pool)).collect();
+    let (mut waiting, mut busy) = (VecDeque::new(), VecDeque::new());
+    let truth = &mut pool.server.truth;
+    for socket in 0..CLIENTS {
+        truth.arrive(socket);
+    }
+    for round in 0..200 {
+        if round == 50 {
+            (truth.world.replies.clear(), truth.told.clear());
+        }
+        // The loop reads what has arrived, and gives jobs away as far as the limit lets it.
+        for socket in (0..CLIENTS).filter(|socket| truth.phases[*socket] == Phase::Queued).collect::<Vec<_>>() {
+            truth.after(2_000).read(0, socket);
+            truth.phases[socket] = Phase::Pool;
+            waiting.push_back(socket);
+        }
+        while busy.len() < 2
+            && let Some(socket) = waiting.pop_front()
+            && let Some(worker) = free.pop_front()
+        {
+            truth.after(2_000).world.wake(worker, By::Thread(0, FUTEX, 1));
+            truth.phases[socket] = Phase::Worked(worker);
+            truth.world.run(worker);
+            truth.world.block(worker, Block::Sleep);
+            busy.push_back((socket, worker));
+        }
+        truth.world.block(0, Block::Poll);
+        truth.after(10 * MS);
+        let Some((socket, worker)) = busy.pop_front() else { break };
+        truth.world.wake(worker, By::Interrupt);
+        truth.world.run(worker);
+        truth.after(2_000).world.signal(worker);
+        truth.world.wake(0, By::Thread(worker, WRITE, 8));
+        truth.phases[socket] = Phase::Worked(0);
+        truth.after(3_000).world.run(0);
+        truth.world.block(worker, Block::Job);
+        free.push_back(worker);
+        truth.after(2_000).reply(0, socket);
+        truth.after(1_000).arrive(socket);
     }
     assert_nearly_exact(&pool);
 }

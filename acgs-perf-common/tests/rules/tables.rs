@@ -107,6 +107,10 @@ impl Table for Tables {
         self.running_pid.get()
     }
 
+    fn process(&self) -> u32 {
+        100
+    }
+
     fn lose(&self, loss: Loss) {
         self.count(loss);
     }

@@ -11,7 +11,7 @@ use acgs_perf_common::rules::standing::Standing;
 use acgs_perf_common::rules::table::{self, place_of};
 use acgs_perf_common::rules::thread::ThreadState;
 use acgs_perf_common::rules::turn::{self, Resume};
-use acgs_perf_common::rules::{Table, handoff, request, row};
+use acgs_perf_common::rules::{Table, handoff, request, results, row};
 use acgs_perf_common::subprogram;
 use aya_ebpf::btf_maps::{Array, HashMap};
 use aya_ebpf::macros::btf_map;
@@ -107,6 +107,11 @@ impl Table for Requests {
     }
 
     #[inline(always)]
+    fn process(&self) -> u32 {
+        Task::current().tgid()
+    }
+
+    #[inline(always)]
     fn lose(&self, loss: Loss) {
         lose(loss);
     }
@@ -154,6 +159,16 @@ impl Table for Requests {
     #[inline(always)]
     fn fill(&self, socket: &mut SocketState, work: &mut Activity, now: u64) {
         fill(socket, work, now);
+    }
+
+    #[inline(always)]
+    fn keep(&self, work: &mut Activity) {
+        keep(work);
+    }
+
+    #[inline(always)]
+    fn claim(&self, entry: &mut Activity) {
+        claim(entry);
     }
 
     #[inline(always)]
@@ -207,6 +222,18 @@ subprogram! {
 subprogram! {
     fn fill = attribution_fill(socket: &mut SocketState, work: &mut Activity; now: u64) {
         row::fill(&Requests, socket, work, now);
+    }
+}
+
+subprogram! {
+    fn keep = result_keep(work: &mut Activity) {
+        results::keep(&Requests, work);
+    }
+}
+
+subprogram! {
+    fn claim = result_claim(entry: &mut Activity) {
+        results::claim(&Requests, entry);
     }
 }
 

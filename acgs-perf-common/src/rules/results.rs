@@ -1,0 +1,84 @@
+//! Jobs that workers have done for nobody knows whom: a worker that was busy has found the job in a queue, or the loop does not give its jobs
+//! away in the order in which it has read the requests. Kept until the loop that they were given back to replies to a request of which nothing
+//! is known but that it has waited since.
+//!
+//! In: the work of a worker as it tells its loop that it is done. Out: the request's wait for the worker, and what that did for it. Loops go on
+//! with results in the order in which they came back: a ring per process. Its places are kept in the map of requests that wait, where a process's
+//! number and a place stand for the address of a socket.
+
+use super::Table;
+use super::activity::Activity;
+use super::transfer::{append, copy};
+use crate::attribution::Component;
+
+/// Results of a process that are kept at a time, a power of two.
+const KEPT: u32 = 32;
+/// Processes with a ring of their own, a power of two.
+const PROCESSES: u32 = 64;
+/// No address of a socket begins like that.
+const RESULTS: u64 = 1 << 32;
+/// In place of a place: the entry that counts, in `calls` how many were kept, in `outstanding` how many of those were taken.
+const COUNTS: u32 = KEPT;
+/// Results of requests that have gone which are passed over at a time.
+const PASSED_OVER: u32 = 8;
+
+#[inline(always)]
+const fn key(process: u32, place: u32) -> u64 {
+    RESULTS | ((process & (PROCESSES - 1)) as u64) << 8 | place as u64
+}
+
+/// The entry of the map at this key, which is made if need be; `None` if there is no room: its request waits for the pool, for all that is known.
+#[inline(always)]
+fn entry<T: Table>(table: &T, key: u64) -> Option<&mut Activity> {
+    if table.spilled(key).is_none() && !table.spill(key, table.place(0)?) {
+        return None; // as in `table::park`
+    }
+    table.spilled(key)
+}
+
+/// Keeps the running thread's work, which is accounted up to now; in place of the one that has waited longest where there is no room.
+#[inline(always)]
+pub fn keep<T: Table>(table: &T, work: &mut Activity) {
+    let process = table.process();
+    let Some(counts) = entry(table, key(process, COUNTS)) else { return };
+    if counts.request != RESULTS || counts.parked_by != process {
+        copy(counts, work);
+        (counts.request, counts.parked_by, counts.calls, counts.outstanding) = (RESULTS, process, 0, 0);
+        counts.standing.park();
+    }
+    let next = counts.calls;
+    counts.calls = next.wrapping_add(1);
+    if counts.calls.wrapping_sub(counts.outstanding) > KEPT {
+        counts.outstanding = counts.calls.wrapping_sub(KEPT);
+    }
+    if let Some(result) = entry(table, key(process, next & (KEPT - 1))) {
+        copy(result, work);
+        result.standing.park();
+    }
+}
+
+/// The request, which was put away, goes on: the oldest result since then is its own. What is older than that was somebody's who has gone.
+#[inline(always)]
+pub fn claim<T: Table>(table: &T, request: &mut Activity) {
+    let process = table.process();
+    let Some(counts) = table.spilled(key(process, COUNTS)) else { return };
+    if counts.parked_by != process {
+        return;
+    }
+    for _ in 0..PASSED_OVER {
+        let next = counts.outstanding;
+        if next == counts.calls {
+            return;
+        }
+        counts.outstanding = next.wrapping_add(1);
+        let Some(result) = table.spilled(key(process, next & (KEPT - 1))) else { return };
+        if result.at.wrapping_sub(request.at) as i64 > 0 {
+            request.charge(Component::PoolWait, result.began, 0);
+            if result.starts_at(request.at) {
+                result.began = request.at; // the request was put away a moment after its worker was woken
+            }
+            append(request, result);
+            return;
+        }
+    }
+}
