@@ -5,7 +5,7 @@
 use super::Table;
 use super::activity::Activity;
 use super::history::History;
-use super::limit::{LOOK_NS, is_near};
+use super::limit::LOOK_NS;
 use super::standing::{Custody, Mark};
 use super::table::find;
 use super::thread::ThreadState;
@@ -25,6 +25,8 @@ pub const WAKE_BYTES: u64 = 8;
 pub const MOMENT_NS: u64 = 50_000;
 /// Sleeps of a loop for which a result from a pool is remembered.
 const POOL_SLEEPS: u32 = 64;
+/// Bytes between the two words on which who waits for a condition of glibc waits in turn, at most; two semaphores are further apart.
+const CONDITION: u64 = 8;
 /// So sure that jobs are not given away in the order in which requests were read.
 const MISLED: u32 = 16;
 /// Wake-ups from thread to thread that a request follows.
@@ -166,6 +168,11 @@ pub fn blocks<T: Table, C: Caller>(table: &T, thread: &mut ThreadState, task: &C
     } else if awaits_job && (!work.is_for_request() || work.standing.is_handed() || thread.takes != 0) {
         component = Component::QueueIdle;
         if !work.is_for_request() {
+            // A loop that is busy is not told of each job that is done: libuv tells it of the first.
+            if thread.has_job != 0 && work.standing.is_unknown_job() {
+                table.keep(work);
+            }
+            thread.has_job = 0;
             work.standing.free();
         } else if thread.takes != 0 {
             // A thread of a runtime: whatever its request waits for, it need not be this thread that goes on with it.
@@ -295,13 +302,14 @@ fn is_amid_job<T: Table>(table: &T, thread: &ThreadState, state: u32) -> bool {
 /// Whether it waits, or has waited last, on another futex than that on which it was last given a job.
 #[inline(always)]
 const fn is_on_other_word(thread: &ThreadState) -> bool {
-    thread.job_word != 0 && !is_near(thread.word, thread.job_word)
+    thread.job_word != 0 && thread.word.wrapping_sub(thread.job_word).wrapping_add(CONDITION) > 2 * CONDITION
 }
 
 /// The running thread tells an event loop that something is done: a worker with its job. What it does now is another job.
 #[inline(always)]
 pub fn finishes_job<T: Table>(table: &T, thread: &mut ThreadState, pid: u32, now: u64) {
     let work = &mut thread.activity;
+    thread.has_job = 0;
     thread.kept = u32::from(is_result(work, now));
     if work.is_for_request() && work.standing.is_handed() {
         work.charge_on_cpu(now);
@@ -313,6 +321,12 @@ pub fn finishes_job<T: Table>(table: &T, thread: &mut ThreadState, pid: u32, now
     } else {
         return;
     }
+    begin_next_job(work, now);
+}
+
+/// A worker has done its job; if it does not sleep now, it does another.
+#[inline(always)]
+fn begin_next_job(work: &mut Activity, now: u64) {
     let depth = work.depth;
     work.start(0, Custody::Worker, now);
     work.depth = depth;
@@ -324,6 +338,12 @@ fn is_result(work: &Activity, now: u64) -> bool {
     work.standing.is_unknown_job() && !work.standing.has(Mark::Woken) && now.wrapping_sub(work.began) > MOMENT_NS
 }
 
+/// Whether the loop is known not to give jobs away in the order in which it has read the requests. It stays so for as long as it has a pool.
+#[inline(always)]
+pub const fn is_misled(thread: &ThreadState) -> bool {
+    thread.misled >= MISLED
+}
+
 /// A worker is woken for a job of which its result will tell for whom it was.
 #[inline(always)]
 fn begins_unknown_job(thread: &mut ThreadState, history: &History, now: u64) {
@@ -332,7 +352,7 @@ fn begins_unknown_job(thread: &mut ThreadState, history: &History, now: u64) {
     }
     thread.activity.start(0, Custody::Worker, now);
     thread.activity.depth = 1;
-    thread.does_jobs = 1;
+    (thread.has_job, thread.does_jobs) = (1, 1);
     thread.woke_at = now;
     thread.job_word = thread.word;
     thread.history.copy_from(history);
@@ -363,7 +383,7 @@ pub fn take_over<T: Table>(
     if thread.takes < giver.takes {
         thread.takes = giver.takes;
     }
-    if state == State::Lock as u32 && giver.misled >= MISLED {
+    if state == State::Lock as u32 && is_misled(giver) {
         begins_unknown_job(thread, &giver.history, now);
         return;
     }
@@ -385,28 +405,32 @@ pub fn take_over<T: Table>(
     {
         return; // it has a request of its own
     }
+    let comes_back = state == State::Poll as u32 && given.standing.is_handed();
+    if comes_back {
+        thread.pool_sleeps = POOL_SLEEPS;
+        // It is at an unknown job since it has done the one before: that has waited for it. A known one it has just put away.
+        let has_result = is_result(given, now);
+        thread.queue_gave = u32::from(giver.kept != 0 || has_result);
+        if has_result {
+            // Not given to the loop itself, which may have others to reply to first.
+            table.keep(given);
+            begin_next_job(given, now);
+        }
+    }
     given.standing.spread();
     copy(work, given);
     work.standing = work.standing.handed_over();
-    let comes_back = state == State::Poll as u32 && given.standing.is_handed();
     work.depth = match comes_back {
         true => given.depth.saturating_sub(1),
         false if given.standing.is_known() => given.depth + 1,
         false => 1,
     };
-    if comes_back {
-        thread.pool_sleeps = POOL_SLEEPS;
-        // It is at an unknown job since it has done the one before: that has waited for it. A known one it has just put away.
-        thread.queue_gave = u32::from(giver.kept != 0 || is_result(given, now));
-    }
     work.touched = now;
     if state == State::Poll as u32 {
         if given.standing.is_handed() {
+            giver.has_job = 0;
             thread.runnable.answered(name_of_worker(giver_pid));
-            // A worker has done its job; if it does not sleep now, it does another.
-            let depth = given.depth;
-            given.start(0, Custody::Worker, now);
-            given.depth = depth;
+            begin_next_job(given, now);
         } else {
             given.standing.give();
         }

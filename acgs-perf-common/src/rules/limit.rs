@@ -188,10 +188,8 @@ const fn is_as_long(span: u64, other: u64) -> bool {
     span.wrapping_sub(other).wrapping_add(part) <= 2 * part
 }
 
-/// Whether two words are of one lock, or of one condition.
 #[inline(always)]
-#[must_use]
-pub const fn is_near(word: u64, other: u64) -> bool {
+const fn is_near(word: u64, other: u64) -> bool {
     word.wrapping_sub(other).wrapping_add(ONE_LOCK) < 2 * ONE_LOCK
 }
 

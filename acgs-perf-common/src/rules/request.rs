@@ -5,7 +5,7 @@
 //! whom belongs to the request that shows next.
 
 use super::activity::Activity;
-use super::handoff::MOMENT_NS;
+use super::handoff::{MOMENT_NS, is_misled};
 use super::row::{self, queue_of};
 use super::standing::{Custody, Mark, Standing};
 use super::table::{find, forget_answered};
@@ -214,7 +214,8 @@ fn catch_up_at_reply<T: Table>(table: &T, entry: &mut Activity, thread: &mut Thr
         table.claim(entry);
     }
     let is_with_worker = entry.parked_by == pid && entry.standing.is_spread();
-    if thread.pool_sleeps != 0 && entry.calls == 0 && (is_with_worker || entry.standing.is_finished()) {
+    let tells_order = is_with_worker || entry.standing.is_finished();
+    if thread.pool_sleeps != 0 && entry.calls == 0 && tells_order && !is_misled(thread) {
         // The worker to which it was given is still at its job: that was another one's.
         thread.misled = takes(thread.misled, is_with_worker);
     }

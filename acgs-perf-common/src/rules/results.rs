@@ -19,8 +19,8 @@ const PROCESSES: u32 = 64;
 const RESULTS: u64 = 1 << 32;
 /// In place of a place: the entry that counts, in `calls` how many were kept, in `outstanding` how many of those were taken.
 const COUNTS: u32 = KEPT;
-/// Results of requests that have gone which are passed over at a time.
-const PASSED_OVER: u32 = 8;
+/// A worker that was busy has begun with its next job when it told of the last one, which may be before the request was read.
+const EARLY_NS: u64 = 1_000_000;
 
 #[inline(always)]
 const fn key(process: u32, place: u32) -> u64 {
@@ -57,7 +57,8 @@ pub fn keep<T: Table>(table: &T, work: &mut Activity) {
     }
 }
 
-/// The request, which was put away, goes on: the oldest result since then is its own. What is older than that was somebody's who has gone.
+/// The request, which was put away, goes on: the oldest result of a job that was begun since it was read is its own. What had come
+/// back before it was put away was somebody's who has gone.
 #[inline(always)]
 pub fn claim<T: Table>(table: &T, request: &mut Activity) {
     let process = table.process();
@@ -65,19 +66,25 @@ pub fn claim<T: Table>(table: &T, request: &mut Activity) {
     if counts.parked_by != process {
         return;
     }
-    for _ in 0..PASSED_OVER {
-        let next = counts.outstanding;
+    let mut next = counts.outstanding;
+    for _ in 0..KEPT {
         if next == counts.calls {
             return;
         }
-        counts.outstanding = next.wrapping_add(1);
         let Some(result) = table.spilled(key(process, next & (KEPT - 1))) else { return };
-        if result.at.wrapping_sub(request.at) as i64 > 0 {
+        let has_gone = result.at.wrapping_sub(request.at) as i64 <= 0;
+        let is_its_own = !has_gone && (result.began + EARLY_NS).wrapping_sub(request.began) as i64 > 0;
+        if (has_gone || is_its_own) && counts.outstanding == next {
+            counts.outstanding = next.wrapping_add(1);
+        }
+        next = next.wrapping_add(1);
+        if is_its_own {
             request.charge(Component::PoolWait, result.began, 0);
             if result.starts_at(request.at) {
                 result.began = request.at; // the request was put away a moment after its worker was woken
             }
             append(request, result);
+            result.at = 0;
             return;
         }
     }

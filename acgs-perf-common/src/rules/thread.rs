@@ -67,7 +67,8 @@ pub struct ThreadState {
     pub kept: u32,
     /// How sure it is that it gives jobs to its pool in another order than that in which it has read the requests: a pool with a limit of its own.
     pub misled: u32,
-    padding: u32,
+    /// 1 if it was woken for a job of nobody knows whom, and has not told its loop since that it is done.
+    pub has_job: u32,
     /// The futex on which it waited when it was last woken for a job; 0 before.
     pub job_word: u64,
     /// Time in waits for events that ended by themselves since it has last read of its request.

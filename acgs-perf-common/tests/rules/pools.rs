@@ -362,3 +362,48 @@ fn a_pool_with_a_limit_and_free_workers_is_pool_wait() {
     }
     assert_nearly_exact(&pool);
 }
+
+/// One request takes the only worker for long; what waits behind it does so for the pool, and has not slept itself, though the long job's result is
+/// the oldest when it goes on.
+#[test]
+fn who_waits_behind_a_long_job_has_not_done_it() {
+    let mut pool = unknown(6);
+    let worker = add_worker(&mut pool);
+    pool.server.truth.world.thread(0).misled = 64;
+    pool.server.truth.world.thread(0).pool_sleeps = 64;
+    for _ in 0..3 {
+        pool.server.sleeps(50_000, |truth| truth.arrive(0));
+        let truth = &mut pool.server.truth;
+        truth.read(0, 0);
+        truth.after(20_000).world.wake(worker, By::Thread(0, FUTEX, 1));
+        truth.phases[0] = Phase::Worked(worker);
+        truth.world.run(worker);
+        truth.world.block(worker, Block::Sleep);
+        for socket in 1..6 {
+            pool.server.sleeps(10 * MS, |truth| truth.arrive(socket));
+            pool.server.truth.read(0, socket);
+            pool.server.truth.phases[socket] = Phase::Pool;
+        }
+        pool.server.sleeps(10 * MS, |truth| {
+            truth.world.wake(worker, By::Interrupt);
+            truth.after(1_000).world.run(worker);
+            truth.after(1_000);
+        });
+        // The loop is awake when all of them come back, and replies to the long one last.
+        let truth = &mut pool.server.truth;
+        truth.world.signal(worker);
+        truth.phases[0] = Phase::Ready(0);
+        for socket in 1..6 {
+            truth.phases[socket] = Phase::Worked(worker);
+            truth.after(200_000).world.signal(worker);
+            truth.phases[socket] = Phase::Ready(0);
+        }
+        for socket in (0..6).rev() {
+            truth.phases[socket] = Phase::Worked(0);
+            truth.after(2_000).reply(0, socket);
+        }
+        truth.world.block(0, Block::Poll);
+        truth.world.block(worker, Block::Job);
+    }
+    assert_nearly_exact(&pool);
+}
