@@ -328,7 +328,8 @@ fn a_pool_with_a_limit_and_free_workers_is_pool_wait() {
     }
     for round in 0..200 {
         if round == 50 {
-            (truth.world.replies.clear(), truth.told.clear());
+            truth.world.replies.clear();
+            truth.told.clear();
         }
         // The loop reads what has arrived, and gives jobs away as far as the limit lets it.
         for socket in (0..CLIENTS).filter(|socket| truth.phases[*socket] == Phase::Queued).collect::<Vec<_>>() {
