@@ -1,6 +1,6 @@
 //! `fsync_bound`: slow requests wait until what was written is on the disk.
 
-use acgs_perf_common::attribution::Component::{Disk, QueueDisk};
+use acgs_perf_common::attribution::Component::{Disk, OnCpu, QueueDisk, RunQueue};
 
 use super::context::{Context, sum};
 use super::start::share;
@@ -13,6 +13,9 @@ pub const FSYNC_BOUND: &str = "fsync_bound";
 const CALLS: [&str; 6] = ["fsync", "fdatasync", "sync_file_range", "msync", "syncfs", "sync"];
 /// The disk is at least this share of the time of the slowest requests.
 const LEAST_SHARE: f64 = 0.2;
+
+/// What the calls take beside the wait is computing, which goes with them: so much of the wait at most. More is that of threads that serve nobody.
+const MOST_COMPUTED: f64 = 0.5;
 
 /// The calls take at least half as long as all requests wait for the disk.
 pub fn look(context: &Context) -> Vec<Finding> {
@@ -31,19 +34,33 @@ pub fn look(context: &Context) -> Vec<Finding> {
         figures.push(Figure::new("calls", call.count, Unit::Count).of(call.name.clone()).against(context.answered()));
     }
     let found = context.found(FSYNC_BOUND, context.severity(), Confidence::High, figures);
-    let part = (time as f64 / waited).min(1.0);
-    vec![context.with_gain_of(Finding { share: Some(share(of_tail)), ..found }, &[Disk, QueueDisk], part)]
+    let part = time as f64 / waited;
+    let computed = (part - 1.0).clamp(0.0, MOST_COMPUTED);
+    let after = context.cpu_wait_after(&[Disk, QueueDisk]);
+    vec![context.with_gain(Finding { share: Some(share(of_tail)), ..found }, |named, _| {
+        let of_disk = sum(named, &[Disk, QueueDisk]);
+        let waits = part.min(1.0) * of_disk;
+        waits + (computed * of_disk).min(sum(named, &[OnCpu])) + (after * waits).min(sum(named, &[RunQueue]))
+    })]
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::analysis::sample::planted::{ids, synced};
+    use crate::analysis::sample::planted::{found, ids, synced};
 
     #[test]
     fn half_of_the_time_at_the_disk_is_enough_and_less_is_not() {
         let is_found = |of_disk, share| ids(&synced(of_disk, share)).contains(&FSYNC_BOUND.to_owned());
         assert!(is_found(0.51, 0.9) && !is_found(0.49, 0.9));
         assert!(!is_found(0.9, 0.1), "the disk is not what the slow requests wait for");
+    }
+
+    #[test]
+    fn what_the_calls_compute_goes_with_them() {
+        let falls_to =
+            |of_disk| found(&synced(of_disk, 0.5), FSYNC_BOUND).and_then(|found| found.would_fall_to_ns).unwrap();
+        assert!(falls_to(1.2) < falls_to(1.0), "{} {}", falls_to(1.2), falls_to(1.0));
+        assert_eq!(falls_to(1.5), falls_to(8.0));
     }
 }
