@@ -7,6 +7,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::thread;
+use std::time::Duration;
 
 const MAP_UPDATE_ELEM: libc::c_long = 2;
 const PROG_GET_FD_BY_ID: libc::c_long = 13;
@@ -15,6 +17,9 @@ const OBJ_GET_INFO_BY_FD: libc::c_long = 15;
 const LINK_GET_FD_BY_ID: libc::c_long = 30;
 /// Words of the head of `bpf_map_info`: type, id, sizes, entries, flags; then the name.
 const INFO_WORDS: usize = 6;
+/// For how long the kernel may keep what nobody holds: so many looks, so far apart.
+const GRACE_LOOKS: u32 = 60;
+const GRACE_STEP: Duration = Duration::from_millis(50);
 
 /// A program, a map or a link in the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,8 +51,19 @@ fn line(text: &str) -> Option<Loaded> {
     }
 }
 
-/// Those of them that are still in the kernel. Ids are given out in order, so that none is soon another's.
+/// Those of them that are still in the kernel after a while: it takes away what nobody holds any more once no CPU can be in it. Ids are given
+/// out in order, so that none is soon another's.
 pub fn still_there(loaded: &BTreeSet<Loaded>) -> io::Result<Vec<Loaded>> {
+    for _ in 0..GRACE_LOOKS {
+        if there_now(loaded)?.is_empty() {
+            break;
+        }
+        thread::sleep(GRACE_STEP);
+    }
+    there_now(loaded)
+}
+
+fn there_now(loaded: &BTreeSet<Loaded>) -> io::Result<Vec<Loaded>> {
     let mut left = Vec::new();
     for one in loaded {
         let (command, id) = match one {
