@@ -56,7 +56,7 @@ pub struct Runnable {
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct Trial {
-    /// Name of the connection that it was made on; `ANSWERED`, or 0 for none.
+    /// Name of the connection that it was made on, or of the worker that got the job; `ANSWERED`, or 0 for none.
     connection: u64,
     /// When it was made.
     since: u64,
@@ -133,7 +133,7 @@ impl Runnable {
         self.acted = 0;
     }
 
-    /// It is about to call a peer, or to open a connection to one. Where that is the first act after it has read for several requests, what
+    /// It is about to call a peer, to open a connection to one, or to give a job to a worker. Where that is the first act after it has read for several requests, what
     /// it replies to tells for which of them it was: a loop that calls for each request shows nothing else.
     #[inline(always)]
     pub fn tries(&mut self, connection: u64, now: u64) {
@@ -173,7 +173,7 @@ impl Runnable {
         None
     }
 
-    /// The answer on this connection was read.
+    /// The answer on this connection was read, or this worker has given its result back.
     #[inline(always)]
     pub fn answered(&mut self, connection: u64) {
         if self.trial.connection == connection {

@@ -22,9 +22,14 @@ fn waits_for_events(pool: &mut Pool, ns: u64) {
 
 /// The worker has finished the job of `socket`; the loop, which slept, replies and sleeps on.
 fn replies(pool: &mut Pool, socket: usize) {
+    replies_after(pool, 1, socket);
+}
+
+/// The same for any worker.
+fn replies_after(pool: &mut Pool, worker: usize, socket: usize) {
     let truth = &mut pool.server.truth;
-    truth.world.signal(1);
-    truth.world.wake(0, By::Thread(1, WRITE, 8));
+    truth.world.signal(worker);
+    truth.world.wake(0, By::Thread(worker, WRITE, 8));
     truth.phases[socket] = Phase::Worked(0);
     truth.after(3_000).world.run(0);
     truth.after(2_000).reply(0, socket);
@@ -269,15 +274,12 @@ fn a_loop_that_queues_its_jobs_is_learnt_from_what_comes_back() {
             truth.after(ns / 2);
         }
         for (socket, worker) in [(0, 1), (1, other)] {
+            let truth = &mut pool.server.truth;
             truth.world.wake(worker, By::Interrupt);
             truth.world.run(worker);
-            truth.after(2_000).world.signal(worker);
-            truth.world.wake(0, By::Thread(worker, WRITE, 8));
-            truth.phases[socket] = Phase::Worked(0);
-            truth.after(3_000).world.run(0);
-            truth.after(2_000).reply(0, socket);
-            truth.world.block(0, Block::Poll);
-            truth.world.block(worker, Block::Job);
+            truth.after(2_000);
+            replies_after(&mut pool, worker, socket);
+            pool.server.truth.world.block(worker, Block::Job);
         }
     }
     assert_nearly_exact(&pool);
