@@ -10,6 +10,7 @@ use acgs_perf_load::{Client, Plan};
 use acgs_perf_tests::causes::inject::Quota;
 use acgs_perf_tests::harness::{Service, build_go, fixture, free_port, is_long, need_root, python, run};
 use acgs_perf_tests::recording::Recorder;
+use acgs_perf_tests::redis;
 use acgs_perf_tests::report::Report;
 use acgs_perf_tests::tries::{near, one_of_three};
 use acgs_perf_tests::waits::Shares;
@@ -62,18 +63,21 @@ fn a_python_thread_that_waits_until_its_limit_sleeps() {
     });
 }
 
-fn uvicorn(event_loop: &str) -> Service {
+fn uvicorn(event_loop: &str, redis: Option<u16>) -> Service {
     let port = free_port().unwrap();
     let mut command = Command::new(python("uvicorn").unwrap());
     command.arg("app:app").arg("--app-dir").arg(fixture("")).args(["--host", "127.0.0.1", "--port", &port.to_string()]);
     command.args(["--loop", event_loop, "--no-access-log", "--log-level", "warning"]);
+    if let Some(redis) = redis {
+        command.env("REDIS_PORT", redis.to_string());
+    }
     Service::start(command.env("PYTHONDONTWRITEBYTECODE", "1"), port).unwrap()
 }
 
 /// A thread of the pool sleeps for each request, beside the global lock that it takes three times; the loop has no sleep of its own.
 fn what_a_thread_of_the_pool_does_is_its_requests(event_loop: &str) {
     need_root();
-    let service = uvicorn(event_loop);
+    let service = uvicorn(event_loop, None);
     for connections in [1, 2, 12] {
         one_of_three(|_| {
             let report =
@@ -95,10 +99,37 @@ fn what_a_thread_of_asyncios_pool_does_is_its_requests() {
     what_a_thread_of_the_pool_does_is_its_requests("asyncio");
 }
 
+/// Redis answers all of them at the same time, ten times a second: the loop is busy when the threads are done, and the 64 clients have 40
+/// threads between them.
+fn what_a_thread_of_the_pool_asks_for_is_its_requests(event_loop: &str) {
+    need_root();
+    let redis = redis::start().unwrap();
+    let service = uvicorn(event_loop, Some(redis.port));
+    for (connections, downstream, pool) in [(1, 80.0, 0.0..15.0), (12, 70.0, 0.0..20.0), (64, 40.0, 25.0..50.0)] {
+        one_of_three(|_| {
+            let report = recorded(&service, || load(&service, "/peer/20", connections, None, 40 * connections as u64));
+            let shares = Shares::of(&report, "waits");
+            println!("{event_loop}, {connections} clients: {shares:?}");
+            near(shares.sum(&["downstream"]) > downstream, || format!("{connections} clients: {shares:?}"))?;
+            near(pool.contains(&shares.sum(&["pool_wait"])), || format!("{connections} clients: {shares:?}"))
+        });
+    }
+}
+
+#[test]
+fn what_a_thread_of_uvloops_pool_asks_for_is_its_requests() {
+    what_a_thread_of_the_pool_asks_for_is_its_requests("uvloop");
+}
+
+#[test]
+fn what_a_thread_of_asyncios_pool_asks_for_is_its_requests() {
+    what_a_thread_of_the_pool_asks_for_is_its_requests("asyncio");
+}
+
 #[test]
 fn uvicorn_that_a_quota_holds_back_is_told_so() {
     need_root();
-    let service = uvicorn("auto");
+    let service = uvicorn("auto", None);
     let quota = Quota::new(service.pid(), 3_000, 100_000).unwrap();
     one_of_three(|_| {
         let before = quota.throttled().unwrap();

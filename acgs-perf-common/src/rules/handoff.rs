@@ -6,6 +6,8 @@ use super::Table;
 use super::activity::Activity;
 use super::history::History;
 use super::limit::LOOK_NS;
+use super::results::make_ring;
+use super::runnable::name_of_worker;
 use super::standing::{Custody, Mark};
 use super::table::find;
 use super::thread::ThreadState;
@@ -135,7 +137,9 @@ pub fn blocks<T: Table, C: Caller>(table: &T, thread: &mut ThreadState, task: &C
     let live = work.is_live();
     let waits_for_events = state == State::Poll as u32;
     // A worker waits for its next job without a limit; who waits for an interpreter's global lock has one, or waits for a mutex.
-    let awaits_job = state == State::Lock as u32 && task.syscall() == FUTEX && task.may_await_job();
+    // A loop that has a pool waits for a lock.
+    let awaits_job =
+        state == State::Lock as u32 && thread.pool_sleeps == 0 && task.syscall() == FUTEX && task.may_await_job();
     thread.awaits_job = u32::from(awaits_job);
     // Who has looked for what is due, and found that it is too early, goes on sleeping.
     if thread.slept_since != 0 && !(work.standing.is_only_woken() && now.wrapping_sub(thread.since) < LOOK_NS) {
@@ -163,17 +167,21 @@ pub fn blocks<T: Table, C: Caller>(table: &T, thread: &mut ThreadState, task: &C
             thread.misled = 0;
         }
         thread.queue_gave = 0;
-    } else if awaits_job && work.standing.is_unknown_job() && is_on_other_word {
-        // What it did not find its job by does not end it.
     } else if awaits_job && (!work.is_for_request() || work.standing.is_handed() || thread.takes != 0) {
-        component = Component::QueueIdle;
+        // It may be amid its job, or wait for the next one: Python's threads wait for that on a new word each time.
+        let is_amid = is_on_other_word && work.standing.is_unknown_job();
+        if !is_amid {
+            component = Component::QueueIdle;
+        }
         if !work.is_for_request() {
             // A loop that is busy is not told of each job that is done: libuv tells it of the first.
             if thread.has_job != 0 && work.standing.is_unknown_job() {
-                table.keep(work);
+                table.keep(thread, !is_amid);
             }
-            thread.has_job = 0;
-            work.standing.free();
+            if !is_amid {
+                thread.has_job = 0;
+                thread.activity.standing.free();
+            }
         } else if thread.takes != 0 {
             // A thread of a runtime: whatever its request waits for, it need not be this thread that goes on with it.
             if !is_in_table(work, now) {
@@ -182,7 +190,7 @@ pub fn blocks<T: Table, C: Caller>(table: &T, thread: &mut ThreadState, task: &C
             work.standing.free();
         } else if !work.standing.is_given() {
             // It may have finished, and the thread that replies may be too busy to be woken.
-            work.standing.set_finished(true);
+            work.standing.set_finished(!is_on_other_word);
             table.park(work, task.pid());
             work.standing.set_finished(false);
         }
@@ -305,7 +313,17 @@ const fn is_on_other_word(thread: &ThreadState) -> bool {
     thread.job_word != 0 && thread.word.wrapping_sub(thread.job_word).wrapping_add(CONDITION) > 2 * CONDITION
 }
 
-/// The running thread tells an event loop that something is done: a worker with its job. What it does now is another job.
+/// The running thread has told an event loop that something is done, as asyncio's do: if that has not woken the loop, it finishes its job now.
+#[inline(always)]
+pub fn has_told<T: Table>(table: &T, thread: &mut ThreadState, pid: u32, now: u64) {
+    if thread.has_woken == 0 {
+        finishes_job(table, thread, pid, now);
+    } else {
+        (thread.has_woken, thread.kept) = (0, 0);
+    }
+}
+
+/// The running thread is about to tell an event loop that something is done: a worker with its job. What it does now is another job.
 #[inline(always)]
 pub fn finishes_job<T: Table>(table: &T, thread: &mut ThreadState, pid: u32, now: u64) {
     let work = &mut thread.activity;
@@ -317,11 +335,11 @@ pub fn finishes_job<T: Table>(table: &T, thread: &mut ThreadState, pid: u32, now
         table.park(work, pid);
     } else if thread.kept != 0 {
         work.charge_on_cpu(now);
-        table.keep(work);
+        table.keep(thread, true);
     } else {
         return;
     }
-    begin_next_job(work, now);
+    begin_next_job(&mut thread.activity, now);
 }
 
 /// A worker has done its job; if it does not sleep now, it does another.
@@ -358,12 +376,6 @@ fn begins_unknown_job(thread: &mut ThreadState, history: &History, now: u64) {
     thread.history.copy_from(history);
 }
 
-/// In a trial, a worker stands for the connection to a peer, whose names are longer.
-#[inline(always)]
-fn name_of_worker(pid: u32) -> u64 {
-    1 << 32 | u64::from(pid)
-}
-
 /// The woken thread `pid` works for whom the running one, `giver`, works for.
 #[inline(always)]
 pub fn take_over<T: Table>(
@@ -387,12 +399,16 @@ pub fn take_over<T: Table>(
         begins_unknown_job(thread, &giver.history, now);
         return;
     }
+    if state == State::Lock as u32 && thread.has_job != 0 && is_on_other_word(thread) {
+        return; // another worker has let go of a lock
+    }
     // A loop hands a job to a worker.
     let queues = state == State::Lock as u32 && giver.runnable.is_queue();
     // A loop is nobody's worker: threads that read for themselves take from each other what can go on, as those of a runtime do.
     if state == State::Lock as u32 && thread.loop_evidence == 0 && giver.takes == 0 {
         giver.runnable.tries(name_of_worker(pid), now);
         table.turn_to_job(giver, giver_pid, thread.since, now);
+        giver.runnable.calls_for(giver.activity.request);
     }
     let given = &mut giver.activity;
     let work = &mut thread.activity;
@@ -407,16 +423,21 @@ pub fn take_over<T: Table>(
     }
     let comes_back = state == State::Poll as u32 && given.standing.is_handed();
     if comes_back {
+        giver.has_woken = 1;
+        if thread.pool_sleeps == 0 {
+            make_ring(table);
+        }
         thread.pool_sleeps = POOL_SLEEPS;
         // It is at an unknown job since it has done the one before: that has waited for it. A known one it has just put away.
         let has_result = is_result(given, now);
         thread.queue_gave = u32::from(giver.kept != 0 || has_result);
         if has_result {
             // Not given to the loop itself, which may have others to reply to first.
-            table.keep(given);
-            begin_next_job(given, now);
+            table.keep(giver, true);
+            begin_next_job(&mut giver.activity, now);
         }
     }
+    let given = &mut giver.activity;
     given.standing.spread();
     copy(work, given);
     work.standing = work.standing.handed_over();

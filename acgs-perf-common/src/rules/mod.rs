@@ -116,8 +116,8 @@ pub trait Table: Sized {
     }
     /// See [`results::keep`].
     #[inline(always)]
-    fn keep(&self, work: &mut Activity) {
-        results::keep(self, work);
+    fn keep(&self, thread: &mut ThreadState, finished: bool) {
+        results::keep(self, thread, finished);
     }
     /// See [`results::claim`].
     #[inline(always)]

@@ -8,7 +8,7 @@ use super::activity::Activity;
 use super::handoff::{MOMENT_NS, is_misled};
 use super::row::{self, queue_of};
 use super::standing::{Custody, Mark, Standing};
-use super::table::{find, forget_answered};
+use super::table::{find, forget_answered, has_done};
 use super::thread::ThreadState;
 use super::turn::{IS_ITS_OWN, IS_SHARED, Resume, Wait, catch_up};
 use super::{Row, Served, Table};
@@ -104,9 +104,9 @@ pub fn continued<T: Table>(
 
 /// The running thread has sent the first bytes of the reply to this request.
 #[inline(always)]
-pub fn replies(thread: &mut ThreadState, request: u64, now: u64) {
+pub fn replies<T: Table>(table: &T, thread: &mut ThreadState, request: u64, now: u64) {
     thread.unanswered = 0;
-    thread.runnable.acts_for(request);
+    thread.runnable.acts_for(request, |id, worker| has_done(table, id, worker));
     thread.activity.charge_on_cpu(now);
 }
 
@@ -204,20 +204,22 @@ fn catch_up_at_reply<T: Table>(table: &T, entry: &mut Activity, thread: &mut Thr
     let (start, before) = if work.standing.is_known() { (work.touched, IS_SHARED) } else { (work.began, IS_ITS_OWN) };
     let mut wait = Wait::none(start, before);
     // A loop that slept meanwhile was not told so: who was woken for the job has left it to others.
-    let is_finished = entry.standing.is_finished() && thread.woke_at <= entry.at + MOMENT_NS;
-    let is_left = entry.standing.is_finished() && !is_finished;
+    let has_slept = thread.woke_at > entry.at + MOMENT_NS;
+    let is_finished = entry.standing.is_finished() && !has_slept;
+    let is_left = entry.standing.is_handed() && entry.parked_by != pid && has_slept;
     // Who was woken with a result has it.
     let has_result =
         work.standing.is_unknown_job() && thread.woke_at.wrapping_sub(work.began) as i64 > MOMENT_NS as i64;
     let waits_for_result = is_left || (entry.parked_by == pid && entry.standing.waits_alone());
-    if thread.pool_sleeps != 0 && entry.calls == 0 && waits_for_result && !has_result {
+    let may_be_job = thread.pool_sleeps != 0 && (entry.calls == 0 || entry.standing.is_handed());
+    if may_be_job && waits_for_result && !has_result {
         table.claim(entry);
     }
     let is_with_worker = entry.parked_by == pid && entry.standing.is_spread();
-    let tells_order = is_with_worker || entry.standing.is_finished();
-    if thread.pool_sleeps != 0 && entry.calls == 0 && tells_order && !is_misled(thread) {
-        // The worker to which it was given is still at its job: that was another one's.
-        thread.misled = takes(thread.misled, is_with_worker);
+    // The worker to which it was given is still at its job, or has told long ago that it is done: that was another one's.
+    let is_others = is_with_worker || (is_left && entry.standing.is_finished() && thread.runnable.is_queue());
+    if may_be_job && (is_others || is_finished) && !is_misled(thread) {
+        thread.misled = takes(thread.misled, is_others);
     }
     let is_own = entry.parked_by == pid && !work.standing.is_handed();
     let idle_until = if work.standing.is_handed() { work.woken_at() } else { thread.woke_at };

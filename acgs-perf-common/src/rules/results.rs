@@ -8,11 +8,13 @@
 
 use super::Table;
 use super::activity::Activity;
+use super::thread::ThreadState;
 use super::transfer::{append, copy};
 use crate::attribution::Component;
+use crate::ledger::Loss;
 
 /// Results of a process that are kept at a time, a power of two.
-const KEPT: u32 = 32;
+const KEPT: u32 = 64;
 /// Processes with a ring of their own, a power of two.
 const PROCESSES: u32 = 64;
 /// No address of a socket begins like that.
@@ -31,15 +33,28 @@ const fn key(process: u32, place: u32) -> u64 {
 #[inline(always)]
 fn entry<T: Table>(table: &T, key: u64) -> Option<&mut Activity> {
     if table.spilled(key).is_none() && !table.spill(key, table.place(0)?) {
+        table.lose(Loss::RequestTableFull);
         return None; // as in `table::park`
     }
     table.spilled(key)
 }
 
-/// Keeps the running thread's work, which is accounted up to now; in place of the one that has waited longest where there is no room.
+/// Makes the ring of this process, if it has none. Where it may not wait, Linux has memory for one new entry at a time; the second one is for the
+/// first result.
 #[inline(always)]
-pub fn keep<T: Table>(table: &T, work: &mut Activity) {
+pub fn make_ring<T: Table>(table: &T) {
+    entry(table, key(table.process(), COUNTS));
+}
+
+/// Keeps the running thread's work, which is accounted up to now; in place of the one that has waited longest where there is no room. One that
+/// is not `finished` may go on: what is kept of it counts until then, where nothing else has come back.
+#[inline(always)]
+pub fn keep<T: Table>(table: &T, thread: &mut ThreadState, finished: bool) {
     let process = table.process();
+    if was_claimed(table, thread, process) {
+        return;
+    }
+    let work = &mut thread.activity;
     let Some(counts) = entry(table, key(process, COUNTS)) else { return };
     if counts.request != RESULTS || counts.parked_by != process {
         copy(counts, work);
@@ -47,14 +62,31 @@ pub fn keep<T: Table>(table: &T, work: &mut Activity) {
         counts.standing.park();
     }
     let next = counts.calls;
+    let Some(result) = entry(table, key(process, next & (KEPT - 1))) else { return };
     counts.calls = next.wrapping_add(1);
     if counts.calls.wrapping_sub(counts.outstanding) > KEPT {
         counts.outstanding = counts.calls.wrapping_sub(KEPT);
     }
-    if let Some(result) = entry(table, key(process, next & (KEPT - 1))) {
-        copy(result, work);
-        result.standing.park();
+    copy(result, work);
+    result.standing.park();
+    result.standing.set_finished(finished);
+    thread.kept_place = next & (KEPT - 1);
+    thread.kept_job = work.began;
+}
+
+/// Whether a request has got this job as it was kept last. If none has, that is out of date now.
+#[inline(always)]
+fn was_claimed<T: Table>(table: &T, thread: &ThreadState, process: u32) -> bool {
+    let job = thread.activity.began;
+    if thread.kept_job != job {
+        return false;
     }
+    let Some(result) = table.spilled(key(process, thread.kept_place & (KEPT - 1))) else { return false };
+    if result.began != job {
+        return false;
+    }
+    result.at = 0;
+    result.standing.is_done()
 }
 
 /// The request, which was put away, goes on: the oldest result of a job that was begun since it was read is its own. What had come
@@ -67,25 +99,42 @@ pub fn claim<T: Table>(table: &T, request: &mut Activity) {
         return;
     }
     let mut next = counts.outstanding;
+    let mut unfinished = COUNTS;
     for _ in 0..KEPT {
         if next == counts.calls {
-            return;
+            break;
         }
-        let Some(result) = table.spilled(key(process, next & (KEPT - 1))) else { return };
+        let place = next & (KEPT - 1);
+        let Some(result) = table.spilled(key(process, place)) else { return };
         let has_gone = result.at.wrapping_sub(request.at) as i64 <= 0;
         let is_its_own = !has_gone && (result.began + EARLY_NS).wrapping_sub(request.began) as i64 > 0;
-        if (has_gone || is_its_own) && counts.outstanding == next {
+        let is_finished = result.standing.is_finished();
+        if (has_gone || (is_its_own && is_finished)) && counts.outstanding == next {
             counts.outstanding = next.wrapping_add(1);
         }
         next = next.wrapping_add(1);
-        if is_its_own {
-            request.charge(Component::PoolWait, result.began, 0);
-            if result.starts_at(request.at) {
-                result.began = request.at; // the request was put away a moment after its worker was woken
-            }
-            append(request, result);
-            result.at = 0;
-            return;
+        if is_its_own && is_finished {
+            return get(request, result);
+        }
+        if is_its_own && unfinished == COUNTS {
+            unfinished = place;
         }
     }
+    if unfinished != COUNTS
+        && let Some(result) = table.spilled(key(process, unfinished))
+    {
+        get(request, result);
+    }
+}
+
+/// The request has waited for a worker, and then for what that has done.
+#[inline(always)]
+fn get(request: &mut Activity, result: &mut Activity) {
+    request.charge(Component::PoolWait, result.began, 0);
+    if result.starts_at(request.at) {
+        result.began = request.at; // the request was put away a moment after its worker was woken
+    }
+    append(request, result);
+    result.at = 0;
+    result.standing.answered();
 }

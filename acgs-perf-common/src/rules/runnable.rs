@@ -20,10 +20,17 @@ const SURE: u32 = 3;
 const TRIAL: u32 = 2;
 /// A trial whose answer has not come after so long gives way to another.
 const TRIAL_NS: u64 = 1_000_000_000;
+/// What `acted` can be.
+const NOT_YET: u32 = 0;
+const ACTED: u32 = 1;
+/// Once, for one of several new requests that it has read one upon the other.
+const AMBIGUOUSLY: u32 = 2;
 /// In `new`, above the bits of the places: a trial is on.
 const ON_TRIAL: u32 = 1 << 31;
 /// In place of the connection of a trial: its answer was read.
 const ANSWERED: u64 = 1;
+/// Names of workers begin like that, which those of sockets do not.
+const WORKER: u64 = 1;
 /// What a trial is of.
 const QUEUES: u32 = 0;
 const NEW_FIRST: u32 = 1;
@@ -35,7 +42,7 @@ pub struct Runnable {
     end: u32,
     /// From 0, it acts at once, to 2 × `SURE`, it queues.
     queues: u32,
-    /// 1 if it has acted since it last read.
+    /// Whether it has acted since it last read: `NOT_YET`, `ACTED`, or `AMBIGUOUSLY`.
     acted: u32,
     /// Bit per place: the request is new, and not one whose call was answered. And `ON_TRIAL`.
     new: u32,
@@ -66,7 +73,8 @@ struct Trial {
     other: u64,
     /// `QUEUES` or `NEW_FIRST`.
     of: u32,
-    padding: u32,
+    /// Where `acted` is `AMBIGUOUSLY`: the lower half of the name of the connection or worker.
+    acted_on: u32,
 }
 
 /// A request: the name of its socket, and the time it was read.
@@ -87,10 +95,17 @@ subprogram! {
             return;
         }
         if let Some((one, other, of)) = runnable.candidates() {
-            runnable.trial = Trial { connection, since: now, one, other, of, padding: 0 };
+            let acted_on = runnable.trial.acted_on;
+            runnable.trial = Trial { connection, since: now, one, other, of, acted_on };
             runnable.new |= ON_TRIAL;
         }
     }
+}
+
+/// In a trial, a worker stands for the connection to a peer.
+#[inline(always)]
+pub const fn name_of_worker(pid: u32) -> u64 {
+    WORKER << 32 | pid as u64
 }
 
 impl Runnable {
@@ -130,16 +145,30 @@ impl Runnable {
         self.new = if new { self.new | 1 << place } else { self.new & !(1 << place) };
         self.requests[place as usize] = Request { id, began };
         self.end = self.end.wrapping_add(1);
-        self.acted = 0;
+        self.acted = NOT_YET;
     }
 
     /// It is about to call a peer, to open a connection to one, or to give a job to a worker. Where that is the first act after it has read for several requests, what
-    /// it replies to tells for which of them it was: a loop that calls for each request shows nothing else.
+    /// it replies to tells for which of them it was: a loop that calls for each request shows nothing else. A loop that acts at once would have acted before it read
+    /// the last of them, and has no second act.
     #[inline(always)]
     pub fn tries(&mut self, connection: u64, now: u64) {
-        if self.acted == 0 && self.len() > 1 {
+        if self.acted == NOT_YET && self.len() > 1 {
+            self.acted = if self.has_read_several() { AMBIGUOUSLY } else { ACTED };
             begin_trial(self, connection, now);
+            self.trial.acted_on = connection as u32;
+        } else if self.acted == AMBIGUOUSLY && self.trial.acted_on != connection as u32 {
+            self.acted = ACTED;
+            self.learn(QUEUES, true, 1);
         }
+    }
+
+    /// Whether the last two that it has read for are new.
+    #[inline(always)]
+    fn has_read_several(&self) -> bool {
+        let last = self.end.wrapping_sub(1) & (LENGTH - 1);
+        let before = self.end.wrapping_sub(2) & (LENGTH - 1);
+        self.new >> last & self.new >> before & 1 != 0
     }
 
     /// Which of its requests a loop takes first: the oldest if it queues, the newest if it acts at once; of those in the queue the oldest,
@@ -182,12 +211,17 @@ impl Runnable {
     }
 
     /// It replies to this request while a trial is on. The first one after the answer is the one that had called; before that it is one that
-    /// has not.
+    /// has not. A loop that is busy is not told that a worker is done: `has_done` knows whether that has put this request away.
     #[inline(always)]
-    fn told(&mut self, id: u64) {
+    fn told(&mut self, id: u64, has_done: impl Fn(u64, u32) -> bool) {
         let Trial { connection, one, other, of, .. } = self.trial;
-        let is_answered = connection == ANSWERED;
-        if id == one || id == other {
+        let is_of_worker = connection >> 32 == WORKER;
+        let worker = connection as u32;
+        let is_answered =
+            connection == ANSWERED || (is_of_worker && (has_done(one, worker) || has_done(other, worker)));
+        if is_of_worker && !is_answered {
+            // It may be done, and has told nobody.
+        } else if id == one || id == other {
             self.learn(of, (id == one) == is_answered, TRIAL);
         } else if !is_answered {
             return;
@@ -210,7 +244,9 @@ impl Runnable {
     /// It calls a peer, for this request if it acts at once.
     #[inline(always)]
     pub fn calls_for(&mut self, id: u64) {
-        self.acted = 1;
+        if self.acted == NOT_YET {
+            self.acted = ACTED;
+        }
         if !self.is_queue() && self.len() != 0 && self.at(self.end.wrapping_sub(1)).id == id {
             self.end = self.end.wrapping_sub(1);
         }
@@ -259,6 +295,7 @@ impl Runnable {
             }
         }
         self.first = self.end;
+        self.acted = ACTED;
         if self.end_waiting.wrapping_sub(self.first_waiting) > WAITING {
             self.first_waiting = self.end_waiting.wrapping_sub(WAITING);
         }
@@ -288,9 +325,9 @@ impl Runnable {
 
     /// A reply shows that the loop acts for this request now: learns from its place, and forgets it.
     #[inline(always)]
-    pub fn acts_for(&mut self, id: u64) {
+    pub fn acts_for(&mut self, id: u64, has_done: impl Fn(u64, u32) -> bool) {
         if self.new & ON_TRIAL != 0 {
-            self.told(id);
+            self.told(id, has_done);
         }
         let len = self.len();
         if len == 0 {
@@ -301,7 +338,7 @@ impl Runnable {
         // The first act after a new request was read tells: for that one, or for what was read first. (After an answer of
         // a peer it would not: a request may go on to wait for a timer then.)
         let last = self.end.wrapping_sub(1) & (LENGTH - 1);
-        if len > 1 && self.acted == 0 && self.new >> last & 1 != 0 {
+        if len > 1 && self.acted == NOT_YET && self.new >> last & 1 != 0 {
             if is_first {
                 self.learn(QUEUES, true, 1);
             }
@@ -309,7 +346,7 @@ impl Runnable {
                 self.learn(QUEUES, false, 1);
             }
         }
-        self.acted = 1;
+        self.acted = ACTED;
         if is_first {
             self.first = self.first.wrapping_add(1);
         } else if is_last {

@@ -60,6 +60,13 @@ pub fn waiting<T: Table>(table: &T, id: u64, by: u32) -> Option<(Request, u64)> 
     waits.then_some((Request { id, began: entry.began }, entry.at))
 }
 
+/// Whether the request of a socket was put away by this worker, which has done its job.
+#[inline(always)]
+pub fn has_done<T: Table>(table: &T, id: u64, worker: u32) -> bool {
+    place_of(table, id)
+        .is_some_and(|entry| entry.request == id && entry.parked_by == worker && entry.standing.is_finished())
+}
+
 /// Puts the work of thread `by` away.
 #[inline(always)]
 pub fn park<T: Table>(table: &T, activity: &mut Activity, by: u32) {

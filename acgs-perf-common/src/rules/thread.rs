@@ -71,6 +71,12 @@ pub struct ThreadState {
     pub has_job: u32,
     /// The futex on which it waited when it was last woken for a job; 0 before.
     pub job_word: u64,
+    /// When the job was begun of which its process has kept last what this thread has done, and the place of that; see `results`.
+    pub kept_job: u64,
+    /// See `kept_job`.
+    pub kept_place: u32,
+    /// 1 if the call that it is in has woken its loop with what it has done, or the last such call has.
+    pub has_woken: u32,
     /// Time in waits for events that ended by themselves since it has last read of its request.
     pub polled: u64,
     /// What it works on.

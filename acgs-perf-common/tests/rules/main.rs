@@ -1,5 +1,6 @@
 //! The rules of attribution, driven by scripts of events on the host.
 
+mod executor;
 mod invariants;
 mod limits;
 mod orders;

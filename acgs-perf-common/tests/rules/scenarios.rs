@@ -118,13 +118,18 @@ proptest! {
         truth.assert_exact();
     }
 
-    /// A loop that queues what it reads and acts in order, as asyncio does: replies teach it.
+    /// A loop that queues what it reads and acts in order, as asyncio does: replies teach it, in the first rounds.
+    /// What it does between the last read and the first act is counted for the latter.
     #[test]
     fn a_loop_that_queues_is_nearly_exact(
-        rounds in prop::collection::vec(prop::collection::vec((ns(), 1..200_000u64), 2..8), 12..16),
+        rounds in prop::collection::vec(prop::collection::vec((300_000..3_000_000u64, 1..20_000u64), 2..8), 12..16),
     ) {
         let mut server = AtOnce::new(8);
-        for requests in &rounds {
+        for (round, requests) in rounds.iter().enumerate() {
+            if round == 8 {
+                server.truth.world.replies.clear();
+                server.truth.told.clear();
+            }
             server.sleeps(100_000, |truth| (0..requests.len()).for_each(|socket| truth.arrive(socket)));
             for (socket, (_, read)) in requests.iter().enumerate() {
                 server.truth.read(0, socket);

@@ -27,6 +27,8 @@ const EPOLL_WAIT: i64 = 232;
 pub enum Block {
     /// In a futex, for as long as it takes.
     Job,
+    /// The same, in one that lies so far from where it has waited before.
+    JobAt(u64),
     /// In a futex that is a mutex, for as long as it takes.
     Mutex,
     /// In a futex that is a semaphore, and not that of its jobs, for as long as it takes.
@@ -48,8 +50,9 @@ pub enum Block {
 }
 
 impl Block {
-    pub const EVERY: [Self; 13] = [
+    pub const EVERY: [Self; 14] = [
         Self::Job,
+        Self::JobAt(0x30),
         Self::Mutex,
         Self::Semaphore,
         Self::Lock,
@@ -66,7 +69,7 @@ impl Block {
 
     fn state(self) -> State {
         match self {
-            Self::Job | Self::Mutex | Self::Semaphore | Self::Lock | Self::LockFor(_) => State::Lock,
+            Self::Job | Self::JobAt(_) | Self::Mutex | Self::Semaphore | Self::Lock | Self::LockFor(_) => State::Lock,
             Self::Disk => State::Disk,
             Self::Socket | Self::Send => State::Socket,
             Self::Poll | Self::PollFor(_) => State::Poll,
@@ -78,7 +81,7 @@ impl Block {
 
     fn syscall(self) -> i64 {
         match self {
-            Self::Job | Self::Mutex | Self::Semaphore | Self::Lock | Self::LockFor(_) => FUTEX,
+            Self::Job | Self::JobAt(_) | Self::Mutex | Self::Semaphore | Self::Lock | Self::LockFor(_) => FUTEX,
             Self::Poll | Self::PollFor(_) => EPOLL_WAIT,
             Self::Send => SENDTO,
             Self::Fault => -1,
@@ -316,7 +319,7 @@ impl World {
         socket.in_service = false;
         socket.replied = now;
         socket.last_sent = now;
-        request::replies(&mut state, socket.id, now);
+        request::replies(&self.tables, &mut state, socket.id, now);
         let pid = self.tasks[thread].pid;
         if self.every_request_is_an_exemplar
             || !request::fill_quickly(&self.tables, &mut state, socket, socket.id, pid, now)
@@ -387,7 +390,7 @@ impl World {
     pub fn block(&mut self, thread: usize, how: Block) {
         let task = &mut self.tasks[thread];
         task.syscall = how.syscall();
-        task.awaits_job = matches!(how, Block::Job | Block::Semaphore);
+        task.awaits_job = matches!(how, Block::Job | Block::JobAt(_) | Block::Semaphore);
         let mut state = self.tables.threads[thread].borrow_mut();
         handoff::leaves(&mut state, self.now, 0);
         // As `clock::limit`; each thread has futexes of its own.
@@ -395,7 +398,11 @@ impl World {
         let has_word = how.state() == State::Lock;
         if has_word || matches!(how, Block::PollFor(_)) {
             let of_thread = 0x1000 * (1 + thread as u64);
-            let word = of_thread + if how == Block::Semaphore { 0x800 } else { 0 };
+            let word = match how {
+                Block::Semaphore => of_thread + 0x800,
+                Block::JobAt(offset) => of_thread + offset,
+                _ => of_thread,
+            };
             limit::waits_for(&mut state, if has_word { word } else { 0 }, self.now);
         } else {
             state.lapsed = 0;
@@ -451,6 +458,13 @@ impl World {
         self.runs(thread);
         let mut state = self.tables.threads[thread].borrow_mut();
         handoff::finishes_job(&self.tables, &mut state, self.tasks[thread].pid, self.now);
+    }
+
+    /// A worker has sent to the socket pair of its loop: `hooks::socket::sent`.
+    pub fn signalled(&mut self, thread: usize) {
+        self.runs(thread);
+        let mut state = self.tables.threads[thread].borrow_mut();
+        handoff::has_told(&self.tables, &mut state, self.tasks[thread].pid, self.now);
     }
 
     /// The thread starts another one: `clock::thread::born`.

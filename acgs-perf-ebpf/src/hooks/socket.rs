@@ -234,7 +234,7 @@ pub fn sent(bytes: i32, sk: impl FnOnce() -> Option<Sock>) -> Result<(), Loss> {
         None if bytes as u64 <= WAKE_BYTES && sk.family() == AF_UNIX && sk.is_stream() => {
             let task = Task::current();
             if let Some(thread) = THREADS.get(task) {
-                handoff::signals(thread, task, now());
+                handoff::has_signalled(thread, task, now());
             }
             return Ok(());
         }

@@ -68,7 +68,13 @@ pub fn born(thread: &mut ThreadState, task: Task, now: u64) {
     rules::born(&Requests, thread, task.pid(), now);
 }
 
-/// The running thread tells an event loop that something is done: a worker with its job. What it does now is another job.
+/// The running thread has told an event loop that something is done.
+#[inline(always)]
+pub fn has_signalled(thread: &mut ThreadState, task: Task, now: u64) {
+    rules::has_told(&Requests, thread, task.pid(), now);
+}
+
+/// The running thread is about to tell an event loop that something is done: a worker with its job. What it does now is another job.
 #[inline(always)]
 pub fn signals(thread: &mut ThreadState, task: Task, now: u64) {
     rules::finishes_job(&Requests, thread, task.pid(), now);

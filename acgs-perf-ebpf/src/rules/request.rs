@@ -43,7 +43,7 @@ pub fn answered(sk: Sock, socket: &mut SocketState, service: u32, now: u64) -> R
     let task = Task::current();
     let thread = thread_state::of(task)?;
     let request = id_of(socket, sk);
-    rules::replies(thread, request, now);
+    rules::replies(&Requests, thread, request, now);
     if service != NO_SERVICE {
         // Within the window.
         thread.answered = thread.answered.wrapping_add(1);

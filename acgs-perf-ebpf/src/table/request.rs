@@ -162,8 +162,8 @@ impl Table for Requests {
     }
 
     #[inline(always)]
-    fn keep(&self, work: &mut Activity) {
-        keep(work);
+    fn keep(&self, thread: &mut ThreadState, finished: bool) {
+        keep(thread, u64::from(finished));
     }
 
     #[inline(always)]
@@ -226,8 +226,8 @@ subprogram! {
 }
 
 subprogram! {
-    fn keep = result_keep(work: &mut Activity) {
-        results::keep(&Requests, work);
+    fn keep = result_keep(thread: &mut ThreadState; finished: u64) {
+        results::keep(&Requests, thread, finished != 0);
     }
 }
 
