@@ -399,7 +399,8 @@ pub fn take_over<T: Table>(
         begins_unknown_job(thread, &giver.history, now);
         return;
     }
-    if state == State::Lock as u32 && thread.has_job != 0 && is_on_other_word(thread) {
+    let is_of_pool = thread.has_job != 0 || giver.activity.standing.is_handed();
+    if state == State::Lock as u32 && is_of_pool && is_on_other_word(thread) {
         return; // another worker has let go of a lock
     }
     // A loop hands a job to a worker.

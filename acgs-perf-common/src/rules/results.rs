@@ -8,10 +8,12 @@
 
 use super::Table;
 use super::activity::Activity;
+use super::standing::Mark;
 use super::thread::ThreadState;
 use super::transfer::{append, copy};
 use crate::attribution::Component;
 use crate::ledger::Loss;
+use crate::opaque;
 
 /// Results of a process that are kept at a time, a power of two.
 const KEPT: u32 = 64;
@@ -67,9 +69,14 @@ pub fn keep<T: Table>(table: &T, thread: &mut ThreadState, finished: bool) {
     if counts.calls.wrapping_sub(counts.outstanding) > KEPT {
         counts.outstanding = counts.calls.wrapping_sub(KEPT);
     }
+    // The loop may look at it meanwhile, on another CPU.
+    result.standing.mark(Mark::Taken);
+    work.standing.mark(Mark::Taken);
     copy(result, work);
-    result.standing.park();
-    result.standing.set_finished(finished);
+    work.standing.unmark(Mark::Taken);
+    let mut standing = work.standing.tabled();
+    standing.set_finished(finished);
+    opaque::store(&mut result.standing, standing);
     thread.kept_place = next & (KEPT - 1);
     thread.kept_job = work.began;
 }
@@ -107,7 +114,8 @@ pub fn claim<T: Table>(table: &T, request: &mut Activity) {
         let place = next & (KEPT - 1);
         let Some(result) = table.spilled(key(process, place)) else { return };
         let has_gone = result.at.wrapping_sub(request.at) as i64 <= 0;
-        let is_its_own = !has_gone && (result.began + EARLY_NS).wrapping_sub(request.began) as i64 > 0;
+        let is_there = !has_gone && !result.standing.has(Mark::Taken);
+        let is_its_own = is_there && (result.began + EARLY_NS).wrapping_sub(request.began) as i64 > 0;
         let is_finished = result.standing.is_finished();
         if (has_gone || (is_its_own && is_finished)) && counts.outstanding == next {
             counts.outstanding = next.wrapping_add(1);
