@@ -137,9 +137,9 @@ pub fn blocks<T: Table, C: Caller>(table: &T, thread: &mut ThreadState, task: &C
     let live = work.is_live();
     let waits_for_events = state == State::Poll as u32;
     // A worker waits for its next job without a limit; who waits for an interpreter's global lock has one, or waits for a mutex.
-    // A loop that has a pool waits for a lock.
-    let awaits_job =
-        state == State::Lock as u32 && thread.pool_sleeps == 0 && task.syscall() == FUTEX && task.may_await_job();
+    // A loop that has a pool waits for a lock, if it is no thread of a runtime.
+    let may_be_worker = thread.pool_sleeps == 0 || thread.takes != 0;
+    let awaits_job = state == State::Lock as u32 && may_be_worker && task.syscall() == FUTEX && task.may_await_job();
     thread.awaits_job = u32::from(awaits_job);
     // Who has looked for what is due, and found that it is too early, goes on sleeping.
     if thread.slept_since != 0 && !(work.standing.is_only_woken() && now.wrapping_sub(thread.since) < LOOK_NS) {
