@@ -53,7 +53,7 @@ pub fn make_ring<T: Table>(table: &T) {
 #[inline(always)]
 pub fn keep<T: Table>(table: &T, thread: &mut ThreadState, finished: bool) {
     let process = table.process();
-    if was_claimed(table, thread, process) {
+    if takes_back(table, thread, process) {
         return;
     }
     let work = &mut thread.activity;
@@ -81,9 +81,9 @@ pub fn keep<T: Table>(table: &T, thread: &mut ThreadState, finished: bool) {
     thread.kept_job = work.began;
 }
 
-/// Whether a request has got this job as it was kept last. If none has, that is out of date now.
+/// Takes back what was kept of this job before, which is out of date now. Whether that comes too late, because a request has got it.
 #[inline(always)]
-fn was_claimed<T: Table>(table: &T, thread: &ThreadState, process: u32) -> bool {
+fn takes_back<T: Table>(table: &T, thread: &ThreadState, process: u32) -> bool {
     let job = thread.activity.began;
     if thread.kept_job != job {
         return false;
