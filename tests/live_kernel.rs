@@ -138,7 +138,8 @@ fn an_fsync_is_disk() {
 fn waiting_behind_a_pinned_spinner_is_run_queue() {
     need_root();
     one_of_three(|_| {
-        let mut spinner = Waits::start(&["spin", "--count", "1", "--ns", "30000000000", "--cpu", "1"]);
+        // Until it is ended, or longer than the agent takes to attach in emulation.
+        let mut spinner = Waits::start(&["spin", "--count", "1", "--ns", "300000000000", "--cpu", "1"]);
         spinner.begin();
         let second = (1000 * MILLISECOND).to_string();
         let (report, measured) = Waits::start(&["spin", "--count", "2", "--ns", &second, "--cpu", "1"]).record();

@@ -75,6 +75,10 @@ impl Recorder {
     fn command(&self, directory: &Path, duration: Option<&str>) -> Command {
         let mut command = Command::new(agent());
         command.args(["record", "--details"]).args(&self.arguments).envs(self.environment.iter().cloned());
+        if vm::inside() && !self.arguments.iter().any(|argument| argument == "--probes") {
+            // Two thirds of what the verifier has to do, and no test in there asks for names; `doctor` has all programs loaded.
+            command.arg("--no-endpoints");
+        }
         if let Some(group) = self.group.clone() {
             // SAFETY: between fork and exec only a file is written; 0 stands for the process that writes.
             unsafe { command.pre_exec(move || fs::write(&group, "0")) };

@@ -1,5 +1,6 @@
 //! The rules of attribution, driven by scripts of events on the host.
 
+mod events;
 mod executor;
 mod invariants;
 mod limits;

@@ -102,6 +102,11 @@ impl Recording {
     }
 }
 
+/// After the first interval, when what has started the recording runs no more, and after each so many, memory is given back: what
+/// stays, an interval as it is kept, lies between what each interval takes for a moment, and the holes would be as large as all that
+/// is kept.
+const GIVE_BACK_EVERY: u32 = 30;
+
 /// The thread's own.
 struct Run {
     engine: Engine,
@@ -133,8 +138,8 @@ impl Run {
                 Step::Interval(interval) => {
                     self.tell(Event::Interval(Box::new(interval)));
                     intervals = intervals.wrapping_add(1);
-                    if intervals == 1 {
-                        // What has started the recording runs no more.
+                    if intervals % GIVE_BACK_EVERY == 1 {
+                        memory::give_heap_back();
                         memory::give_files_back();
                     }
                     if self.contexts_every.is_some_and(|every| intervals.is_multiple_of(every.max(1))) {
@@ -171,9 +176,6 @@ impl Run {
         if self.contexts_every.is_some() {
             let context = self.engine.context();
             self.tell(Event::Context(Box::new(context)));
-            // From time to time: a recording without end should take no more than it needs now.
-            memory::give_heap_back();
-            memory::give_files_back();
         }
     }
 

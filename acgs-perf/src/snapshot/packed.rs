@@ -42,7 +42,7 @@ pub fn unpack<T: DeserializeOwned>(payload: &[u8]) -> Option<T> {
 
 /// The elements of an array that was packed, each as the bytes that it is serialized as; `None` if the bytes are damaged.
 #[must_use]
-pub fn unpack_elements(payload: &[u8]) -> Option<Vec<Vec<u8>>> {
+pub fn unpack_elements(payload: &[u8]) -> Option<Vec<Box<[u8]>>> {
     let array = inflate(payload)?;
     let mut rest = array.as_slice();
     let count = rmp::decode::read_array_len(&mut rest).ok()?;
@@ -51,7 +51,7 @@ pub fn unpack_elements(payload: &[u8]) -> Option<Vec<Vec<u8>>> {
         let mut deserializer = rmp_serde::Deserializer::new(Cursor::new(rest));
         IgnoredAny::deserialize(&mut deserializer).ok()?;
         let (element, behind) = rest.split_at_checked(usize::try_from(deserializer.position()).ok()?)?;
-        elements.push(element.to_vec());
+        elements.push(element.into());
         rest = behind;
     }
     Some(elements)

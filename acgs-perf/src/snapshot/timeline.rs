@@ -14,7 +14,8 @@ const MIN_INTERVALS: usize = 32;
 /// The intervals so far.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Timeline {
-    encoded: Vec<Vec<u8>>,
+    /// Each in as many bytes as it has: what a serializer leaves room for behind them may be as many again.
+    encoded: Vec<Box<[u8]>>,
     bytes: usize,
     /// How often neighbours were merged.
     halvings: u32,
@@ -86,23 +87,23 @@ impl Timeline {
     fn append(&mut self, interval: &Interval) {
         // The types have nothing that cannot be encoded.
         if let Ok(bytes) = rmp_serde::to_vec_named(interval) {
-            self.append_encoded(bytes);
+            self.append_encoded(bytes.into_boxed_slice());
         }
     }
 
     /// Appends an interval as it is kept here, and in a file of the same layout.
-    pub fn append_encoded(&mut self, interval: Vec<u8>) {
+    pub fn append_encoded(&mut self, interval: Box<[u8]>) {
         self.bytes += interval.len();
         self.encoded.push(interval);
     }
 
+    /// Each pair is let go as soon as it is merged.
     fn halve(&mut self) {
         let old = std::mem::take(self);
         self.halvings = old.halvings + 1;
-        for pair in old.encoded.chunks(2) {
-            let mut intervals = pair.iter().filter_map(|bytes| decode(bytes));
-            let (Some(mut first), second) = (intervals.next(), intervals.next()) else { continue };
-            match second {
+        let mut intervals = old.encoded.into_iter().filter_map(|bytes| decode(&bytes));
+        while let Some(mut first) = intervals.next() {
+            match intervals.next() {
                 Some(second) => {
                     first.merge(&second);
                     self.append(&first);
