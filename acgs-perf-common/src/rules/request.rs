@@ -184,6 +184,7 @@ pub fn fill_quickly<T: Table>(
     row::fill_narrow(socket, entry.parts[0] + work.parts[0], began - parked);
     forget_answered(table, request, socket.read(), Standing::TABLED);
     work.start_anonymous(now);
+    thread.takes = takes(thread.takes, false);
     true
 }
 

@@ -9,6 +9,7 @@ mod figures;
 pub mod floor;
 mod load;
 mod machine;
+mod open_loop;
 pub mod opening;
 mod others;
 pub mod rivals;

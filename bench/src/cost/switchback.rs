@@ -1,16 +1,21 @@
 //! `bench switchback`: how much longer the P99 is while a service is recorded, at a share of what it can do.
 //!
-//! In: the release builds, the services; root. Out: a Markdown table. One server runs all the time under the same open loop; the tool is
-//! switched on and off from block to block. Two neighbouring blocks are a pair, in an order drawn by chance, so that what the machine does
-//! over minutes is in both of them; half of the pairs, drawn by chance too, have the tool in neither, and say what the same comparison
-//! makes of nothing (A/A). A figure is the median of the pairs' ratios, with the ranks between which the true one lies.
+//! In: the release builds, the services; root. Out: a Markdown table. One server runs all the time under an open loop that goes on while
+//! the tool is switched on and off from block to block: a block is what was to be sent in its time. Two neighbouring blocks are a pair, in
+//! an order drawn by chance, so that what the machine does over minutes is in both of them; half of the pairs, drawn by chance too, have
+//! the tool in neither, and say what the same comparison makes of nothing (A/A). A figure is the median of the pairs' ratios, with the
+//! ranks between which the true one lies.
 
 use std::process;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
+use acgs_perf_load::clock;
+use anyhow::{Context as _, Result, bail, ensure};
+use serde_json::Value;
 
 use super::arms::{self, ALWAYS_ON, Arm, BARE};
-use super::load::Steady;
+use super::open_loop::{self, Answer};
 use super::others::Ticks;
 use super::store::OTHERS_PERCENT;
 use super::tool::Running;
@@ -20,6 +25,12 @@ use crate::statistics::{Median, Shuffle};
 
 /// Closed loops that find how much the service can do.
 const WARM_UPS: u32 = 3;
+/// Pairs under one load, whose log is in memory as a whole.
+const PAIRS_OF_A_LOAD: usize = 5;
+/// After the tool was attached or has gone, nothing is looked at for so long.
+const SETTLES: Duration = Duration::from_millis(500);
+/// To attach it, or to end it, takes less than this on average.
+const SWITCHES_S: f64 = 1.5;
 
 /// What is measured.
 #[derive(Clone, Debug, clap::Args)]
@@ -69,7 +80,6 @@ pub fn switchback(options: &Options) -> Result<()> {
 
 /// All pairs of one victim.
 fn one(entry: &Entry, victim: &mut dyn Victim, arm: &Arm, options: &Options, context: &Context) -> Result<()> {
-    let bare = arms::find(BARE).context("no bare arm")?;
     let mut highest: f64 = 0.0;
     for _ in 0..WARM_UPS {
         highest = highest.max(victim.saturate()?.rate);
@@ -78,23 +88,20 @@ fn one(entry: &Entry, victim: &mut dyn Victim, arm: &Arm, options: &Options, con
     let mut shuffle = Shuffle::new(options.seed);
     let kinds = [true, false].into_iter().cycle().take(2 * options.pairs as usize).collect();
     let (mut with_tool, mut without_tool, mut disturbed) = (Ratios::default(), Ratios::default(), 0);
-    for (number, has_tool) in shuffle.order(kinds).into_iter().enumerate() {
-        let mut p99_us = [0.0; 2];
-        let ticks = Ticks::now(process::id());
-        for place in shuffle.order(vec![0, 1]) {
-            let attached = if has_tool && place == 1 { arm } else { bare };
-            p99_us[place] = block(attached, victim, rate, options.seconds, context)?.p99_ns / 1e3;
+    for kinds in shuffle.order(kinds).chunks(PAIRS_OF_A_LOAD) {
+        for pair in under_one_load(kinds, &mut shuffle, victim, arm, rate, options, context)? {
+            let [without, with] = pair.p99_us;
+            let (has_tool, others) = (pair.has_tool, pair.others_percent);
+            eprintln!("{}: {without:.1} and {with:.1} µs, tool {has_tool}, others {others:.1} %", entry.name);
+            if others > OTHERS_PERCENT {
+                disturbed += 1;
+                continue;
+            }
+            let ratios = if has_tool { &mut with_tool } else { &mut without_tool };
+            ratios.of.push(with / without);
+            ratios.without.push(without);
+            ratios.with.push(with);
         }
-        let others = Ticks::now(process::id()).percent_since(&ticks);
-        eprintln!("{} pair {number}: {p99_us:.1?} µs, tool {has_tool}, others {others:.0} %", entry.name);
-        if others > OTHERS_PERCENT {
-            disturbed += 1;
-            continue;
-        }
-        let ratios = if has_tool { &mut with_tool } else { &mut without_tool };
-        ratios.of.push(p99_us[1] / p99_us[0]);
-        ratios.without.push(p99_us[0]);
-        ratios.with.push(p99_us[1]);
     }
     let us = |values: &[f64]| Median::of(values).map_or("–".to_owned(), |median| format!("{:.1}", median.middle));
     println!(
@@ -108,18 +115,83 @@ fn one(entry: &Entry, victim: &mut dyn Victim, arm: &Arm, options: &Options, con
     Ok(())
 }
 
-/// One block under the open loop.
-fn block(arm: &Arm, victim: &mut dyn Victim, rate: f64, seconds: f64, context: &Context) -> Result<Steady> {
-    let running = Running::start(arm, &victim.target(), context, false)?;
-    let steady = victim.steady(rate, seconds)?.context("it has no open loop")?;
-    let report = running.map(Running::stop).transpose()?.flatten();
-    if let Some(report) = report {
-        // A tool that saw nothing would cost nothing.
-        let seen = report.pointer("/services/0/requests/count").and_then(serde_json::Value::as_u64).unwrap_or(0);
-        ensure!(seen >= steady.count, "the agent counted {seen} of at least {} requests", steady.count);
+/// Two neighbouring blocks.
+struct Pair {
+    has_tool: bool,
+    /// Of the block that never has the tool, and of the other one.
+    p99_us: [f64; 2],
+    /// What others took of all CPU time in the worse of them.
+    others_percent: f64,
+}
+
+/// Pairs one after the other while one load goes on.
+fn under_one_load(
+    kinds: &[bool],
+    shuffle: &mut Shuffle,
+    victim: &dyn Victim,
+    arm: &Arm,
+    rate: f64,
+    options: &Options,
+    context: &Context,
+) -> Result<Vec<Pair>> {
+    let seconds = 1.0 + kinds.len() as f64 * 2.0 * (options.seconds + SETTLES.as_secs_f64() + SWITCHES_S);
+    let end = Instant::now() + Duration::from_secs_f64(seconds);
+    let load = victim.begin(rate, seconds)?.context("it has no open loop")?;
+    sleep(Duration::from_secs(1));
+    let mut blocks = Vec::new();
+    for &has_tool in kinds {
+        let mut pair = [None, None];
+        for place in shuffle.order(vec![0, 1]) {
+            let attached = if has_tool && place == 1 { arm } else { arms::find(BARE).context("no bare arm")? };
+            pair[place] = Some(block(attached, victim, options.seconds, context)?);
+        }
+        let [Some(without), Some(with)] = pair else { bail!("a pair has two blocks") };
+        blocks.push((has_tool, [without, with]));
     }
-    ensure!(steady.rate >= 0.97 * rate, "the open loop came to {:.0} of {rate:.0} requests/s", steady.rate);
-    Ok(steady)
+    ensure!(Instant::now() < end, "the load has ended before the last block: a machine that is too busy");
+    let answers = load.finish()?;
+    let pair = |(has_tool, blocks): (bool, [Block; 2])| {
+        let mut p99_us = [0.0; 2];
+        for (block, p99_us) in blocks.iter().zip(&mut p99_us) {
+            let steady = open_loop::steady(&block.of(&answers))?;
+            ensure!(steady.rate >= 0.97 * rate, "the open loop came to {:.0} of {rate:.0} requests/s", steady.rate);
+            if let Some(seen) = block.seen {
+                // A tool that saw nothing would cost nothing.
+                ensure!(seen >= steady.count, "the agent counted {seen} of at least {} requests", steady.count);
+            }
+            *p99_us = steady.p99_ns / 1e3;
+        }
+        Ok(Pair { has_tool, p99_us, others_percent: blocks[0].others_percent.max(blocks[1].others_percent) })
+    };
+    blocks.into_iter().map(pair).collect()
+}
+
+/// A time in which the tool was attached, or was not.
+struct Block {
+    begin_ns: u64,
+    end_ns: u64,
+    /// Requests that the agent has counted in it and around it.
+    seen: Option<u64>,
+    others_percent: f64,
+}
+
+impl Block {
+    fn of(&self, answers: &[Answer]) -> Vec<Answer> {
+        let within = |answer: &&Answer| (self.begin_ns..self.end_ns).contains(&answer.intended_ns);
+        answers.iter().filter(within).copied().collect()
+    }
+}
+
+/// One block: attaches, lets it settle, and waits.
+fn block(arm: &Arm, victim: &dyn Victim, seconds: f64, context: &Context) -> Result<Block> {
+    let running = Running::start(arm, &victim.target(), context, false)?;
+    sleep(SETTLES);
+    let (begin_ns, ticks) = (clock::now(), Ticks::now(process::id()));
+    sleep(Duration::from_secs_f64(seconds));
+    let (end_ns, others_percent) = (clock::now(), Ticks::now(process::id()).percent_since(&ticks));
+    let report = running.map(Running::stop).transpose()?.flatten();
+    let count = |report: Value| report.pointer("/services/0/requests/count").and_then(Value::as_u64).unwrap_or(0);
+    Ok(Block { begin_ns, end_ns, seen: report.map(count), others_percent })
 }
 
 /// The change that these ratios say, in percent.

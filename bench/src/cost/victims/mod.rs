@@ -13,7 +13,8 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::Context;
-use super::load::{Done, Steady};
+use super::load::Done;
+use super::open_loop::{self, OpenLoop, Steady};
 use super::rivals::Target;
 
 /// Something whose speed is measured.
@@ -24,9 +25,15 @@ pub trait Victim {
     /// A closed loop of about so long.
     fn saturate(&mut self) -> Result<Done>;
 
-    /// An open loop at this rate; `None` for a bystander.
-    fn steady(&mut self, _rate: f64, _seconds: f64) -> Result<Option<Steady>> {
+    /// Begins an open loop at this rate; `None` for a bystander.
+    fn begin(&self, _rate: f64, _seconds: f64) -> Result<Option<OpenLoop>> {
         Ok(None)
+    }
+
+    /// The same to its end.
+    fn steady(&self, rate: f64, seconds: f64) -> Result<Option<Steady>> {
+        let Some(load) = self.begin(rate, seconds)? else { return Ok(None) };
+        open_loop::steady(&load.finish()?).map(Some)
     }
 
     /// Whether what is recorded is what is loaded.

@@ -13,7 +13,8 @@ use anyhow::{Context as _, Result};
 
 use super::Victim;
 use crate::cost::Context;
-use crate::cost::load::{self, Done, Steady};
+use crate::cost::load::{self, Done};
+use crate::cost::open_loop::OpenLoop;
 use crate::cost::others::children;
 use crate::cost::rivals::Target;
 use crate::cost::service::Service;
@@ -56,9 +57,9 @@ impl Victim for Nginx {
         Ok(Done { count: done.count + more, rate: done.rate, slices })
     }
 
-    fn steady(&mut self, rate: f64, seconds: f64) -> Result<Option<Steady>> {
+    fn begin(&self, rate: f64, seconds: f64) -> Result<Option<OpenLoop>> {
         let address = self.service.address().to_string();
-        load::open_loop(&self.context.load, &address, MESSAGE, rate, seconds).map(Some)
+        OpenLoop::begin(&self.context.load, &address, MESSAGE, rate, seconds).map(Some)
     }
 
     fn cpu_time(&self) -> Option<Duration> {

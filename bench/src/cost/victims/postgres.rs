@@ -2,18 +2,17 @@
 //!
 //! In: the bench's context. Out: a running victim.
 
-use std::fs;
 use std::process::Command;
 use std::time::Duration;
 
 use acgs_perf_tests::harness::{free_port, run_within};
 use acgs_perf_tests::postgres;
 use anyhow::Result;
-use tempfile::TempDir;
 
 use super::Victim;
 use crate::cost::Context;
-use crate::cost::load::{self, Done, Steady};
+use crate::cost::load::{self, Done};
+use crate::cost::open_loop::OpenLoop;
 use crate::cost::rivals::Target;
 use crate::cost::service::Service;
 
@@ -53,18 +52,8 @@ impl Victim for Postgres {
         load::parse_pgbench(&run_within(pgbench.arg("postgres"), limit)?)
     }
 
-    fn steady(&mut self, rate: f64, seconds: f64) -> Result<Option<Steady>> {
-        let logs: TempDir = tempfile::tempdir()?;
-        let prefix = logs.path().join("log");
-        let (rate, seconds) = (format!("{rate:.0}"), (seconds.ceil() as u32).to_string());
-        let mut pgbench = self.pgbench(&["-S", "-n", "-c", "4", "-T", &seconds, "--rate", &rate, "--log"])?;
-        pgbench.arg("--log-prefix").arg(&prefix).arg("postgres");
-        let done = load::parse_pgbench(&run_within(&mut pgbench, Duration::from_secs(60))?)?;
-        let mut log = String::new();
-        for entry in fs::read_dir(logs.path())? {
-            log.push_str(&fs::read_to_string(entry?.path())?);
-        }
-        Ok(Some(Steady { count: done.count, rate: done.rate, p99_ns: load::pgbench_p99(&log)? }))
+    fn begin(&self, rate: f64, seconds: f64) -> Result<Option<OpenLoop>> {
+        OpenLoop::begin_pgbench(self.pgbench(&[])?, rate, seconds).map(Some)
     }
 
     fn cpu_time(&self) -> Option<Duration> {

@@ -12,7 +12,8 @@ use anyhow::Result;
 
 use super::Victim;
 use crate::cost::Context;
-use crate::cost::load::{self, Done, Steady};
+use crate::cost::load::{self, Done};
+use crate::cost::open_loop::OpenLoop;
 use crate::cost::rivals::Target;
 use crate::cost::service::Service;
 use crate::redis::{load as benchmark, rate};
@@ -66,9 +67,9 @@ impl Victim for Redis {
         Ok(Done { count: probe.count + done.count + more, rate: done.rate, slices })
     }
 
-    fn steady(&mut self, rate: f64, seconds: f64) -> Result<Option<Steady>> {
+    fn begin(&self, rate: f64, seconds: f64) -> Result<Option<OpenLoop>> {
         let address = self.service.address().to_string();
-        load::open_loop(&self.context.load, &address, MESSAGE, rate, seconds).map(Some)
+        OpenLoop::begin(&self.context.load, &address, MESSAGE, rate, seconds).map(Some)
     }
 
     fn cpu_time(&self) -> Option<Duration> {
