@@ -36,7 +36,7 @@ fn version(release: &str) -> (u32, u32) {
 pub fn unavoidable(loss: &str, events: u64) -> u64 {
     match loss {
         "thread_storage_refused" if older_than(6, 2) => 5 + events / 50,
-        "thread_storage_refused" => events / 2_000,
+        "thread_storage_refused" => 1 + events / 2_000,
         "arrival_unseen" if vm::inside() => 5 + events / 50,
         "recursion_misses" if preemptible() => u64::MAX,
         "recursion_misses" if vm::inside() => 5 + events / 10,

@@ -23,8 +23,8 @@ use crate::programs::Programs;
 pub const QEMU: &str = "qemu-system-x86_64";
 /// A boot takes 2 to 5 s in emulation; an archive of this size some more.
 const BOOT: Duration = Duration::from_secs(120);
-/// A kernel of the matrix takes five minutes, and twice that where the host is busy.
-const WHOLE: Duration = Duration::from_secs(1200);
+/// A kernel of the matrix takes some twenty minutes, and more where the host is busy.
+const WHOLE: Duration = Duration::from_secs(3600);
 /// A boot that uses the hardware takes about a second.
 const PROBE: Duration = Duration::from_secs(30);
 const MEMORY: &str = "1024M";

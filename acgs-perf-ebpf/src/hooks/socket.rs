@@ -21,7 +21,7 @@ use crate::state::thread::THREADS;
 use crate::table::downstream::find_slot;
 use crate::table::member::current_service;
 use crate::table::request::id_of;
-use crate::table::service::{reads_from, service_of_port, service_of_unix};
+use crate::table::service::{reads_from, service_of_port, service_of_unix, service_of_unix_listener};
 
 const TCP_LISTEN: u8 = 10;
 const MSG_PEEK: i32 = 2;
@@ -144,15 +144,18 @@ pub fn received(bytes: i32, flags: i32, sk: impl FnOnce() -> Option<Sock>) -> Re
     let Some(service) = current_service() else { return Ok(()) };
     let socket = match SOCKETS.get(sk) {
         Some(socket) => socket,
-        // A reader that does not sleep takes bytes from a UNIX socket before the kernel tells of them; those of a new connection
-        // are a request all the same. Before the window they are more likely older than the first hook.
-        None if bytes > 0
-            && sk.family() == AF_UNIX
-            && counts()
-            && sk.is_stream()
-            && (service_of_unix(sk).is_some() || reads_from(sk, service)) =>
-        {
-            SOCKETS.get_or_create(sk).ok_or(Loss::SocketStorage)?
+        // What comes first on a UNIX socket is a request all the same. Before the window it is more likely older than the first hook.
+        None if bytes > 0 && sk.family() == AF_UNIX && counts() && sk.is_stream() => {
+            let is_watched = service_of_unix_listener(sk).is_some();
+            if !is_watched && service_of_unix(sk).is_none() && !reads_from(sk, service) {
+                return Ok(());
+            }
+            let socket = SOCKETS.get_or_create(sk).ok_or(Loss::SocketStorage)?;
+            if is_watched {
+                // A reader that does not sleep takes bytes from a UNIX socket before the kernel tells of them: they have come just now.
+                socket.next_arrived = now();
+            }
+            socket
         }
         None => return Ok(()),
     };

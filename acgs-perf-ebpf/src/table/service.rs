@@ -80,6 +80,12 @@ pub fn service_of_listener(sk: Sock) -> Option<u32> {
     Some(unsafe { service.read() })
 }
 
+/// The service of the process that listened for a UNIX socket, to which that is the server's end of a connection.
+#[inline(always)]
+pub fn service_of_unix_listener(sk: Sock) -> Option<u32> {
+    service_of_tgid(sk.unix_listener()?)
+}
+
 /// The service to which a UNIX socket is the server's end of a connection: that of the process that listened, or of those who read there.
 #[inline(always)]
 pub fn service_of_unix(sk: Sock) -> Option<u32> {

@@ -57,6 +57,7 @@ pub const PAGES: &[(&str, &str)] = pages! {
     "replies_wait_for_ack"
     "slow_endpoint"
     "slow_worker"
+    "slow_fork"
     "requests_fail"
     "errors_hide_latency"
     "work_for_nobody"

@@ -99,7 +99,7 @@ pub fn steps(kernel: &Kernel, length: &Length) -> Vec<Step> {
             arguments.extend(only.as_deref());
         }
         let title = if length.times() == 1 { name.to_owned() } else { format!("{name}.{round}") };
-        Step::new(&title, 480, &format!("/{INSIDE}/deps/{name}"), &arguments)
+        Step::new(&title, 1200, &format!("/{INSIDE}/deps/{name}"), &arguments)
     };
     let mut steps = match kernel.expected {
         Expected::Everything => {

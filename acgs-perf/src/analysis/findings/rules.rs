@@ -8,7 +8,7 @@ use super::{
     calls_itself, connection_churn, conserved, context_switches, counts, cpu_saturated, disk_saturated,
     downstream_calls, endpoints, errors, fates, fsync_bound, held_replies, idle_cpus, memory, noisy_neighbour,
     nothing_answered, objective, queue_time, quota, recording, repeated_reads, retransmissions, slow_endpoint,
-    slow_worker, tail, udp, work_for_nobody,
+    slow_fork, slow_worker, tail, udp, work_for_nobody,
 };
 use crate::analysis::model::{Finding, Report};
 
@@ -54,6 +54,7 @@ pub const RULES: &[Rule] = &[
     rule(&[held_replies::REPLIES_WAIT_FOR_ACK], held_replies::look),
     rule(&[slow_endpoint::SLOW_ENDPOINT], slow_endpoint::look),
     rule(&[slow_worker::SLOW_WORKER], slow_worker::look),
+    rule(&[slow_fork::SLOW_FORK], slow_fork::look),
     rule(&[errors::REQUESTS_FAIL, errors::ERRORS_HIDE_LATENCY], errors::look),
     rule(&[work_for_nobody::WORK_FOR_NOBODY], work_for_nobody::look),
     rule(&[queue_time::QUEUE_TIME_DOMINATES], queue_time::look),

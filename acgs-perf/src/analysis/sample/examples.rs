@@ -6,7 +6,7 @@ use acgs_perf_common::attribution::Component;
 use serde_json::json;
 
 use super::planted::{
-    api, disk, endpoint, healthy, held, reads, run_queue, scheduler, sequence, synced, tail_of, with_cpus,
+    api, disk, endpoint, forked, healthy, held, reads, run_queue, scheduler, sequence, synced, tail_of, with_cpus,
     with_endpoints, with_table,
 };
 use super::{distribution, small};
@@ -95,6 +95,7 @@ fn of_service(id: &str) -> Option<Report> {
             report
         }
         "fsync_bound" => synced(0.9, 0.9),
+        "slow_fork" => forked(61_000_000),
         "disk_saturated" => disk(12_000_000, 800_000),
         "major_faults" => with_table(
             "page_faults",

@@ -135,6 +135,18 @@ pub fn synced(of_disk: f64, share: f64) -> Report {
     report
 }
 
+/// The healthy service has started a process three times, which took as long as its slowest request, and twice less.
+pub fn forked(longest_ns: u64) -> Report {
+    let mut report = healthy();
+    let service = &mut report.services[0];
+    service.syscalls =
+        Some(vec![syscall("clone", 0, &[], distribution([longest_ns, longest_ns / 2, longest_ns / 3].into_iter()))]);
+    if let Some(requests) = &mut service.requests {
+        requests.latency.max_ns = Some(longest_ns + longest_ns / 50);
+    }
+    report
+}
+
 /// Slow requests wait for a disk, whose requests wait and take so long on average.
 pub fn disk(queue_ns: u64, device_ns: u64) -> Report {
     let mut report = tail_of(&[(Disk, 0.8)]);

@@ -2,7 +2,7 @@
 
 use super::said::{Words, against, all, compared, number, numbers, part, share, value, whose};
 use crate::analysis::findings::{
-    CONTEXT_SWITCHES, CPU_SATURATED, IDLE_CPUS, MAJOR_FAULTS, MEMORY_PRESSURE, NOISY_NEIGHBOUR, OWN_THREADS,
+    CONTEXT_SWITCHES, CPU_SATURATED, IDLE_CPUS, MAJOR_FAULTS, MEMORY_PRESSURE, NOISY_NEIGHBOUR, OWN_THREADS, SLOW_FORK,
     SLOW_WORKER,
 };
 use crate::report::{Finding, ServiceReport};
@@ -66,6 +66,17 @@ pub fn words(finding: &Finding, service: &ServiceReport) -> Option<Words> {
             "run as many workers as there are CPUs, or give the service more CPUs".into(),
         ),
         SLOW_WORKER => slow_worker(finding, name),
+        SLOW_FORK => Words(
+            format!("{name} stands still while it starts a process"),
+            format!(
+                "a call of {} took {}, the slowest request {}; it was called {} times",
+                whose(finding, "longest_call"),
+                duration(value(finding, "longest_call")),
+                duration(against(finding, "longest_call")),
+                grouped(value(finding, "calls"))
+            ),
+            "start processes from a small process that does nothing else (a fork server), keep less memory in each process, or save from a replica (for Redis BGSAVE)".into(),
+        ),
         CONTEXT_SWITCHES => Words(
             format!("the threads of {name} run only briefly before they make way for another"),
             format!(
