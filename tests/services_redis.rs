@@ -4,12 +4,14 @@
 //! connection. They arrive together and are answered together, and are two requests: [`HANDSHAKE`].
 
 use std::process::Command;
+use std::thread::{scope, sleep};
 use std::time::Duration;
 
 use acgs_perf_load::{Client, Plan};
 use acgs_perf_tests::harness::{Service, need_root, run, times};
 use acgs_perf_tests::recording::Recorder;
 use acgs_perf_tests::redis;
+use acgs_perf_tests::tries::{near, one_of_three};
 
 const HANDSHAKE: u64 = 2;
 /// Around a command.
@@ -85,4 +87,49 @@ fn counts_a_service_by_pid_and_by_command() {
         run(Command::new("redis-benchmark").args(benchmark(&redis, 50_000, 8, &[]))).unwrap();
         recording.stop().unwrap().assert_exact("redis", 50_000 + HANDSHAKE);
     }
+}
+
+/// What redis-cli prints to a command.
+fn cli(redis: &Service, words: &[&str]) -> String {
+    run(Command::new("redis-cli").args(["-p", &redis.port.to_string()]).args(words)).unwrap()
+}
+
+/// By its own `latest_fork_usec`.
+#[test]
+fn a_fork_in_which_it_stands_still_is_named() {
+    need_root();
+    let directory = tempfile::tempdir().unwrap();
+    let port = acgs_perf_tests::harness::free_port().unwrap();
+    let mut command = redis::command(port);
+    command.arg("--dir").arg(directory.path());
+    let redis = Service::start(&mut command, port).unwrap();
+    let fill = ["-t", "set", "-n", "800000", "-r", "1000000", "-d", "700", "-P", "100", "-q"];
+    run(Command::new("redis-benchmark").args(["-p", &port.to_string()]).args(fill)).unwrap();
+    let request = b"*1\r\n$4\r\nPING\r\n";
+    let mut client = Client::connect(redis.address(), 4, request, "+PONG\r\n".len()).unwrap();
+    one_of_three(|_| {
+        let recording = Recorder::new("redis", &selector(&redis)).start().unwrap();
+        let plan = Plan { rate: Some(1_000), requests: 2_000, limit: Duration::from_secs(30) };
+        scope(|scope| {
+            let load = scope.spawn(|| client.run(plan).unwrap());
+            sleep(Duration::from_secs(1));
+            cli(&redis, &["bgsave"]);
+            load.join().unwrap();
+        });
+        let report = recording.stop().unwrap();
+        while cli(&redis, &["info", "persistence"]).contains("rdb_bgsave_in_progress:1") {
+            sleep(Duration::from_millis(50));
+        }
+        report.assert_requests("redis", 2_001);
+        let text = cli(&redis, &["info", "stats"]);
+        let own = text.lines().find_map(|line| line.strip_prefix("latest_fork_usec:")).unwrap();
+        let own_ns = own.trim().parse::<u64>().unwrap() * 1_000;
+        let calls = report.service("redis")["syscalls"].as_array().unwrap();
+        let call = calls.iter().find(|call| call["name"] == "clone").expect("a fork is a clone");
+        let longest = call["latency"]["max_ns"].as_u64().unwrap();
+        near(longest.abs_diff(own_ns) <= own_ns / 10 + 500_000, || {
+            format!("{longest} ns, by its own account {own_ns}")
+        })?;
+        near(report.found("slow_fork"), || format!("not named: {own_ns} ns, {}", report.service("redis")["requests"]))
+    });
 }

@@ -69,11 +69,10 @@ pub fn words(finding: &Finding, service: &ServiceReport) -> Option<Words> {
         SLOW_FORK => Words(
             format!("{name} stands still while it starts a process"),
             format!(
-                "a call of {} took {}, the slowest request {}; it was called {} times",
-                whose(finding, "longest_call"),
+                "{} took {}, the slowest request {}",
+                longest_call(value(finding, "calls"), whose(finding, "longest_call")),
                 duration(value(finding, "longest_call")),
-                duration(against(finding, "longest_call")),
-                grouped(value(finding, "calls"))
+                duration(against(finding, "longest_call"))
             ),
             "start processes from a small process that does nothing else (a fork server), keep less memory in each process, or save from a replica (for Redis BGSAVE)".into(),
         ),
@@ -108,6 +107,10 @@ pub fn words(finding: &Finding, service: &ServiceReport) -> Option<Words> {
         true => Some(Words(words.0, numbers(finding), words.2)),
         false => Some(words),
     }
+}
+
+fn longest_call(calls: u64, name: &str) -> String {
+    if calls == 1 { format!("a call of {name}") } else { format!("the longest of {} calls of {name}", grouped(calls)) }
 }
 
 fn slow_worker(finding: &Finding, name: &str) -> Words {
