@@ -8,6 +8,7 @@ mod orders;
 mod pools;
 mod proxies;
 mod scenarios;
+mod seeds;
 mod servers;
 mod socket;
 mod tables;
