@@ -21,7 +21,7 @@ losses! {
     ArrivalUnseen = 2, "arrival_unseen", "A request was read whose arrival was not seen; its queue time counts as 0";
     NegativeDifference = 3, "negative_difference", "Two times were out of order; the difference was dropped";
     ErrnoTableFull = 4, "errno_table_full", "The table of failed system calls is full; the failure counts, but without its errno";
-    SyscallSlots = 5, "syscall_slots_full", "A service used more distinct system calls than there are slots; the call has no figures";
+    SyscallSlots = 5, "syscall_slots_full", "A system call has a number that no table has; the call has no figures";
     ServiceTable = 6, "service_table", "A process id lies outside the service table; the process is not profiled";
     ExecQueueOverrun = 7, "exec_queue_overrun", "More programs were started between two scans than the queue holds; a full scan of /proc replaces it";
     RequestTableFull = 8, "request_table_full", "More requests waited at a time than the table holds, or the kernel refused memory; the time of the request is unknown";

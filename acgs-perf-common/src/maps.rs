@@ -153,8 +153,12 @@ pub const fn counter_index(shards: u32, service: u32, counter: u32, shard: u32) 
     counter_block(shards, service, shard) * COUNTER_BLOCK + counter
 }
 
-/// Distinct system calls per service that get figures of their own.
+/// Records of system calls per service: of each distinct one, and the last of all for which there is none.
 pub const SYSCALL_SLOTS: u32 = 64;
+/// The slot of those others.
+pub const OTHER_CALLS_SLOT: u32 = SYSCALL_SLOTS - 1;
+/// In place of their number.
+pub const OTHER_CALLS: u32 = SYSCALLS as u32;
 /// In a system call's record: count, errors, sum of ns, over range, then the buckets.
 pub const SYSCALL_HEADER: u32 = 4;
 /// Words of one system call's record.

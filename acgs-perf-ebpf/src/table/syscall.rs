@@ -1,10 +1,13 @@
-//! System calls: number, errors and latency of each that a service uses, in a slot that it gets at first sight.
+//! System calls: number, errors and latency of each that a service uses, in a slot that it gets at first sight. Those that come when there are
+//! no more share the last one.
 //!
 //! In: calls that have returned. Out: their records, and the failed ones by errno.
 
 use acgs_perf_common::histogram::{BUCKETS, bucket_index};
 use acgs_perf_common::ledger::Loss;
-use acgs_perf_common::maps::{ERRNOS, SYSCALL_HEADER, SYSCALL_SLOTS, SYSCALL_WORDS, errno_key, syscall_slot_index};
+use acgs_perf_common::maps::{
+    ERRNOS, OTHER_CALLS, OTHER_CALLS_SLOT, SYSCALL_HEADER, SYSCALL_SLOTS, SYSCALL_WORDS, errno_key, syscall_slot_index,
+};
 use acgs_perf_common::state::SYSCALLS;
 use aya_ebpf::btf_maps::{Array, HashMap};
 use aya_ebpf::macros::btf_map;
@@ -39,7 +42,8 @@ const CLAIM_TRIES: u64 = 8;
 /// Counts a call `nr` that took so many ns and returned `result`.
 #[inline(always)]
 pub fn count(service: u32, nr: u32, took: u64, result: i64) -> Result<(), Loss> {
-    let record = record_of(service, nr)?;
+    let slot = slot_of(service, nr)?;
+    let record = (service * SYSCALL_SLOTS + slot) * SYSCALL_WORDS;
     add(record, 0, 1);
     add(record, 2, took);
     let bucket = bucket_index(took) as u32;
@@ -50,14 +54,15 @@ pub fn count(service: u32, nr: u32, took: u64, result: i64) -> Result<(), Loss> 
     }
     if (-MAX_ERRNO..0).contains(&result) {
         add(record, 1, 1);
+        let nr = if slot == OTHER_CALLS_SLOT { OTHER_CALLS } else { nr };
         failed(errno_key(service, nr, result.unsigned_abs() as u32))?;
     }
     Ok(())
 }
 
-/// First word of the call's record; hands out a slot at first sight.
+/// The call's slot, which it gets at first sight.
 #[inline(always)]
-fn record_of(service: u32, nr: u32) -> Result<u32, Loss> {
+fn slot_of(service: u32, nr: u32) -> Result<u32, Loss> {
     if nr >= SYSCALLS as u32 {
         return Err(Loss::SyscallSlots);
     }
@@ -70,18 +75,23 @@ fn record_of(service: u32, nr: u32) -> Result<u32, Loss> {
         // adds up all slots that the call owns.
         unsafe { slot.write_volatile(at) };
     }
-    Ok((service * SYSCALL_SLOTS + (at as u32 - 1)) * SYSCALL_WORDS)
+    Ok(at as u32 - 1)
 }
 
-/// Claims a free slot for a call.
+/// Claims a free slot for a call, or gives the others' where there is none.
 #[inline(always)]
 fn claim(service: u32, nr: u32) -> Result<u64, Loss> {
     let used = SYSCALL_SLOTS_USED.get_ptr_mut(service).ok_or(Loss::SyscallSlots)?;
     // SAFETY: `used` points into the map's value.
     let free = unsafe { used.read_volatile() };
-    let end = u64::from(SYSCALL_SLOTS);
-    let at = slots::claim::<_, _, CLAIM_TRIES>(&SYSCALL_CLAIMS, service, free, end).ok_or(Loss::SyscallSlots)?;
-    atomic_add(used, 1);
+    let end = u64::from(OTHER_CALLS_SLOT);
+    let (at, nr) = match slots::claim::<_, _, CLAIM_TRIES>(&SYSCALL_CLAIMS, service, free, end) {
+        Some(at) => {
+            atomic_add(used, 1);
+            (at, nr)
+        }
+        None => (end, OTHER_CALLS),
+    };
     if let Some(owner) = SYSCALL_OWNER.get_ptr_mut(service * SYSCALL_SLOTS + at as u32) {
         // SAFETY: `owner` points into the map's value.
         unsafe { owner.write_volatile(u64::from(nr) + 1) };

@@ -1,11 +1,15 @@
 //! System calls and errors by number: their names, and what blocking in a call means to the thread clock.
 
+use acgs_perf_common::maps::OTHER_CALLS;
 use acgs_perf_common::state::{CallClass, LimitIn, SYSCALLS, call_entry};
 use syscalls::{Errno, Sysno};
 
-/// Name of system call `nr`.
+/// Name of system call `nr`; `others` for those that share a record.
 #[must_use]
 pub fn name(nr: u32) -> String {
+    if nr == OTHER_CALLS {
+        return "others".to_owned();
+    }
     Sysno::new(nr as usize).map_or_else(|| format!("syscall_{nr}"), |call| call.name().to_owned())
 }
 
@@ -60,6 +64,7 @@ fn class(name: &str) -> CallClass {
 
 #[cfg(test)]
 mod tests {
+    use acgs_perf_common::maps::OTHER_CALLS;
     use acgs_perf_common::state::{class_of_entry, limit_of_entry};
 
     use super::*;
