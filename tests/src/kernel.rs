@@ -27,9 +27,9 @@ fn version(release: &str) -> (u32, u32) {
 ///
 /// Before 6.2 a program that interrupts another while that looks for a thread's storage is refused the storage. Since then only a
 /// new thread is, where its program interrupts the kernel on that CPU while it makes or frees the storage of another (anybody's,
-/// for the kernel has one word per CPU for all): the thread's next event makes it. In emulation a
-/// virtual CPU stands still in any place for a long time: between the queueing of bytes and the word that they are ready, which
-/// a reader then outruns, and inside a program, which the next interrupt then finds running.
+/// for the kernel has one word per CPU for all): the thread's next event makes it. That is as rare as new threads are, however many
+/// the requests. In emulation a virtual CPU stands still in any place for a long time: between the queueing of bytes and the word that
+/// they are ready, which a reader then outruns, and inside a program, which the next interrupt then finds running.
 ///
 /// Where tracepoints can be preempted, `recursion_misses` is no loss but a bound of it (`docs/probes.md`): the kernel counts what
 /// a program missed, of strangers too, and not that its standby did it. There only what is counted tells.
