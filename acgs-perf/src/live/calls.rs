@@ -64,7 +64,6 @@ fn class(name: &str) -> CallClass {
 
 #[cfg(test)]
 mod tests {
-    use acgs_perf_common::maps::OTHER_CALLS;
     use acgs_perf_common::state::{class_of_entry, limit_of_entry};
 
     use super::*;
