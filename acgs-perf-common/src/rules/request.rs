@@ -173,7 +173,9 @@ pub fn fill_quickly<T: Table>(
     }
     let Some(entry) = find(table, request, socket.read()) else { return false };
     let (parked, began) = (entry.at, work.began);
-    if !is_only_computed(entry)
+    // Of a loop with a pool it may wait for what a worker has done.
+    if thread.pool_sleeps != 0
+        || !is_only_computed(entry)
         || entry.parked_by != pid
         || parked < thread.woke_at
         || parked < thread.since
