@@ -12,7 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 use acgs_perf_common::ledger::LOSSES;
-use acgs_perf_common::maps::{EXEC_QUEUE, PEERS, SYSCALL_SLOTS};
+use acgs_perf_common::maps::{EXEC_QUEUE, OTHER_CALLS, PEERS, SYSCALL_SLOTS};
 use acgs_perf_common::members::MEMBER_SETS;
 use acgs_perf_tests::bpf;
 use acgs_perf_tests::harness::{Service, end, free_port, need_root, program};
@@ -225,6 +225,18 @@ fn system_calls_beyond_the_slots_share_a_row() {
     let others = rows.iter().find(|call| call["name"] == "others").unwrap();
     let by_errno: u64 = others["errnos"].as_object().unwrap().values().map(|count| count.as_u64().unwrap()).sum();
     assert!(by_errno >= 10 && others["errors"] == by_errno, "{others}");
+}
+
+#[test]
+fn a_call_with_a_number_that_no_table_has_has_no_figures() {
+    need_root();
+    // Its own process is the service: such a call tells nobody anything but itself.
+    let recording = Recorder::new("own", &format!("pid:{}", std::process::id())).start().unwrap();
+    for _ in 0..10 {
+        // SAFETY: no kernel has this call, and none takes an argument of it.
+        assert_eq!(unsafe { libc::syscall(i64::from(OTHER_CALLS) + 100) }, -1);
+    }
+    assert_eq!(recording.stop().unwrap().lost("syscall_slots_full", &[]), 10);
 }
 
 #[test]
