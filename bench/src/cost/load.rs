@@ -9,9 +9,9 @@ use std::time::Duration;
 use acgs_perf_load::log;
 use acgs_perf_tests::harness::run_within;
 use anyhow::{Context, Result, ensure};
+use serde_json::Value;
 
 use super::Context as Bench;
-use super::open_loop;
 use super::speed::{self, Slice, Watch};
 use crate::placement::LOAD_CPU;
 
@@ -61,11 +61,21 @@ pub fn sliced(context: &Bench, target: SocketAddr, message: &[&str]) -> Result<(
     load.args(["--target", &target.to_string(), "--connections", "32", "--cpu", &LOAD_CPU.to_string()]).args(message);
     load.args(["--duration", &context.seconds.to_string(), "--limit", "20", "--log"]).arg(&file);
     let watch = Watch::start(&context.bystander, f64::from(context.seconds) + 0.2)?;
-    open_loop::check(&run_within(&mut load, Duration::from_secs(40))?)?;
+    check(&run_within(&mut load, Duration::from_secs(40))?)?;
     let watched = watch.finish()?;
     let log = log::read(&file).context("the load generator's log")?;
     let whole: Vec<u64> = log.iter().map(|entry| entry.done_ns).collect();
     Ok((log.len() as u64, speed::slices(&whole, &watched)))
+}
+
+/// No request may have failed, by what the tests' generator printed.
+pub fn check(printed: &str) -> Result<()> {
+    let value: Value = serde_json::from_str(printed).context("what the load generator printed")?;
+    let errors = value["errors"].as_object().context("no errors in its outcome")?;
+    let failed: u64 =
+        errors.iter().filter(|(name, _)| *name != "statuses").filter_map(|(_, count)| count.as_u64()).sum();
+    ensure!(failed == 0, "{failed} requests failed: {}", value["errors"]);
+    Ok(())
 }
 
 /// What pgbench did, by its own account.
@@ -95,5 +105,12 @@ mod tests {
         let text = "number of transactions actually processed: 5021\nnumber of failed transactions: 0 (0.000%)\ntps = 2510.5 (without initial connection time)\n";
         assert_eq!(parse_pgbench(text).unwrap(), Done { count: 5021, rate: 2510.5, slices: Vec::new() });
         assert!(parse_pgbench(&text.replace(": 0 (", ": 3 (")).is_err());
+    }
+
+    #[test]
+    fn a_missing_reply_is_an_error() {
+        let text = |closed: u32| format!("{{\"completed\":10,\"errors\":{{\"closed\":{closed},\"statuses\":{{}}}}}}");
+        assert!(check(&text(0)).is_ok());
+        assert!(check(&text(1)).is_err());
     }
 }

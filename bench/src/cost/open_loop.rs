@@ -9,8 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use acgs_perf_load::{clock, log};
 use acgs_perf_tests::harness::{end, wait};
-use anyhow::{Context, Result, bail, ensure};
-use serde_json::Value;
+use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
 use super::load;
@@ -97,23 +96,13 @@ impl Drop for OpenLoop {
 }
 
 fn own_log(directory: &Path) -> Result<Vec<Answer>> {
-    check(&fs::read_to_string(directory.join(OUTPUT))?)?;
+    load::check(&fs::read_to_string(directory.join(OUTPUT))?)?;
     let entries = log::read(&directory.join(LOG)).context("the load generator's log")?;
     let answer = |entry: &log::Entry| Answer {
         intended_ns: entry.intended_ns,
         latency_ns: entry.done_ns.saturating_sub(entry.intended_ns),
     };
     Ok(entries.iter().map(answer).collect())
-}
-
-/// No request may have failed, by what the tests' generator printed.
-pub fn check(printed: &str) -> Result<()> {
-    let value: Value = serde_json::from_str(printed).context("what the load generator printed")?;
-    let errors = value["errors"].as_object().context("no errors in its outcome")?;
-    let failed: u64 =
-        errors.iter().filter(|(name, _)| *name != "statuses").filter_map(|(_, count)| count.as_u64()).sum();
-    ensure!(failed == 0, "{failed} requests failed: {}", value["errors"]);
-    Ok(())
 }
 
 fn pgbench_log(directory: &Path) -> Result<Vec<Answer>> {
@@ -156,13 +145,6 @@ pub fn steady(answers: &[Answer]) -> Result<Steady> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_missing_reply_is_an_error() {
-        let text = |closed: u32| format!("{{\"completed\":10,\"errors\":{{\"closed\":{closed},\"statuses\":{{}}}}}}");
-        assert!(check(&text(0)).is_ok());
-        assert!(check(&text(1)).is_err());
-    }
 
     #[test]
     fn a_line_of_pgbench_is_a_scheduled_moment_and_a_latency() {
