@@ -38,8 +38,9 @@ pub struct Steady {
 /// How a tool's log is read, and what it printed.
 type Read = fn(&Path) -> Result<Vec<Answer>>;
 
-/// Where a tool's standard output goes, and the log of our own generator.
+/// Where a tool's standard output goes, and what it complains of, and the log of our own generator.
 const OUTPUT: &str = "output";
+const ERRORS: &str = "errors";
 const LOG: &str = "log";
 
 /// A load under way; ended when dropped.
@@ -71,8 +72,8 @@ impl OpenLoop {
     }
 
     fn start(mut command: Command, directory: TempDir, seconds: f64, read: Read) -> Result<Self> {
-        let output = File::create(directory.path().join(OUTPUT))?;
-        command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
+        let file = |name| File::create(directory.path().join(name));
+        command.stdin(Stdio::null()).stdout(file(OUTPUT)?).stderr(file(ERRORS)?);
         let child = command.spawn().with_context(|| format!("start {:?}", command.get_program()))?;
         // To write the log of a long one takes a while.
         Ok(Self { child, directory, read, limit: Duration::from_secs_f64(1.5 * seconds + 30.0) })
@@ -80,7 +81,7 @@ impl OpenLoop {
 
     /// Waits for its end.
     pub fn finish(mut self) -> Result<Vec<Answer>> {
-        let said = || fs::read_to_string(self.directory.path().join(OUTPUT)).unwrap_or_default();
+        let said = || fs::read_to_string(self.directory.path().join(ERRORS)).unwrap_or_default();
         match wait(&mut self.child, self.limit)? {
             Some(status) if status.success() => (self.read)(self.directory.path()),
             Some(status) => bail!("the load: {status}: {}", said().trim()),
