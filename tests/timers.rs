@@ -30,9 +30,14 @@ fn server(arguments: &[&str]) -> Service {
 
 /// Records so many clients with so many requests each.
 fn recorded(arguments: &[&str], clients: u64, each: u64) -> Shares {
+    recorded_for(arguments, clients, each, TIME)
+}
+
+/// Requests that take this long.
+fn recorded_for(arguments: &[&str], clients: u64, each: u64, time: Duration) -> Shares {
     let service = server(arguments);
     let recording = Recorder::new("waits", &format!("port:{}", service.port)).start().unwrap();
-    let asked = ask(&service, clients, each, TIME);
+    let asked = ask(&service, clients, each, time);
     let report = recording.stop().unwrap();
     report.assert_exact("waits", asked);
     let shares = Shares::of(&report, "waits");
@@ -67,6 +72,15 @@ fn workers_that_sleep_are_waited_for() {
     assert!(shares.sum(&["sleep"]) > 25.0, "{shares:?}");
     assert!(shares.sum(&["sleep", "pool_wait"]) > most(), "{shares:?}");
     assert!(shares.sum(&["lock"]) < little(3), "{shares:?}");
+}
+
+/// They end their waits at one moment, and each may have the job for which another one was woken: one replies to a request while the other
+/// puts it away.
+#[test]
+fn workers_that_change_places_lose_nothing() {
+    for workers in ["2", "4"] {
+        recorded_for(&["pool", workers], 12, vm::amount(400, 20), Duration::from_millis(1));
+    }
 }
 
 /// As Go's: a timer of the runtime is one where it can be seen, and an unknown event where not; never a thread that was missing.

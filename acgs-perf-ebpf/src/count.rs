@@ -47,9 +47,9 @@ pub fn atomic_add(slot: *mut u64, value: u64) {
 
 /// Puts `new` into `slot` if that still holds `old`; whether it did. Of two CPUs with the same `old`, one succeeds.
 #[inline(always)]
-pub fn replaced(slot: *mut u64, old: u64, new: u64) -> bool {
-    // SAFETY: `slot` points into a map value, eight bytes aligned.
-    unsafe { atomic_cxchg::<u64, { AtomicOrdering::Relaxed }, { AtomicOrdering::Relaxed }>(slot, old, new).1 }
+pub fn replaced<T: Copy>(slot: *mut T, old: T, new: T) -> bool {
+    // SAFETY: `slot` points into a map value, and is aligned as its type wants it.
+    unsafe { atomic_cxchg::<T, { AtomicOrdering::Relaxed }, { AtomicOrdering::Relaxed }>(slot, old, new).1 }
 }
 
 /// Counts a loss.

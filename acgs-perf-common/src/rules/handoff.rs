@@ -441,7 +441,7 @@ pub fn take_over<T: Table>(
     let given = &mut giver.activity;
     given.standing.spread();
     copy(work, given);
-    work.standing = work.standing.handed_over();
+    work.standing = given.standing.handed_over();
     work.depth = match comes_back {
         true => given.depth.saturating_sub(1),
         false if given.standing.is_known() => given.depth + 1,

@@ -65,6 +65,8 @@ pub trait Table: Sized {
     fn spill(&self, address: u64, first: &Activity) -> bool;
     /// Takes an entry out of the map.
     fn unspill(&self, address: u64);
+    /// Puts `new` into `standing` if that is still `old`; whether it was. Of two CPUs with the same `old`, one succeeds.
+    fn exchange(&self, standing: &mut Standing, old: Standing, new: Standing) -> bool;
     /// Number of the running thread.
     fn running(&self) -> u32;
     /// Number of its process.

@@ -8,7 +8,7 @@ use super::activity::Activity;
 use super::handoff::{MOMENT_NS, is_misled};
 use super::row::{self, queue_of};
 use super::standing::{Custody, Mark, Standing};
-use super::table::{find, forget_answered, has_done};
+use super::table::{find, forget_answered, has_done, take};
 use super::thread::ThreadState;
 use super::turn::{IS_ITS_OWN, IS_SHARED, Resume, Wait, catch_up};
 use super::{Row, Served, Table};
@@ -128,8 +128,9 @@ pub fn answer<T: Table>(table: &T, thread: &mut ThreadState, socket: &mut T::Soc
         work.start_anonymous(now);
         return;
     }
-    if let Some(entry) = find(table, request, began) {
-        entry.standing.mark(Mark::Taken);
+    if let Some(entry) = find(table, request, began)
+        && take(table, entry).is_some()
+    {
         catch_up_at_reply(table, entry, thread, pid, now);
         table.fill(socket, entry, now);
         table.offer(socket, entry, service);
@@ -171,11 +172,13 @@ pub fn fill_quickly<T: Table>(
     if !work.standing.is_fresh() {
         return false;
     }
+    // Of a loop with a pool it may wait for what a worker has done.
+    if thread.pool_sleeps != 0 {
+        return false;
+    }
     let Some(entry) = find(table, request, socket.read()) else { return false };
     let (parked, began) = (entry.at, work.began);
-    // Of a loop with a pool it may wait for what a worker has done.
-    if thread.pool_sleeps != 0
-        || !is_only_computed(entry)
+    if !is_only_computed(entry)
         || entry.parked_by != pid
         || parked < thread.woke_at
         || parked < thread.since

@@ -61,7 +61,7 @@ pub fn keep<T: Table>(table: &T, thread: &mut ThreadState, finished: bool) {
     if counts.request != RESULTS || counts.parked_by != process {
         copy(counts, work);
         (counts.request, counts.parked_by, counts.calls, counts.outstanding) = (RESULTS, process, 0, 0);
-        counts.standing.park();
+        counts.standing = work.standing.tabled();
     }
     let next = counts.calls;
     let Some(result) = entry(table, key(process, next & (KEPT - 1))) else { return };
@@ -71,9 +71,7 @@ pub fn keep<T: Table>(table: &T, thread: &mut ThreadState, finished: bool) {
     }
     // The loop may look at it meanwhile, on another CPU.
     result.standing.mark(Mark::Taken);
-    work.standing.mark(Mark::Taken);
     copy(result, work);
-    work.standing.unmark(Mark::Taken);
     let mut standing = work.standing.tabled();
     standing.set_finished(finished);
     opaque::store(&mut result.standing, standing);

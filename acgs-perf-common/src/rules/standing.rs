@@ -61,7 +61,7 @@ pub enum Mark {
     Spilled = 1 << 12,
     /// It began as its thread, which had had nothing to do, was woken: what it turns out to be for did not wait for a thread.
     Woken = 1 << 13,
-    /// In the table: a thread is about to go on with it or to answer it, and no other may put its copy there meanwhile.
+    /// In the table: a thread writes it down, goes on with it or answers it, and no other may meanwhile; see `table::take`.
     Taken = 1 << 14,
 }
 
@@ -227,7 +227,7 @@ impl Standing {
         self.0 & DONE != 0
     }
 
-    /// Whether another copy of it must not be put into the table.
+    /// Whether nobody may go on with it, or put another copy of it into the table: it was answered, or another thread is at it.
     #[inline(always)]
     #[must_use]
     pub const fn is_out_of_reach(self) -> bool {
@@ -299,11 +299,32 @@ impl Standing {
         self.0 = if finished { self.0 | FINISHED } else { self.0 & !FINISHED };
     }
 
+    /// Whether the place is free for another one: it was answered, and nobody writes another one down there.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_over(self) -> bool {
+        self.0 & (DONE | Mark::Taken as u32) == DONE
+    }
+
+    /// A thread is at it.
+    #[inline(always)]
+    #[must_use]
+    pub const fn taken(self) -> Self {
+        Self(self.0 | Mark::Taken as u32)
+    }
+
+    /// The thread is no longer at it.
+    #[inline(always)]
+    #[must_use]
+    pub const fn let_go(self) -> Self {
+        Self(self.0 & !(Mark::Taken as u32))
+    }
+
     /// A thread goes on with what the table has.
     #[inline(always)]
     #[must_use]
     pub const fn resumed(self) -> Self {
-        Self((self.0 & !FINISHED) | ACTIVE | TABLED)
+        Self((self.0 & !(FINISHED | DONE | Mark::Taken as u32)) | ACTIVE | TABLED)
     }
 
     /// More than one thread has a copy.

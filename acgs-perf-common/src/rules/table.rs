@@ -14,6 +14,7 @@ use super::standing::{Mark, Standing};
 use super::transfer::copy;
 use crate::ledger::Loss;
 use crate::maps::PARKING_PLACES;
+use crate::opaque;
 
 /// An entry that nobody has asked for in this time gives its place to another.
 const STALE_NS: i64 = 60_000_000_000;
@@ -41,7 +42,7 @@ pub fn place_of<T: Table>(table: &T, request: u64) -> Option<&mut Activity> {
     table.place((request >> ADDRESS_BITS) as u32 & (PARKING_PLACES - 1))
 }
 
-/// The entry for this very request, if there is one.
+/// The entry for this very request, if there is one and no other thread is at it.
 #[inline(always)]
 #[allow(clippy::mut_from_ref, reason = "as in `Table`")]
 pub fn find<T: Table>(table: &T, request: u64, began: u64) -> Option<&mut Activity> {
@@ -49,7 +50,33 @@ pub fn find<T: Table>(table: &T, request: u64, began: u64) -> Option<&mut Activi
     if entry.request != request {
         entry = table.spilled(address(request))?;
     }
-    (entry.request == request && entry.began == began && !entry.standing.is_done()).then_some(entry)
+    (entry.request == request && entry.began == began && !entry.standing.is_out_of_reach()).then_some(entry)
+}
+
+/// Takes an entry, so that no other thread goes on with it, answers it or writes it down before it is let go; how it stands then. `None`
+/// where another thread has it. Threads on two CPUs can be at one request at the same moment: one that was woken for it puts it away, while
+/// another one, which has found it in a queue, replies.
+#[inline(always)]
+pub fn take<T: Table>(table: &T, entry: &mut Activity) -> Option<Standing> {
+    let standing = opaque::reload(&entry.standing);
+    let taken = standing.taken();
+    (standing != taken && table.exchange(&mut entry.standing, standing, taken)).then_some(taken)
+}
+
+/// Lets go of an entry, which stands as `taken`: from now on as `standing`, unless its request was answered meanwhile by a thread that could
+/// not take it.
+#[inline(always)]
+pub fn let_go<T: Table>(table: &T, entry: &mut Activity, taken: Standing, standing: Standing) {
+    let _answered = !table.exchange(&mut entry.standing, taken, standing);
+}
+
+/// Writes work down in an entry; where another thread is at it, that knows better.
+#[inline(always)]
+fn write_down<T: Table>(table: &T, entry: &mut Activity, work: &mut Activity) {
+    if let Some(taken) = take(table, entry) {
+        copy(entry, work);
+        let_go(table, entry, taken, work.standing);
+    }
 }
 
 /// The request of a socket if it waits for something unknown since thread `by` put it away, and when that was.
@@ -85,7 +112,7 @@ pub fn park<T: Table>(table: &T, activity: &mut Activity, by: u32) {
         || entry.standing.is_done()
         || activity.at.wrapping_sub(entry.at) as i64 > STALE_NS
     {
-        copy(entry, activity);
+        write_down(table, entry, activity);
         return;
     }
     activity.standing.mark(Mark::Spilled);
@@ -104,10 +131,13 @@ pub fn park<T: Table>(table: &T, activity: &mut Activity, by: u32) {
             table.lose(Loss::RequestTableFull);
             return;
         }
+        if let Some(spilled) = table.spilled(key) {
+            spilled.standing.answered(); // another thread may be at the neighbour
+        }
     }
     // Looked up anew either way: from here on the verifier follows one way, not two.
     if let Some(spilled) = table.spilled(key) {
-        copy(spilled, activity);
+        write_down(table, spilled, activity);
     }
 }
 
@@ -125,7 +155,7 @@ pub fn forget_tabled<T: Table>(table: &T, request: u64, began: u64, standing: St
     let Some(entry) = place_of(table, request) else { return };
     let is_here = entry.request == request;
     // A thread that still has a copy must not put it back: it finds the mark of what was answered.
-    let leaves_mark = standing.is_spread() && (is_here || entry.request == 0 || entry.standing.is_done());
+    let leaves_mark = standing.is_spread() && (is_here || entry.request == 0 || entry.standing.is_over());
     if is_here || leaves_mark {
         entry.request = request;
         entry.began = began;

@@ -84,8 +84,8 @@ subprogram! {
     }
 }
 
-/// Makes `to` a copy; what `from` does not use is left alone. A function of its own, so that the compiler knows that `from` does not
-/// change meanwhile.
+/// Makes `to` a copy, but for its standing, which the caller gives it last: in the table that is what lets others see the rest. What `from`
+/// does not use is left alone. A function of its own, so that the compiler knows that `from` does not change meanwhile.
 #[inline(always)]
 fn copy_inline(to: &mut Activity, from: &Activity) {
     if from.standing.has(Mark::Plain) {
@@ -95,7 +95,6 @@ fn copy_inline(to: &mut Activity, from: &Activity) {
     to.began = from.began;
     to.at = from.at;
     to.touched = from.touched;
-    to.standing = from.standing;
     to.parked_by = from.parked_by;
     to.depth = from.depth;
     to.waited_in = from.waited_in;

@@ -9,11 +9,11 @@ use super::call::DownstreamCall;
 use super::history::Waits;
 use super::runnable::Request;
 use super::standing::Mark;
-use super::table::{find, waiting};
+use super::table::{find, let_go, take, waiting};
 use super::thread::ThreadState;
 use super::transfer::{append, copy};
 use crate::attribution::Component;
-use crate::subprogram;
+use crate::{opaque, subprogram};
 
 /// A call got its answer, a connection was opened, or more of a request has arrived: the request goes on.
 #[repr(C)]
@@ -104,15 +104,18 @@ subprogram! {
 /// it is this request's.
 #[inline(always)]
 pub fn switch_to<T: Table>(table: &T, thread: &mut ThreadState, entry: &mut Activity, wait: &mut Wait, now: u64) {
-    entry.standing.mark(Mark::Taken);
+    if take(table, entry).is_none() {
+        return;
+    }
     catch_up(entry, thread, wait, now);
     let work = &mut thread.activity;
     if wait.before != IS_ITS_OWN && work.is_live() {
         table.park(work, table.running());
     }
     copy(work, entry);
-    entry.standing.unmark(Mark::Taken);
-    work.standing = entry.standing.resumed();
+    let taken = opaque::reload(&entry.standing);
+    work.standing = taken.resumed();
+    let_go(table, entry, taken, taken.let_go());
     work.touched = now;
 }
 

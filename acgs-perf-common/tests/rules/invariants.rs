@@ -5,7 +5,7 @@ use acgs_perf_common::attribution::{
     SHARED_WORD,
 };
 use acgs_perf_common::ledger::Loss;
-use acgs_perf_common::rules::standing::{Copies, Custody, Place, Standing};
+use acgs_perf_common::rules::standing::{Copies, Custody, Mark, Place, Standing};
 use acgs_perf_common::rules::table;
 
 use crate::world::{Reply, World};
@@ -33,6 +33,7 @@ pub fn check(world: &World) {
 
 /// Work stands in one of the ways that `Standing` names: that of a thread, or that of an entry of the table.
 fn check_standing(standing: Standing, in_table: bool) {
+    assert!(!standing.has(Mark::Taken), "nobody is at it between two events");
     let (custody, place, copies) = (standing.custody(), standing.place(), standing.copies());
     let is_legal = match (custody, place, copies) {
         (None, ..) | (_, None, _) | (.., None) => false,

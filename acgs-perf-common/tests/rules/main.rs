@@ -13,4 +13,5 @@ mod servers;
 mod socket;
 mod tables;
 mod truth;
+mod two_at_once;
 mod world;

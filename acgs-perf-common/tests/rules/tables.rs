@@ -9,7 +9,7 @@ use acgs_perf_common::exemplar::segment_duration;
 use acgs_perf_common::ledger::Loss;
 use acgs_perf_common::maps::PARKING_PLACES;
 use acgs_perf_common::rules::activity::Activity;
-use acgs_perf_common::rules::standing::Standing;
+use acgs_perf_common::rules::standing::{Mark, Standing};
 use acgs_perf_common::rules::thread::ThreadState;
 use acgs_perf_common::rules::{Table, handoff};
 
@@ -31,6 +31,8 @@ pub struct Tables {
     /// The thread that runs now.
     pub running: Cell<usize>,
     pub running_pid: Cell<u32>,
+    /// Who takes an entry next finds that a thread on another CPU has it.
+    pub others_are_faster: Cell<bool>,
     losses: RefCell<HashMap<u32, u32>>,
     /// Sum of the segments of each request that was offered.
     pub offered: RefCell<Vec<u64>>,
@@ -45,6 +47,7 @@ impl Default for Tables {
             threads: Vec::new(),
             running: Cell::new(0),
             running_pid: Cell::new(0),
+            others_are_faster: Cell::new(false),
             losses: RefCell::default(),
             offered: RefCell::default(),
         }
@@ -101,6 +104,17 @@ impl Table for Tables {
     fn unspill(&self, address: u64) {
         // SAFETY: as in `place`.
         unsafe { (*self.spilled.get()).remove(&address) };
+    }
+
+    fn exchange(&self, standing: &mut Standing, old: Standing, new: Standing) -> bool {
+        if new.has(Mark::Taken) && self.others_are_faster.take() {
+            return false;
+        }
+        let same = *standing == old;
+        if same {
+            *standing = new;
+        }
+        same
     }
 
     fn running(&self) -> u32 {

@@ -17,7 +17,7 @@ use aya_ebpf::btf_maps::{Array, HashMap};
 use aya_ebpf::macros::btf_map;
 
 use super::exemplar;
-use crate::count::{lose, prefetch};
+use crate::count::{lose, prefetch, replaced};
 use crate::flags::{MMAPABLE, NO_PREALLOC};
 use crate::kernel::sock::Sock;
 use crate::kernel::task::Task;
@@ -99,6 +99,11 @@ impl Table for Requests {
     #[inline(always)]
     fn unspill(&self, address: u64) {
         let _gone_meanwhile = PARKED.remove(address);
+    }
+
+    #[inline(always)]
+    fn exchange(&self, standing: &mut Standing, old: Standing, new: Standing) -> bool {
+        replaced((&raw mut *standing).cast::<u32>(), old.word(), new.word())
     }
 
     #[inline(always)]
