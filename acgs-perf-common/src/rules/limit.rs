@@ -137,6 +137,14 @@ pub fn wakes(thread: &mut ThreadState, now: u64) {
     lapses(thread, now);
 }
 
+/// Whether a timer of a loop is due since its last wait ended, however that ended: loops wait until their next timer, in milliseconds that are
+/// rounded up, and look at their timers after each wait.
+#[inline(always)]
+pub const fn is_due(thread: &ThreadState) -> bool {
+    let limit = thread.limit;
+    limit != 0 && (thread.woke_at + NS_PER_MS).wrapping_sub(limit) as i64 >= 0
+}
+
 /// Somebody has woken it, and it had waited for the same before: all of that was one wait for a lock. Not so where it had waited with
 /// another limit: Ruby's threads sleep, and then wait for the global lock, on one futex.
 #[inline(always)]

@@ -6,6 +6,7 @@
 
 use super::activity::Activity;
 use super::handoff::{MOMENT_NS, is_misled};
+use super::limit;
 use super::row::{self, queue_of};
 use super::standing::{Custody, Mark, Standing};
 use super::table::{find, forget_answered, has_done, take};
@@ -234,7 +235,10 @@ fn catch_up_at_reply<T: Table>(table: &T, entry: &mut Activity, thread: &mut Thr
         // Until the thread woke it waited for something, and not for this thread, which had nothing to do; after that the thread worked
         // for others.
         (wait.until, wait.component) = (idle_until, work.waited_in);
-        if work.waited_in == Component::Sleep as u32 {
+        if is_own && goes_on_by_timer(thread, entry) {
+            // Since it was put away. That timer may have been set later, by code that ran unseen between two waits; mostly it was not.
+            wait.component = Component::Sleep as u32;
+        } else if work.waited_in == Component::Sleep as u32 {
             // A timer, which ended the thread's wait. When it was set nobody knows, nor what the request waited for before.
             entry.charge(Component::Idle, earlier(work.waited_since, start), 0);
         } else if thread.queue_gave != 0 && entry.calls == 0 && entry.standing.waits_alone() {
@@ -247,6 +251,13 @@ fn catch_up_at_reply<T: Table>(table: &T, entry: &mut Activity, thread: &mut Thr
         (wait.until, wait.component) = (start, thread_wait(thread) as u32);
     }
     catch_up(entry, thread, &mut wait, now);
+}
+
+/// Whether a request of an event loop, of which nothing is known but that it waited, goes on because a timer of the loop is due.
+#[inline(always)]
+fn goes_on_by_timer(thread: &ThreadState, entry: &Activity) -> bool {
+    let has_other_threads = thread.pool_sleeps != 0 || thread.takes != 0;
+    !has_other_threads && entry.outstanding == 0 && entry.standing.waits_alone() && limit::is_due(thread)
 }
 
 /// Nobody put the request away: another thread has taken it up from a queue without having slept; or it was idle, and then the request

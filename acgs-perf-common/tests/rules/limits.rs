@@ -192,3 +192,76 @@ fn what_waits_in_a_busy_runtime_does_not_wait_for_a_thread() {
     assert!(sum(Component::Lock) * 50 < all, "{} of {all} is a lock", sum(Component::Lock));
     assert!((sum(Component::Idle) + sum(Component::Sleep)) * 10 > all * 8, "{:?}", world.replies[30].parts());
 }
+
+/// A loop that reads one request after the other, each of which sets a timer of so many ms; other events wake it in between.
+fn sleeping_loop() -> World {
+    let mut world = World::new(2, 4, 1, 1);
+    // It learns that it is a loop.
+    for socket in [0, 1] {
+        world.after(10_000).arrive(socket);
+        world.read(0, socket);
+    }
+    for socket in [0, 1] {
+        world.after(10_000).reply(0, socket);
+    }
+    world.replies.clear();
+    world
+}
+
+/// What each reply says, beside the time on the CPU and the wait for the loop.
+fn waited(world: &World) -> Vec<Vec<(Component, u64)>> {
+    invariants::check(world);
+    let is_wait = |part: &(Component, u64)| matches!(part.0, Component::Idle | Component::Sleep);
+    world.replies.iter().map(|reply| reply.parts().into_iter().filter(is_wait).collect()).collect()
+}
+
+#[test]
+fn a_timer_of_a_loop_is_one_sleep_whatever_else_wakes_the_loop() {
+    let mut world = sleeping_loop();
+    world.arrive(0);
+    world.read(0, 0);
+    world.block(0, Block::PollFor(10 * MS));
+    world.after(4 * MS).arrive(1);
+    world.wake(0, By::Interrupt);
+    world.run(0);
+    world.read(0, 1);
+    world.block(0, Block::PollFor(6 * MS));
+    world.after(6 * MS).wake(0, By::Interrupt);
+    world.run(0);
+    world.reply(0, 0);
+    // That of the second one, which was hidden behind the first, is due too early for the loop's milliseconds: it comes with another event.
+    world.block(0, Block::PollFor(4 * MS));
+    world.after(3_500_000).arrive(2);
+    world.wake(0, By::Interrupt);
+    world.run(0);
+    world.read(0, 2);
+    world.reply(0, 1);
+    assert_eq!(waited(&world), [[(Component::Sleep, 10 * MS)], [(Component::Sleep, 9_500_000)]]);
+}
+
+#[test]
+fn timers_that_are_due_together_are_sleeps() {
+    let mut world = sleeping_loop();
+    for socket in [0, 1] {
+        world.arrive(socket);
+        world.read(0, socket);
+    }
+    world.block(0, Block::PollFor(5 * MS));
+    world.after(5 * MS).wake(0, By::Interrupt);
+    world.run(0);
+    world.reply(0, 0);
+    world.reply(0, 1);
+    assert_eq!(waited(&world), [[(Component::Sleep, 5 * MS)], [(Component::Sleep, 5 * MS)]]);
+}
+
+#[test]
+fn an_unknown_event_of_a_loop_is_none_of_its_timers() {
+    let mut world = sleeping_loop();
+    world.arrive(0);
+    world.read(0, 0);
+    world.block(0, Block::PollFor(10 * MS));
+    world.after(4 * MS).wake(0, By::Interrupt);
+    world.run(0);
+    world.reply(0, 0);
+    assert_eq!(waited(&world), [[(Component::Idle, 4 * MS)]]);
+}
