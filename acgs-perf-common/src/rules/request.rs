@@ -256,8 +256,10 @@ fn catch_up_at_reply<T: Table>(table: &T, entry: &mut Activity, thread: &mut Thr
 /// Whether a request of an event loop, of which nothing is known but that it waited, goes on because a timer of the loop is due.
 #[inline(always)]
 fn goes_on_by_timer(thread: &ThreadState, entry: &Activity) -> bool {
-    let has_other_threads = thread.pool_sleeps != 0 || thread.takes != 0;
-    !has_other_threads && entry.outstanding == 0 && entry.standing.waits_alone() && limit::is_due(thread)
+    // Who has a pool may have been woken by that, unless its wait has ended by itself.
+    let may_be_result = thread.pool_sleeps != 0 && thread.activity.waited_in != Component::Sleep as u32;
+    let has_timers = thread.takes == 0 && !may_be_result && limit::is_due(thread);
+    has_timers && entry.outstanding == 0 && entry.standing.waits_alone()
 }
 
 /// Nobody put the request away: another thread has taken it up from a queue without having slept; or it was idle, and then the request

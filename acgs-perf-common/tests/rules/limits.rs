@@ -254,6 +254,22 @@ fn timers_that_are_due_together_are_sleeps() {
     assert_eq!(waited(&world), [[(Component::Sleep, 5 * MS)], [(Component::Sleep, 5 * MS)]]);
 }
 
+/// Of a loop that has a pool a worker could have woken it.
+#[test]
+fn a_loop_with_a_pool_has_slept_where_its_wait_ended_by_itself() {
+    for (ns, component) in [(10 * MS, Component::Sleep), (9_500_000, Component::Idle)] {
+        let mut world = sleeping_loop();
+        world.thread(0).pool_sleeps = 8;
+        world.arrive(0);
+        world.read(0, 0);
+        world.block(0, Block::PollFor(10 * MS));
+        world.after(ns).wake(0, By::Interrupt);
+        world.run(0);
+        world.reply(0, 0);
+        assert_eq!(waited(&world), [[(component, ns)]]);
+    }
+}
+
 #[test]
 fn an_unknown_event_of_a_loop_is_none_of_its_timers() {
     let mut world = sleeping_loop();
