@@ -5,7 +5,7 @@
 //! one in a hundred it would be chance whether the P99 is one of them.
 
 use acgs_perf_common::attribution::Component::{
-    CpuQuota, Disk, Downstream, Fault, Idle, Lock, OnCpu, PoolWait, QueueAccept, QueueCpuQuota, QueueLock, QueueOnCpu,
+    CpuQuota, Disk, Downstream, Fault, Lock, OnCpu, PoolWait, QueueAccept, QueueCpuQuota, QueueLock, QueueOnCpu,
     QueueRunQueue, QueueSleep, RunQueue, Sleep,
 };
 
@@ -183,7 +183,7 @@ pub const CAUSES: &[Cause] = &[
         expected: &[QueueAccept],
         ..cause("late_accept", "gunicorn-sync", Server::Gunicorn("sync", 1, 1), closing(victims("/ok")), 50)
     },
-    Cause { expected: &[Idle, Sleep], ..cause("timer", "uvicorn-uvloop", UVLOOP, load("/ok", "/timer/40", 0.02), 40) },
+    Cause { expected: &[Sleep], ..cause("timer", "uvicorn-uvloop", UVLOOP, load("/ok", "/timer/40", 0.02), 40) },
     Cause {
         expected: &[Sleep],
         measured: Some("sleep"),
