@@ -51,6 +51,29 @@ extern "C" fn sockets_look(ctx: *const StorageContext) -> i32 {
     run(|| look(meta, sk))
 }
 
+/// The same at all TCP sockets of a network namespace, where the kernel does not go over the storage of sockets.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "iter/tcp")]
+extern "C" fn sockets_look_tcp(ctx: *const SocketContext) -> i32 {
+    // SAFETY: the kernel passes a valid context.
+    let (meta, common) = unsafe { ((*ctx).meta, (*ctx).sk) };
+    if common.is_null() {
+        return 0;
+    }
+    let Some(sk) = tcp_sock(common) else { return 0 };
+    run(|| look(meta, sk))
+}
+
+/// The same at all UNIX sockets of a network namespace.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "iter/unix")]
+extern "C" fn sockets_look_unix(ctx: *const SocketContext) -> i32 {
+    // SAFETY: the kernel passes a valid context.
+    let (meta, sk) = unsafe { ((*ctx).meta, (*ctx).sk) };
+    let Some(sk) = Sock::from_raw(sk.cast_const()) else { return 0 };
+    run(|| look(meta, sk))
+}
+
 #[inline(always)]
 fn look(meta: *const u8, sk: Sock) -> Result<(), Loss> {
     let Some(socket) = SOCKETS.get(sk) else { return Ok(()) };

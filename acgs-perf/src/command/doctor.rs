@@ -172,9 +172,12 @@ fn diagnose(load: bool) -> Diagnosis {
     };
     let (mut probes, mut programs): (Vec<ProbeStatus>, _) = (probes, None);
     if load {
-        match live::start(all, 1, &Debug::default()) {
+        match live::start(all, 1, &Debug { every_program: true, ..Debug::default() }) {
             Ok(session) => {
-                check("verifier", true, format!("{} programs accepted", session.loads.len()));
+                let without =
+                    session.look().err().map(|why| format!("; requests without a reply are not known: {why}"));
+                let accepted = format!("{} programs accepted{}", session.loads.len(), without.unwrap_or_default());
+                check("verifier", true, accepted);
                 probes = session.probes();
                 programs = Some(session.loads.into_iter().map(ProgramState::from).collect());
             }

@@ -416,7 +416,7 @@ impl Engine {
 
     fn program_costs(&self) -> Result<Vec<ProgramCost>, LiveError> {
         let mut costs = self.session.program_costs()?;
-        costs.extend(self.session.look_cost()?);
+        costs.extend(self.session.look_costs()?);
         Ok(costs)
     }
 

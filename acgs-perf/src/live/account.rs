@@ -36,7 +36,7 @@ impl Account {
     pub fn measure(object: &mut Object) -> Result<Self, LiveError> {
         let refused = |error| program::refused(PROGRAM, ProgramError::IOError(error));
         if object.program(PROGRAM).is_err() {
-            object.load(&[Wanted::raw(PROGRAM)]).remove(PROGRAM).transpose()?;
+            object.load(&[&Wanted::raw(PROGRAM)]).remove(PROGRAM).transpose()?;
         }
         let empty = object.program(PROGRAM)?;
         let mut cheapest = Duration::MAX;

@@ -1,49 +1,57 @@
 //! Looks at the sockets of services: what has arrived and was not answered, and what listeners have dropped.
 //!
 //! In: the loaded socket iterators. Out: a [`Sighting`] for each open request and each listener. A look goes over all sockets that
-//! have our state, so it is for whoever calls to look only when something has arrived.
+//! have our state, so it is for whoever calls to look only when something has arrived. Kernels that let nobody go over the elements of a
+//! map (a hardened 6.18 refuses programs for `bpf_sk_storage_map` and `bpf_map_elem` with EPERM) go over all sockets of the services' network
+//! namespaces instead, which takes longer where many are nobody's.
 
 use std::cell::RefCell;
 use std::fs::File;
+use std::io;
 use std::io::Read as _;
-use std::mem::MaybeUninit;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::{io, ptr};
 
 use acgs_perf_common::fates::Sighting;
 use aya::maps::{Array, Map, MapData};
 
+use super::elsewhere::Elsewhere;
 use super::object::Object;
-use super::{LiveError, bpf};
+use super::{LiveError, bpf, sightings};
 
 /// The variables of the kernel side that it writes; the only one tells whether data has arrived.
 const VARIABLES: &str = ".bss";
-/// Bytes read at a time; the kernel has 32 KiB ready.
-const CHUNK: usize = 32 << 10;
 
 /// The iterator over sockets that have our state.
 pub struct Look {
-    link: OwnedFd,
+    over: Over,
     /// One word: whether data has arrived.
     arrived: RefCell<Array<MapData, u64>>,
 }
 
 impl Look {
-    /// Attaches the loaded `iterator` to the sockets that have state in the map `sockets`.
+    /// Of what `over` goes over.
     ///
     /// # Errors
-    /// When the kernel refuses it.
-    pub fn open(object: &mut Object, iterator: &'static str, sockets: &'static str) -> Result<Self, LiveError> {
-        let error = |name, reason: &dyn std::fmt::Display| LiveError::Map { name, reason: reason.to_string() };
-        let variables = object.take_map(VARIABLES).ok_or_else(|| error(VARIABLES, &"not in the object"))?;
-        let arrived = Array::try_from(variables).map_err(|e| error(VARIABLES, &e))?;
-        let Some(Map::SkStorage(map) | Map::Unsupported(map)) = object.map(sockets) else {
-            return Err(error(sockets, &"no storage of sockets in the object"));
-        };
-        let link = bpf::link_iterator(object.program(iterator)?, Some(map.fd().as_fd()));
-        let link = link.map_err(|e| error(sockets, &e))?;
-        Ok(Self { link, arrived: RefCell::new(arrived) })
+    /// When the object is not as it should be.
+    pub fn open(object: &mut Object, over: Over) -> Result<Self, LiveError> {
+        let variables = object.take_map(VARIABLES).ok_or_else(|| failed(VARIABLES, &"not in the object"))?;
+        let arrived = Array::try_from(variables).map_err(|error| failed(VARIABLES, &error))?;
+        Ok(Self { over, arrived: RefCell::new(arrived) })
+    }
+
+    /// From now on it looks at the sockets of these network namespaces too, if it does not go over all of them anyway.
+    ///
+    /// # Errors
+    /// When there is no going there.
+    pub fn goes_to(&mut self, networks: &[PathBuf]) -> Result<(), LiveError> {
+        let Over::Networks { links, elsewhere } = &mut self.over else { return Ok(()) };
+        for path in networks {
+            if !elsewhere.iter().any(|network| network.is_in(path)) {
+                elsewhere.extend(Elsewhere::begin(path, links).map_err(|error| failed("sockets", &error))?);
+            }
+        }
+        Ok(())
     }
 
     /// Whether data has arrived on any socket since the last call.
@@ -63,30 +71,59 @@ impl Look {
     /// # Errors
     /// When the kernel refuses to.
     pub fn walk(&self, mut each: impl FnMut(&Sighting)) -> io::Result<()> {
-        let mut file = bpf::iterate(self.link.as_fd())?;
-        let (mut bytes, mut chunk) = (Vec::new(), vec![0; CHUNK]);
-        loop {
-            let read = file.read(&mut chunk)?;
-            if read == 0 {
-                return Ok(());
+        match &self.over {
+            Over::Storage(link) => sightings::read(link.as_fd(), &mut each),
+            Over::Networks { links, elsewhere } => {
+                links.iter().try_for_each(|link| sightings::read(link.as_fd(), &mut each))?;
+                for network in elsewhere {
+                    network.walk()?.iter().for_each(&mut each);
+                }
+                Ok(())
             }
-            bytes.extend_from_slice(&chunk[..read]);
-            let whole = bytes.len() / size_of::<Sighting>() * size_of::<Sighting>();
-            bytes[..whole].chunks_exact(size_of::<Sighting>()).map(sighting).for_each(|seen| each(&seen));
-            bytes.drain(..whole);
         }
     }
 }
 
-/// A record from its bytes, of which there are enough.
-fn sighting(bytes: &[u8]) -> Sighting {
-    let mut seen = MaybeUninit::<Sighting>::zeroed();
-    let len = bytes.len().min(size_of::<Sighting>());
-    // SAFETY: no more bytes are copied than either has; a record consists of integers, which are valid for every bit pattern.
-    unsafe {
-        ptr::copy_nonoverlapping(bytes.as_ptr(), seen.as_mut_ptr().cast::<u8>(), len);
-        seen.assume_init()
+/// What a look goes over.
+pub enum Over {
+    /// The sockets that have our state.
+    Storage(OwnedFd),
+    /// All sockets of network namespaces: of the agent's own, and of those in which somebody looks for it.
+    Networks {
+        /// An iterator for each kind of socket.
+        links: Vec<OwnedFd>,
+        /// One for each other network namespace.
+        elsewhere: Vec<Elsewhere>,
+    },
+}
+
+impl Over {
+    /// The sockets that have state in the map `sockets`, by the loaded `iterator`.
+    ///
+    /// # Errors
+    /// When the kernel refuses it.
+    pub fn storage(object: &Object, iterator: &'static str, sockets: &'static str) -> Result<Self, LiveError> {
+        let Some(Map::SkStorage(map) | Map::Unsupported(map)) = object.map(sockets) else {
+            return Err(failed(sockets, &"no storage of sockets in the object"));
+        };
+        let link = bpf::link_iterator(object.program(iterator)?, Some(map.fd().as_fd()));
+        link.map(Self::Storage).map_err(|error| failed(sockets, &error))
     }
+
+    /// The sockets of this network namespace, by loaded `iterators`.
+    ///
+    /// # Errors
+    /// When the kernel refuses one of them.
+    pub fn networks(object: &Object, iterators: &[&'static str]) -> Result<Self, LiveError> {
+        let link =
+            |name: &&'static str| bpf::link_iterator(object.program(name)?, None).map_err(|error| failed(name, &error));
+        let links = iterators.iter().map(link).collect::<Result<_, _>>()?;
+        Ok(Self::Networks { links, elsewhere: Vec::new() })
+    }
+}
+
+fn failed(name: &'static str, reason: &dyn std::fmt::Display) -> LiveError {
+    LiveError::Map { name, reason: reason.to_string() }
 }
 
 /// Runs loaded iterators once over the sockets of this network namespace, and of those whose files are given.
@@ -136,14 +173,6 @@ pub fn tick_ns() -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_record_is_what_its_bytes_say() {
-        let seen = Sighting { arrived: 7, port: 80, drops: 3, ..Sighting::default() };
-        // SAFETY: the record consists of integers without gaps.
-        let bytes = unsafe { std::slice::from_raw_parts(ptr::from_ref(&seen).cast::<u8>(), size_of::<Sighting>()) };
-        assert_eq!(sighting(bytes), seen);
-    }
 
     #[test]
     fn a_tick_is_between_one_and_ten_milliseconds() {

@@ -8,6 +8,7 @@ mod bpf;
 pub mod btf;
 pub mod calls;
 pub mod diagnostics;
+mod elsewhere;
 pub mod endpoint_names;
 mod entries;
 pub mod hooks;
@@ -24,6 +25,7 @@ mod program;
 pub mod rights;
 mod service_table;
 pub mod session;
+mod sightings;
 pub mod status;
 pub mod table;
 pub mod workers;
@@ -114,6 +116,8 @@ pub struct Debug {
     pub map_entries: Vec<(String, u32)>,
     /// Programs have a standby although this kernel's tracepoints disable preemption.
     pub standby: bool,
+    /// Programs are loaded too that stand in for others which this kernel accepts.
+    pub every_program: bool,
 }
 
 /// Resolves the kernel's fields, chooses hooks, and loads the programs for `services` services.

@@ -157,9 +157,9 @@ impl Object {
     }
 
     /// Loads programs, several at a time where there are CPUs for it. What came of each, by its name.
-    pub fn load(&mut self, wanted: &[Wanted]) -> BTreeMap<&'static str, Loaded> {
+    pub fn load(&mut self, wanted: &[&Wanted]) -> BTreeMap<&'static str, Loaded> {
         let mut to_do: Vec<(&Wanted, Option<Function>)> =
-            wanted.iter().map(|program| (program, self.code.remove(program.name))).collect();
+            wanted.iter().map(|program| (*program, self.code.remove(program.name))).collect();
         // The longest first, so that none is left for the end.
         to_do.sort_by_key(|(_, code)| std::cmp::Reverse(code.as_ref().map_or(0, |code| code.instructions.len())));
         let loaders = thread::available_parallelism().map_or(1, usize::from).min(LOADERS).min(to_do.len());
@@ -190,6 +190,11 @@ impl Object {
             results.insert(name, result);
         }
         results
+    }
+
+    /// Lets go of the code of programs that are not needed.
+    pub fn forget(&mut self, programs: &[&Wanted]) {
+        self.code.retain(|name, _| programs.iter().all(|program| program.name != *name));
     }
 
     fn load_one(&self, wanted: &Wanted, code: Option<&Function>) -> Result<OwnedFd, LiveError> {

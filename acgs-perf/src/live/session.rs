@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::account::{self, Account};
 use super::diagnostics::{self, Diagnostics};
 use super::hooks::Program;
-use super::look::{self, Look};
+use super::look::{self, Look, Over};
 use super::maps::{self, Maps};
 use super::object::{Loaded, Object, Settings};
 use super::offsets::Resolved;
@@ -158,14 +158,18 @@ impl Session {
         memory::give_files_back();
         let sized = BASE_MAPS.iter().chain(PROBES.iter().flat_map(|spec| spec.maps)).map(|map: &MapSpec| map.name);
         let ring = Some(maps::exemplar_ring(&mut object)?);
-        let mut loaded = object.load(wanted);
+        let spare_names = PROBES.iter().filter_map(|spec| spec.sockets).flat_map(|sockets| sockets.look_everywhere);
+        let spare_names: BTreeSet<&str> = spare_names.map(|(name, _)| *name).collect();
+        let (spare, wanted): (Vec<&Wanted>, Vec<&Wanted>) =
+            wanted.iter().partition(|program| spare_names.contains(program.name));
+        let mut loaded = object.load(&wanted);
         let diagnostics = Diagnostics::open(&object);
         let (links, loads, attach) = (Vec::new(), Vec::new(), Duration::ZERO);
         let look = Err("no probe looks at sockets".to_owned());
         let maps = Maps::none(services, shards)?;
         let mut session = Self { object, links, maps, ring, diagnostics, look, process, probes, loads, attach };
         session.sort_out(&mut loaded)?;
-        session.open_look(&mut loaded);
+        session.open_look(&mut loaded, &spare, debug.every_program);
         session.maps = Maps::open(&mut session.object, services, shards, sized)?;
         session.maps.set_call_classes(&calls::classes());
         session.attach = began.elapsed();
@@ -201,13 +205,29 @@ impl Session {
         iterators.filter_map(|name| loaded.remove(name)).try_for_each(|loaded| loaded.map(drop))
     }
 
-    /// Opens the look at sockets, if its programs are loaded.
-    fn open_look(&mut self, loaded: &mut BTreeMap<&'static str, Loaded>) {
+    /// Opens the look at sockets, if its programs are loaded; by the `spare` ones, if the kernel has refused the first. With `every_program`
+    /// these have to load in any case.
+    fn open_look(&mut self, loaded: &mut BTreeMap<&'static str, Loaded>, spare: &[&Wanted], every_program: bool) {
         let Some(iterators) = self.socket_iterators() else { return };
-        let mut results = iterators.programs().filter_map(|(name, _)| loaded.remove(name));
-        let are_loaded = results.try_for_each(|loaded| loaded.map(drop));
-        let look = are_loaded.and_then(|()| Look::open(&mut self.object, iterators.look, iterators.map));
+        let mut begin = iterators.begin.iter().filter_map(|(name, _)| loaded.remove(name));
+        let look = begin.try_for_each(|loaded| loaded.map(drop)).and_then(|()| {
+            let storage = loaded.remove(iterators.look).unwrap_or(Ok(Duration::ZERO));
+            let storage = storage.and_then(|_| Over::storage(&self.object, iterators.look, iterators.map));
+            let over = match storage {
+                Ok(over) if !every_program => over,
+                Ok(over) => self.look_everywhere(iterators, spare).map(|_| over)?,
+                Err(refused) => self.look_everywhere(iterators, spare).map_err(|_also| refused)?,
+            };
+            Look::open(&mut self.object, over)
+        });
+        self.object.forget(spare);
         self.look = look.map_err(|error| error.to_string());
+    }
+
+    fn look_everywhere(&mut self, iterators: SocketIterators, spare: &[&Wanted]) -> Result<Over, LiveError> {
+        self.object.load(spare).into_values().try_for_each(|loaded| loaded.map(drop))?;
+        let names: Vec<&'static str> = iterators.look_everywhere.iter().map(|(name, _)| *name).collect();
+        Over::networks(&self.object, &names)
     }
 
     fn socket_iterators(&self) -> Option<SocketIterators> {
@@ -228,9 +248,10 @@ impl Session {
     /// # Errors
     /// When the kernel refuses to go over the sockets.
     pub fn begin_sockets(&mut self, networks: &[PathBuf]) -> Result<(), LiveError> {
-        let Some(iterators) = self.socket_iterators().filter(|_| self.look.is_ok()) else { return Ok(()) };
+        let (Some(iterators), Ok(look)) = (self.socket_iterators(), &mut self.look) else { return Ok(()) };
         let names: Vec<&'static str> = iterators.begin.iter().map(|(name, _)| *name).collect();
-        look::begin(&self.object, &names, networks)
+        look::begin(&self.object, &names, networks)?;
+        look.goes_to(networks)
     }
 
     /// Notes what loading a program took.
@@ -400,9 +421,10 @@ impl Session {
     ///
     /// # Errors
     /// When the kernel does not tell.
-    pub fn look_cost(&self) -> Result<Option<ProgramCost>, LiveError> {
-        let iterators = self.socket_iterators().filter(|_| self.look.is_ok());
-        iterators.map(|iterators| self.program_cost(iterators.look)).transpose()
+    pub fn look_costs(&self) -> Result<Vec<ProgramCost>, LiveError> {
+        let programs = self.socket_iterators().into_iter().flat_map(SocketIterators::looks);
+        let loaded = programs.filter(|name| self.object.program(name).is_ok());
+        loaded.map(|name| self.program_cost(name)).collect()
     }
 
     fn program_cost(&self, name: &'static str) -> Result<ProgramCost, LiveError> {

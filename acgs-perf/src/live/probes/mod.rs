@@ -100,6 +100,8 @@ pub struct SocketIterators {
     pub look: &'static str,
     /// That map.
     pub map: &'static str,
+    /// In place of `look` where the kernel refuses that: go over all sockets of a network namespace; name and kind of each.
+    pub look_everywhere: &'static [(&'static str, &'static str)],
     /// Run once the hooks are attached, over all sockets of the services' network namespaces: name and kind of each.
     pub begin: &'static [(&'static str, &'static str)],
 }
@@ -107,7 +109,13 @@ pub struct SocketIterators {
 impl SocketIterators {
     /// All of them, with their kind.
     pub fn programs(self) -> impl Iterator<Item = (&'static str, &'static str)> {
-        [(self.look, "bpf_sk_storage_map")].into_iter().chain(self.begin.iter().copied())
+        let look = [(self.look, "bpf_sk_storage_map")].into_iter().chain(self.look_everywhere.iter().copied());
+        look.chain(self.begin.iter().copied())
+    }
+
+    /// Those that look, of which a kernel needs the first or the others.
+    pub fn looks(self) -> impl Iterator<Item = &'static str> {
+        [self.look].into_iter().chain(self.look_everywhere.iter().map(|(name, _)| *name))
     }
 }
 

@@ -39,6 +39,7 @@ pub static PROBE: ProbeSpec = ProbeSpec {
     sockets: Some(SocketIterators {
         look: "sockets_look",
         map: "SOCKETS",
+        look_everywhere: &[("sockets_look_tcp", "tcp"), ("sockets_look_unix", "unix")],
         begin: &[("sockets_begin_tcp", "tcp"), ("sockets_begin_unix", "unix")],
     }),
     read,
