@@ -93,30 +93,27 @@ fn a_thread_without_room_for_its_state_is_not_followed() {
     assert_eq!(report.requests("threads"), 1);
 }
 
+/// One of the two has the request. Before that was so, this made `attribution_inconsistent` count within a few rounds; what else could is not
+/// known.
 #[test]
-fn two_threads_that_take_up_one_request_at_once_do_not_add_up() {
+fn two_threads_that_take_up_one_request_at_once_add_up() {
     need_root();
+    let rounds = if in_vm() { 20 } else { 200 };
     let server = start(Kind::Torn, &[]).unwrap();
-    // It takes two threads at one moment, which a host that is busy with others may not give for long.
-    for rounds in [40, 80, 160, 320] {
-        let recording = record(&server).start().unwrap();
-        for _ in 0..rounds {
-            let mut streams: Vec<_> = (0..3).map(|_| TcpStream::connect(server.address()).unwrap()).collect();
-            for stream in &mut streams {
-                stream.write_all(&[0; 1]).unwrap();
-                thread::sleep(Duration::from_millis(1));
-            }
-            streams.iter_mut().for_each(|stream| stream.write_all(&[0; TORN - 1]).unwrap());
-            streams.iter_mut().for_each(|stream| stream.read_exact(&mut [0; MESSAGE]).unwrap());
+    let recording = record(&server).start().unwrap();
+    for _ in 0..rounds {
+        let mut streams: Vec<_> = (0..3).map(|_| TcpStream::connect(server.address()).unwrap()).collect();
+        for stream in &mut streams {
+            stream.write_all(&[0; 1]).unwrap();
+            thread::sleep(Duration::from_millis(1));
         }
-        let report = recording.stop().unwrap();
-        report.assert_requests("hostile", 3 * rounds);
-        if report.losses().iter().any(|(name, _)| name == "attribution_inconsistent") {
-            report.lost("attribution_inconsistent", &["arrival_unseen"]);
-            return;
-        }
+        streams.iter_mut().for_each(|stream| stream.write_all(&[0; TORN - 1]).unwrap());
+        streams.iter_mut().for_each(|stream| stream.read_exact(&mut [0; MESSAGE]).unwrap());
     }
-    panic!("no two threads took up one request at once");
+    let report = recording.stop().unwrap();
+    report.assert_requests("hostile", 3 * rounds);
+    let losses = report.losses();
+    assert!(losses.iter().all(|(name, _)| name != "attribution_inconsistent"), "{losses:?}");
 }
 
 #[test]

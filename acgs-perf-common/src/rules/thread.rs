@@ -79,6 +79,12 @@ pub struct ThreadState {
     pub has_woken: u32,
     /// Time in waits for events that ended by themselves since it has last read of its request.
     pub polled: u64,
+    /// Until when it waits, or has waited last, for events: its next timer.
+    pub timer: u64,
+    /// Since when it has waited for that timer, however often other events have woken it.
+    pub timer_since: u64,
+    /// How long it waited for the timer before.
+    pub timer_before: u64,
     /// What it works on.
     pub activity: Activity,
     /// For whom it may act next.

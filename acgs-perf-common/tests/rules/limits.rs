@@ -254,6 +254,29 @@ fn timers_that_are_due_together_are_sleeps() {
     assert_eq!(waited(&world), [[(Component::Sleep, 5 * MS)], [(Component::Sleep, 5 * MS)]]);
 }
 
+/// As under a lock of the runtime, whose holder sleeps: before its own timer was set a request has waited for nobody knows what.
+#[test]
+fn timers_that_are_set_one_after_the_other_are_not_one_sleep() {
+    let mut world = sleeping_loop();
+    for socket in 0..4 {
+        world.arrive(socket);
+        world.read(0, socket);
+    }
+    for socket in 0..4 {
+        // Who rounds down waits twice.
+        world.block(0, Block::PollFor(3 * MS));
+        world.after(3 * MS).wake(0, By::Interrupt);
+        world.run(0);
+        world.block(0, Block::PollFor(2 * MS));
+        world.after(2 * MS).wake(0, By::Interrupt);
+        world.run(0);
+        world.reply(0, socket);
+    }
+    let waited = waited(&world);
+    assert_eq!(waited[0], [(Component::Sleep, 5 * MS)]);
+    assert_eq!(waited[3], [(Component::Idle, 15 * MS), (Component::Sleep, 5 * MS)]);
+}
+
 /// Of a loop that has a pool a worker could have woken it.
 #[test]
 fn a_loop_with_a_pool_has_slept_where_its_wait_ended_by_itself() {

@@ -68,5 +68,8 @@ subprogram! {
                 thread.limit = limit::of_time(clock, seconds, part * unit, wall_ahead_ns(), now);
             }
         }
+        if word == 0 {
+            limit::waits_for_timer(thread, now);
+        }
     }
 }
