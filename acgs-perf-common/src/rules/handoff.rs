@@ -133,18 +133,17 @@ pub fn is_unlocked<C: Caller>(thread: &mut ThreadState, task: &C, service: u32, 
 #[inline(always)]
 pub fn blocks<T: Table, C: Caller>(table: &T, thread: &mut ThreadState, task: &C, state: u32, now: u64) {
     let is_on_other_word = is_on_other_word(thread);
-    let goes_on_sleeping = goes_on_sleeping(thread, now);
-    let work = &mut thread.activity;
-    let live = work.is_live();
+    let live = thread.activity.is_live();
     let waits_for_events = state == State::Poll as u32;
     // A worker waits for its next job without a limit; who waits for an interpreter's global lock has one, or waits for a mutex.
     // A loop that has a pool waits for a lock, if it is no thread of a runtime.
     let may_be_worker = thread.pool_sleeps == 0 || thread.takes != 0;
     let awaits_job = state == State::Lock as u32 && may_be_worker && task.syscall() == FUTEX && task.may_await_job();
     thread.awaits_job = u32::from(awaits_job);
-    if !goes_on_sleeping {
+    if thread.slept_since != 0 && !goes_on_sleeping(thread, now) {
         thread.slept_since = 0;
     }
+    let work = &mut thread.activity;
     let mut component = queue_component_of(state);
     if waits_for_events {
         component = if live && work.waits_for_peer(state) && thread.loop_evidence == 0 {

@@ -148,8 +148,7 @@ pub const fn is_due(thread: &ThreadState) -> bool {
 /// Whether the thread, which blocks now, has only looked for what is due since its last wait ended by itself, and found that it is too early.
 #[inline(always)]
 pub fn goes_on_sleeping(thread: &ThreadState, now: u64) -> bool {
-    let has_looked = thread.activity.standing.is_only_woken() && now.wrapping_sub(thread.since) < LOOK_NS;
-    thread.slept_since != 0 && has_looked
+    thread.slept_since != 0 && thread.activity.standing.is_only_woken() && now.wrapping_sub(thread.since) < LOOK_NS
 }
 
 /// The thread, which blocks now, waits for events until its next timer, perhaps since other events have woken it.
