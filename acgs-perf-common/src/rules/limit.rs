@@ -155,9 +155,12 @@ pub fn goes_on_sleeping(thread: &ThreadState, now: u64) -> bool {
 #[inline(always)]
 pub fn waits_for_timer(thread: &mut ThreadState, now: u64) {
     let limit = thread.limit;
+    if limit == 0 {
+        return;
+    }
     if goes_on_sleeping(thread, now) {
         thread.timer = limit;
-    } else if limit != 0 && limit.wrapping_sub(thread.timer).wrapping_add(NS_PER_MS) > 2 * NS_PER_MS {
+    } else if limit.wrapping_sub(thread.timer).wrapping_add(NS_PER_MS) > 2 * NS_PER_MS {
         thread.timer_before = thread.timer.wrapping_sub(thread.timer_since);
         thread.timer = limit;
         thread.timer_since = now;

@@ -285,9 +285,7 @@ fn a_loop_with_a_pool_has_slept_where_its_wait_ended_by_itself() {
         world.thread(0).pool_sleeps = 8;
         world.arrive(0);
         world.read(0, 0);
-        world.block(0, Block::PollFor(10 * MS));
-        world.after(ns).wake(0, By::Interrupt);
-        world.run(0);
+        waits(&mut world, Block::PollFor(10 * MS), ns, By::Interrupt);
         world.reply(0, 0);
         assert_eq!(waited(&world), [[(component, ns)]]);
     }
@@ -303,4 +301,26 @@ fn an_unknown_event_of_a_loop_is_none_of_its_timers() {
     world.run(0);
     world.reply(0, 0);
     assert_eq!(waited(&world), [[(Component::Idle, 4 * MS)]]);
+}
+
+/// That it has waited without a limit in between says nothing of its timers.
+#[test]
+fn a_loop_without_a_timer_in_between_sets_none_in_turn() {
+    let mut world = sleeping_loop();
+    waits(&mut world, Block::PollFor(3 * MS), 3 * MS, By::Interrupt);
+    waits(&mut world, Block::Poll, MS, By::Interrupt);
+    for socket in [0, 1] {
+        world.arrive(socket);
+        world.read(0, socket);
+        world.after(MS / 2);
+    }
+    waits(&mut world, Block::PollFor(5 * MS), 5 * MS, By::Interrupt);
+    world.reply(0, 0);
+    waits(&mut world, Block::PollFor(2 * MS), 2 * MS, By::Interrupt);
+    world.reply(0, 1);
+    assert!(
+        waited(&world).iter().flatten().all(|(component, _)| *component == Component::Sleep),
+        "{:?}",
+        waited(&world)
+    );
 }

@@ -409,9 +409,9 @@ impl World {
         }
         if let Block::LockFor(ns) | Block::PollFor(ns) = how {
             state.limit = limit::of_time(Clock::FromNow, 0, ns, 0, self.now);
-            if !has_word {
-                limit::waits_for_timer(&mut state, self.now);
-            }
+        }
+        if how.state() == State::Poll {
+            limit::waits_for_timer(&mut state, self.now);
         }
         handoff::blocks(&self.tables, &mut state, task, how.state() as u32, self.now);
         state.enter(how.state() as u32, self.now);

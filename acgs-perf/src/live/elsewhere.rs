@@ -34,9 +34,7 @@ impl Elsewhere {
         let ((ask, asked), (answer, answers)) = (sync_channel(0), sync_channel(1));
         let (arrives, arrival) = sync_channel(1);
         let in_there = move || {
-            // SAFETY: setns takes an open descriptor; only this thread goes there, and it stays.
-            let goes = unsafe { libc::setns(file.as_raw_fd(), libc::CLONE_NEWNET) };
-            let gone = if goes == 0 { Ok(()) } else { Err(io::Error::last_os_error()) };
+            let gone = go_to(&file);
             drop(file);
             let is_there = gone.is_ok();
             if arrives.send(gone).is_err() || !is_there {
@@ -68,6 +66,18 @@ impl Elsewhere {
         let gone = || io::Error::other("the thread that looked there has failed");
         self.ask.send(()).map_err(|_| gone())?;
         self.answers.recv().map_err(|_| gone())?
+    }
+}
+
+/// The running thread goes to the network namespace of this file, alone and for good.
+///
+/// # Errors
+/// When it may not.
+pub fn go_to(network: &File) -> io::Result<()> {
+    // SAFETY: setns takes an open descriptor.
+    match unsafe { libc::setns(network.as_raw_fd(), libc::CLONE_NEWNET) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
     }
 }
 

@@ -9,13 +9,13 @@ use std::cell::RefCell;
 use std::fs::File;
 use std::io;
 use std::io::Read as _;
-use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use acgs_perf_common::fates::Sighting;
 use aya::maps::{Array, Map, MapData};
 
-use super::elsewhere::Elsewhere;
+use super::elsewhere::{Elsewhere, go_to};
 use super::object::Object;
 use super::{LiveError, bpf, sightings};
 
@@ -150,13 +150,7 @@ fn once(link: BorrowedFd<'_>, network: Option<&Path>) -> io::Result<()> {
     };
     let Some(path) = network else { return run() };
     let Ok(file) = File::open(path) else { return Ok(()) }; // its process is gone
-    let in_there = move || {
-        // SAFETY: setns takes an open descriptor; only this thread goes there, and it ends here.
-        if unsafe { libc::setns(file.as_raw_fd(), libc::CLONE_NEWNET) } != 0 {
-            return Err(io::Error::last_os_error());
-        }
-        run()
-    };
+    let in_there = move || go_to(&file).and_then(|()| run());
     let done = std::thread::scope(|scope| scope.spawn(in_there).join());
     done.unwrap_or_else(|_| Err(io::Error::other("the thread that went there has failed")))
 }
