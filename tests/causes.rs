@@ -29,7 +29,7 @@ fn a_blocked_event_loop() {
 
 #[test]
 fn an_exhausted_thread_pool() {
-    is_named("exhausted_pool/fastapi-threads");
+    is_named("exhausted_pool/gunicorn-gthread");
 }
 
 #[test]

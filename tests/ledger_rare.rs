@@ -113,10 +113,8 @@ fn two_threads_that_take_up_one_request_at_once_add_up() {
     let report = recording.stop().unwrap();
     report.assert_requests("hostile", 3 * rounds);
     let losses = report.losses();
-    assert!(
-        losses.iter().all(|(name, _)| name == "arrival_unseen"),
-        "attribution_inconsistent, or another loss: {losses:?}"
-    );
+    assert!(losses.iter().all(|(name, _)| name != "attribution_inconsistent"), "{losses:?}");
+    assert!(losses.iter().all(|(name, _)| name == "arrival_unseen"), "more than that: {losses:?}");
 }
 
 #[test]

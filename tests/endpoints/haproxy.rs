@@ -2,8 +2,9 @@
 //! requests of nginx's, and none of its own.
 
 use std::fs;
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::process::Command;
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use acgs_perf_tests::endpoints::{Counts, Named, assert_named, called, endpoints, requests};
@@ -16,34 +17,59 @@ use super::nginx;
 const NAME: &str = "haproxy";
 const CHECK: &str = "GET /health";
 
-fn start(behind: &Service) -> Service {
+/// haproxy's log, as datagrams: what two of its threads write to a file at the same time it drops once in a while.
+struct Log {
+    address: SocketAddr,
+    reader: JoinHandle<Vec<String>>,
+}
+
+impl Log {
+    fn new() -> Self {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = socket.local_addr().unwrap();
+        let reader = thread::spawn(move || {
+            let (mut lines, mut buffer) = (Vec::new(), [0; 1024]);
+            loop {
+                let length = socket.recv(&mut buffer).expect("a socket of our own");
+                if length == 0 {
+                    return lines;
+                }
+                lines.push(String::from_utf8_lossy(&buffer[..length]).trim().to_owned());
+            }
+        });
+        Self { address, reader }
+    }
+
+    /// What was logged up to now.
+    fn read(self) -> Named {
+        UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().send_to(&[], self.address).unwrap();
+        let mut counts = Named::new();
+        for line in self.reader.join().unwrap() {
+            let Some(line) = line.strip_prefix("seen|") else { continue };
+            let [method, target, status] = line.split('|').collect::<Vec<_>>()[..] else { panic!("{line}") };
+            if method != "<BADREQ>" {
+                counts.entry(nginx::route(method, target)).or_default().add(1, u64::from(status >= "400"));
+            }
+        }
+        counts
+    }
+}
+
+fn start(behind: &Service, log: &Log) -> Service {
     let (port, directory) = (free_port().unwrap(), tempfile::tempdir().unwrap());
     let file = directory.path().join("haproxy.cfg");
     let configuration = format!(
-        "global\n nbthread 2\n maxconn 200\n log stdout format raw local0\n\
+        "global\n nbthread 2\n maxconn 200\n log {} format raw local0\n\
          defaults\n mode http\n log global\n option http-keep-alive\n log-format \"seen|%HM|%HU|%ST\"\n\
          timeout connect 2s\n timeout client 10s\n timeout server 10s\n\
          frontend clients\n bind 127.0.0.1:{port}\n http-request deny deny_status 403 if {{ path_beg /denied/ }}\n\
          use_backend nobody if {{ path_beg /nobody/ }}\n default_backend servers\n\
          backend nobody\n\
          backend servers\n option httpchk GET /health\n server one 127.0.0.1:{} check inter 50ms\n",
-        behind.port
+        log.address, behind.port
     );
     fs::write(&file, configuration).unwrap();
     Service::start_in(Command::new("haproxy").arg("-db").arg("-f").arg(&file), port, directory).unwrap()
-}
-
-/// What haproxy has logged.
-fn logged(haproxy: &Service) -> Named {
-    let mut counts = Named::new();
-    for line in fs::read_to_string(haproxy.directory.path().join("service-output")).unwrap().lines() {
-        let Some(line) = line.strip_prefix("seen|") else { continue };
-        let [method, target, status] = line.split('|').collect::<Vec<_>>()[..] else { panic!("{line}") };
-        if method != "<BADREQ>" {
-            counts.entry(nginx::route(method, target)).or_default().add(1, u64::from(status >= "400"));
-        }
-    }
-    counts
 }
 
 /// How often nginx has logged a check.
@@ -55,7 +81,8 @@ fn checks(behind: &Service) -> u64 {
 fn its_requests_are_those_of_its_log_and_its_health_checks_are_none() {
     need_root();
     let behind = nginx::start(2);
-    let haproxy = start(&behind);
+    let log = Log::new();
+    let haproxy = start(&behind, &log);
     let recorder = Recorder::new(NAME, &format!("port:{}", haproxy.port));
     let before = nginx::logged(&behind).0;
     let recording = recorder.arg("--service").arg(&format!("nginx=port:{}", behind.port)).start().unwrap();
@@ -82,7 +109,7 @@ fn its_requests_are_those_of_its_log_and_its_health_checks_are_none() {
     // The last check may be under way.
     let (least, most) =
         (checks_at_end - checks_at_begin, checks(&behind) - before.get(CHECK).map_or(0, |of| of.requests));
-    let truth = logged(&haproxy);
+    let truth = log.read();
     assert_named(&report, NAME, &truth);
     let seen = requests(&endpoints(&report, "nginx"));
     assert!((least.max(1)..=most).contains(&seen[CHECK].requests), "{least} to {most} checks: {seen:?}");
