@@ -298,6 +298,13 @@ impl Activity {
         sum
     }
 
+    /// For how long its thread waited for locks and for a CPU.
+    #[inline(always)]
+    #[must_use]
+    pub const fn waited_to_run(&self) -> u64 {
+        self.parts[LOCK] + self.parts[RUN_QUEUE] + self.parts[CPU_QUOTA]
+    }
+
     /// Moves time from on-CPU to waiting for the thread: half of what two requests cannot tell apart.
     #[inline(always)]
     pub fn move_to_loop_wait(&mut self, ns: u64) {
@@ -336,7 +343,10 @@ pub const ON_CPU: usize = Component::OnCpu as usize - FIRST_OF_SERVICE_TIME;
 /// Index of the time that was waited for peers.
 pub const DOWNSTREAM: usize = Component::Downstream as usize - FIRST_OF_SERVICE_TIME;
 const SLEEP: usize = Component::Sleep as usize - FIRST_OF_SERVICE_TIME;
-const LOCK: usize = Component::Lock as usize - FIRST_OF_SERVICE_TIME;
+const RUN_QUEUE: usize = Component::RunQueue as usize - FIRST_OF_SERVICE_TIME;
+const CPU_QUOTA: usize = Component::CpuQuota as usize - FIRST_OF_SERVICE_TIME;
+/// Index of the waits for locks.
+pub const LOCK: usize = Component::Lock as usize - FIRST_OF_SERVICE_TIME;
 /// So many segments back may be waits for the rest of a request.
 const BODY_SEGMENTS: u32 = 4;
 const IDLE: usize = Component::Idle as usize - FIRST_OF_SERVICE_TIME;

@@ -4,14 +4,14 @@
 
 use super::Table;
 use super::activity::Activity;
-use super::history::History;
 use super::limit::goes_on_sleeping;
 use super::results::make_ring;
 use super::runnable::name_of_worker;
-use super::standing::{Custody, Mark};
+use super::standing::Mark;
 use super::table::find;
 use super::thread::ThreadState;
 use super::transfer::copy;
+use super::worker::{MOMENT_NS, begin_next_job, begins_unknown_job, is_misled, is_result, looks_for_job};
 use crate::attribution::Component;
 use crate::state::{CallClass, State};
 
@@ -23,14 +23,10 @@ const KILL: i64 = 62;
 const TGKILL: i64 = 234;
 /// Bytes that a thread writes to wake another one, at most: one to a pipe or pair of sockets, eight to an eventfd.
 pub const WAKE_BYTES: u64 = 8;
-/// What a thread does for its request in so short a time does not count, where two threads could be at the same entry of the table.
-pub const MOMENT_NS: u64 = 50_000;
 /// Sleeps of a loop for which a result from a pool is remembered.
 const POOL_SLEEPS: u32 = 64;
 /// Bytes between the two words on which who waits for a condition of glibc waits in turn, at most; two semaphores are further apart.
 const CONDITION: u64 = 8;
-/// So sure that jobs are not given away in the order in which requests were read.
-const MISLED: u32 = 16;
 /// Wake-ups from thread to thread that a request follows.
 const MAX_DEPTH: u32 = 3;
 
@@ -106,6 +102,9 @@ pub fn leaves(thread: &mut ThreadState, now: u64, who: u32) {
 /// not seen as one, and all the time since the switch was spent runnable.
 #[inline(always)]
 pub fn gets_cpu(thread: &mut ThreadState, known: bool, now: u64) {
+    if thread.activity.standing.is_unknown_job() && thread.has_job == 0 {
+        looks_for_job(thread, now);
+    }
     if thread.state != State::RunQueue as u32 {
         thread.history.set_last(Component::QueueRunQueue);
         if !thread.activity.standing.is_active() {
@@ -310,69 +309,6 @@ fn is_amid_job<T: Table>(table: &T, thread: &ThreadState, state: u32) -> bool {
 #[inline(always)]
 const fn is_on_other_word(thread: &ThreadState) -> bool {
     thread.job_word != 0 && thread.word.wrapping_sub(thread.job_word).wrapping_add(CONDITION) > 2 * CONDITION
-}
-
-/// The running thread has told an event loop that something is done, as asyncio's do: if that has not woken the loop, it finishes its job now.
-#[inline(always)]
-pub fn has_told<T: Table>(table: &T, thread: &mut ThreadState, pid: u32, now: u64) {
-    if thread.has_woken == 0 {
-        finishes_job(table, thread, pid, now);
-    } else {
-        (thread.has_woken, thread.kept) = (0, 0);
-    }
-}
-
-/// The running thread is about to tell an event loop that something is done: a worker with its job. What it does now is another job.
-#[inline(always)]
-pub fn finishes_job<T: Table>(table: &T, thread: &mut ThreadState, pid: u32, now: u64) {
-    let work = &mut thread.activity;
-    thread.has_job = 0;
-    thread.kept = u32::from(is_result(work, now));
-    if work.is_for_request() && work.standing.is_handed() {
-        work.charge_on_cpu(now);
-        work.standing.set_finished(true);
-        table.park(work, pid);
-    } else if thread.kept != 0 {
-        work.charge_on_cpu(now);
-        table.keep(thread, true);
-    } else {
-        return;
-    }
-    begin_next_job(&mut thread.activity, now);
-}
-
-/// A worker has done its job; if it does not sleep now, it does another.
-#[inline(always)]
-fn begin_next_job(work: &mut Activity, now: u64) {
-    let depth = work.depth;
-    work.start(0, Custody::Worker, now);
-    work.depth = depth;
-}
-
-/// Whether the work of a thread that gives something back is a job of nobody knows whom, and not only what lies between two jobs.
-#[inline(always)]
-fn is_result(work: &Activity, now: u64) -> bool {
-    work.standing.is_unknown_job() && !work.standing.has(Mark::Woken) && now.wrapping_sub(work.began) > MOMENT_NS
-}
-
-/// Whether the loop is known not to give jobs away in the order in which it has read the requests. It stays so for as long as it has a pool.
-#[inline(always)]
-pub const fn is_misled(thread: &ThreadState) -> bool {
-    thread.misled >= MISLED
-}
-
-/// A worker is woken for a job of which its result will tell for whom it was.
-#[inline(always)]
-fn begins_unknown_job(thread: &mut ThreadState, history: &History, now: u64) {
-    if thread.activity.is_for_request() && !thread.activity.standing.is_handed() {
-        return; // it has a request of its own
-    }
-    thread.activity.start(0, Custody::Worker, now);
-    thread.activity.depth = 1;
-    (thread.has_job, thread.does_jobs) = (1, 1);
-    thread.woke_at = now;
-    thread.job_word = thread.word;
-    thread.history.copy_from(history);
 }
 
 /// The woken thread `pid` works for whom the running one, `giver`, works for.

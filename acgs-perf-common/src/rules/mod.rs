@@ -19,6 +19,7 @@ pub mod table;
 pub mod thread;
 pub mod transfer;
 pub mod turn;
+pub mod worker;
 
 use activity::Activity;
 use runnable::Request;

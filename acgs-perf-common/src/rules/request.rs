@@ -5,13 +5,13 @@
 //! whom belongs to the request that shows next.
 
 use super::activity::Activity;
-use super::handoff::{MOMENT_NS, is_misled};
 use super::limit;
 use super::row::{self, queue_of};
 use super::standing::{Custody, Mark, Standing};
 use super::table::{find, forget_answered, has_done, take};
 use super::thread::ThreadState;
 use super::turn::{IS_ITS_OWN, IS_SHARED, Resume, Wait, catch_up};
+use super::worker::{MOMENT_NS, is_misled};
 use super::{Row, Served, Table};
 use crate::attribution::{Component, FIRST_OF_SERVICE_TIME};
 use crate::{opaque, subprogram};

@@ -16,6 +16,8 @@ use crate::world::{Block, By, FUTEX, SENDTO, WRITE};
 const US: u64 = 1_000;
 const MS: u64 = 1_000_000;
 const LOOP: usize = 0;
+/// The only worker, where there is one.
+const WORKER: usize = 1;
 /// How long who waits for the interpreter's lock does so at a time.
 const SWITCH: Block = Block::LockFor(5 * MS);
 
@@ -331,6 +333,104 @@ fn jobs_that_end_together_are_their_requests() {
                 let wrong = server.truth.wrong_percent();
                 // Who loses the interpreter's lock after it has put its result away, and tells nobody, is seen too late.
                 assert!(wrong < 5.0, "{clients} clients, {limit} threads, {job:?}, {tells:?}: {wrong} %");
+            }
+        }
+    }
+}
+
+/// A loop with one thread in its pool, which is idle.
+fn loop_and_worker() -> Truth {
+    let mut truth = Truth::new(2, 1, 2);
+    truth.world.block(WORKER, Block::Job);
+    truth.world.block(LOOP, Block::Poll);
+    truth.arrive(0);
+    truth.world.wake(LOOP, By::Interrupt);
+    truth.after(US).world.run(LOOP);
+    truth
+}
+
+/// The worker does its job, and tells the loop, which waits for events.
+fn works_and_tells(truth: &mut Truth, job: Job) {
+    truth.after(30 * US);
+    if job == Job::Calls {
+        truth.world.call(WORKER, WORKER);
+        truth.waits_for[WORKER] = Component::Downstream;
+        truth.world.block(WORKER, Block::Socket);
+        truth.after(50 * MS).world.answer_arrives(WORKER);
+    } else {
+        truth.world.block(WORKER, Block::Sleep);
+        truth.after(50 * MS);
+    }
+    truth.world.wake(WORKER, By::Interrupt);
+    truth.after(2 * US).world.run(WORKER);
+    if job == Job::Calls {
+        truth.world.read_answer(WORKER, WORKER);
+        truth.waits_for[WORKER] = Component::Idle;
+    }
+    truth.after(40 * US).world.wake(LOOP, By::Thread(WORKER, SENDTO, 1));
+    truth.world.signalled(WORKER);
+    truth.phases[0] = Phase::Ready(LOOP);
+}
+
+/// What keeps a worker that is done from the next job.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Kept {
+    /// The loop has the interpreter's lock; it looks whether it can have that, once in a while.
+    FromLock,
+    /// The loop has its CPU.
+    FromCpu,
+}
+
+/// The loop runs for `ns`, and the worker cannot.
+fn keeps_waiting(truth: &mut Truth, how: Kept, ns: u64) {
+    truth.after(5 * US);
+    match how {
+        Kept::FromLock => truth.world.block(WORKER, SWITCH),
+        Kept::FromCpu => truth.world.preempt(WORKER),
+    }
+    truth.world.run(LOOP);
+    truth.phases[0] = Phase::Worked(LOOP);
+    let mut left = ns;
+    while how == Kept::FromLock && left > 5 * MS {
+        left -= 5 * MS;
+        truth.after(5 * MS).world.wake(WORKER, By::Interrupt);
+        truth.world.run(WORKER);
+        truth.after(US).world.block(WORKER, SWITCH);
+    }
+    truth.after(left);
+}
+
+/// The loop gives its jobs to the worker that has told it last, which has waited since, for `ns` and more, and looks into its queue only then:
+/// nobody wakes it for a job.
+fn found_in_the_queue(job: Job, how: Kept, ns: u64) -> Truth {
+    let mut truth = loop_and_worker();
+    for round in 0..40 {
+        truth.after(100 * US).read(LOOP, 0);
+        truth.after(30 * US);
+        if round == 0 || how == Kept::FromLock {
+            truth.world.wake(WORKER, By::Thread(LOOP, FUTEX, 1));
+        }
+        truth.phases[0] = Phase::Pool;
+        truth.after(US).world.block(LOOP, Block::Poll);
+        truth.after(2 * US).world.run(WORKER);
+        truth.phases[0] = Phase::Worked(WORKER);
+        works_and_tells(&mut truth, job);
+        keeps_waiting(&mut truth, how, ns);
+        truth.reply(LOOP, 0);
+        truth.after(200 * US).arrive(0);
+    }
+    truth
+}
+
+#[test]
+fn who_has_not_slept_since_its_last_job_finds_the_next_one() {
+    for job in [Job::Sleeps, Job::Calls] {
+        for how in [Kept::FromLock, Kept::FromCpu] {
+            for ns in [200 * US, 2 * MS, 12 * MS] {
+                let truth = found_in_the_queue(job, how, ns);
+                invariants::check(&truth.world);
+                let wrong = truth.wrong_percent();
+                assert!(wrong < 2.0, "{job:?}, kept {how:?} for {ns} ns: {wrong} %");
             }
         }
     }

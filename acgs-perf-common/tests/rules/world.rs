@@ -9,7 +9,7 @@ use acgs_perf_common::attribution::{ALL, ATTRIBUTION_WORDS, Component, component
 use acgs_perf_common::rules::call::{DownstreamCall, QUIET};
 use acgs_perf_common::rules::limit::{self, Clock};
 use acgs_perf_common::rules::thread::ThreadState;
-use acgs_perf_common::rules::{Row, Table as _, downstream, handoff, request, row, table};
+use acgs_perf_common::rules::{Row, Table as _, downstream, handoff, request, row, table, worker};
 use acgs_perf_common::state::{CallClass, State};
 
 use crate::socket::Socket;
@@ -460,14 +460,14 @@ impl World {
     pub fn signal(&mut self, thread: usize) {
         self.runs(thread);
         let mut state = self.tables.threads[thread].borrow_mut();
-        handoff::finishes_job(&self.tables, &mut state, self.tasks[thread].pid, self.now);
+        worker::finishes_job(&self.tables, &mut state, self.tasks[thread].pid, self.now);
     }
 
     /// A worker has sent to the socket pair of its loop: `hooks::socket::sent`.
     pub fn signalled(&mut self, thread: usize) {
         self.runs(thread);
         let mut state = self.tables.threads[thread].borrow_mut();
-        handoff::has_told(&self.tables, &mut state, self.tasks[thread].pid, self.now);
+        worker::has_told(&self.tables, &mut state, self.tasks[thread].pid, self.now);
     }
 
     /// The thread starts another one: `clock::thread::born`.

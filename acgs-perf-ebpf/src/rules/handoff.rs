@@ -6,6 +6,7 @@
 use acgs_perf_common::rules::handoff as rules;
 use acgs_perf_common::rules::handoff::Caller;
 use acgs_perf_common::rules::thread::ThreadState;
+use acgs_perf_common::rules::worker;
 use acgs_perf_common::state::class_of_entry;
 
 use crate::kernel::task::Task;
@@ -71,11 +72,11 @@ pub fn born(thread: &mut ThreadState, task: Task, now: u64) {
 /// The running thread has told an event loop that something is done.
 #[inline(always)]
 pub fn has_signalled(thread: &mut ThreadState, task: Task, now: u64) {
-    rules::has_told(&Requests, thread, task.pid(), now);
+    worker::has_told(&Requests, thread, task.pid(), now);
 }
 
 /// The running thread is about to tell an event loop that something is done: a worker with its job. What it does now is another job.
 #[inline(always)]
 pub fn signals(thread: &mut ThreadState, task: Task, now: u64) {
-    rules::finishes_job(&Requests, thread, task.pid(), now);
+    worker::finishes_job(&Requests, thread, task.pid(), now);
 }
