@@ -251,15 +251,19 @@ impl Activity {
         self.parts[component as usize - FIRST_OF_SERVICE_TIME] += ns;
     }
 
-    /// It is for a request that was read at `read`, which is later by less than the time on the CPU: takes that off. Whether it is.
+    /// It is for a request that was read at `read`, which is later by less than what the thread has computed and waited to run: takes that off.
+    /// Whether it is.
     #[inline(always)]
     pub fn starts_at(&mut self, read: u64) -> bool {
-        let early = read.saturating_sub(self.began);
-        let on_cpu = self.parts[ON_CPU];
-        if early > on_cpu {
+        let mut early = read.saturating_sub(self.began);
+        if early > self.parts[ON_CPU] + self.waited_to_run() {
             return false;
         }
-        self.parts[ON_CPU] = on_cpu - early;
+        for part in [RUN_QUEUE, CPU_QUOTA, LOCK, ON_CPU] {
+            let taken = if early < self.parts[part] { early } else { self.parts[part] };
+            self.parts[part] -= taken;
+            early -= taken;
+        }
         true
     }
 

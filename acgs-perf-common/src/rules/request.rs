@@ -129,6 +129,15 @@ pub fn answer<T: Table>(table: &T, thread: &mut ThreadState, socket: &mut T::Soc
         work.start_anonymous(now);
         return;
     }
+    if has_changed_places(table, thread, request, began, pid) {
+        let work = &mut thread.activity;
+        work.share(now.wrapping_sub(began));
+        table.fill(socket, work, now);
+        table.offer(socket, work, service);
+        forget_answered(table, request, began, Standing::SPREAD.tabled());
+        work.start_anonymous(now);
+        return;
+    }
     if let Some(entry) = find(table, request, began)
         && take(table, entry).is_some()
     {
@@ -265,6 +274,22 @@ fn goes_on_by_timer(thread: &ThreadState, entry: &Activity) -> bool {
     has_timers && entry.outstanding == 0 && entry.standing.waits_alone()
 }
 
+/// Whether the thread, a worker that replies itself, was woken for another job, and has found this one in the queue: two workers have changed
+/// places. The one that was woken for this has found nothing, and has put it away as it went to wait for the next job.
+#[inline(always)]
+fn has_changed_places<T: Table>(table: &T, thread: &mut ThreadState, request: u64, began: u64, pid: u32) -> bool {
+    let work = &mut thread.activity;
+    if thread.pool_sleeps != 0 || !work.is_for_request() || !work.standing.is_handed() {
+        return false;
+    }
+    if let Some(entry) = find(table, request, began)
+        && (entry.parked_by == pid || !entry.standing.is_finished())
+    {
+        return false;
+    }
+    work.starts_at(began)
+}
+
 /// Nobody put the request away: another thread has taken it up from a queue without having slept; or it was idle, and then the request
 /// waited for whatever woke it, and not for a thread.
 #[inline(always)]
@@ -273,27 +298,29 @@ fn fill_from_queue<T: Table>(table: &T, socket: &mut T::Socket, thread: &mut Thr
     let (woke_at, thread_wait) = (thread.woke_at, thread_wait(thread));
     let work = &mut thread.activity;
     if work.standing.is_for_request() && work.standing.is_handed() && work.starts_at(read) {
-        // It was woken for another job, and has found this one: two workers have changed places.
+        // It was given back another one, and replies to that later.
         work.share(now.wrapping_sub(read));
         table.fill(socket, work, now);
         return;
     }
-    if !work.standing.is_active() || work.standing.is_known() || work.began < read {
+    // It has waited for a CPU, or for the lock of the queue, before it found the request there.
+    if !work.standing.is_active() || work.standing.is_known() || !work.starts_at(read) {
         row::clear(socket.row(), now.wrapping_sub(read));
         return;
     }
     let idle_until = if work.standing.is_handed() { work.woken_at() } else { woke_at };
-    let was_idle = idle_until > read;
-    let idle_until = earlier(later(idle_until, read), work.began);
+    let began = later(work.began, read);
+    let idle_until = earlier(later(idle_until, read), began);
     let slept = match work.waited_in == Component::Sleep as u32 {
         true => idle_until - earlier(later(work.waited_since, read), idle_until),
         false => 0,
     };
     work.waited_before(Component::Sleep, slept);
     work.waited_before(Component::Idle, idle_until - read - slept);
-    work.waited_before(thread_wait, work.began - idle_until);
+    work.waited_before(thread_wait, began - idle_until);
     table.fill(socket, work, now);
-    thread.takes = takes(thread.takes, was_idle);
+    // Who was woken a moment after the read, and has done another job since, has taken nothing.
+    thread.takes = takes(thread.takes, idle_until - read > began - idle_until);
 }
 
 /// In what a request waited that the thread took up, which had not been idle meanwhile.

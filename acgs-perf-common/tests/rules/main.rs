@@ -5,6 +5,7 @@ mod executor;
 mod invariants;
 mod limits;
 mod orders;
+mod places;
 mod pools;
 mod proxies;
 mod scenarios;
