@@ -279,7 +279,7 @@ fn goes_on_by_timer(thread: &ThreadState, entry: &Activity) -> bool {
 #[inline(always)]
 fn has_changed_places<T: Table>(table: &T, thread: &mut ThreadState, request: u64, began: u64, pid: u32) -> bool {
     let work = &mut thread.activity;
-    if thread.pool_sleeps != 0 || !work.is_for_request() || !work.standing.is_handed() {
+    if thread.does_jobs == 0 || thread.pool_sleeps != 0 || !work.is_for_request() || !work.standing.is_handed() {
         return false;
     }
     if let Some(entry) = find(table, request, began)
@@ -298,7 +298,7 @@ fn fill_from_queue<T: Table>(table: &T, socket: &mut T::Socket, thread: &mut Thr
     let (woke_at, thread_wait) = (thread.woke_at, thread_wait(thread));
     let work = &mut thread.activity;
     if work.standing.is_for_request() && work.standing.is_handed() && work.starts_at(read) {
-        // It was given back another one, and replies to that later.
+        // It was given another one, with an event, and replies to that later.
         work.share(now.wrapping_sub(read));
         table.fill(socket, work, now);
         return;
