@@ -47,7 +47,7 @@ pub fn finishes_job<T: Table>(table: &T, thread: &mut ThreadState, pid: u32, now
 subprogram! {
     /// The thread gets a CPU, and has done nothing since it told its loop that a job is done but wait for one, or for the interpreter's lock, for which
     /// there is a limit: it has not looked into its queue yet. What it finds there begins no earlier.
-    pub fn looks_for_job = handoff_looks_for_job(thread: &mut ThreadState; now: u64) {
+    pub fn looks_for_job = worker_looks_for_job(thread: &mut ThreadState; now: u64) {
         let waited_for_mutex = thread.activity.parts[LOCK] != 0 && thread.limit == 0;
         let work = &mut thread.activity;
         if !waited_for_mutex && work.at.wrapping_sub(work.began) < work.waited_to_run() + MOMENT_NS {
