@@ -21,16 +21,13 @@ fn server() -> Truth {
     truth
 }
 
-/// A request is read, and a worker is woken for it, if one waits.
-fn is_read(truth: &mut Truth, socket: usize, woken: Option<usize>) {
+/// A request is read, and a worker is woken for it.
+fn is_read(truth: &mut Truth, socket: usize, worker: usize) {
     truth.arrive(socket);
     truth.after(US).world.wake(socket, By::Interrupt);
     truth.after(2 * US).world.run(socket);
     truth.after(2 * US).read(socket, socket);
-    truth.after(3 * US);
-    if let Some(worker) = woken {
-        truth.world.wake(worker, By::Thread(socket, FUTEX, 1));
-    }
+    truth.after(3 * US).world.wake(worker, By::Thread(socket, FUTEX, 1));
     truth.phases[socket] = Phase::Pool;
     truth.after(US).world.block(socket, Block::Socket);
 }
@@ -53,15 +50,15 @@ fn who_replies_to_what_another_was_woken_for_has_waited_for_it() {
     let mut truth = server();
     let [first, second, third] = [3, 4, 5];
     for _ in 0..5 {
-        is_read(&mut truth, 2, Some(third));
+        is_read(&mut truth, 2, third);
         truth.after(2 * US).world.run(third);
         finds(&mut truth, third, 2);
         truth.after(20 * MS);
         replies(&mut truth, third, 2);
         // It goes to look for the next job, but has no CPU for a while.
         truth.after(US).world.preempt(third);
-        is_read(&mut truth, 0, Some(first));
-        is_read(&mut truth, 1, Some(second));
+        is_read(&mut truth, 0, first);
+        is_read(&mut truth, 1, second);
         truth.after(500 * US).world.run(third);
         finds(&mut truth, third, 0);
         truth.after(2 * US).world.run(first);
