@@ -309,6 +309,13 @@ impl Activity {
         self.parts[LOCK] + self.parts[RUN_QUEUE] + self.parts[CPU_QUOTA]
     }
 
+    /// Whether its thread has waited for anything but to run.
+    #[inline(always)]
+    #[must_use]
+    pub const fn has_blocked(&self) -> bool {
+        self.parts[SLEEP] | self.parts[DOWNSTREAM] | self.parts[DISK] != 0
+    }
+
     /// Moves time from on-CPU to waiting for the thread: half of what two requests cannot tell apart.
     #[inline(always)]
     pub fn move_to_loop_wait(&mut self, ns: u64) {
@@ -346,6 +353,7 @@ fn masked(len: &u32, change: u32) -> usize {
 pub const ON_CPU: usize = Component::OnCpu as usize - FIRST_OF_SERVICE_TIME;
 /// Index of the time that was waited for peers.
 pub const DOWNSTREAM: usize = Component::Downstream as usize - FIRST_OF_SERVICE_TIME;
+const DISK: usize = Component::Disk as usize - FIRST_OF_SERVICE_TIME;
 const SLEEP: usize = Component::Sleep as usize - FIRST_OF_SERVICE_TIME;
 const RUN_QUEUE: usize = Component::RunQueue as usize - FIRST_OF_SERVICE_TIME;
 const CPU_QUOTA: usize = Component::CpuQuota as usize - FIRST_OF_SERVICE_TIME;

@@ -5,10 +5,10 @@
 
 use super::Table;
 use super::call::{CALLED, CONNECTING, DownstreamCall, MIXED, QUIET};
-use super::request::takes;
 use super::standing::Mark;
 use super::thread::ThreadState;
 use super::turn::Resume;
+use super::waited::takes;
 use crate::attribution::Component;
 use crate::ledger::Loss;
 use crate::maps::DownstreamWord;

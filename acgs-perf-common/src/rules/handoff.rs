@@ -4,12 +4,12 @@
 
 use super::Table;
 use super::activity::Activity;
-use super::limit::goes_on_sleeping;
 use super::results::make_ring;
 use super::runnable::name_of_worker;
 use super::standing::Mark;
 use super::table::find;
 use super::thread::ThreadState;
+use super::timer::goes_on_sleeping;
 use super::transfer::copy;
 use super::worker::{MOMENT_NS, begin_next_job, begins_unknown_job, is_misled, is_result, looks_for_job};
 use crate::attribution::Component;
@@ -247,10 +247,12 @@ pub fn woken<T: Table, C: Caller>(
             }
             work.waited_since = thread.slept_since;
         }
-        thread.woke_at = now;
+        let idle_since = if state == State::Sleep as u32 { thread.slept_since } else { thread.since };
+        (thread.woke_at, thread.idle_since) = (now, idle_since);
+        thread.polled_idle = u32::from(thread.word == 0);
     }
     if state == State::Poll as u32 {
-        thread.woke_at = now;
+        (thread.woke_at, thread.idle_since, thread.polled_idle) = (now, thread.since, 1);
     }
     let (tgid, waker_tgid) = (task.tgid(), waker.tgid());
     if tgid != waker_tgid {
@@ -394,7 +396,8 @@ pub fn take_over<T: Table>(
     }
     thread.does_jobs = u32::from(state == State::Lock as u32);
     if state == State::Lock as u32 {
-        thread.woke_at = now; // for this job, if it has waited for one
+        // For this job, if it has waited for one.
+        (thread.woke_at, thread.idle_since, thread.polled_idle) = (now, thread.since, 0);
         thread.job_word = thread.word;
     }
     // What it did before was to be idle; a request that it reads now waited for the waker.

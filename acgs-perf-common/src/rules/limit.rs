@@ -12,7 +12,8 @@ use crate::opaque::store;
 use crate::state::State;
 
 const NS_PER_S: u64 = 1_000_000_000;
-const NS_PER_MS: u64 = 1_000_000;
+/// Nanoseconds of a millisecond.
+pub(super) const NS_PER_MS: u64 = 1_000_000;
 /// Beyond this many seconds there is no limit that anybody lives to see.
 const MAX_S: u64 = 1 << 32;
 /// The kernel has set its timer before the thread leaves its CPU, where we read the clock: by less than this part of a short limit, and
@@ -20,7 +21,7 @@ const MAX_S: u64 = 1 << 32;
 const EARLY_PART: u32 = 4;
 const EARLY_NS: u64 = 50_000;
 /// Who has computed for longer between two waits did not only look whether it can go on.
-const LOOK_NS: u64 = 100_000;
+pub(super) const LOOK_NS: u64 = 100_000;
 /// Limits that differ by less than this part are the same.
 const SAME_PART: u32 = 3;
 /// Futexes that are so near belong to one lock or condition.
@@ -137,43 +138,6 @@ pub fn wakes(thread: &mut ThreadState, now: u64) {
     lapses(thread, now);
 }
 
-/// Whether a timer of a loop is due since its last wait ended, however that ended: loops wait until their next timer, in milliseconds that are
-/// rounded up, and look at their timers after each wait.
-#[inline(always)]
-pub const fn is_due(thread: &ThreadState) -> bool {
-    let limit = thread.limit;
-    limit != 0 && (thread.woke_at + NS_PER_MS).wrapping_sub(limit) as i64 >= 0
-}
-
-/// Whether the thread, which blocks now, has only looked for what is due since its last wait ended by itself, and found that it is too early.
-#[inline(always)]
-pub fn goes_on_sleeping(thread: &ThreadState, now: u64) -> bool {
-    thread.slept_since != 0 && thread.activity.standing.is_only_woken() && now.wrapping_sub(thread.since) < LOOK_NS
-}
-
-/// The thread, which blocks now, waits for events until its next timer, perhaps since other events have woken it.
-#[inline(always)]
-pub fn waits_for_timer(thread: &mut ThreadState, now: u64) {
-    let limit = thread.limit;
-    if limit == 0 {
-        return;
-    }
-    if goes_on_sleeping(thread, now) {
-        thread.timer = limit;
-    } else if limit.wrapping_sub(thread.timer).wrapping_add(NS_PER_MS) > 2 * NS_PER_MS {
-        thread.timer_before = thread.timer.wrapping_sub(thread.timer_since);
-        thread.timer = limit;
-        thread.timer_since = now;
-    }
-}
-
-/// Whether each timer is set when the one before was due, as where one after the other sleeps while it holds a lock: both were as long. Timers
-/// of requests that have nothing to do with each other are hidden behind those that are due earlier, for times that differ.
-#[inline(always)]
-pub const fn are_set_in_turn(thread: &ThreadState) -> bool {
-    is_as_long(thread.timer.wrapping_sub(thread.timer_since), thread.timer_before)
-}
-
 /// Somebody has woken it, and it had waited for the same before: all of that was one wait for a lock. Not so where it had waited with
 /// another limit: Ruby's threads sleep, and then wait for the global lock, on one futex.
 #[inline(always)]
@@ -200,7 +164,7 @@ fn lapses(thread: &mut ThreadState, now: u64) {
         if work.standing.is_active() && work.waits_for_peer(State::Poll as u32) {
             return; // the answer is late, and what was waited for is the answer
         }
-        thread.woke_at = now;
+        (thread.woke_at, thread.idle_since, thread.polled_idle) = (now, since, 1);
         thread.polled = thread.polled.wrapping_add(now.wrapping_sub(since));
     } else if thread.state != State::Lock as u32 || is_look(thread) {
         return;
@@ -220,7 +184,7 @@ fn is_look(thread: &ThreadState) -> bool {
 
 /// Whether two limits are the same, but for what passes until the thread blocks.
 #[inline(always)]
-const fn is_as_long(span: u64, other: u64) -> bool {
+pub(super) const fn is_as_long(span: u64, other: u64) -> bool {
     let part = other >> SAME_PART;
     span.wrapping_sub(other).wrapping_add(part) <= 2 * part
 }

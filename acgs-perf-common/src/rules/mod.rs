@@ -17,14 +17,17 @@ pub mod runnable;
 pub mod standing;
 pub mod table;
 pub mod thread;
+pub mod timer;
 pub mod transfer;
 pub mod turn;
+pub mod waited;
 pub mod worker;
 
 use activity::Activity;
 use runnable::Request;
 use standing::Standing;
 use thread::ThreadState;
+use timer::Timers;
 use turn::Resume;
 
 use crate::attribution::ATTRIBUTION_WORDS;
@@ -72,6 +75,8 @@ pub trait Table: Sized {
     fn running(&self) -> u32;
     /// Number of its process.
     fn process(&self) -> u32;
+    /// Room for the timers of this process, or of another one.
+    fn timers(&self, process: u32) -> Option<&mut Timers>;
     /// Counts a loss.
     fn lose(&self, loss: Loss);
     /// The request was answered; `work` has its segments.

@@ -5,22 +5,18 @@
 //! whom belongs to the request that shows next.
 
 use super::activity::Activity;
-use super::limit;
 use super::row::{self, queue_of};
 use super::standing::{Custody, Mark, Standing};
 use super::table::{find, forget_answered, has_done, take};
 use super::thread::ThreadState;
-use super::turn::{IS_ITS_OWN, IS_SHARED, Resume, Wait, catch_up};
-use super::worker::{MOMENT_NS, is_misled};
+use super::turn::Resume;
+use super::waited::{catch_up_at_reply, fill_from_queue, takes};
 use super::{Row, Served, Table};
 use crate::attribution::{Component, FIRST_OF_SERVICE_TIME};
 use crate::{opaque, subprogram};
 
 /// Evidence that a thread is an event loop is capped here, so that it can stop being one.
 const MAX_LOOP_EVIDENCE: u32 = 16;
-/// A request that a thread took from another one weighs as much as so many that it answered itself, not only computing; and is capped.
-const TAKE: u32 = 8;
-const MAX_TAKES: u32 = 64;
 
 /// A request is being read, and nothing is known yet of its queue time.
 #[inline(always)]
@@ -209,71 +205,6 @@ fn is_only_computed(work: &Activity) -> bool {
     work.standing.is_only_computed()
 }
 
-/// The parked request turns out to be the one that the thread `pid` works for.
-#[inline(always)]
-fn catch_up_at_reply<T: Table>(table: &T, entry: &mut Activity, thread: &mut ThreadState, pid: u32, now: u64) {
-    let work = &thread.activity;
-    if !work.standing.is_active() {
-        entry.charge(Component::Unknown, now, 0);
-        return;
-    }
-    let (start, before) = if work.standing.is_known() { (work.touched, IS_SHARED) } else { (work.began, IS_ITS_OWN) };
-    let mut wait = Wait::none(start, before);
-    // A loop that slept meanwhile was not told so: who was woken for the job has left it to others.
-    let has_slept = thread.woke_at > entry.at + MOMENT_NS;
-    let is_finished = entry.standing.is_finished() && !has_slept;
-    let is_left = entry.standing.is_handed() && entry.parked_by != pid && has_slept;
-    // Who was woken with a result has it.
-    let has_result =
-        work.standing.is_unknown_job() && thread.woke_at.wrapping_sub(work.began) as i64 > MOMENT_NS as i64;
-    let waits_for_result = is_left || (entry.parked_by == pid && entry.standing.waits_alone());
-    let may_be_job = thread.pool_sleeps != 0 && (entry.calls == 0 || entry.standing.is_handed());
-    if may_be_job && waits_for_result && !has_result {
-        table.claim(entry);
-    }
-    let is_with_worker = entry.parked_by == pid && entry.standing.is_spread();
-    // The worker to which it was given is still at its job, or has told long ago that it is done: that was another one's.
-    let is_others = is_with_worker || (is_left && entry.standing.is_finished() && thread.runnable.is_queue());
-    if may_be_job && (is_others || is_finished) && !is_misled(thread) {
-        thread.misled = takes(thread.misled, is_others);
-    }
-    let is_own = entry.parked_by == pid && !work.standing.is_handed();
-    let idle_until = if work.standing.is_handed() { work.woken_at() } else { thread.woke_at };
-    let was_idle = idle_until > entry.at;
-    if was_idle || (is_own && !is_finished) {
-        // Until the thread woke it waited for something, and not for this thread, which had nothing to do; after that the thread worked
-        // for others.
-        (wait.until, wait.component) = (idle_until, work.waited_in);
-        if is_own && goes_on_by_timer(thread, entry) {
-            // Since it was put away, unless it had to wait for others' timers before its own was set.
-            wait.component = Component::Sleep as u32;
-            if limit::are_set_in_turn(thread) {
-                entry.charge(Component::Idle, earlier(thread.timer_since, start), 0);
-            }
-        } else if work.waited_in == Component::Sleep as u32 {
-            // A timer, which ended the thread's wait. When it was set nobody knows, nor what the request waited for before.
-            entry.charge(Component::Idle, earlier(work.waited_since, start), 0);
-        } else if thread.queue_gave != 0 && entry.calls == 0 && entry.standing.waits_alone() {
-            // One of several results that a pool has given back at once.
-            wait.component = Component::PoolWait as u32;
-        }
-        // Not one that a worker gives back.
-        thread.takes = takes(thread.takes, entry.parked_by != pid && !entry.standing.is_handed());
-    } else if !is_finished {
-        (wait.until, wait.component) = (start, thread_wait(thread) as u32);
-    }
-    catch_up(entry, thread, &mut wait, now);
-}
-
-/// Whether a request of an event loop, of which nothing is known but that it waited, goes on because a timer of the loop is due.
-#[inline(always)]
-fn goes_on_by_timer(thread: &ThreadState, entry: &Activity) -> bool {
-    // Who has a pool may have been woken by that, unless its wait has ended by itself.
-    let may_be_result = thread.pool_sleeps != 0 && thread.activity.waited_in != Component::Sleep as u32;
-    let has_timers = thread.takes == 0 && !may_be_result && limit::is_due(thread);
-    has_timers && entry.outstanding == 0 && entry.standing.waits_alone()
-}
-
 /// Whether the thread, a worker that replies itself, was woken for another job, and has found this one in the queue: two workers have changed
 /// places. The one that was woken for this has found nothing, and has put it away as it went to wait for the next job.
 #[inline(always)]
@@ -288,70 +219,4 @@ fn has_changed_places<T: Table>(table: &T, thread: &mut ThreadState, request: u6
         return false;
     }
     work.starts_at(began)
-}
-
-/// Nobody put the request away: another thread has taken it up from a queue without having slept; or it was idle, and then the request
-/// waited for whatever woke it, and not for a thread.
-#[inline(always)]
-fn fill_from_queue<T: Table>(table: &T, socket: &mut T::Socket, thread: &mut ThreadState, now: u64) {
-    let read = socket.read();
-    let (woke_at, thread_wait) = (thread.woke_at, thread_wait(thread));
-    let work = &mut thread.activity;
-    if work.standing.is_for_request() && work.standing.is_handed() && work.starts_at(read) {
-        // It was given another one, with an event, and replies to that later.
-        work.share(now.wrapping_sub(read));
-        table.fill(socket, work, now);
-        return;
-    }
-    // It has waited for a CPU, or for the lock of the queue, before it found the request there.
-    if !work.standing.is_active() || work.standing.is_known() || !work.starts_at(read) {
-        row::clear(socket.row(), now.wrapping_sub(read));
-        return;
-    }
-    let idle_until = if work.standing.is_handed() { work.woken_at() } else { woke_at };
-    let began = later(work.began, read);
-    let idle_until = earlier(later(idle_until, read), began);
-    let slept = match work.waited_in == Component::Sleep as u32 {
-        true => idle_until - earlier(later(work.waited_since, read), idle_until),
-        false => 0,
-    };
-    work.waited_before(Component::Sleep, slept);
-    work.waited_before(Component::Idle, idle_until - read - slept);
-    work.waited_before(thread_wait, began - idle_until);
-    table.fill(socket, work, now);
-    // Who was woken a moment after the read, and has done another job since, has taken nothing.
-    thread.takes = takes(thread.takes, idle_until - read > began - idle_until);
-}
-
-/// In what a request waited that the thread took up, which had not been idle meanwhile.
-#[inline(always)]
-fn thread_wait(thread: &ThreadState) -> Component {
-    if thread.takes != 0 {
-        // In a runtime it can wait for a lock or a timer that the kernel knows nothing of.
-        Component::Idle
-    } else if thread.loop_evidence == 0 || thread.activity.standing.is_handed() {
-        Component::PoolWait
-    } else {
-        Component::LoopWait
-    }
-}
-
-/// How sure it is that a thread takes what others have read, after it has answered a request: one that it took, or not.
-#[inline(always)]
-pub fn takes(before: u32, took: bool) -> u32 {
-    match took {
-        true if before < MAX_TAKES => before + TAKE,
-        true => before,
-        false => before.saturating_sub(1),
-    }
-}
-
-#[inline(always)]
-fn earlier(one: u64, other: u64) -> u64 {
-    if one < other { one } else { other }
-}
-
-#[inline(always)]
-fn later(one: u64, other: u64) -> u64 {
-    if one > other { one } else { other }
 }

@@ -5,6 +5,7 @@
 use super::activity::Activity;
 use super::history::History;
 use super::runnable::Runnable;
+use super::timer::Timer;
 use crate::attribution::Component;
 use crate::opaque::store;
 use crate::state::State;
@@ -35,6 +36,11 @@ pub struct ThreadState {
     pub seen: [u8; 4],
     /// When it last woke from having nothing to do: for events, or for a job.
     pub woke_at: u64,
+    /// Since when it had had nothing to do then.
+    pub idle_since: u64,
+    /// 1 if it waited for events then.
+    pub polled_idle: u32,
+    padding: u32,
     /// The wait that it is in, or was in last, ends by itself then; 0 without a limit. See `limit`.
     pub limit: u64,
     /// The futex of that wait; 0 for events.
@@ -79,12 +85,8 @@ pub struct ThreadState {
     pub has_woken: u32,
     /// Time in waits for events that ended by themselves since it has last read of its request.
     pub polled: u64,
-    /// Until when it waits, or has waited last, for events: its next timer.
-    pub timer: u64,
-    /// Since when it has waited for that timer, however often other events have woken it.
-    pub timer_since: u64,
-    /// How long it waited for the timer before.
-    pub timer_before: u64,
+    /// Its next timer, if it is an event loop.
+    pub timer: Timer,
     /// What it works on.
     pub activity: Activity,
     /// For whom it may act next.

@@ -1,16 +1,16 @@
-//! How a wait ended says what it was: waits with a time limit, and threads of a runtime that take from each other what can go on.
+//! How a wait ended says what it was: waits with a time limit.
 //!
 //! In: scripts of threads that wait with a limit. Out: each part of the request is what the script says.
 
 use acgs_perf_common::attribution::Component;
 
 use crate::invariants;
-use crate::world::{Block, By, FUTEX, Reply, WRITE, World};
+use crate::world::{Block, By, FUTEX, WRITE, World};
 
 const MS: u64 = 1_000_000;
 
 /// A thread that has read a request, and a second one.
-fn reads() -> World {
+pub fn reads() -> World {
     let mut world = World::new(2, 4, 1, 1);
     world.arrive(0);
     world.read(0, 0);
@@ -25,7 +25,7 @@ fn waits(world: &mut World, how: Block, ns: u64, by: By) {
 }
 
 /// What the only reply says, beside the time on the CPU.
-fn parts(world: &World) -> Vec<(Component, u64)> {
+pub fn parts(world: &World) -> Vec<(Component, u64)> {
     invariants::check(world);
     let [reply] = world.replies.as_slice() else { panic!("{} replies", world.replies.len()) };
     reply.parts().into_iter().filter(|(component, _)| *component != Component::OnCpu).collect()
@@ -134,63 +134,6 @@ fn a_request_queues_while_the_thread_that_reads_it_sleeps() {
         world.reply(0, 1);
         assert_eq!(parts(&world), [(Component::QueueSleep, 15 * MS)], "{how:?}");
     }
-}
-
-/// A runtime with threads that read, wait for a timer of the one that waits for events, and take from each other what can go on.
-#[test]
-fn what_waits_in_a_runtime_does_not_wait_for_a_thread() {
-    let mut world = reads();
-    world.block(1, Block::PollFor(20 * MS));
-    world.block(0, Block::Job);
-    world.after(20 * MS).wake(1, By::Interrupt);
-    world.run(1);
-    world.after(MS).reply(1, 0);
-    assert_eq!(parts(&world), [(Component::Sleep, 20 * MS)]);
-}
-
-/// The one that waits for events rounds its time limits down, and so waits twice.
-#[test]
-fn a_timer_that_was_rounded_down_is_one_sleep() {
-    let mut world = reads();
-    world.block(1, Block::PollFor(19 * MS));
-    world.block(0, Block::Job);
-    world.after(19 * MS).wake(1, By::Interrupt);
-    world.run(1);
-    world.after(3_000).block(1, Block::PollFor(MS));
-    world.after(MS).wake(1, By::Interrupt);
-    world.run(1);
-    world.reply(1, 0);
-    assert_eq!(parts(&world), [(Component::Sleep, 20 * MS + 3_000)]);
-}
-
-/// The same with more requests than threads, and with a lock inside of the runtime, of which nothing is to be seen.
-#[test]
-fn what_waits_in_a_busy_runtime_does_not_wait_for_a_thread() {
-    let mut world = World::new(2, 4, 1, 1);
-    for round in 0..40 {
-        // They take turns: one reads and has nothing more to do, the other one waits for the next timer.
-        let (reader, other) = (round % 2, 1 - round % 2);
-        world.after(10_000).block(other, Block::PollFor(20 * MS));
-        for socket in 0..4 {
-            world.after(10_000).arrive(socket);
-            world.read(reader, socket);
-        }
-        world.block(reader, Block::Job);
-        world.after(20 * MS).wake(other, By::Interrupt);
-        world.run(other);
-        // It finds that more can go on than it can do at once.
-        world.after(10_000).wake(reader, By::Thread(other, FUTEX, 1));
-        world.run(reader);
-        for socket in 0..4 {
-            world.after(20_000).reply((socket + round / 2) % 2, socket);
-        }
-    }
-    invariants::check(&world);
-    let sum = |component| world.replies.iter().map(|reply: &Reply| reply.of(component)).sum::<u64>();
-    let all = world.replies.iter().map(Reply::latency).sum::<u64>();
-    assert!(sum(Component::PoolWait) * 100 < all, "{} of {all} is a pool", sum(Component::PoolWait));
-    assert!(sum(Component::Lock) * 50 < all, "{} of {all} is a lock", sum(Component::Lock));
-    assert!((sum(Component::Idle) + sum(Component::Sleep)) * 10 > all * 8, "{:?}", world.replies[30].parts());
 }
 
 /// A loop that reads one request after the other, each of which sets a timer of so many ms; other events wake it in between.

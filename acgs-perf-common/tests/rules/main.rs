@@ -8,6 +8,7 @@ mod orders;
 mod places;
 mod pools;
 mod proxies;
+mod runtimes;
 mod scenarios;
 mod seeds;
 mod servers;

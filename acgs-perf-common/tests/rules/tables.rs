@@ -11,6 +11,7 @@ use acgs_perf_common::maps::PARKING_PLACES;
 use acgs_perf_common::rules::activity::Activity;
 use acgs_perf_common::rules::standing::{Mark, Standing};
 use acgs_perf_common::rules::thread::ThreadState;
+use acgs_perf_common::rules::timer::Timers;
 use acgs_perf_common::rules::{Table, handoff};
 
 use crate::socket::Socket;
@@ -33,6 +34,7 @@ pub struct Tables {
     pub running_pid: Cell<u32>,
     /// Who takes an entry next finds that a thread on another CPU has it.
     pub others_are_faster: Cell<bool>,
+    timers: UnsafeCell<Timers>,
     losses: RefCell<HashMap<u32, u32>>,
     /// Sum of the segments of each request that was offered.
     pub offered: RefCell<Vec<u64>>,
@@ -48,6 +50,7 @@ impl Default for Tables {
             running: Cell::new(0),
             running_pid: Cell::new(0),
             others_are_faster: Cell::new(false),
+            timers: UnsafeCell::default(),
             losses: RefCell::default(),
             offered: RefCell::default(),
         }
@@ -123,6 +126,11 @@ impl Table for Tables {
 
     fn process(&self) -> u32 {
         100
+    }
+
+    fn timers(&self, _process: u32) -> Option<&mut Timers> {
+        // SAFETY: as in `place`; there is one process.
+        Some(unsafe { &mut *self.timers.get() })
     }
 
     fn lose(&self, loss: Loss) {

@@ -5,12 +5,14 @@
 
 use acgs_perf_common::rules::limit::{self, Clock};
 use acgs_perf_common::rules::thread::ThreadState;
+use acgs_perf_common::rules::timer;
 use acgs_perf_common::state::{LimitIn, limit_of_entry};
 use acgs_perf_common::subprogram;
 
 use crate::globals::wall_ahead_ns;
 use crate::kernel::memory::probe_user;
 use crate::kernel::task::Task;
+use crate::table::request::Requests;
 
 const US_PER_S: u64 = 1_000_000;
 const NS_PER_US: u64 = 1_000;
@@ -69,7 +71,7 @@ subprogram! {
             }
         }
         if word == 0 {
-            limit::waits_for_timer(thread, now);
+            timer::waits_for_timer(&Requests, thread, now);
         }
     }
 }

@@ -10,6 +10,7 @@ use acgs_perf_common::rules::runnable::Request;
 use acgs_perf_common::rules::standing::Standing;
 use acgs_perf_common::rules::table::{self, place_of};
 use acgs_perf_common::rules::thread::ThreadState;
+use acgs_perf_common::rules::timer::{self, Timers};
 use acgs_perf_common::rules::turn::{self, Resume};
 use acgs_perf_common::rules::{Table, handoff, request, results, row};
 use acgs_perf_common::subprogram;
@@ -35,6 +36,10 @@ static PARKING: Array<Activity, { PARKING_PLACES as usize }, MMAPABLE> = Array::
 /// that takes memory for all entries at once (46 MB), and drops requests that still wait before it is full.
 #[btf_map]
 static PARKED: HashMap<u64, Activity, { PARKED_REQUESTS as usize }, NO_PREALLOC> = HashMap::new();
+
+/// Timers of runtimes, by the last bits of the number of their process.
+#[btf_map]
+static TIMERS: Array<Timers, { timer::PROCESSES as usize }> = Array::new();
 
 /// A number that names the socket: its address, and where its requests wait. The verifier lets nobody compute with the
 /// pointer itself, so the number goes through memory.
@@ -114,6 +119,13 @@ impl Table for Requests {
     #[inline(always)]
     fn process(&self) -> u32 {
         Task::current().tgid()
+    }
+
+    #[inline(always)]
+    fn timers(&self, process: u32) -> Option<&mut Timers> {
+        // SAFETY: the pointer is into the map's value; two threads of a runtime that write at once leave one of two timers, or a mixture of both,
+        // by which a wait of that moment is named.
+        TIMERS.get_ptr_mut(process & (timer::PROCESSES - 1)).map(|timers| unsafe { &mut *timers })
     }
 
     #[inline(always)]
