@@ -89,6 +89,7 @@ fn tasks_of_a_runtime_do_not_wait_for_a_thread() {
     let shares = recorded(&["runtime", "4"], 1, 40);
     assert!(shares.sum(&["sleep"]) > most(), "{shares:?}");
     let shares = recorded(&["runtime", "4"], 20, 40);
+    assert!(shares.sum(&["sleep"]) > vm::amount(60, 0) as f64, "{shares:?}");
     assert!(shares.sum(&["sleep", "idle"]) > most(), "{shares:?}");
     assert!(shares.sum(&["pool_wait", "lock"]) < little(5), "{shares:?}");
 }

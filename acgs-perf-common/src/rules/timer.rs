@@ -56,10 +56,12 @@ impl Timer {
     }
 
     /// Whether each timer is set when the one before was due, as where one after the other sleeps while it holds a lock: both were as long. Timers
-    /// of requests that have nothing to do with each other are hidden behind those that are due earlier, for times that differ.
+    /// of requests that have nothing to do with each other are hidden behind those that are due earlier, for times that differ; where there are
+    /// so many that the next one is never far, all waits are rounded to the same millisecond.
     #[inline(always)]
     const fn is_set_in_turn(&self) -> bool {
-        is_as_long(self.due.wrapping_sub(self.since), self.before)
+        let awaited = self.due.wrapping_sub(self.since);
+        awaited > NS_PER_MS && is_as_long(awaited, self.before)
     }
 
     /// Whether what goes on at `now` may do so because of this timer: waits are rounded up to milliseconds.
