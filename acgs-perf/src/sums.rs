@@ -48,6 +48,13 @@ impl Row {
     pub const NOTHING: Self = Self { sums: Sums(Vec::new()), latest: Vec::new(), label: String::new() };
 }
 
+/// The rows in which something was counted, of a table that nothing is evicted from. A row that was there `before` stays when all of it was taken
+/// back: if it were gone, what it had counted would stay counted.
+pub fn counted(rows: impl IntoIterator<Item = (Key, Row)>, before: Option<&Section>) -> Section {
+    let was_there = |key: &Key| before.is_some_and(|before| before.contains_key(key));
+    rows.into_iter().filter(|(key, row)| !row.sums.is_nothing() || was_there(key)).collect()
+}
+
 impl Sums {
     /// From all words, by index.
     pub fn dense(words: impl IntoIterator<Item = i64>) -> Self {

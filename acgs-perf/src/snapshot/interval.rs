@@ -210,6 +210,7 @@ pub fn row<'a>(sections: Option<&'a Sections>, name: &str, key: &[u32]) -> &'a R
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sums::{Key, counted};
 
     /// A small generator, so that the same cases come every time.
     fn random(state: &mut u64) -> u64 {
@@ -288,6 +289,35 @@ mod tests {
         assert!(peers.len() <= MAX_ROWS, "{} rows", peers.len());
         let sum = |word: u32| peers.values().map(|row| row.sums.get(word)).sum::<i64>();
         assert_eq!((sum(0), sum(3)), (50_000 + 516, 100_000));
+    }
+
+    /// The only request of a row has moved on, as that of a reply does which left late.
+    #[test]
+    fn a_row_that_has_come_to_nothing_takes_back_what_it_had_counted() {
+        const ROWS: &str = probes::attribution::ROWS;
+        let row = |bucket: u32, count: i64| (vec![bucket], Row { sums: Sums::dense([count]), ..Row::default() });
+        let snapshot = |section: &Section| {
+            let mut snapshot = Snapshot::default();
+            let sections = Sections::from([(ROWS.into(), section.clone())]);
+            snapshot.rest = Arc::new([(Subject::service(0), sections)].into());
+            snapshot
+        };
+        let first = counted([row(3, 1), row(9, 0)], None);
+        let second = counted([row(3, 0), row(9, 1)], Some(&first));
+        assert_eq!(first.len(), 1);
+        let before = Interval::between(&snapshot(&Section::new()), &snapshot(&first));
+        let mut sum = Interval::between(&snapshot(&first), &snapshot(&second));
+        let counts = |interval: &Interval| -> Vec<(Key, i64)> {
+            section(interval.of(&Subject::service(0)), ROWS)
+                .iter()
+                .map(|(key, row)| (key.clone(), row.sums.get(0)))
+                .collect()
+        };
+        assert_eq!(counts(&sum), [(vec![3], -1), (vec![9], 1)]);
+        let after = sum.clone();
+        sum = before;
+        sum.merge(&after);
+        assert_eq!(counts(&sum), [(vec![9], 1)]);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use acgs_perf_common::maps::{
 use super::{MapSpec, ProbeSpec, Stop};
 use crate::live::maps::Maps;
 use crate::live::workers;
-use crate::sums::{Key, Row, Section, Sections, Sums};
+use crate::sums::{Key, Row, Section, Sections, Sums, counted};
 
 /// Rows of the attribution histogram, by bucket.
 pub const ROWS: &str = "attribution";
@@ -63,7 +63,8 @@ fn read(maps: &Maps, service: u32, sections: &mut Sections) {
             (0..shards).map(|shard| attribution_row(shards, service, bucket, shard) as usize * ATTRIBUTION_WORDS);
         (vec![bucket], Row { sums: array.sums(copies, ATTRIBUTION_WORDS), ..Row::default() })
     });
-    sections.insert(ROWS.into(), rows.filter(|(_, row)| row.sums != Sums::default()).collect());
+    let rows = counted(rows, sections.get(ROWS));
+    sections.insert(ROWS.into(), rows);
     sections.insert(DOWNSTREAM.into(), downstream(maps, service));
     let dropped = Sums::dense([maps.gate(service as usize, Gate::Dropped) as i64]);
     sections.insert(DROPPED.into(), Section::from([(Vec::new(), Row { sums: dropped, ..Row::default() })]));

@@ -87,7 +87,8 @@ const TABLE: TableSpec = TableSpec {
 };
 
 fn read(maps: &Maps, service: u32, sections: &mut Sections) {
-    sections.insert(SECTION.into(), rows(maps, service));
+    let rows = rows(maps, service, sections.get(SECTION));
+    sections.insert(SECTION.into(), rows);
     sections.insert(called_endpoints::SECTION.into(), called_endpoints::rows(maps, service));
 }
 
@@ -97,17 +98,19 @@ pub fn kind_of(key: &Key) -> Option<RequestKind> {
     RequestKind::ALL.get(*key.get(1)? as usize).copied()
 }
 
-fn rows(maps: &Maps, service: u32) -> Section {
+fn rows(maps: &Maps, service: u32, before: Option<&Section>) -> Section {
     let figures = maps.array("ENDPOINT_FIGURES");
     let numbering = numbering(service, false);
     let mut section = Section::new();
     for endpoint in u32::from(OTHER_ENDPOINT)..numbers_given(maps, numbering, ENDPOINTS) {
         let base = |shard| figures_base(maps.shards(), service, endpoint, shard) as usize;
         let sums = figures.sums((0..maps.shards()).map(base), ENDPOINT_WORDS as usize);
-        if sums.count(REQUESTS) == 0 && sums.count(FAILED) == 0 {
+        let (key, label) = named(maps, numbering, endpoint, |_| String::new());
+        let is_asked_for = sums.count(REQUESTS) != 0 || sums.count(FAILED) != 0;
+        // Its only request may have been taken back.
+        if !is_asked_for && before.is_none_or(|before| !before.contains_key(&key)) {
             continue;
         }
-        let (key, label) = named(maps, numbering, endpoint, |_| String::new());
         let row = section.entry(key).or_insert(Row { label, ..Row::NOTHING });
         // Long names may differ only in what is not kept of them.
         row.sums.add(&sums);
