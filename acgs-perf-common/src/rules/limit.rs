@@ -7,13 +7,12 @@
 //! are one, and how the last of them ended says what it was.
 
 use super::thread::ThreadState;
+use super::timer::{NS_PER_MS, is_as_long};
 use crate::attribution::Component;
 use crate::opaque::store;
 use crate::state::State;
 
 const NS_PER_S: u64 = 1_000_000_000;
-/// Nanoseconds of a millisecond.
-pub(super) const NS_PER_MS: u64 = 1_000_000;
 /// Beyond this many seconds there is no limit that anybody lives to see.
 const MAX_S: u64 = 1 << 32;
 /// The kernel has set its timer before the thread leaves its CPU, where we read the clock: by less than this part of a short limit, and
@@ -22,8 +21,6 @@ const EARLY_PART: u32 = 4;
 const EARLY_NS: u64 = 50_000;
 /// Who has computed for longer between two waits did not only look whether it can go on.
 pub(super) const LOOK_NS: u64 = 100_000;
-/// Limits that differ by less than this part are the same.
-const SAME_PART: u32 = 3;
 /// Futexes that are so near belong to one lock or condition.
 const ONE_LOCK: u64 = 64;
 
@@ -180,13 +177,6 @@ fn lapses(thread: &mut ThreadState, now: u64) {
 #[inline(always)]
 fn is_look(thread: &ThreadState) -> bool {
     is_near(thread.word, thread.retried) && is_as_long(thread.limit.wrapping_sub(thread.since), thread.retried_span)
-}
-
-/// Whether two limits are the same, but for what passes until the thread blocks.
-#[inline(always)]
-pub(super) const fn is_as_long(span: u64, other: u64) -> bool {
-    let part = other >> SAME_PART;
-    span.wrapping_sub(other).wrapping_add(part) <= 2 * part
 }
 
 #[inline(always)]

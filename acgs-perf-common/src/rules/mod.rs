@@ -14,6 +14,7 @@ pub mod request;
 pub mod results;
 pub mod row;
 pub mod runnable;
+pub mod sleep;
 pub mod standing;
 pub mod table;
 pub mod thread;

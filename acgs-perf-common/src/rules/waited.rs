@@ -6,8 +6,8 @@
 
 use super::activity::Activity;
 use super::row;
+use super::sleep;
 use super::thread::ThreadState;
-use super::timer;
 use super::turn::{IS_ITS_OWN, IS_SHARED, Wait, catch_up};
 use super::worker::{MOMENT_NS, is_misled};
 use super::{Served, Table};
@@ -56,7 +56,7 @@ pub fn catch_up_at_reply<T: Table>(table: &T, entry: &mut Activity, thread: &mut
     let is_taken = was_idle && entry.parked_by != pid && !entry.standing.is_handed();
     let idle = if is_taken { idle_until - busy_until } else { 0 };
     let slept_since = match entry.outstanding {
-        0 => timer::slept_in_runtime(table, thread, entry.at, start),
+        0 => sleep::slept_in_runtime(table, thread, entry.at, start),
         _ => None,
     };
     if let Some(since) = slept_since {
@@ -66,10 +66,10 @@ pub fn catch_up_at_reply<T: Table>(table: &T, entry: &mut Activity, thread: &mut
         // Until the thread woke it waited for something, and not for this thread, which had nothing to do; after that the thread worked
         // for others.
         (wait.until, wait.component) = (idle_until, work.waited_in);
-        if is_own && timer::lets_go_on(thread, entry) {
+        if is_own && sleep::lets_go_on(thread, entry) {
             // Since it was put away, unless it had to wait for others' timers before its own was set.
             wait.component = Component::Sleep as u32;
-            entry.charge(Component::Idle, earlier(timer::slept_since(thread, entry.at), start), 0);
+            entry.charge(Component::Idle, earlier(sleep::slept_since(thread, entry.at), start), 0);
         } else if work.waited_in == Component::Sleep as u32 {
             // A timer, which ended the thread's wait. When it was set nobody knows, nor what the request waited for before.
             entry.charge(Component::Idle, earlier(work.waited_since, start), 0);
@@ -98,7 +98,7 @@ pub fn fill_from_queue<T: Table>(table: &T, socket: &mut T::Socket, thread: &mut
     let read = socket.read();
     let (woke_at, idle_since, thread_wait) = (thread.woke_at, thread.idle_since, thread_wait(thread));
     let began = later(thread.activity.began, read);
-    let slept_in_runtime = timer::slept_in_runtime(table, thread, read, began);
+    let slept_in_runtime = sleep::slept_in_runtime(table, thread, read, began);
     let work = &mut thread.activity;
     if work.standing.is_for_request() && work.standing.is_handed() && work.starts_at(read) {
         // It was given another one, with an event, and replies to that later.

@@ -9,7 +9,7 @@ use acgs_perf_common::attribution::{ALL, ATTRIBUTION_WORDS, Component, component
 use acgs_perf_common::rules::call::{DownstreamCall, QUIET};
 use acgs_perf_common::rules::limit::{self, Clock};
 use acgs_perf_common::rules::thread::ThreadState;
-use acgs_perf_common::rules::{Row, Table as _, downstream, handoff, request, row, table, timer, worker};
+use acgs_perf_common::rules::{Row, Table as _, downstream, handoff, request, row, sleep, table, worker};
 use acgs_perf_common::state::{CallClass, State};
 
 use crate::socket::Socket;
@@ -411,7 +411,7 @@ impl World {
             state.limit = limit::of_time(Clock::FromNow, 0, ns, 0, self.now);
         }
         if how.state() == State::Poll {
-            timer::waits_for_timer(&self.tables, &mut state, self.now);
+            sleep::waits_for_timer(&self.tables, &mut state, self.now);
         }
         handoff::blocks(&self.tables, &mut state, task, how.state() as u32, self.now);
         state.enter(how.state() as u32, self.now);

@@ -4,8 +4,8 @@
 //! common crate say what it means.
 
 use acgs_perf_common::rules::limit::{self, Clock};
+use acgs_perf_common::rules::sleep;
 use acgs_perf_common::rules::thread::ThreadState;
-use acgs_perf_common::rules::timer;
 use acgs_perf_common::state::{LimitIn, limit_of_entry};
 use acgs_perf_common::subprogram;
 
@@ -71,7 +71,7 @@ subprogram! {
             }
         }
         if word == 0 {
-            timer::waits_for_timer(&Requests, thread, now);
+            sleep::waits_for_timer(&Requests, thread, now);
         }
     }
 }
