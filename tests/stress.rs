@@ -99,11 +99,12 @@ fn sums_are_exact_while_every_cpu_is_busy_and_threads_are_preempted() {
     });
     busy.stop().unwrap();
     let report = recording.stop().unwrap();
-    for (name, completed) in NAMES.iter().zip(completed) {
+    for (name, &completed) in NAMES.iter().zip(&completed) {
         assert_sums(&report, name, completed);
     }
     assert!(ran_on.iter().all(|seen| *seen == all), "the servers' threads ran on {ran_on:?} of {all:?}");
     let preempted: u64 = NAMES.iter().map(|name| report.integer(name, "/scheduler/switches/involuntary")).sum();
     println!("{preempted} times a thread of the servers lost its CPU");
-    assert!(preempted > requests / 100, "only {preempted} times a thread lost its CPU");
+    let most = completed.into_iter().max().unwrap_or(requests);
+    assert!(preempted > most / 100, "only {preempted} times a thread lost its CPU");
 }
