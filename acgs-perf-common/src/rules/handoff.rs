@@ -4,6 +4,7 @@
 
 use super::Table;
 use super::activity::Activity;
+use super::helper;
 use super::results::make_ring;
 use super::runnable::name_of_worker;
 use super::sleep::goes_on_sleeping;
@@ -27,6 +28,8 @@ pub const WAKE_BYTES: u64 = 8;
 const POOL_SLEEPS: u32 = 64;
 /// Bytes between the two words on which who waits for a condition of glibc waits in turn, at most; two semaphores are further apart.
 const CONDITION: u64 = 8;
+/// A worker waits for its next job for as long, at least: pools of Java, .NET and tokio end one after ten seconds to a minute.
+const PATIENCE_NS: u64 = 1_000_000_000;
 /// Wake-ups from thread to thread that a request follows.
 const MAX_DEPTH: u32 = 3;
 
@@ -42,8 +45,8 @@ pub trait Caller {
     fn syscall(&self) -> i64;
     /// Third argument of the system call.
     fn third_argument(&self) -> u64;
-    /// Whether the futex wait that it is in can be for a job: it has no time limit, and is not for a mutex.
-    fn may_await_job(&self) -> bool;
+    /// Whether the futex wait that it is in is for a mutex.
+    fn awaits_mutex(&self) -> bool;
     /// The `CallClass` of a system call; 0 if it has none.
     fn class_of(&self, syscall: i64) -> u64;
 }
@@ -134,10 +137,12 @@ pub fn blocks<T: Table, C: Caller>(table: &T, thread: &mut ThreadState, task: &C
     let is_on_other_word = is_on_other_word(thread);
     let live = thread.activity.is_live();
     let waits_for_events = state == State::Poll as u32;
-    // A worker waits for its next job without a limit; who waits for an interpreter's global lock has one, or waits for a mutex.
+    // Who waits for an interpreter's global lock has a short limit, or waits for a mutex.
     // A loop that has a pool waits for a lock, if it is no thread of a runtime.
     let may_be_worker = thread.pool_sleeps == 0 || thread.takes != 0;
-    let awaits_job = state == State::Lock as u32 && may_be_worker && task.syscall() == FUTEX && task.may_await_job();
+    let has_time = has_time(thread, now);
+    let awaits_job =
+        state == State::Lock as u32 && may_be_worker && has_time && task.syscall() == FUTEX && !task.awaits_mutex();
     thread.awaits_job = u32::from(awaits_job);
     if thread.slept_since != 0 && !goes_on_sleeping(thread, now) {
         thread.slept_since = 0;
@@ -259,7 +264,7 @@ pub fn woken<T: Table, C: Caller>(
         if state == State::Poll as u32 && is_let_go_on(tgid, service, waker) {
             work.waited_in = Component::Lock as u32;
         }
-    } else if may_hand_over(thread, state, waker) && waker.pid() != task.pid() && !is_amid_job(table, thread, state) {
+    } else if may_hand_over(thread, state, waker, now) && waker.pid() != task.pid() && !is_amid_job(table, thread, state) {
         table.take_over(thread, task.pid(), state, now);
     }
 }
@@ -279,12 +284,19 @@ fn is_let_go_on<C: Caller>(tgid: u32, service: u32, waker: &C) -> bool {
     tgid != waker_tgid && waker.service_byte() == service + 1 && matches!(waker.syscall(), KILL | TGKILL | WRITE)
 }
 
+/// Whether the thread, which blocks now, waits for as long as it takes, as a worker does for its next job: without a limit, or with one after which
+/// it ends, because there is too little to do.
+#[inline(always)]
+const fn has_time(thread: &ThreadState, now: u64) -> bool {
+    thread.limit == 0 || thread.limit.wrapping_sub(now) >= PATIENCE_NS
+}
+
 /// Whether this looks like a job or a result that is handed over, not like an interrupt or a lock that became free.
 #[inline(always)]
-fn may_hand_over<C: Caller>(thread: &ThreadState, state: u32, waker: &C) -> bool {
+fn may_hand_over<C: Caller>(thread: &ThreadState, state: u32, waker: &C, now: u64) -> bool {
     let syscall = waker.syscall();
     if state == State::Lock as u32 {
-        return syscall == FUTEX && thread.awaits_job != 0;
+        return syscall == FUTEX && (thread.awaits_job != 0 || helper::may_await(thread, state, now));
     }
     if syscall < 0 || syscall == FUTEX || (state != State::Poll as u32 && state != State::Other as u32) {
         return false;
@@ -332,6 +344,10 @@ pub fn take_over<T: Table>(
     if thread.takes < giver.takes {
         thread.takes = giver.takes;
     }
+    if helper::may_await(thread, state, now) {
+        helper::comes_back(thread, &mut giver.activity, now);
+        return;
+    }
     if state == State::Lock as u32 && is_misled(giver) {
         begins_unknown_job(thread, &giver.history, now);
         return;
@@ -375,6 +391,7 @@ pub fn take_over<T: Table>(
             begin_next_job(&mut giver.activity, now);
         }
     }
+    helper::gives(giver, now);
     let given = &mut giver.activity;
     given.standing.spread();
     copy(work, given);

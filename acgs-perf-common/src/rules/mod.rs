@@ -8,6 +8,7 @@ pub mod call;
 pub mod delivery;
 pub mod downstream;
 pub mod handoff;
+pub mod helper;
 pub mod history;
 pub mod limit;
 pub mod request;

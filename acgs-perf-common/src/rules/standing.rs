@@ -333,6 +333,21 @@ impl Standing {
         self.0 |= SPREAD;
     }
 
+    /// Whether it is for a request that its thread has read, and another thread has a copy.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_own_and_spread(self) -> bool {
+        self.0 & (ACTIVE | KNOWN | HANDED | SPREAD) == ACTIVE | KNOWN | SPREAD
+    }
+
+    /// The same, with the account of another copy: whether that is plain, is in the table, and what its last call was.
+    #[inline(always)]
+    #[must_use]
+    pub const fn with_account_of(self, other: Self) -> Self {
+        const ACCOUNT: u32 = PLAIN | TABLED | Mark::Guessed as u32 | Mark::Away as u32 | Mark::Opening as u32;
+        Self((self.0 & !(PLAIN | Mark::Away as u32 | Mark::Opening as u32)) | (other.0 & ACCOUNT))
+    }
+
     /// Another thread was woken with it, and goes on.
     #[inline(always)]
     pub const fn give(&mut self) {

@@ -85,6 +85,10 @@ pub struct ThreadState {
     pub has_woken: u32,
     /// Time in waits for events that ended by themselves since it has last read of its request.
     pub polled: u64,
+    /// When it last gave what it works on to another thread, or got it back from there; 0 for never.
+    pub gave_at: u64,
+    /// How long that had waited for locks until then.
+    pub gave_locked: u64,
     /// Its next timer, if it is an event loop.
     pub timer: Timer,
     /// What it works on.

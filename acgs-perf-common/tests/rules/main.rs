@@ -2,6 +2,7 @@
 
 mod events;
 mod executor;
+mod helpers;
 mod invariants;
 mod limits;
 mod orders;

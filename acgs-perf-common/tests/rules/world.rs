@@ -21,6 +21,8 @@ pub const WRITE: i64 = 1;
 pub const SENDTO: i64 = 44;
 pub const KILL: i64 = 62;
 const EPOLL_WAIT: i64 = 232;
+/// How long a thread waits for a lock at most, where the script does not say.
+const LOCK_NS: u64 = 999_000_000;
 
 /// How a thread blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +35,7 @@ pub enum Block {
     Mutex,
     /// In a futex that is a semaphore, and not that of its jobs, for as long as it takes.
     Semaphore,
-    /// In a futex, with a time limit.
+    /// In a futex, for less than a second.
     Lock,
     /// In a futex, for so long at most.
     LockFor(u64),
@@ -97,7 +99,7 @@ pub struct Task {
     pub tgid: u32,
     pub syscall: i64,
     pub third_argument: u64,
-    awaits_job: bool,
+    awaits_mutex: bool,
 }
 
 impl handoff::Caller for Task {
@@ -121,8 +123,8 @@ impl handoff::Caller for Task {
         self.third_argument
     }
 
-    fn may_await_job(&self) -> bool {
-        self.awaits_job
+    fn awaits_mutex(&self) -> bool {
+        self.awaits_mutex
     }
 
     fn class_of(&self, syscall: i64) -> u64 {
@@ -239,7 +241,7 @@ impl World {
     fn add_thread(&mut self, state: State) -> usize {
         let index = self.tasks.len();
         let pid = 100 + index as u32;
-        self.tasks.push(Task { pid, tgid: 100, syscall: 0, third_argument: 0, awaits_job: false });
+        self.tasks.push(Task { pid, tgid: 100, syscall: 0, third_argument: 0, awaits_mutex: false });
         let mut thread = zeroed::<ThreadState>();
         thread.enter(state as u32, self.now);
         self.tables.threads.push(RefCell::new(thread));
@@ -390,7 +392,7 @@ impl World {
     pub fn block(&mut self, thread: usize, how: Block) {
         let task = &mut self.tasks[thread];
         task.syscall = how.syscall();
-        task.awaits_job = matches!(how, Block::Job | Block::JobAt(_) | Block::Semaphore);
+        task.awaits_mutex = how == Block::Mutex;
         let mut state = self.tables.threads[thread].borrow_mut();
         handoff::leaves(&mut state, self.now, 0);
         // As `clock::limit`; each thread has futexes of its own.
@@ -407,7 +409,12 @@ impl World {
         } else {
             state.lapsed = 0;
         }
-        if let Block::LockFor(ns) | Block::PollFor(ns) = how {
+        let limit = match how {
+            Block::LockFor(ns) | Block::PollFor(ns) => Some(ns),
+            Block::Lock => Some(LOCK_NS),
+            _ => None,
+        };
+        if let Some(ns) = limit {
             state.limit = limit::of_time(Clock::FromNow, 0, ns, 0, self.now);
         }
         if how.state() == State::Poll {
@@ -428,7 +435,7 @@ impl World {
     /// `clock::thread::waking`
     pub fn wake(&mut self, thread: usize, by: By) {
         let waker = match by {
-            By::Interrupt => Task { pid: 0, tgid: 0, syscall: -1, third_argument: 0, awaits_job: false },
+            By::Interrupt => Task { pid: 0, tgid: 0, syscall: -1, third_argument: 0, awaits_mutex: false },
             By::Thread(waker, syscall, third_argument) => {
                 self.runs(waker);
                 Task { syscall, third_argument, ..self.tasks[waker] }

@@ -156,18 +156,12 @@ impl Task {
         load(self.regs(), offset!(regs_dx))
     }
 
-    /// Whether the futex wait that the task is in can be for a job: it has no time limit, and is not for a mutex.
+    /// Whether the futex wait that the task is in is for a mutex.
     #[inline(always)]
-    pub fn may_await_job(self) -> bool {
+    pub fn awaits_mutex(self) -> bool {
         let regs = self.regs();
         let word = |at: usize| load::<u64>(regs, at);
-        word(offset!(regs_r10)) == 0
-            && !is_for_mutex(
-                word(offset!(regs_di)),
-                word(offset!(regs_si)),
-                word(offset!(regs_dx)),
-                word(offset!(regs_sp)),
-            )
+        is_for_mutex(word(offset!(regs_di)), word(offset!(regs_si)), word(offset!(regs_dx)), word(offset!(regs_sp)))
     }
 
     /// Inode of the user namespace; 0 if it cannot be read.

@@ -41,8 +41,8 @@ impl Caller for Task {
     }
 
     #[inline(always)]
-    fn may_await_job(&self) -> bool {
-        Self::may_await_job(*self)
+    fn awaits_mutex(&self) -> bool {
+        Self::awaits_mutex(*self)
     }
 
     #[inline(always)]
