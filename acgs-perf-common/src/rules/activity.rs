@@ -255,14 +255,28 @@ impl Activity {
     /// Whether it is.
     #[inline(always)]
     pub fn starts_at(&mut self, read: u64) -> bool {
-        let mut early = read.saturating_sub(self.began);
-        if early > self.parts[ON_CPU] + self.waited_to_run() {
+        self.takes_off(read.saturating_sub(self.began))
+    }
+
+    /// Its request was answered at `replied`; what another thread did for it after that, or a CPU whose clock was read later, is taken off.
+    #[inline(always)]
+    pub fn ends_at(&mut self, replied: u64) {
+        let late = self.at.wrapping_sub(replied);
+        if late as i64 > 0 && self.takes_off(late) {
+            self.at = replied;
+        }
+    }
+
+    /// Takes so much off what was computed and waited to run. Whether there is so much.
+    #[inline(always)]
+    fn takes_off(&mut self, mut ns: u64) -> bool {
+        if ns > self.parts[ON_CPU] + self.waited_to_run() {
             return false;
         }
         for part in [RUN_QUEUE, CPU_QUOTA, LOCK, ON_CPU] {
-            let taken = if early < self.parts[part] { early } else { self.parts[part] };
+            let taken = if ns < self.parts[part] { ns } else { self.parts[part] };
             self.parts[part] -= taken;
-            early -= taken;
+            ns -= taken;
         }
         true
     }

@@ -6,7 +6,7 @@
 use super::Table;
 use super::call::{CALLED, CONNECTING, DownstreamCall, MIXED, QUIET};
 use super::standing::Mark;
-use super::thread::ThreadState;
+use super::thread::{Answer, ThreadState};
 use super::turn::Resume;
 use super::waited::takes;
 use crate::attribution::Component;
@@ -172,7 +172,7 @@ pub fn received<T: Table>(
     now: u64,
 ) {
     thread.runnable.answered(id);
-    call.since = now;
+    let since = core::mem::replace(&mut call.since, now);
     let pid = table.running();
     if called && call.by != pid {
         // Another thread has called, and it is this one that goes on.
@@ -196,5 +196,7 @@ pub fn received<T: Table>(
             thread.activity.standing.spread();
             table.park(&mut thread.activity, pid);
         }
+    } else if called {
+        thread.answer = Answer::new(since, arrived, call.slot());
     }
 }

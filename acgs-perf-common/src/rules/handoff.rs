@@ -49,6 +49,12 @@ pub trait Caller {
     fn awaits_mutex(&self) -> bool;
     /// The `CallClass` of a system call; 0 if it has none.
     fn class_of(&self, syscall: i64) -> u64;
+
+    /// Whether it is in a call on a futex.
+    #[inline(always)]
+    fn is_in_futex(&self) -> bool {
+        self.syscall() == FUTEX
+    }
 }
 
 /// The component of a request whose thread was in `state`.
@@ -90,9 +96,13 @@ fn queue_component_of(state: u32) -> Component {
 pub fn leaves(thread: &mut ThreadState, now: u64, who: u32) {
     let state = thread.state;
     if thread.activity.standing.is_active() {
-        let component = match state == State::Socket as u32 && thread.sends != 0 {
-            true => Component::SendBuffer,
-            false => component_of(state, thread.activity.waits_for_peer(state)),
+        let component = if state == State::Socket as u32 && thread.sends != 0 {
+            Component::SendBuffer
+        } else if state == State::Lock as u32 && thread.awaits_job != 0 && thread.activity.outstanding != 0 {
+            // Another thread waits for the answer, and lets this one know.
+            Component::Downstream
+        } else {
+            component_of(state, thread.activity.waits_for_peer(state))
         };
         let who = if component as u32 == Component::Downstream as u32 { thread.activity.peer } else { who };
         thread.activity.charge(component, now, who);
@@ -191,9 +201,12 @@ pub fn blocks<T: Table, C: Caller>(table: &T, thread: &mut ThreadState, task: &C
                 table.park(work, task.pid());
             }
             work.standing.free();
+        } else if thread.has_told != 0 && work.outstanding == 0 {
+            // Whom it has let go on has all of it.
+            work.standing.free();
         } else if !work.standing.is_given() {
             // It may have finished, and the thread that replies may be too busy to be woken.
-            work.standing.set_finished(!is_on_other_word);
+            work.standing.set_finished(!is_on_other_word && work.outstanding == 0);
             table.park(work, task.pid());
             work.standing.set_finished(false);
         }
@@ -260,11 +273,13 @@ pub fn woken<T: Table, C: Caller>(
         (thread.woke_at, thread.idle_since, thread.polled_idle) = (now, thread.since, 1);
     }
     let (tgid, waker_tgid) = (task.tgid(), waker.tgid());
-    if tgid != waker_tgid {
+    if thread.is_helped != 0 {
+        thread.is_helped = 0; // it goes on with its own
+    } else if tgid != waker_tgid {
         if state == State::Poll as u32 && is_let_go_on(tgid, service, waker) {
             work.waited_in = Component::Lock as u32;
         }
-    } else if may_hand_over(thread, state, waker, now) && waker.pid() != task.pid() && !is_amid_job(table, thread, state) {
+    } else if may_hand_over(thread, state, waker) && waker.pid() != task.pid() && !is_amid_job(table, thread, state) {
         table.take_over(thread, task.pid(), state, now);
     }
 }
@@ -293,10 +308,10 @@ const fn has_time(thread: &ThreadState, now: u64) -> bool {
 
 /// Whether this looks like a job or a result that is handed over, not like an interrupt or a lock that became free.
 #[inline(always)]
-fn may_hand_over<C: Caller>(thread: &ThreadState, state: u32, waker: &C, now: u64) -> bool {
+fn may_hand_over<C: Caller>(thread: &ThreadState, state: u32, waker: &C) -> bool {
     let syscall = waker.syscall();
     if state == State::Lock as u32 {
-        return syscall == FUTEX && (thread.awaits_job != 0 || helper::may_await(thread, state, now));
+        return syscall == FUTEX && thread.awaits_job != 0;
     }
     if syscall < 0 || syscall == FUTEX || (state != State::Poll as u32 && state != State::Other as u32) {
         return false;
@@ -340,14 +355,13 @@ pub fn take_over<T: Table>(
         return;
     }
     giver.activity.charge_on_cpu(now);
-    // They are threads of the same runtime.
-    if thread.takes < giver.takes {
+    // They are threads of the same runtime, if none of them waits with its own request for the other one.
+    let has_own = thread.activity.is_for_request() && !thread.activity.standing.is_handed();
+    if thread.takes < giver.takes && !has_own {
         thread.takes = giver.takes;
     }
-    if helper::may_await(thread, state, now) {
-        helper::comes_back(thread, &mut giver.activity, now);
-        return;
-    }
+    helper::knows_of_helpers(thread, giver.helps);
+    thread.answer = giver.answer;
     if state == State::Lock as u32 && is_misled(giver) {
         begins_unknown_job(thread, &giver.history, now);
         return;
@@ -412,6 +426,7 @@ pub fn take_over<T: Table>(
         }
     }
     thread.does_jobs = u32::from(state == State::Lock as u32);
+    (thread.has_told, thread.gave_at) = (0, 0);
     if state == State::Lock as u32 {
         // For this job, if it has waited for one.
         (thread.woke_at, thread.idle_since, thread.polled_idle) = (now, thread.since, 0);

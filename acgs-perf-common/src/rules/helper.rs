@@ -1,46 +1,174 @@
 //! Helpers: a thread gives its request to another one and waits until that is done, as who waits for the result of a job does.
 //!
-//! In: what a thread gives away, and who wakes it. Out: its request has spent the time as the helper has, and not in a wait for a lock.
+//! In: what a thread gives away, and who lets it go on. Out: its request has spent that wait as the helper has, and not in a wait for a lock. The
+//! helper is known by the request that it was given; or, where it was busy and has found its job in a queue, by what it has done for others.
 
+use super::Table;
 use super::activity::{Activity, LOCK};
-use super::thread::ThreadState;
-use super::transfer::copy;
+use super::handoff::Caller;
+use super::thread::{Answer, ThreadState};
+use super::transfer::{append, copy};
+use super::worker::{MOMENT_NS, begin_next_job};
+use crate::attribution::Component;
 use crate::state::State;
 
 /// Of the time since it gave its request away, this part at most is a thread's own work if it only waits for the helper.
 const OWN_PART: u64 = 4;
+/// So often threads have let others go on with what these had given them, when whom they let go on has waited for them.
+const SURE: u32 = 2;
 
-/// The thread has given what it works on to another one, or has got it back from there.
+/// The thread has given what it works on to another one.
 #[inline(always)]
 pub fn gives(thread: &mut ThreadState, now: u64) {
+    if !has_given(thread) {
+        thread.gifts = 0;
+    }
+    thread.gifts += 1;
+    waits_from(thread, now);
+}
+
+#[inline(always)]
+fn waits_from(thread: &mut ThreadState, now: u64) {
     (thread.gave_at, thread.gave_locked) = (now, thread.activity.parts[LOCK]);
 }
 
-/// Whether the thread, which is woken from `state`, has given the request that it has read to another one, and has done little but wait for
-/// locks since. That wait is accounted.
+/// The thread has got back what it works on, and may get more of it.
 #[inline(always)]
-pub fn may_await(thread: &ThreadState, state: u32, now: u64) -> bool {
-    let work = &thread.activity;
-    if state != State::Lock as u32 || thread.gave_at == 0 || !work.standing.is_own_and_spread() {
-        return false;
-    }
-    let since = now.wrapping_sub(thread.gave_at);
-    let locked = work.parts[LOCK].wrapping_sub(thread.gave_locked);
-    since.wrapping_sub(locked) <= since / OWN_PART
+fn goes_on(thread: &mut ThreadState, now: u64) {
+    thread.is_helped = 1;
+    waits_from(thread, now);
 }
 
-/// The thread goes on with its request as its helper has left it, if that is the same one.
+/// Whether it has given away, or got back, what it works on now.
 #[inline(always)]
-pub fn comes_back(thread: &mut ThreadState, helper: &mut Activity, now: u64) {
-    let work = &mut thread.activity;
-    if !helper.is_for(work.request, work.began) {
+const fn has_given(thread: &ThreadState) -> bool {
+    thread.gave_at >= thread.activity.began
+}
+
+/// Whether it has done little since but wait for locks, that in which it is now among them.
+#[inline(always)]
+const fn only_waits(thread: &ThreadState, now: u64) -> bool {
+    let since = now.wrapping_sub(thread.gave_at);
+    let waits = now.wrapping_sub(thread.activity.at);
+    let locked = thread.activity.parts[LOCK].wrapping_sub(thread.gave_locked).wrapping_add(waits);
+    let own = since.wrapping_sub(locked);
+    own <= since / OWN_PART || own <= MOMENT_NS
+}
+
+/// The thread, which is `task`, is about to be woken by `waker`: if that is its helper, it has waited for what that has done. Goes before
+/// `handoff::leaves`.
+#[inline(always)]
+pub fn lets_go_on<T: Table, C: Caller>(table: &T, thread: &mut ThreadState, task: &C, waker: &C, now: u64) {
+    if thread.state == State::Lock as u32
+        && thread.activity.is_for_request()
+        && !thread.shares_requests()
+        && waker.is_in_futex()
+        && waker.tgid() == task.tgid()
+        && waker.pid() != task.pid()
+    {
+        table.helped(thread, now);
+    }
+}
+
+/// The running thread lets go on the other one, which has a request and waits in a futex.
+#[inline(always)]
+pub fn helped(helper: &mut ThreadState, thread: &mut ThreadState, now: u64) {
+    let (work, job) = (&thread.activity, &helper.activity);
+    let is_for_same = job.is_for(work.request, work.began);
+    if !job.standing.is_active() || (job.standing.is_known() && !job.standing.is_handed()) {
+        return; // it has a request of its own, and has let go of a lock
+    }
+    if work.outstanding != 0 && !(is_for_same && job.calls >= work.calls) {
+        is_answered(&mut thread.activity, now);
         return;
     }
+    if is_for_same && !(has_given(thread) && only_waits(thread, now)) {
+        return;
+    }
+    if !is_for_same && !may_get_result(thread, helper) {
+        return;
+    }
+    helper.activity.charge_on_cpu(now);
+    if is_for_same {
+        comes_back(&mut helper.activity, &mut thread.activity, now);
+        if thread.awaits_job != 0 {
+            (helper.helps, helper.has_told) = (helper.helps + 1, 1);
+        }
+    } else {
+        gets_result(helper, &mut thread.activity, now);
+    }
+    if thread.awaits_job != 0 {
+        thread.gifts = thread.gifts.saturating_sub(1);
+    }
+    knows_of_helpers(thread, helper.helps);
+    knows_of_helpers(helper, thread.helps);
+    thread.is_helped = 1;
+    waits_from(thread, now);
+}
+
+/// Whether the thread has waited for the result of a job that the helper has found in a queue. Who waits with a short limit may wait for an
+/// interpreter's global lock; who was handed its request, for its next job.
+#[inline(always)]
+const fn may_get_result(thread: &ThreadState, helper: &ThreadState) -> bool {
+    let gave = has_given(thread) && thread.gifts != 0;
+    let is_sure = (helper.helps >= SURE || thread.helps >= SURE) && helper.activity.standing.is_handed();
+    thread.awaits_job != 0 && !thread.activity.standing.is_handed() && (gave || is_sure)
+}
+
+/// Those that give to each other know as much.
+#[inline(always)]
+pub const fn knows_of_helpers(thread: &mut ThreadState, helps: u32) {
+    if thread.helps < helps {
+        thread.helps = helps;
+    }
+}
+
+/// It has called a peer itself, and the helper has waited for the answer.
+#[inline(always)]
+fn is_answered(work: &mut Activity, now: u64) {
+    work.charge(Component::Downstream, now, work.peer);
+    work.calls_changed(now, 0, work.outstanding);
+}
+
+/// The thread goes on with its request as its helper has left it.
+#[inline(always)]
+fn comes_back(helper: &mut Activity, work: &mut Activity, now: u64) {
     let (standing, depth, waited) = (work.standing, work.depth, (work.waited_in, work.waited_since));
     helper.standing.spread();
     copy(work, helper);
     work.standing = standing.with_account_of(helper.standing);
     (work.depth, work.touched) = (depth, now);
     (work.waited_in, work.waited_since) = waited;
-    gives(thread, now);
+}
+
+/// It has waited for the helper, or for a peer whose answer the helper was given, and then for what that did.
+#[inline(always)]
+fn gets_result(helper: &mut ThreadState, work: &mut Activity, now: u64) {
+    let is_worker = helper.does_jobs != 0;
+    let Answer { since, arrived, peer, .. } = helper.answer;
+    let job = &mut helper.activity;
+    if arrived > work.at && arrived <= now && job.began >= since {
+        work.charge(Component::PoolWait, since, 0);
+        work.charge(Component::Downstream, arrived, peer);
+    }
+    if job.began <= work.at {
+        if job.starts_at(work.at) {
+            job.began = work.at; // it was given the job a moment before the thread began to wait
+        }
+    } else if is_worker {
+        work.charge(Component::PoolWait, job.began, 0);
+    } else {
+        // A loop has nothing to do until an event comes, or it is time for something.
+        if job.waited_in == Component::Sleep as u32 {
+            work.charge(Component::Lock, job.waited_since, 0);
+            work.charge(Component::Sleep, job.began, 0);
+        }
+        work.charge(Component::Lock, job.began, 0);
+    }
+    let depth = work.depth;
+    append(work, job);
+    work.depth = depth;
+    if is_worker {
+        begin_next_job(job, now);
+    }
 }

@@ -136,4 +136,6 @@ pub trait Table: Sized {
     }
     /// Finds the running thread, which wakes `thread`, and calls [`handoff::take_over`].
     fn take_over(&self, thread: &mut ThreadState, pid: u32, state: u32, now: u64);
+    /// Finds the running thread, which wakes `thread`, and calls [`helper::helped`].
+    fn helped(&self, thread: &mut ThreadState, now: u64);
 }

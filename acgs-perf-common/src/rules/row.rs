@@ -52,6 +52,7 @@ pub fn clear(row: &mut Row, unknown: u64) {
 /// Writes the work into the socket's row.
 #[inline(always)]
 pub fn fill<T: Table>(table: &T, socket: &mut T::Socket, work: &mut Activity, now: u64) {
+    work.ends_at(now);
     work.calls_changed(now, 0, 0);
     let (total, time) = (work.total(), now.wrapping_sub(socket.read()));
     let row = socket.row();

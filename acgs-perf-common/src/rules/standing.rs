@@ -333,13 +333,6 @@ impl Standing {
         self.0 |= SPREAD;
     }
 
-    /// Whether it is for a request that its thread has read, and another thread has a copy.
-    #[inline(always)]
-    #[must_use]
-    pub const fn is_own_and_spread(self) -> bool {
-        self.0 & (ACTIVE | KNOWN | HANDED | SPREAD) == ACTIVE | KNOWN | SPREAD
-    }
-
     /// The same, with the account of another copy: whether that is plain, is in the table, and what its last call was.
     #[inline(always)]
     #[must_use]

@@ -10,6 +10,28 @@ use crate::attribution::Component;
 use crate::opaque::store;
 use crate::state::State;
 
+/// An answer of a peer, for a request that waits elsewhere.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Answer {
+    /// When the peer was called.
+    pub since: u64,
+    /// When the answer arrived; 0 for none.
+    pub arrived: u64,
+    /// The peer's slot.
+    pub peer: u32,
+    padding: u32,
+}
+
+impl Answer {
+    /// From this peer.
+    #[inline(always)]
+    #[must_use]
+    pub const fn new(since: u64, arrived: u64, peer: u32) -> Self {
+        Self { since, arrived, peer, padding: 0 }
+    }
+}
+
 /// State of a thread, in its task storage.
 #[repr(C)]
 pub struct ThreadState {
@@ -89,6 +111,16 @@ pub struct ThreadState {
     pub gave_at: u64,
     /// How long that had waited for locks until then.
     pub gave_locked: u64,
+    /// How often it has given it away since it last got it back.
+    pub gifts: u32,
+    /// How often it has let go on who had given it something, or one of those has that it works with.
+    pub helps: u32,
+    /// 1 if it has done that with what it works on now.
+    pub has_told: u32,
+    /// 1 if who wakes it now has done what it has waited for.
+    pub is_helped: u32,
+    /// The answer that it has read last for whom it does not know, or who has woken it has.
+    pub answer: Answer,
     /// Its next timer, if it is an event loop.
     pub timer: Timer,
     /// What it works on.

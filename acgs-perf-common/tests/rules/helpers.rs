@@ -157,3 +157,38 @@ fn what_the_thread_does_itself_meanwhile_stays() {
     assert!(of(&world, Component::OnCpu) > 15 * MS, "{}", of(&world, Component::OnCpu));
     assert!(of(&world, Component::Sleep) == 0 && of(&world, Component::Lock) > 5 * MS);
 }
+
+/// All are done at the same time: it waits for the first one only, and never looks at the others' wake-ups.
+#[test]
+fn helpers_that_are_done_before_they_are_asked() {
+    for order in [[1, 2, 3], [2, 1, 3], [3, 2, 1], [2, 3, 1]] {
+        let mut world = with_helpers(3);
+        for _ in 0..6 {
+            for helper in 1..=3 {
+                gives(&mut world, helper);
+                world.after(10 * US).block(helper, Block::Sleep);
+            }
+            world.after(20 * US).block(0, Block::JobAt(0x30));
+            world.after(20 * MS);
+            for helper in order {
+                world.after(US).wake(helper, By::Interrupt);
+            }
+            for helper in order {
+                world.after(20 * US).run(helper);
+                if helper == 1 {
+                    comes_back(&mut world, helper);
+                } else {
+                    world.after(2 * US).block(helper, Block::Job);
+                }
+            }
+            replies(&mut world);
+            let slept = of(&world, Component::Sleep);
+            assert!((20 * MS..21 * MS).contains(&slept), "{:?}", world.replies[world.replies.len() - 1].parts());
+            world.after(US).block(0, Block::Socket);
+            world.after(MS).arrive(0);
+            world.wake(0, By::Interrupt);
+            world.after(US).run(0);
+            world.read(0, 0);
+        }
+    }
+}

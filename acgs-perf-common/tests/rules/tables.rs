@@ -12,7 +12,7 @@ use acgs_perf_common::rules::activity::Activity;
 use acgs_perf_common::rules::standing::{Mark, Standing};
 use acgs_perf_common::rules::thread::ThreadState;
 use acgs_perf_common::rules::timer::Timers;
-use acgs_perf_common::rules::{Table, handoff};
+use acgs_perf_common::rules::{Table, handoff, helper};
 
 use crate::socket::Socket;
 
@@ -145,5 +145,9 @@ impl Table for Tables {
     fn take_over(&self, thread: &mut ThreadState, pid: u32, state: u32, now: u64) {
         let giver = &mut self.threads[self.running.get()].borrow_mut();
         handoff::take_over(self, giver, self.running(), thread, pid, state, now);
+    }
+
+    fn helped(&self, thread: &mut ThreadState, now: u64) {
+        helper::helped(&mut self.threads[self.running.get()].borrow_mut(), thread, now);
     }
 }

@@ -57,3 +57,16 @@ fn what_another_thread_is_at_is_not_written_over() {
     world.after(1_000).reply(1, 0);
     invariants::check(&world);
 }
+
+/// The thread that replies has looked at its clock before the other one, on another CPU, put the request away.
+#[test]
+fn what_was_put_away_after_the_reply_was_sent_does_not_count() {
+    let mut world = put_away();
+    world.now -= 600;
+    world.reply(1, 0);
+    world.now += 600;
+    invariants::check(&world);
+    let reply = &world.replies[0];
+    assert_eq!(reply.of(Component::Unknown), 0, "{:?}", reply.parts());
+    assert_eq!(reply.of(Component::OnCpu), reply.sent - reply.read, "{:?}", reply.parts());
+}

@@ -9,7 +9,7 @@ use acgs_perf_common::attribution::{ALL, ATTRIBUTION_WORDS, Component, component
 use acgs_perf_common::rules::call::{DownstreamCall, QUIET};
 use acgs_perf_common::rules::limit::{self, Clock};
 use acgs_perf_common::rules::thread::ThreadState;
-use acgs_perf_common::rules::{Row, Table as _, downstream, handoff, request, row, sleep, table, worker};
+use acgs_perf_common::rules::{Row, Table as _, downstream, handoff, helper, request, row, sleep, table, worker};
 use acgs_perf_common::state::{CallClass, State};
 
 use crate::socket::Socket;
@@ -447,6 +447,7 @@ impl World {
         let blocked = state.state;
         let waker_tgid = if blocked == State::Sleep as u32 { 0 } else { waker.tgid };
         handoff::is_unlocked(&mut state, &task, SERVICE, &waker, self.now);
+        helper::lets_go_on(&self.tables, &mut state, &task, &waker, self.now);
         handoff::leaves(&mut state, self.now, waker_tgid);
         handoff::woken(&self.tables, &mut state, &task, SERVICE, &waker, blocked, self.now);
         state.history.push(Component::QueueRunQueue, self.now);

@@ -11,10 +11,12 @@ use crate::kernel::task::{Descriptor, Task};
 use crate::kernel::time::{elapsed, now};
 use crate::rules::handoff::{self, blocks, woken};
 use crate::state::thread::{self as thread_state, THREADS};
+use crate::table::request::Requests;
 use crate::table::syscall_class::class_of;
 use crate::table::worker;
 use acgs_perf_common::opaque::reload;
 use acgs_perf_common::rules::handoff as rules;
+use acgs_perf_common::rules::helper;
 use acgs_perf_common::rules::limit::wakes;
 use acgs_perf_common::rules::thread::ThreadState;
 use acgs_perf_common::subprogram;
@@ -77,6 +79,7 @@ pub fn waking(task: Task, service: u32) -> Result<(), Loss> {
         // Timers and disks wake from an interrupt, which comes upon whoever runs.
         let is_deliberate = waker.syscall() >= 0 && !matches_any(ended, [State::Sleep, State::Disk, State::Fault]);
         rules::is_unlocked(thread, &task, service, &waker, now);
+        helper::lets_go_on(&Requests, thread, &task, &waker, now);
         rules::leaves(thread, now, if is_deliberate { waker.pid() } else { 0 });
         let ended = reload(&thread.state);
         woken(thread, task, service, ended, now);

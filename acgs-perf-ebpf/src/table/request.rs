@@ -12,7 +12,7 @@ use acgs_perf_common::rules::table::{self, place_of};
 use acgs_perf_common::rules::thread::ThreadState;
 use acgs_perf_common::rules::timer::{self, Timers};
 use acgs_perf_common::rules::turn::{self, Resume};
-use acgs_perf_common::rules::{Table, handoff, request, results, row};
+use acgs_perf_common::rules::{Table, handoff, helper, request, results, row};
 use acgs_perf_common::subprogram;
 use aya_ebpf::btf_maps::{Array, HashMap};
 use aya_ebpf::macros::btf_map;
@@ -192,6 +192,11 @@ impl Table for Requests {
     fn take_over(&self, thread: &mut ThreadState, pid: u32, state: u32, now: u64) {
         take_over(thread, pid, state, now);
     }
+
+    #[inline(always)]
+    fn helped(&self, thread: &mut ThreadState, now: u64) {
+        helped(thread, now);
+    }
 }
 
 subprogram! {
@@ -260,6 +265,15 @@ subprogram! {
         let waker = Task::current();
         if let Some(giver) = THREADS.get(waker) {
             handoff::take_over(&Requests, giver, waker.pid(), thread, pid, state, now);
+        }
+    }
+}
+
+subprogram! {
+    /// The running one lets the other thread go on, which may have waited for it.
+    fn helped = thread_helped(thread: &mut ThreadState; now: u64) {
+        if let Some(running) = THREADS.get(Task::current()) {
+            helper::helped(running, thread, now);
         }
     }
 }
