@@ -99,6 +99,6 @@ fn tasks_of_a_runtime_do_not_wait_for_a_thread() {
 fn a_lock_of_a_runtime_is_an_unknown_event() {
     let shares = recorded(&["runtime-lock", "4"], 6, 20);
     assert!(shares.sum(&["sleep", "idle"]) > most(), "{shares:?}");
-    assert!(shares.sum(&["idle"]) > 50.0, "{shares:?}");
+    assert!(shares.sum(&["idle"]) > vm::amount(50, 25) as f64, "{shares:?}");
     assert!(shares.sum(&["pool_wait", "lock"]) < little(5), "{shares:?}");
 }

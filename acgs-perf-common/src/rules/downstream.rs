@@ -178,6 +178,9 @@ pub fn received<T: Table>(
         // Another thread has called, and it is this one that goes on.
         thread.takes = takes(thread.takes, true);
     }
+    if called && (call.by != pid || thread.does_jobs == 0) {
+        thread.answer = Answer::new(since, arrived, call.slot());
+    }
     if thread.activity.is_for(call.request, call.began) {
         thread.activity.charge_on_cpu(now);
         thread.activity.touched = now;
@@ -196,7 +199,5 @@ pub fn received<T: Table>(
             thread.activity.standing.spread();
             table.park(&mut thread.activity, pid);
         }
-    } else if called {
-        thread.answer = Answer::new(since, arrived, call.slot());
     }
 }

@@ -201,7 +201,7 @@ pub fn blocks<T: Table, C: Caller>(table: &T, thread: &mut ThreadState, task: &C
                 table.park(work, task.pid());
             }
             work.standing.free();
-        } else if thread.has_told != 0 && work.outstanding == 0 {
+        } else if thread.told_at != 0 && work.outstanding == 0 {
             // Whom it has let go on has all of it.
             work.standing.free();
         } else if !work.standing.is_given() {
@@ -426,7 +426,7 @@ pub fn take_over<T: Table>(
         }
     }
     thread.does_jobs = u32::from(state == State::Lock as u32);
-    (thread.has_told, thread.gave_at) = (0, 0);
+    (thread.told_at, thread.gave_at) = (0, 0);
     if state == State::Lock as u32 {
         // For this job, if it has waited for one.
         (thread.woke_at, thread.idle_since, thread.polled_idle) = (now, thread.since, 0);

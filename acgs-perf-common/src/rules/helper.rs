@@ -92,7 +92,8 @@ pub fn helped(helper: &mut ThreadState, thread: &mut ThreadState, now: u64) {
     if is_for_same {
         comes_back(&mut helper.activity, &mut thread.activity, now);
         if thread.awaits_job != 0 {
-            (helper.helps, helper.has_told) = (helper.helps + 1, 1);
+            helper.helps += 1;
+            helper.told_at = if helper.does_jobs != 0 { now } else { 0 };
         }
     } else {
         gets_result(helper, &mut thread.activity, now);
@@ -141,34 +142,46 @@ fn comes_back(helper: &mut Activity, work: &mut Activity, now: u64) {
     (work.waited_in, work.waited_since) = waited;
 }
 
-/// It has waited for the helper, or for a peer whose answer the helper was given, and then for what that did.
+/// It has waited for the helper, and then for what that did.
 #[inline(always)]
 fn gets_result(helper: &mut ThreadState, work: &mut Activity, now: u64) {
-    let is_worker = helper.does_jobs != 0;
-    let Answer { since, arrived, peer, .. } = helper.answer;
-    let job = &mut helper.activity;
-    if arrived > work.at && arrived <= now && job.began >= since {
-        work.charge(Component::PoolWait, since, 0);
-        work.charge(Component::Downstream, arrived, peer);
+    waits_for_answer(&helper.answer, work, helper.activity.began);
+    waits_for_begin(helper, work);
+    let depth = work.depth;
+    append(work, &mut helper.activity);
+    work.depth = depth;
+    if helper.does_jobs != 0 {
+        begin_next_job(&mut helper.activity, now);
+        helper.told_at = 0;
     }
-    if job.began <= work.at {
-        if job.starts_at(work.at) {
-            job.began = work.at; // it was given the job a moment before the thread began to wait
-        }
-    } else if is_worker {
-        work.charge(Component::PoolWait, job.began, 0);
-    } else {
+}
+
+/// A peer's answer, of which the helper was told before it began, came while the request waited.
+#[inline(always)]
+fn waits_for_answer(answer: &Answer, work: &mut Activity, began: u64) {
+    if answer.arrived > work.at && began >= answer.since {
+        work.charge(Component::PoolWait, answer.since, 0);
+        work.charge(Component::Downstream, answer.arrived, answer.peer);
+    }
+}
+
+/// The request has waited until the helper began with its job.
+#[inline(always)]
+fn waits_for_begin(helper: &mut ThreadState, work: &mut Activity) {
+    let job = &mut helper.activity;
+    if helper.told_at > job.began {
+        // Since then it is at the next job, and as good as known from all that it has done.
+        work.charge(Component::PoolWait, helper.told_at, 0);
+    } else if helper.does_jobs == 0 {
         // A loop has nothing to do until an event comes, or it is time for something.
         if job.waited_in == Component::Sleep as u32 {
             work.charge(Component::Lock, job.waited_since, 0);
             work.charge(Component::Sleep, job.began, 0);
         }
         work.charge(Component::Lock, job.began, 0);
-    }
-    let depth = work.depth;
-    append(work, job);
-    work.depth = depth;
-    if is_worker {
-        begin_next_job(job, now);
+    } else if job.began > work.at {
+        work.charge(Component::PoolWait, job.began, 0);
+    } else if job.starts_at(work.at) {
+        job.began = work.at; // it was given the job a moment before the thread began to wait
     }
 }

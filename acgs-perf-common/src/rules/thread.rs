@@ -10,7 +10,7 @@ use crate::attribution::Component;
 use crate::opaque::store;
 use crate::state::State;
 
-/// An answer of a peer, for a request that waits elsewhere.
+/// An answer of a peer, for which another thread may wait.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct Answer {
@@ -115,11 +115,12 @@ pub struct ThreadState {
     pub gifts: u32,
     /// How often it has let go on who had given it something, or one of those has that it works with.
     pub helps: u32,
-    /// 1 if it has done that with what it works on now.
-    pub has_told: u32,
+    /// When it last did that with what it works on now; 0 for never.
+    pub told_at: u64,
     /// 1 if who wakes it now has done what it has waited for.
     pub is_helped: u32,
-    /// The answer that it has read last for whom it does not know, or who has woken it has.
+    fill: u32,
+    /// The answer that it has read last for other threads, or who has woken it has.
     pub answer: Answer,
     /// Its next timer, if it is an event loop.
     pub timer: Timer,

@@ -85,7 +85,7 @@ pub fn begins_unknown_job(thread: &mut ThreadState, history: &History, now: u64)
     thread.activity.start(0, Custody::Worker, now);
     thread.activity.depth = 1;
     (thread.has_job, thread.does_jobs) = (1, 1);
-    (thread.has_told, thread.gave_at) = (0, 0);
+    (thread.told_at, thread.gave_at) = (0, 0);
     (thread.woke_at, thread.idle_since, thread.polled_idle) = (now, thread.since, 0);
     thread.job_word = thread.word;
     thread.history.copy_from(history);

@@ -6,7 +6,7 @@
 use acgs_perf_common::attribution::Component;
 
 use crate::invariants;
-use crate::world::{Block, By, FUTEX, World};
+use crate::world::{Block, By, FUTEX, Reply, WRITE, World};
 
 const US: u64 = 1_000;
 const MS: u64 = 1_000_000;
@@ -191,4 +191,104 @@ fn helpers_that_are_done_before_they_are_asked() {
             world.read(0, 0);
         }
     }
+}
+
+/// More clients than helpers: who waits finds no helper idle, wakes nobody, and its job is found in a queue.
+#[test]
+fn who_waits_for_a_busy_helper_waits_for_the_pool_and_then_for_what_it_does() {
+    let mut world = World::new(3, 2, 0, 1);
+    let helper = 2;
+    world.block(helper, Block::Job);
+    for round in 0..6 {
+        for thread in [0, 1] {
+            world.after(10 * US).arrive(thread);
+            world.read(thread, thread);
+            if world.is_blocked(helper) && world.thread(helper).awaits_job != 0 {
+                world.after(10 * US).wake(helper, By::Thread(thread, FUTEX, 1));
+                world.after(2 * US).run(helper);
+                world.after(3 * US).block(helper, Block::Sleep);
+            }
+            world.after(10 * US).block(thread, Block::JobAt(0x40));
+        }
+        // Now the one job, then the other, which another thread may have found.
+        for thread in [0, 1] {
+            world.after(20 * MS).wake(helper, By::Interrupt);
+            world.after(2 * US).run(helper);
+            world.after(2 * US).wake(thread, By::Thread(helper, FUTEX, 1));
+            world.after(2 * US).block(helper, if thread == 0 { Block::Sleep } else { Block::Job });
+            world.after(2 * US).run(thread);
+            world.after(10 * US).reply(thread, thread);
+            invariants::check(&world);
+            let known = round > 1 || thread == 0;
+            assert!(!known || of(&world, Component::Lock) < 100 * US, "{:?}", world.replies.last().map(Reply::parts));
+            let slept = of(&world, Component::Sleep);
+            assert!(!known || (20 * MS..20 * MS + 100 * US).contains(&slept), "{slept}");
+            let waited = of(&world, Component::PoolWait);
+            assert!(thread == 0 || !known || waited > 19 * MS, "{waited}");
+            world.after(US).block(thread, Block::Socket);
+        }
+        for thread in [0, 1] {
+            world.after(MS).wake(thread, By::Interrupt);
+            world.run(thread);
+        }
+    }
+}
+
+/// A client library with a thread of its own for its connections, which reads the answer and gives it to a worker.
+#[test]
+fn an_answer_that_another_thread_reads_is_waited_for() {
+    let mut world = with_helpers(2);
+    let (reader, worker) = (1, 2);
+    world.thread(reader).activity.standing.free();
+    for round in 0..4 {
+        // The thread, whose wake-up the reader, which is busy, does not need, sends the call itself or has the worker do it.
+        gives(&mut world, worker);
+        world.after(5 * US).call(if round % 2 == 0 { 0 } else { worker }, 0);
+        world.after(5 * US).block(worker, Block::Job);
+        world.after(5 * US).block(0, Block::Semaphore);
+        world.block(reader, Block::Poll);
+        world.after(20 * MS).answer_arrives(0);
+        world.wake(reader, By::Interrupt);
+        world.after(3 * US).run(reader);
+        world.read_answer(reader, 0);
+        world.after(3 * US).wake(worker, By::Thread(reader, FUTEX, 1));
+        world.after(3 * US).run(worker);
+        // It first tells the reader to go on, which looks like a result that is given back to a loop.
+        world.after(3 * US).block(reader, Block::Poll);
+        world.after(3 * US).wake(reader, By::Thread(worker, WRITE, 1));
+        comes_back(&mut world, worker);
+        world.after(2 * US).run(reader);
+        world.after(2 * US).block(reader, Block::Poll);
+        replies(&mut world);
+        let waited = of(&world, Component::Downstream);
+        let parts = world.replies[world.replies.len() - 1].parts();
+        assert!((20 * MS - 50 * US..20 * MS + 50 * US).contains(&waited), "{round}: {parts:?}");
+        world.after(US).block(0, Block::Socket);
+        world.after(MS).arrive(0);
+        world.wake(0, By::Interrupt);
+        world.after(US).run(0);
+        world.read(0, 0);
+        world.after(10 * US);
+    }
+}
+
+/// A helper that has called a peer, and waits until another thread tells it that there is an answer, as Varnish's do.
+#[test]
+fn a_helper_that_is_told_of_its_answer_has_waited_for_the_peer() {
+    let mut world = with_helpers(2);
+    let (helper, poller) = (1, 2);
+    gives(&mut world, helper);
+    world.after(20 * US).block(0, Block::JobAt(0x30));
+    world.after(5 * US).call(helper, 0);
+    world.block(helper, Block::LockFor(60_000 * MS));
+    world.after(20 * MS).answer_arrives(0);
+    world.wake(poller, By::Interrupt);
+    world.after(2 * US).run(poller);
+    world.after(2 * US).wake(helper, By::Thread(poller, FUTEX, 1));
+    world.after(2 * US).run(helper);
+    world.read_answer(helper, 0);
+    comes_back(&mut world, helper);
+    replies(&mut world);
+    assert!(of(&world, Component::Downstream) >= 20 * MS);
+    assert_eq!(of(&world, Component::Lock), 0);
 }
