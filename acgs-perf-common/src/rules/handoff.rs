@@ -4,6 +4,7 @@
 
 use super::Table;
 use super::activity::Activity;
+use super::caller::{Caller, FUTEX};
 use super::helper;
 use super::results::make_ring;
 use super::runnable::name_of_worker;
@@ -16,7 +17,6 @@ use super::worker::{MOMENT_NS, begin_next_job, begins_unknown_job, is_misled, is
 use crate::attribution::Component;
 use crate::state::{CallClass, State};
 
-const FUTEX: i64 = 202;
 const WRITE: i64 = 1;
 /// Calls that send: beside `write` those that are its relatives, `sendfile` and `splice`, and the socket's own.
 const SENDS: [i64; 8] = [WRITE, 20, 40, 44, 46, 275, 296, 307];
@@ -32,30 +32,6 @@ const CONDITION: u64 = 8;
 const PATIENCE_NS: u64 = 1_000_000_000;
 /// Wake-ups from thread to thread that a request follows.
 const MAX_DEPTH: u32 = 3;
-
-/// A thread as the kernel knows it: who it is, and the system call that it is in.
-pub trait Caller {
-    /// Number of the thread.
-    fn pid(&self) -> u32;
-    /// Number of its process.
-    fn tgid(&self) -> u32;
-    /// Service + 1 of the process, 0 for a stranger.
-    fn service_byte(&self) -> u32;
-    /// Number of the system call, negative outside of one.
-    fn syscall(&self) -> i64;
-    /// Third argument of the system call.
-    fn third_argument(&self) -> u64;
-    /// Whether the futex wait that it is in is for a mutex.
-    fn awaits_mutex(&self) -> bool;
-    /// The `CallClass` of a system call; 0 if it has none.
-    fn class_of(&self, syscall: i64) -> u64;
-
-    /// Whether it is in a call on a futex.
-    #[inline(always)]
-    fn is_in_futex(&self) -> bool {
-        self.syscall() == FUTEX
-    }
-}
 
 /// The component of a request whose thread was in `state`.
 #[inline(always)]

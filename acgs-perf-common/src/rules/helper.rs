@@ -5,7 +5,7 @@
 
 use super::Table;
 use super::activity::{Activity, LOCK};
-use super::handoff::Caller;
+use super::caller::Caller;
 use super::thread::{Answer, ThreadState};
 use super::transfer::{append, copy};
 use super::worker::{MOMENT_NS, begin_next_job};
@@ -30,13 +30,6 @@ pub fn gives(thread: &mut ThreadState, now: u64) {
 #[inline(always)]
 fn waits_from(thread: &mut ThreadState, now: u64) {
     (thread.gave_at, thread.gave_locked) = (now, thread.activity.parts[LOCK]);
-}
-
-/// The thread has got back what it works on, and may get more of it.
-#[inline(always)]
-fn goes_on(thread: &mut ThreadState, now: u64) {
-    thread.is_helped = 1;
-    waits_from(thread, now);
 }
 
 /// Whether it has given away, or got back, what it works on now.

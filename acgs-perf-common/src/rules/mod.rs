@@ -5,6 +5,7 @@
 
 pub mod activity;
 pub mod call;
+pub mod caller;
 pub mod delivery;
 pub mod downstream;
 pub mod handoff;

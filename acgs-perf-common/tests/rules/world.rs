@@ -7,6 +7,7 @@ use std::cell::{Cell, RefCell};
 
 use acgs_perf_common::attribution::{ALL, ATTRIBUTION_WORDS, Component, component_word};
 use acgs_perf_common::rules::call::{DownstreamCall, QUIET};
+use acgs_perf_common::rules::caller::Caller;
 use acgs_perf_common::rules::limit::{self, Clock};
 use acgs_perf_common::rules::thread::ThreadState;
 use acgs_perf_common::rules::{Row, Table as _, downstream, handoff, helper, request, row, sleep, table, worker};
@@ -102,7 +103,7 @@ pub struct Task {
     awaits_mutex: bool,
 }
 
-impl handoff::Caller for Task {
+impl Caller for Task {
     fn pid(&self) -> u32 {
         self.pid
     }

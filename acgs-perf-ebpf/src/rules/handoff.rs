@@ -3,8 +3,8 @@
 //!
 //! In: the state a thread enters or leaves. Out: its activity parked, dropped, begun or taken over, and its history.
 
+use acgs_perf_common::rules::caller::Caller;
 use acgs_perf_common::rules::handoff as rules;
-use acgs_perf_common::rules::handoff::Caller;
 use acgs_perf_common::rules::thread::ThreadState;
 use acgs_perf_common::rules::worker;
 use acgs_perf_common::state::class_of_entry;
