@@ -71,7 +71,7 @@ pub fn helped(helper: &mut ThreadState, thread: &mut ThreadState, now: u64) {
     if !job.standing.is_active() || (job.standing.is_known() && !job.standing.is_handed()) {
         return; // it has a request of its own, and has let go of a lock
     }
-    if work.outstanding != 0 && !(is_for_same && job.calls >= work.calls) {
+    if thread.awaits_job != 0 && work.outstanding != 0 && !(is_for_same && job.calls >= work.calls) {
         is_answered(&mut thread.activity, now);
         return;
     }
@@ -85,7 +85,7 @@ pub fn helped(helper: &mut ThreadState, thread: &mut ThreadState, now: u64) {
     if is_for_same {
         comes_back(&mut helper.activity, &mut thread.activity, now);
         if thread.awaits_job != 0 {
-            helper.helps += 1;
+            helper.helps = helper.helps.saturating_add(1);
             helper.told_at = if helper.does_jobs != 0 { now } else { 0 };
         }
     } else {
@@ -94,6 +94,7 @@ pub fn helped(helper: &mut ThreadState, thread: &mut ThreadState, now: u64) {
     if thread.awaits_job != 0 {
         thread.gifts = thread.gifts.saturating_sub(1);
     }
+    helper.answer.arrived = 0; // the next one's answer is another one
     knows_of_helpers(thread, helper.helps);
     knows_of_helpers(helper, thread.helps);
     thread.is_helped = 1;
