@@ -63,6 +63,13 @@ fn a_wait_that_another_thread_ended_is_a_lock() {
     }
 }
 
+#[test]
+fn a_wait_for_a_helper_is_what_that_does() {
+    let shares = recorded(&["helped"], 2, 20);
+    assert!(shares.sum(&["sleep"]) > most(), "{shares:?}");
+    assert!(shares.sum(&["lock"]) < little(3), "{shares:?}");
+}
+
 /// As Java's and Ruby's: who has a worker sleeps, and the others wait for one.
 #[test]
 fn workers_that_sleep_are_waited_for() {

@@ -1,6 +1,6 @@
 //! `wait-server`: a server that takes as long as a request says, waiting in one way.
 //!
-//! In: a port, and `call NAME` (a thread per connection, which waits in that way), `woken` or `looked` (until another thread wakes it), `spin`
+//! In: a port, and `call NAME` (a thread per connection, which waits in that way), `woken` or `looked` (until another thread wakes it), `helped` (until one wakes it that it has started), `spin`
 //! (computes),
 //! `pool THREADS` (workers take requests from a queue, and sleep in `pthread_cond_timedwait`), `runtime THREADS` or `runtime-lock
 //! THREADS` (tasks go from thread to thread). Out: a byte for each request.
@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use acgs_perf_tests::clock;
 use acgs_perf_tests::waits::runtime::{Handler, Runtime};
-use acgs_perf_tests::waits::{SIZE, calls, time_of};
+use acgs_perf_tests::waits::{SIZE, calls, time_of, waker};
 use anyhow::{Context, Result, bail};
 
 /// Requests that nobody has taken, and how a worker is told of one.
@@ -83,9 +83,12 @@ fn main() -> Result<()> {
     let way = |name: &str| calls::way(name).with_context(|| format!("no call {name}"));
     match *mode {
         "call" => serve(&listener, way(more.first().context("NAME")?)?),
-        "woken" => serve(&listener, calls::woken),
+        "woken" | "looked" => {
+            waker::start();
+            serve(&listener, if *mode == "woken" { waker::woken } else { waker::looked })
+        }
+        "helped" => serve(&listener, waker::helped),
         "spin" => serve(&listener, |time| clock::spin(time.as_nanos() as u64)),
-        "looked" => serve(&listener, calls::looked),
         "pool" => pool(&listener, threads()?, way("futex_wall_clock")?),
         "runtime" => Ok(Runtime::serve(listener, threads()?, Handler::Sleeps)?),
         "runtime-lock" => Ok(Runtime::serve(listener, threads()?, Handler::Locks)?),

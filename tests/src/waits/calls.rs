@@ -4,7 +4,6 @@
 
 use std::ptr::{null, null_mut};
 use std::sync::{Condvar, Mutex, PoisonError};
-use std::thread;
 use std::time::Duration;
 
 use crate::clock;
@@ -108,40 +107,4 @@ fn pselect(time: Duration) {
     let limit = timespec(time);
     // SAFETY: no descriptors; the limit outlives the call.
     unsafe { libc::pselect(0, null_mut(), null_mut(), null_mut(), &raw const limit, null()) };
-}
-
-/// Waits with a limit that never comes, for another thread, which wakes this one.
-pub fn woken(time: Duration) {
-    let (mutex, condition) = (Mutex::new(false), Condvar::new());
-    thread::scope(|scope| {
-        let wake = || {
-            clock::sleep(time.as_nanos() as u64);
-            *mutex.lock().unwrap_or_else(PoisonError::into_inner) = true;
-            condition.notify_one();
-        };
-        let mut done = mutex.lock().unwrap_or_else(PoisonError::into_inner);
-        scope.spawn(wake);
-        while !*done {
-            let waited = condition.wait_timeout(done, Duration::from_secs(60));
-            done = waited.unwrap_or_else(PoisonError::into_inner).0;
-        }
-    });
-}
-
-/// The same, but it looks every two milliseconds, as who waits for an interpreter's global lock.
-pub fn looked(time: Duration) {
-    let (mutex, condition) = (Mutex::new(false), Condvar::new());
-    thread::scope(|scope| {
-        let wake = || {
-            clock::sleep(time.as_nanos() as u64);
-            *mutex.lock().unwrap_or_else(PoisonError::into_inner) = true;
-            condition.notify_one();
-        };
-        let mut done = mutex.lock().unwrap_or_else(PoisonError::into_inner);
-        scope.spawn(wake);
-        while !*done {
-            let waited = condition.wait_timeout(done, Duration::from_millis(2));
-            done = waited.unwrap_or_else(PoisonError::into_inner).0;
-        }
-    });
 }

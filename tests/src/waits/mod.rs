@@ -4,6 +4,7 @@
 
 pub mod calls;
 pub mod runtime;
+pub mod waker;
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
