@@ -55,10 +55,9 @@ pub fn catch_up_at_reply<T: Table>(table: &T, entry: &mut Activity, thread: &mut
     // Not one that a worker gives back.
     let is_taken = was_idle && entry.parked_by != pid && !entry.standing.is_handed();
     let idle = if is_taken { idle_until - busy_until } else { 0 };
-    let slept_since = match entry.outstanding {
-        0 => sleep::slept_in_runtime(table, thread, entry.at, start),
-        _ => None,
-    };
+    // Not where it was busy all the time since it put this away.
+    let may_have_slept = entry.outstanding == 0 && (was_idle || !is_own);
+    let slept_since = if may_have_slept { sleep::slept_in_runtime(table, thread, entry.at, start) } else { None };
     if let Some(since) = slept_since {
         entry.charge(Component::Idle, earlier(since, start), 0);
         (wait.until, wait.component) = (start, Component::Sleep as u32);
