@@ -288,6 +288,10 @@ impl World {
     /// The thread reads what has arrived: `clock::request::received`.
     pub fn read(&mut self, thread: usize, socket: usize) {
         self.runs(thread);
+        // A connection has one request at a time: the next one is read later, be it by a nanosecond.
+        if !self.sockets[socket].in_service && self.sockets[socket].read == self.now {
+            self.now += 1;
+        }
         let now = self.now;
         let socket = &mut self.sockets[socket];
         let arrived = std::mem::take(&mut socket.next_arrived);
