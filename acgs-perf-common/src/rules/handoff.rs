@@ -28,7 +28,7 @@ pub const WAKE_BYTES: u64 = 8;
 const POOL_SLEEPS: u32 = 64;
 /// Bytes between the two words on which who waits for a condition of glibc waits in turn, at most; two semaphores are further apart.
 const CONDITION: u64 = 8;
-/// A worker waits for its next job for as long, at least: pools of Java, .NET and tokio end one after ten seconds to a minute.
+/// A worker waits for its next job for as long, at least: pools of Java and tokio end one after ten seconds to a minute.
 const PATIENCE_NS: u64 = 1_000_000_000;
 /// Wake-ups from thread to thread that a request follows.
 const MAX_DEPTH: u32 = 3;

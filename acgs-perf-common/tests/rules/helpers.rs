@@ -52,6 +52,15 @@ fn replies(world: &mut World) {
     invariants::check(world);
 }
 
+/// The thread waits for its client's next request.
+fn reads_next(world: &mut World) {
+    world.after(US).block(0, Block::Socket);
+    world.after(MS).arrive(0);
+    world.wake(0, By::Interrupt);
+    world.after(US).run(0);
+    world.read(0, 0);
+}
+
 fn of(world: &World, component: Component) -> u64 {
     world.replies[world.replies.len() - 1].of(component)
 }
@@ -120,11 +129,7 @@ fn the_next_request_waits_for_its_own_helper() {
         replies(&mut world);
         assert_eq!(of(&world, Component::Downstream), round * 10 * MS);
         assert_eq!(of(&world, Component::Lock), 0);
-        world.after(US).block(0, Block::Socket);
-        world.after(MS).arrive(0);
-        world.wake(0, By::Interrupt);
-        world.after(US).run(0);
-        world.read(0, 0);
+        reads_next(&mut world);
     }
 }
 
@@ -184,11 +189,7 @@ fn helpers_that_are_done_before_they_are_asked() {
             replies(&mut world);
             let slept = of(&world, Component::Sleep);
             assert!((20 * MS..21 * MS).contains(&slept), "{:?}", world.replies[world.replies.len() - 1].parts());
-            world.after(US).block(0, Block::Socket);
-            world.after(MS).arrive(0);
-            world.wake(0, By::Interrupt);
-            world.after(US).run(0);
-            world.read(0, 0);
+            reads_next(&mut world);
         }
     }
 }
@@ -263,11 +264,7 @@ fn an_answer_that_another_thread_reads_is_waited_for() {
         let waited = of(&world, Component::Downstream);
         let parts = world.replies[world.replies.len() - 1].parts();
         assert!((20 * MS - 50 * US..20 * MS + 50 * US).contains(&waited), "{round}: {parts:?}");
-        world.after(US).block(0, Block::Socket);
-        world.after(MS).arrive(0);
-        world.wake(0, By::Interrupt);
-        world.after(US).run(0);
-        world.read(0, 0);
+        reads_next(&mut world);
         world.after(10 * US);
     }
 }
